@@ -1,0 +1,37 @@
+"""What a table, a span and a job are, and how things fail; no domain words, imports nothing of ours."""
+
+from churnwatch.core.days import contiguous, day_range, days_predicate, only_days, to_ranges
+from churnwatch.core.errors import (
+    ChurnwatchError,
+    ConfigError,
+    ContractError,
+    DataQualityError,
+    JobFailed,
+    Refused,
+    Skipped,
+    WriteConflict,
+)
+from churnwatch.core.job import Due, Job
+from churnwatch.core.table import Read, Span, Table, column
+
+__all__ = [
+    "ChurnwatchError",
+    "ConfigError",
+    "ContractError",
+    "DataQualityError",
+    "Due",
+    "Job",
+    "JobFailed",
+    "Read",
+    "Refused",
+    "Skipped",
+    "Span",
+    "Table",
+    "WriteConflict",
+    "column",
+    "contiguous",
+    "day_range",
+    "days_predicate",
+    "only_days",
+    "to_ranges",
+]

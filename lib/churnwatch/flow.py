@@ -1,0 +1,268 @@
+"""The flow: the whole system on one page, in dependency order.
+
+Who reads what, how far back, and that only labels look forward, stands here and nowhere else.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from churnwatch import activity, alerts, churn, events, features, model, reports, retention, scoring
+from churnwatch.core import Due, Job
+from churnwatch.settings import Settings
+from churnwatch.tables import Tables, tables
+
+SHARE_DAYS = 14  # last week's users, and this week's
+COHORT_DAYS = 31  # the longest month: O's month and ISO week lie within
+PREVIOUS_TIER_DAYS = 7
+USUAL_DAYS = 28  # what is usual for a group: four weeks before
+DELIVERY_DAYS = 7
+
+
+def flow(settings: Settings) -> tuple[Job, ...]:
+    """Every job, in the order in which ``run all`` runs them; jobs of commands come last."""
+    t = tables(settings)
+    return (*_facts(settings, t), *_labels(settings, t), *_decisions(settings, t), *_readings(settings, t), *_commands(settings, t))
+
+
+def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
+    yield Job(
+        "ingest_events",
+        reads={"users": t.users.as_of(), "consents": t.consents.as_of(), "context": t.context.as_of()},
+        writes=(t.rejected_events, t.users, t.consents, t.context, t.events),
+        ports=("sources",),
+        stage=partial(events.classified, settings=settings),
+        gate=partial(events.gate, settings=settings),
+        build=partial(events.published, settings=settings),
+        where=partial(events.replaced, settings=settings),
+    )
+    yield Job(
+        "build_activity",
+        reads={"events": t.events.trailing(2)},
+        writes=(t.daily_activity,),
+        build=partial(activity.per_user_day, settings=settings),
+    )
+    yield Job(
+        "build_first_seen",
+        reads={"activity": t.daily_activity.on(), "first_seen": t.first_seen.as_of()},
+        writes=(t.first_seen,),
+        build=activity.first_seen,
+    )
+    people = {"users": t.users.as_of(), "first_seen": t.first_seen.as_of()}
+    yield Job(
+        "build_features",
+        reads={
+            "activity": t.daily_activity.trailing(settings.measures.longest_window),
+            **people,
+            "context": t.context.as_of(),
+            "consents": t.consents.as_of(),
+        },
+        writes=(t.user_features,),
+        snapshots=True,
+        build=partial(features.per_user, settings=settings),
+    )
+    yield Job(
+        "measure_activity",
+        reads={"activity": t.daily_activity.trailing(SHARE_DAYS), **people},
+        writes=(t.activity_trend,),
+        build=partial(activity.trend, settings=settings),
+    )
+    yield Job(
+        "measure_cohorts",
+        reads={"activity": t.daily_activity.trailing(COHORT_DAYS), **people},
+        writes=(t.cohort_churn,),
+        lag_days=settings.clock.settle_days,
+        where=reports.replaced_periods,
+        build=partial(reports.cohorts, settings=settings),
+    )
+
+
+def _labels(settings: Settings, t: Tables) -> Iterator[Job]:
+    for name, definition in settings.churn.definitions.items():
+        yield Job(
+            "label_churn",
+            instance=name,
+            reads={
+                "before": t.daily_activity.trailing(definition.active_within_days),
+                "after": t.daily_activity.following(1, definition.ahead_days),
+            },
+            writes=(t.user_labels,),
+            lag_days=settings.label_lag_days(name),
+            snapshots=True,
+            where=partial(churn.replaced_definition, table=t.user_labels.name, definition=name),
+            build=partial(churn.labels, settings=settings, definition=name),
+        )
+    for name in settings.churn.definitions:
+        yield Job(
+            "measure_churn",
+            instance=name,
+            reads={"labels": t.user_labels.on(), "users": t.users.as_of(), "first_seen": t.first_seen.as_of()},
+            writes=(t.churn_rates,),
+            lag_days=settings.label_lag_days(name),
+            snapshots=True,
+            where=partial(churn.replaced_definition, table=t.churn_rates.name, definition=name),
+            build=partial(churn.rates, settings=settings, definition=name),
+        )
+
+
+def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
+    lag = settings.label_lag_days(settings.churn.primary)
+    yield Job(
+        "judge_alerts",
+        pass_="daily",
+        reads={
+            "scores": t.user_scores.on(),
+            "alerts": t.risk_alerts.on(),
+            "alert_events": t.alert_events.on(),
+            "actions": t.retention_actions.on(),
+            "features": t.user_features.on(),
+            "labels": t.user_labels.on(),
+            "thresholds": t.thresholds.before(USUAL_DAYS),
+        },
+        writes=(t.alert_quality, t.model_quality, t.feature_drift, t.thresholds),
+        lag_days=lag,
+        build=partial(reports.judged, settings=settings),
+    )
+    history = settings.model.train_days + settings.model.calibration_days + settings.model.test_days
+    # between the spans lie two gaps of lead + horizon, before D lies the label's lag; a week for the snapshot's day
+    trained_days = history + 2 * settings.primary.ahead_days + lag + 7
+    yield Job(
+        "train_model",
+        pass_="daily",
+        reads={
+            "features": t.user_features.trailing(trained_days),
+            "labels": t.user_labels.trailing(trained_days),
+            "actions": t.retention_actions.trailing(trained_days),
+            "model_runs": t.model_runs.before(),
+        },
+        writes=(t.model_runs,),
+        due=Due(settings.model.every_days),
+        ports=("models",),
+        build=partial(model.train, settings=settings),
+    )
+    yield Job(
+        "score_users",
+        pass_="daily",
+        reads={
+            "features": t.user_features.on(),
+            "scores": t.user_scores.before(PREVIOUS_TIER_DAYS),
+            "model_runs": t.model_runs.as_of(),
+        },
+        writes=(t.user_scores,),
+        ports=("models",),
+        build=partial(scoring.score, settings=settings),
+    )
+    longest_pause = max((rule.cool_down_days for rule in settings.rules.rules), default=0)
+    yield Job(
+        "raise_alerts",
+        pass_="daily",
+        reads={
+            "features": t.user_features.on(),
+            "scores": t.user_scores.on(),
+            "users": t.users.as_of(),
+            "trend": t.activity_trend.before(USUAL_DAYS + 1),
+            "rates": t.churn_rates.before(lag + USUAL_DAYS),
+            "thresholds": t.thresholds.before(lag + USUAL_DAYS),
+            "alerts": t.risk_alerts.before(max(longest_pause, PREVIOUS_TIER_DAYS)),
+            "alert_events": t.alert_events.before(),
+        },
+        writes=(t.risk_alerts,),
+        build=partial(alerts.raised, settings=settings),
+    )
+    pause = max((c.contact_pause_days for c in settings.offers.campaigns), default=0)
+    yield Job(
+        "plan_retention",
+        pass_="daily",
+        reads={
+            "alerts": t.risk_alerts.on(),
+            "scores": t.user_scores.on(),
+            "consents": t.consents.as_of(),
+            "actions": t.retention_actions.before(max(pause, settings.offers.campaign_max_days)),
+            "deliveries": t.deliveries.before(DELIVERY_DAYS),
+        },
+        writes=(t.retention_actions,),
+        build=partial(retention.planned, settings=settings),
+    )
+    yield Job(
+        "send_notifications",
+        pass_="daily",
+        reads={
+            "alerts": t.risk_alerts.on(),
+            "actions": t.retention_actions.on(),
+            "consents": t.consents.as_of(),
+            "deliveries": t.deliveries.before(DELIVERY_DAYS),
+        },
+        writes=(t.notifications, t.deliveries),
+        ports=("senders",),
+        build=partial(alerts.sent, settings=settings),
+    )
+
+
+def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
+    outcomes = settings.offers.outcomes.values()
+    before_days = max((o.before_days or 0 for o in outcomes), default=0)
+    yield Job(
+        "measure_lift",
+        pass_="daily",
+        reads={
+            "actions": t.retention_actions.before(settings.offers.campaign_max_days),
+            "units": t.experiment_units.as_of(),
+            "activity": t.daily_activity.before(settings.offers.campaign_max_days + before_days),
+            "labels": t.user_labels.before(settings.offers.campaign_max_days),
+        },
+        writes=(t.retention_lift,),
+        build=partial(retention.lift, settings=settings),
+    )
+    lag = settings.label_lag_days(settings.churn.primary)
+    yield Job(
+        "explain_churn",
+        pass_="daily",
+        reads={"labels": t.user_labels.on(), "features": t.user_features.on(), "scores": t.user_scores.on()},
+        writes=(t.churn_causes, t.churn_profile),
+        lag_days=lag,
+        build=partial(reports.explained, settings=settings),
+    )
+    yield Job(
+        "render_report",
+        pass_="daily",
+        reads={
+            "scores": t.user_scores.trailing(2),
+            "alerts": t.risk_alerts.trailing(7),
+            "actions": t.retention_actions.trailing(7),
+            "trend": t.activity_trend.trailing(90),
+            "cohorts": t.cohort_churn.trailing(400),
+            "rates": t.churn_rates.trailing(120),
+            "lift": t.retention_lift.trailing(7),
+            "causes": t.churn_causes.trailing(lag + 28),
+            "profile": t.churn_profile.trailing(lag + 28),
+            "alert_quality": t.alert_quality.trailing(lag + 28),
+            "model_quality": t.model_quality.trailing(lag + 28),
+            "drift": t.feature_drift.trailing(lag + 28),
+            "model_runs": t.model_runs.as_of(),
+            "rejected": t.rejected_events.trailing(28),
+            "runs": t.job_runs.trailing(28),
+        },
+        writes=(t.report_pages,),
+        ports=("pages",),
+        build=partial(reports.rendered, settings=settings),
+    )
+
+
+def _commands(settings: Settings, t: Tables) -> Iterator[Job]:
+    for name in settings.experiments:
+        yield Job(
+            "import_experiment",
+            instance=name,
+            writes=(t.experiment_units,),
+            ports=("sources",),
+            scheduled=False,
+            where=partial(retention.replaced_experiment, experiment=name),
+            build=partial(retention.imported, settings=settings, experiment=name),
+        )
+    yield Job(
+        "record_alert_events",
+        reads={"alerts": t.risk_alerts.before(), "alert_events": t.alert_events.before()},
+        writes=(t.alert_events,),
+        ports=("sources",),
+        scheduled=False,
+        build=partial(alerts.recorded, settings=settings),
+    )

@@ -1,0 +1,59 @@
+"""The only builder of a Spark session and the only user of ``sparkContext``."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from churnwatch.settings import Settings
+
+# what every session has, whatever conf says: Delta, UTC, ANSI
+ALWAYS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+}
+# spark-submit has already decided these when it starts us
+DECIDED_BY_SUBMIT = ("spark.master", "spark.jars", "spark.driver.memory", "spark.submit.", "spark.app.name")
+LOG4J = Path(__file__).parent / "log4j2.properties"
+
+
+def on_databricks() -> bool:
+    """Whether a Databricks runtime owns the session."""
+    return "DATABRICKS_RUNTIME_VERSION" in os.environ
+
+
+def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
+    """The session of this process, made from ``settings.spark``; on Databricks the one that is there."""
+    if on_databricks():
+        spark = SparkSession.builder.getOrCreate()
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        return spark
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    if not submitted:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(name)
+    for key, value in {**_quiet(submitted), **settings.spark, **ALWAYS}.items():
+        if not (submitted and key.startswith(DECIDED_BY_SUBMIT)):
+            builder = builder.config(key, str(value))
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def _quiet(submitted: bool) -> dict[str, str]:
+    """A console without Spark's start-up chatter: only where we start the JVM ourselves and the file is a real one."""
+    if submitted or not LOG4J.is_file():
+        return {}
+    return {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{LOG4J}"}
+
+
+def describe(spark: SparkSession, text: str) -> None:
+    """Names the Spark jobs that follow, for the Spark UI and the progress bar."""
+    if not on_databricks():
+        spark.sparkContext.setJobGroup("churnwatch", text)

@@ -1,0 +1,34 @@
+"""Typed settings: what things mean (domain folder), where it runs (conf/<where>.yaml), ``--set``; see ``load``."""
+
+from churnwatch.settings.load import load
+from churnwatch.settings.model import (
+    Campaign,
+    Definition,
+    EventSource,
+    Experiment,
+    Measure,
+    Offer,
+    Outcome,
+    Rule,
+    Settings,
+    Source,
+    Tier,
+)
+from churnwatch.settings.names import feature_names, measure_names
+
+__all__ = [
+    "Campaign",
+    "Definition",
+    "EventSource",
+    "Experiment",
+    "Measure",
+    "Offer",
+    "Outcome",
+    "Rule",
+    "Settings",
+    "Source",
+    "Tier",
+    "feature_names",
+    "load",
+    "measure_names",
+]

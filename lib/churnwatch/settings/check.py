@@ -1,0 +1,178 @@
+"""Checks that span keys and files: names that must exist, expressions that must parse."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import sqlglot
+from sqlglot import expressions as exp
+
+from churnwatch.settings.model import Settings
+from churnwatch.settings.names import feature_names, measure_names, segment_names
+
+EVENT_COLUMNS = (
+    "day",
+    "event_id",
+    "user_id",
+    "event_time",
+    "event_type",
+    "amount_cents",
+    "duration_ms",
+    "item_id",
+    "session_id",
+    "channel",
+    "properties",
+    "source",
+)
+SCORE_COLUMNS = ("margin", "probability", "percentile", "tier", "previous_tier", "value_cents", "value_at_risk_cents")
+TREND_COLUMNS = ("segment", "value", "active", "came_back", "share", "low", "high", "share_usual", "rate_primary")
+REFUSED_FUNCTIONS = {"reflect", "java_method", "try_reflect"}
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+Path_ = tuple[str | int, ...]
+Found = Iterator[tuple[Path_, str]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of the configuration and where it stands."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
+    """Every fault that a single key cannot show, with the key's path."""
+    return [
+        *_source_faults(settings),
+        *_measure_faults(settings),
+        *_definition_faults(settings),
+        *_rule_faults(settings),
+        *_cause_faults(settings),
+        *_offer_faults(settings),
+    ]
+
+
+def _source_faults(settings: Settings) -> Found:
+    sources = settings.sources
+    groups = [("events", i, s) for i, s in enumerate(sources.events)]
+    for kind in ("users", "consents", "context"):
+        if source := getattr(sources, kind):
+            groups.append((kind, None, source))
+    for kind, index, source in groups:
+        path: Path_ = ("sources", kind) if index is None else ("sources", kind, index)
+        for field, text in source.map.items():
+            yield from _expression((*path, "map", field), text, None)
+        if source.where:
+            yield from _expression((*path, "where"), source.where, None)
+    names = [s.name for s in sources.events]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield ("sources", "events", index, "name"), f"source name {name!r} stands twice"
+    required = {"users": ["user_id"], "consents": ["user_id", "channel", "purpose", "granted"], "context": ["day", "scope", "name", "value"]}
+    for kind, fields in required.items():
+        source = getattr(sources, kind)
+        if source and (missing := [f for f in fields if f not in source.map]):
+            yield ("sources", kind, "map"), f"map lacks {', '.join(missing)}"
+
+
+def _measure_faults(settings: Settings) -> Found:
+    m = settings.measures
+    reserved = {"events", "sessions", "bucket", "first_time", "last_time", "day", "user_id", "active_days", "tenure", "history"}
+    for name, measure in m.measures.items():
+        path: Path_ = ("measures", "measures", name)
+        if name in reserved or name.startswith("def_"):
+            yield path, f"measure name {name!r} is reserved"
+        for key in ("of", "where"):
+            if text := getattr(measure, key):
+                yield from _expression((*path, key), text, EVENT_COLUMNS)
+    known = ["events", "sessions", *measure_names(settings)]
+    for name, text in m.ratios.items():
+        if name in known:
+            yield ("measures", "ratios", name), f"ratio {name!r} has the name of a measure"
+        yield from _expression(("measures", "ratios", name), text, known)
+    attributes = [k for k in settings.sources.users.map if k not in ("user_id", "registered_on", "changed_at")] if settings.sources.users else []
+    for index, name in enumerate(m.segments):
+        yield from _known(("measures", "segments", index), "segment", name, attributes)
+    yield from _expression(("model", "value"), settings.model.value, feature_names(settings))
+
+
+def _definition_faults(settings: Settings) -> Found:
+    types = _event_types(settings)
+    for name, definition in settings.churn.definitions.items():
+        for index, event_type in enumerate(definition.events or []):
+            if types is not None:
+                yield from _known(("churn", "definitions", name, "events", index), "event type", event_type, types)
+
+
+def _event_types(settings: Settings) -> list[str] | None:
+    lists = [source.event_types for source in settings.sources.events]
+    return None if None in lists else sorted({t for types in lists for t in types or []})
+
+
+def _rule_faults(settings: Settings) -> Found:
+    attributes = list(settings.sources.users.map) if settings.sources.users else []
+    user_columns = [*feature_names(settings), *segment_names(settings), *attributes, *SCORE_COLUMNS]
+    levels = [level.name for level in settings.tiers.levels]
+    for index, rule in enumerate(settings.rules.rules):
+        path: Path_ = ("rules", "rules", index)
+        columns = user_columns if rule.scope == "user" else TREND_COLUMNS
+        yield from _expression((*path, "when"), rule.when, columns)
+        for name in PLACEHOLDER.findall(rule.evidence):
+            yield from _known((*path, "evidence"), "placeholder", name, columns)
+        yield from _known((*path, "cause"), "cause", rule.cause, settings.causes.causes)
+        yield from _known((*path, "level"), "level", rule.level, levels)
+
+
+def _cause_faults(settings: Settings) -> Found:
+    known = ["events", "sessions", "active_days", "tenure", "history", *measure_names(settings), *settings.measures.ratios]
+    for name, cause in settings.causes.causes.items():
+        for index, measure in enumerate(cause.measures):
+            yield from _known(("causes", "causes", name, "measures", index), "measure", measure, known)
+
+
+def _offer_faults(settings: Settings) -> Found:
+    tiers = [tier.name for tier in settings.tiers.tiers]
+    for c, campaign in enumerate(settings.offers.campaigns):
+        path: Path_ = ("offers", "campaigns", c)
+        for t, tier in enumerate(campaign.tiers):
+            yield from _known((*path, "tiers", t), "tier", tier, tiers)
+        for o, offer in enumerate(campaign.offers):
+            for k, cause in enumerate(offer.causes):
+                yield from _known((*path, "offers", o, "causes", k), "cause", cause, settings.causes.causes)
+    for name, outcome in settings.offers.outcomes.items():
+        here: Path_ = ("offers", "outcomes", name)
+        if outcome.label:
+            yield from _known((*here, "label"), "definition", outcome.label, ["primary", *settings.churn.definitions])
+        if outcome.measure:
+            yield from _known((*here, "measure"), "measure", outcome.measure, ["events", "sessions", *measure_names(settings)])
+
+
+def _known(path: Path_, what: str, name: str, known: Iterable[str]) -> Found:
+    known = list(known)
+    if name not in known:
+        near = get_close_matches(name, known, n=1, cutoff=0.0)
+        yield path, f"{what} {name!r} is not known" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _expression(path: Path_, text: str, columns: Iterable[str] | None) -> Found:
+    try:
+        tree = sqlglot.parse_one(f"SELECT {text}", dialect="spark")
+    except sqlglot.errors.SqlglotError as error:
+        first = str(error).splitlines()[0]
+        yield path, f"is not Spark SQL: {text!r} ({re.sub(chr(27) + r'[^m]*m', '', first)})"
+        return
+    if len(list(tree.find_all(exp.Select))) > 1 or tree.args.get("from") or tree.args.get("from_"):
+        yield path, f"subqueries are refused: {text!r}"
+        return
+    called = {f.name.lower() for f in tree.find_all(exp.Anonymous)} | {f.sql_name().lower() for f in tree.find_all(exp.Func)}
+    if refused := called & REFUSED_FUNCTIONS:
+        yield path, f"function {', '.join(sorted(refused))} is refused: {text!r}"
+    if columns is not None:
+        known = list(columns)
+        for name in sorted({c.parts[0].name for c in tree.find_all(exp.Column)}):
+            yield from _known(path, "column", name, known)

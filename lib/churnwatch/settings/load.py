@@ -1,0 +1,208 @@
+"""Reads the three layers into ``Settings``, or tells every fault of every file at once."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from churnwatch.core.errors import ConfigError
+from churnwatch.settings.check import Fault, cross_faults
+from churnwatch.settings.model import Settings
+
+# file of the domain folder -> the key of Settings that it fills
+DOMAIN_FILES = ("sources", "measures", "churn", "model", "tiers", "rules", "causes", "offers", "experiments")
+OPTIONAL_FILES = {"model", "rules", "causes", "offers", "experiments"}
+REFERENCE = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)+|domain)\}")
+SECRET = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+
+Path_ = tuple[str | int, ...]
+
+
+class Origins:
+    """Where each key of the merged tree was written: (file, line)."""
+
+    def __init__(self) -> None:
+        self._places: dict[Path_, tuple[str, int]] = {}
+
+    def add(self, path: Path_, file: str, line: int) -> None:
+        """Notes that ``path`` stands in ``file`` at ``line``; the later layer wins."""
+        self._places[path] = (file, line)
+
+    def at(self, path: Sequence[str | int]) -> str:
+        """``file:line`` of the key, or of the nearest key above it that was written."""
+        for end in range(len(path), -1, -1):
+            if place := self._places.get(tuple(path[:end])):
+                return f"{place[0]}:{place[1]}"
+        return "configuration"
+
+
+def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
+    """Settings of ``config`` (conf/<where>.yaml), its domain folder and ``key=value`` overrides.
+
+    Raises ConfigError that lists every fault with file, line, key, value and the nearest valid key.
+    """
+    origins, faults = Origins(), []
+    where = _read(Path(config), origins, (), faults)
+    overrides = _overrides(sets, origins, faults)
+    domain = overrides.get("domain", where.get("domain"))
+    tree: dict[str, Any] = {}
+    if folder := _domain_folder(domain, Path(config), origins, faults):
+        for name in DOMAIN_FILES:
+            if (file := folder / f"{name}.yaml").exists():
+                tree[name] = _read(file, origins, (name,), faults)
+            elif name not in OPTIONAL_FILES:
+                faults.append(Fault(f"{folder}", f"{name}.yaml is missing"))
+    tree = _merge(_merge(tree, where), overrides)
+    tree = _resolved(tree, tree, (), origins, faults)
+    settings = _typed(tree, origins, faults)
+    if settings is not None:
+        faults += [Fault(origins.at(path), text) for path, text in cross_faults(settings)]
+    if faults:
+        raise ConfigError("\n".join([f"{len(faults)} fault(s) in the configuration:", *(f"  {f}" for f in faults)]))
+    assert settings is not None
+    return settings
+
+
+def _read(file: Path, origins: Origins, prefix: Path_, faults: list[Fault]) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        node, tree = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+    except OSError as error:
+        faults.append(Fault(str(file), f"cannot be read: {error.strerror}"))
+        return {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        faults.append(Fault(f"{file}:{mark.line + 1 if mark else 1}", f"is not YAML: {getattr(error, 'problem', error)}"))
+        return {}
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        faults.append(Fault(f"{file}:1", "must hold keys and values"))
+        return {}
+    origins.add(prefix, str(file), 1)
+    for path, line in _lines(node, prefix, faults, file):
+        origins.add(path, str(file), line)
+    return tree
+
+
+def _lines(node: yaml.Node, path: Path_, faults: list[Fault], file: Path) -> Iterator[tuple[Path_, int]]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                faults.append(Fault(f"{file}:{key.start_mark.line + 1}", f"key {key.value!r} stands twice"))
+            seen.add(key.value)
+            yield (*path, key.value), key.start_mark.line + 1
+            yield from _lines(value, (*path, key.value), faults, file)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*path, index), value.start_mark.line + 1
+            yield from _lines(value, (*path, index), faults, file)
+
+
+def _overrides(sets: Sequence[str], origins: Origins, faults: list[Fault]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for text in sets:
+        key, found, value = text.partition("=")
+        if not found:
+            faults.append(Fault("--set", f"{text!r} is not key=value"))
+            continue
+        # a Spark setting's own name holds dots
+        path = ("spark", key.removeprefix("spark.")) if key.startswith("spark.spark.") else tuple(key.split("."))
+        here = tree
+        for part in path[:-1]:
+            here = here.setdefault(part, {})
+        here[path[-1]] = yaml.safe_load(value) if value else value
+        for end in range(1, len(path) + 1):
+            origins.add(path[:end], f"--set {key}", 1)
+    return tree
+
+
+def _domain_folder(domain: Any, config: Path, origins: Origins, faults: list[Fault]) -> Path | None:
+    if not isinstance(domain, str):
+        faults.append(Fault(origins.at(("domain",)), "domain must name a folder under domains/ or a path to a folder"))
+        return None
+    places = [config.parent / "domains" / domain, config.parent / domain, Path(domain)]
+    for place in places:
+        if place.is_dir():
+            return place
+    faults.append(Fault(origins.at(("domain",)), f"domain {domain!r} is no folder; looked at {', '.join(map(str, places))}"))
+    return None
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _resolved(value: Any, tree: Mapping[str, Any], path: Path_, origins: Origins, faults: list[Fault]) -> Any:
+    if isinstance(value, dict):
+        return {k: _resolved(v, tree, (*path, k), origins, faults) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_resolved(v, tree, (*path, i), origins, faults) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def referred(match: re.Match[str]) -> str:
+        found: Any = tree
+        for part in match[1].split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        if not isinstance(found, str):
+            faults.append(Fault(origins.at(path), f"{'.'.join(map(str, path))}: {match[0]} refers to no text key"))
+            return match[0]
+        return Path(found).name if match[1] == "domain" else _resolved(found, tree, path, origins, faults)
+
+    def secret(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            faults.append(Fault(origins.at(path), f"{'.'.join(map(str, path))}: environment variable {match[1]} is not set"))
+        return os.environ.get(match[1], "")
+
+    return SECRET.sub(secret, REFERENCE.sub(referred, value))
+
+
+def _typed(tree: Mapping[str, Any], origins: Origins, faults: list[Fault]) -> Settings | None:
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        for one in error.errors():
+            faults.append(_typed_fault(one, origins))
+        return None
+
+
+def _typed_fault(one: Any, origins: Origins) -> Fault:
+    path = one["loc"]
+    key = ".".join(map(str, path)) or "configuration"
+    if one["type"] == "extra_forbidden":
+        near = get_close_matches(str(path[-1]), _keys_at(path[:-1]), n=1, cutoff=0.0)
+        return Fault(origins.at(path), f"{key}: unknown key (value {one['input']!r})" + (f"; did you mean {near[0]!r}?" if near else ""))
+    if one["type"] == "missing":
+        return Fault(origins.at(path), f"{key}: is missing")
+    value = repr(one["input"])
+    value = value if len(value) <= 80 else value[:77] + "..."
+    return Fault(origins.at(path), f"{key}: {one['msg'].removeprefix('Value error, ')} (value {value})")
+
+
+def _keys_at(path: Sequence[str | int]) -> list[str]:
+    """Valid keys of the settings model at ``path``; the empty list where keys are free."""
+    model: Any = Settings
+    for part in path:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(str(part)) or next(
+                (f for f in model.model_fields.values() if f.alias == part), None
+            )
+            model = field.annotation if field else None
+        else:
+            model = next((a for a in reversed(get_args(model)) if a is not type(None)), None)
+        while model is not None and type(None) in get_args(model):
+            model = next(a for a in get_args(model) if a is not type(None))
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return [f.alias or name for name, f in model.model_fields.items()]
+    return []

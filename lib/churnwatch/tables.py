@@ -1,0 +1,695 @@
+"""Every table's contract, in flow order: the data dictionary.
+
+Some columns are configured (measures, windows, segments, definitions), so the tables are made from the settings.
+Instants are UTC; ``day`` is the business day in ``clock.time_zone``; money is in cents, durations in milliseconds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from pyspark.sql.types import ArrayType, LongType, MapType, StringType, StructField, StructType
+from pyspark.sql.types import DoubleType
+
+from churnwatch.core import Table, column
+from churnwatch.settings import Settings, feature_names
+from churnwatch.settings.names import definition_column, segment_names, summed_measures
+
+BUSINESS_DAY = "business day, in clock.time_zone"
+USER = "user key as the source gives it"
+PROBABILITY = "{0} IS NULL OR ({0} >= 0 AND {0} <= 1)"
+INTERVAL = "95 % interval"
+
+
+def _structs(**types: str) -> ArrayType:
+    struct = StructType()
+    for name, data_type in types.items():
+        struct = struct.add(name, data_type)
+    return ArrayType(struct)
+
+
+STRINGS = ArrayType(StringType())
+TEXT_BY_NAME = MapType(StringType(), StringType())
+NUMBER_BY_NAME = MapType(StringType(), DoubleType())
+REASONS = _structs(measure="string", value="double", contribution="double", cause="string")
+RANGES = _structs(first="date", last="date")
+INPUTS = _structs(table="string", version="long", first="date", last="date")
+OUTPUTS = _structs(table="string", version="long", rows="long")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All contracts by name; iterating gives them in flow order."""
+
+    rejected_events: Table
+    users: Table
+    consents: Table
+    context: Table
+    events: Table
+    daily_activity: Table
+    first_seen: Table
+    user_features: Table
+    activity_trend: Table
+    cohort_churn: Table
+    user_labels: Table
+    churn_rates: Table
+    alert_quality: Table
+    model_quality: Table
+    feature_drift: Table
+    thresholds: Table
+    model_runs: Table
+    user_scores: Table
+    risk_alerts: Table
+    alert_events: Table
+    retention_actions: Table
+    notifications: Table
+    deliveries: Table
+    experiment_units: Table
+    retention_lift: Table
+    churn_causes: Table
+    churn_profile: Table
+    report_pages: Table
+    job_runs: Table
+
+    def __iter__(self) -> Iterator[Table]:
+        return (getattr(self, field.name) for field in fields(self))
+
+    def __getitem__(self, name: str) -> Table:
+        return getattr(self, name)
+
+
+
+def tables(settings: Settings) -> Tables:
+    """The contracts of all tables under ``settings``; a pure function."""
+    return Tables(
+        **_event_tables(),
+        **_activity_tables(settings),
+        **_churn_tables(),
+        **_quality_tables(),
+        **_score_tables(),
+        **_alert_tables(),
+        **_retention_tables(),
+        **_report_tables(),
+    )
+
+
+def _table(name: str, comment: str, columns: list[StructField], keys: tuple[str, ...], **options: object) -> Table:
+    return Table(name=name, comment=comment, schema=StructType(columns), keys=keys, **options)  # type: ignore[arg-type]
+
+
+def _day(comment: str = BUSINESS_DAY) -> StructField:
+    return column("day", "date", comment, nullable=False)
+
+
+def _user(comment: str = USER) -> StructField:
+    return column("user_id", "string", comment, nullable=False)
+
+
+def _event_tables() -> dict[str, Table]:
+    by_day = {"partitions": ("day",)}
+    full = column("full", "boolean", "true on rows of a full restatement (first of a month)", nullable=False)
+    return {
+        "rejected_events": _table(
+            "rejected_events",
+            "rows of a source that cannot be events, with every reason",
+            [
+                _day("business day of the row's time, else the file's {day}, else 1970-01-01"),
+                column("source", "string", "name of the source in sources.yaml", nullable=False),
+                column("reject_id", "string", "hash of file, raw row and its ordinal among identical rows", nullable=False),
+                column("file", "string", "file or table that the row came from"),
+                column("reasons", STRINGS, "every reason why the row was refused, sorted", nullable=False),
+                column("raw", "string", "the row as the source gave it"),
+            ],
+            ("day", "source", "reject_id"),
+            replace_key=("day", "source"),
+            partitions=("day", "source"),
+            rules={"has_reason": "size(reasons) > 0"},
+        ),
+        "users": _table(
+            "users",
+            "changes of users' attributes; a full restatement on the first of each month",
+            [
+                _day("day from which the row is in force"),
+                _user(),
+                column("registered_on", "date", "day of registration, where the source knows it"),
+                column("changed_at", "timestamp", "instant of the change, where the source knows it"),
+                column("attributes", TEXT_BY_NAME, "attributes by name, as sources.yaml maps them"),
+                full,
+            ],
+            ("day", "user_id"),
+            pick="latest",
+            pick_key=("user_id",),
+            full_column="full",
+            **by_day,
+        ),
+        "consents": _table(
+            "consents",
+            "changes of users' consents; a full restatement on the first of each month",
+            [
+                _day("day from which the row is in force"),
+                _user(),
+                column("channel", "string", "channel of contact; 'profiling' for the use of data itself", nullable=False),
+                column("purpose", "string", "purpose of the consent", nullable=False),
+                column("granted", "boolean", "true: opted in; false: opted out", nullable=False),
+                column("changed_at", "timestamp", "instant of the change, where the source knows it"),
+                full,
+            ],
+            ("day", "user_id", "channel", "purpose"),
+            pick="latest",
+            pick_key=("user_id", "channel", "purpose"),
+            full_column="full",
+            **by_day,
+        ),
+        "context": _table(
+            "context",
+            "changes of series that are no user's: prices, competitors, staff, market",
+            [
+                _day("day from which the value is in force (published)"),
+                column("scope", "string", "what the value is about: 'base' or segment=value", nullable=False),
+                column("name", "string", "name of the series", nullable=False),
+                column("value", "double", "value, in the series' own unit"),
+                column("changed_at", "timestamp", "instant of publication, where the source knows it"),
+                full,
+            ],
+            ("day", "scope", "name"),
+            pick="latest",
+            pick_key=("scope", "name"),
+            full_column="full",
+        ),
+        "events": _table(
+            "events",
+            "canonical events, cleaned and without duplicates",
+            [
+                _day(),
+                column("event_id", "string", "the source's id, else a hash of the row and its ordinal among identical rows", nullable=False),
+                _user(),
+                column("event_time", "timestamp", "instant of the event", nullable=False),
+                column("event_type", "string", "type of the event", nullable=False),
+                column("amount_cents", "long", "money of the event, cents"),
+                column("duration_ms", "long", "duration of the event, milliseconds"),
+                column("item_id", "string", "what the event is about: page, product, function"),
+                column("session_id", "string", "session as the source gives it"),
+                column("channel", "string", "channel as the source gives it"),
+                column("properties", TEXT_BY_NAME, "further fields by name"),
+                column("source", "string", "name of the source in sources.yaml", nullable=False),
+            ],
+            ("day", "event_id"),
+            rules={"user_not_blank": "length(trim(user_id)) > 0", "duration_not_negative": "duration_ms IS NULL OR duration_ms >= 0"},
+            **by_day,
+        ),
+    }
+
+
+def _activity_tables(settings: Settings) -> dict[str, Table]:
+    return {
+        "daily_activity": _table(
+            "daily_activity",
+            "what a user did on a day: measures without windows; sorted by bucket and user",
+            [
+                _day(),
+                _user(),
+                column("bucket", "integer", "pmod(xxhash64(user_id), activity.buckets)", nullable=False),
+                column("events", "long", "events of the day, all types", nullable=False),
+                column("sessions", "long", "sessions that started on the day", nullable=False),
+                column("first_time", "timestamp", "instant of the first event", nullable=False),
+                column("last_time", "timestamp", "instant of the last event", nullable=False),
+                *_measure_columns(settings),
+                *(
+                    column(definition_column(name), "long", f"events of the day that count for churn definition {name}", nullable=False)
+                    for name in settings.churn.definitions
+                ),
+            ],
+            ("day", "user_id"),
+            rules={"events_positive": "events > 0"},
+            partitions=("day",),
+            properties={"churnwatch.buckets": str(settings.activity.buckets)},
+        ),
+        "first_seen": _table(
+            "first_seen",
+            "users on the first day on which they were active",
+            [_day("first active day"), _user()],
+            ("day", "user_id"),
+            partitions=("day",),
+            pick="earliest",
+            pick_key=("user_id",),
+        ),
+        "user_features": _table(
+            "user_features",
+            "features per user at the end of a day: users active within population_days who did not refuse profiling",
+            [
+                _day("as-of day: nothing later is in the row"),
+                _user(),
+                *(column(name, "double", _feature_comment(name)) for name in feature_names(settings)),
+                *(column(name, "string", f"the user's {name.removeprefix('segment_')} as of the day") for name in segment_names(settings)),
+            ],
+            ("day", "user_id"),
+            partitions=("day",),
+        ),
+        "activity_trend": _table(
+            "activity_trend",
+            "share of last week's active users who came back this week; segment 'all' is the base",
+            [
+                _day("last day of this week (7 days)"),
+                column("segment", "string", "'all', 'tenure' (new: under 30 days) or a configured segment", nullable=False),
+                column("value", "string", "value of the segment", nullable=False),
+                column("active", "long", "users active in the 7 days before the last 7", nullable=False),
+                column("came_back", "long", "of them, users active in the last 7 days", nullable=False),
+                column("share", "double", "came_back / active"),
+                column("low", "double", f"{INTERVAL} (Wilson) of share, lower end"),
+                column("high", "double", f"{INTERVAL} (Wilson) of share, upper end"),
+            ],
+            ("day", "segment", "value"),
+            rules={"share_in_range": PROBABILITY.format("share"), "came_back_of_active": "came_back <= active"},
+        ),
+    }
+
+
+def _measure_columns(settings: Settings) -> Iterator[StructField]:
+    summed = summed_measures(settings)
+    for name, measure in settings.measures.measures.items():
+        text = measure.comment or f"{measure.kind} of {measure.of or 'events'}" + (f" where {measure.where}" if measure.where else "")
+        if measure.kind == "distinct":
+            yield column(name, ArrayType(LongType(), False), f"{text}: sorted hashes of the distinct values, capped", nullable=False)
+        else:
+            yield column(name, "long", text, nullable=name not in summed)
+
+
+def _feature_comment(name: str) -> str:
+    if name.endswith("_days_since"):
+        return f"days since the last day with {name.removesuffix('_days_since')}; 0 is the as-of day; null: not in the longest window"
+    if name.endswith("_trend"):
+        return f"{name.removesuffix('_trend')}: (last n days - n days before) / both together, in -1 .. 1; null: none in both"
+    if name == "tenure_days":
+        return "days since registration, else since the first active day"
+    if name == "history_days":
+        return "days of stored history up to the as-of day, at most the longest window"
+    stem, _, window = name.rpartition("_")
+    return f"{stem} over the {window.removesuffix('d')} days that end with the as-of day"
+
+
+def _churn_tables() -> dict[str, Table]:
+    return {
+        "cohort_churn": _table(
+            "cohort_churn",
+            "retention triangle: users of a cohort who were active in a later calendar period",
+            [
+                _day("first day of the period"),
+                column("cohort_by", "string", "'month' or 'week': what a cohort and a period are", nullable=False),
+                column("cohort", "date", "first day of the cohort's own month or ISO week", nullable=False),
+                column("segment", "string", "'all' or a configured segment", nullable=False),
+                column("value", "string", "value of the segment", nullable=False),
+                column("period", "integer", "calendar periods since the cohort's own, which is 0", nullable=False),
+                column("size", "long", "users of the cohort", nullable=False),
+                column("active", "long", "of them, users active in the period", nullable=False),
+                column("retained", "double", "active / size"),
+                column("churned", "double", "1 - retained"),
+                column("low", "double", f"{INTERVAL} (Wilson) of retained, lower end"),
+                column("high", "double", f"{INTERVAL} (Wilson) of retained, upper end"),
+                column("change", "double", "retained minus that of the cohort before, at the same period"),
+                column("complete", "boolean", "true when all days of the period have ended", nullable=False),
+            ],
+            ("day", "cohort_by", "cohort", "segment", "value", "period"),
+            replace_key=("day", "cohort_by"),
+            rules={"retained_in_range": PROBABILITY.format("retained"), "active_of_size": "active <= size"},
+        ),
+        "user_labels": _table(
+            "user_labels",
+            "whether an eligible user of the day churned, by definition",
+            [
+                _day("as-of day of the label; what happened after it decides"),
+                column("definition", "string", "churn definition of churn.yaml", nullable=False),
+                _user(),
+                column("churned", "boolean", "true: none of the definition's events in O+lead+1 .. O+lead+horizon", nullable=False),
+                column("last_active_day", "date", "last day with the definition's events up to O", nullable=False),
+            ],
+            ("day", "definition", "user_id"),
+            replace_key=("day", "definition"),
+            partitions=("day", "definition"),
+            rules={"active_before": "last_active_day <= day"},
+        ),
+        "churn_rates": _table(
+            "churn_rates",
+            "churn rate of the day's eligible users, by definition and segment",
+            [
+                _day("as-of day of the labels"),
+                column("definition", "string", "churn definition of churn.yaml", nullable=False),
+                column("segment", "string", "'all', 'tenure' or a configured segment", nullable=False),
+                column("value", "string", "value of the segment", nullable=False),
+                column("eligible", "long", "users who could churn", nullable=False),
+                column("churned", "long", "of them, users who did", nullable=False),
+                column("rate", "double", "churned / eligible"),
+                column("low", "double", f"{INTERVAL} (Wilson) of rate, lower end"),
+                column("high", "double", f"{INTERVAL} (Wilson) of rate, upper end"),
+            ],
+            ("day", "definition", "segment", "value"),
+            replace_key=("day", "definition"),
+            partitions=("definition",),
+            rules={"rate_in_range": PROBABILITY.format("rate"), "churned_of_eligible": "churned <= eligible"},
+        ),
+    }
+
+
+def _quality_tables() -> dict[str, Table]:
+    return {
+        "alert_quality": _table(
+            "alert_quality",
+            "warnings of a day against what then happened",
+            [
+                _day("day on which the warnings were raised"),
+                column("rule_id", "string", "rule, or 'model'", nullable=False),
+                column("level", "string", "warning level, or 'all'", nullable=False),
+                column("fired", "long", "user warnings raised", nullable=False),
+                column("matured", "long", "of them, with a label, not treated after the warning", nullable=False),
+                column("churned", "long", "of the matured, users who churned", nullable=False),
+                column("base_eligible", "long", "labelled users of the day", nullable=False),
+                column("base_churned", "long", "of them, users who churned", nullable=False),
+                column("precision", "double", "churned / matured"),
+                column("low", "double", f"{INTERVAL} (Wilson) of precision, lower end"),
+                column("high", "double", f"{INTERVAL} (Wilson) of precision, upper end"),
+                column("recall", "double", "churned / base_churned"),
+                column("lift", "double", "precision / base rate"),
+                column("lead_days", "double", "mean days from the warning to the last active day that churn was counted from"),
+            ],
+            ("day", "rule_id", "level"),
+            rules={"precision_in_range": PROBABILITY.format("precision"), "recall_in_range": PROBABILITY.format("recall")},
+        ),
+        "model_quality": _table(
+            "model_quality",
+            "scores of a day against what then happened",
+            [
+                _day("day that was scored"),
+                column("model_version", "string", "released model version that scored", nullable=False),
+                column("metric", "string", "auc, average_precision, brier, log_loss, calibration_error, base_rate", nullable=False),
+                column("users", "long", "scored users with a label who were not treated", nullable=False),
+                column("churned", "long", "of them, users who churned", nullable=False),
+                column("metric_value", "double", "the metric"),
+            ],
+            ("day", "model_version", "metric"),
+        ),
+        "feature_drift": _table(
+            "feature_drift",
+            "distribution of a feature on a day against the day that the model was trained on",
+            [
+                _day("day that was scored"),
+                column("feature", "string", "column of user_features", nullable=False),
+                column("reference_day", "date", "as-of day that it is compared with"),
+                column("psi", "double", "population stability index over ten bins of the reference and one for missing"),
+                column("missing_share", "double", "share of users without a value"),
+                column("reference_missing_share", "double", "the same on the reference day"),
+            ],
+            ("day", "feature"),
+        ),
+        "thresholds": _table(
+            "thresholds",
+            "advice on the probability from which a level warns",
+            [
+                _day("day whose labels the advice rests on"),
+                column("level", "string", "warning level", nullable=False),
+                column("old", "double", "lowest probability that was warned at the level"),
+                column("new", "double", "advised lowest probability"),
+                column("reason", "string", "why", nullable=False),
+            ],
+            ("day", "level"),
+        ),
+    }
+
+
+def _score_tables() -> dict[str, Table]:
+    return {
+        "model_runs": _table(
+            "model_runs",
+            "attempts to train, with metrics and the gate's outcome",
+            [
+                _day("as-of day of the attempt"),
+                column("run_id", "string", "hash of day, configuration, code and input versions", nullable=False),
+                column("algorithm", "string", "algorithm", nullable=False),
+                column("at", "timestamp", "instant at which the row was written", nullable=False),
+                column("definition", "string", "churn definition that the model predicts", nullable=False),
+                column("spans", TEXT_BY_NAME, "train, calibration and test: first..last day"),
+                column("trials", "integer", "hyper-parameter sets that were tried"),
+                column("parameters", TEXT_BY_NAME, "chosen hyper-parameters, trees kept"),
+                column("metrics", NUMBER_BY_NAME, "metrics on the test span; <name>_low and <name>_high are 95 % intervals"),
+                column("curves", "string", "JSON of calibration bins, ROC and precision-recall points"),
+                column("outcome", "string", "released or refused", nullable=False),
+                column("conditions", STRINGS, "the gate's conditions, each with both numbers and ok or failed"),
+                column("model_version", "string", "released model version; null when refused"),
+                column("features", STRINGS, "feature columns in order"),
+                column("schema_hash", "string", "hash of the feature columns"),
+                column("mlflow_run_id", "string", "run in MLflow"),
+            ],
+            ("run_id", "algorithm"),
+            kind="log",
+            pick="latest",
+            pick_key=("run_id", "algorithm"),
+            rules={"outcome_known": "outcome IN ('released', 'refused')"},
+        ),
+        "user_scores": _table(
+            "user_scores",
+            "risk of every eligible user of the day",
+            [
+                _day("as-of day of the score"),
+                _user(),
+                column("margin", "double", "uncalibrated log-odds of the model", nullable=False),
+                column("probability", "double", "calibrated probability of churn", nullable=False),
+                column("percentile", "double", "share of the day's users with a lower risk, 0 .. 1", nullable=False),
+                column("tier", "string", "risk tier of tiers.yaml", nullable=False),
+                column("previous_tier", "string", "tier of the newest score in the 7 days before"),
+                column("value_cents", "long", "what the user is worth, cents", nullable=False),
+                column("value_at_risk_cents", "long", "probability x value, cents", nullable=False),
+                column("reasons", REASONS, "measures that moved the margin most, the rest as '(other)' and '(base)': they add up to the margin", nullable=False),
+                column("model_version", "string", "released model version that scored", nullable=False),
+            ],
+            ("day", "user_id"),
+            partitions=("day",),
+            rules={"probability_in_range": PROBABILITY.format("probability"), "percentile_in_range": PROBABILITY.format("percentile")},
+        ),
+    }
+
+
+def _alert_tables() -> dict[str, Table]:
+    return {
+        "risk_alerts": _table(
+            "risk_alerts",
+            "warnings by rules and by the model",
+            [
+                _day("day on which the warning was raised"),
+                column("alert_id", "string", "hash of day, rule and subject", nullable=False),
+                column("scope", "string", "user, group or base", nullable=False),
+                column("user_id", "string", "user, for scope user"),
+                column("segment", "string", "segment, for scope group; 'all' for scope base"),
+                column("value", "string", "value of the segment"),
+                column("rule_id", "string", "rule of rules.yaml, or 'model'", nullable=False),
+                column("level", "string", "blue, yellow, orange or red", nullable=False),
+                column("cause", "string", "cause of causes.yaml"),
+                column("evidence", "string", "the numbers behind the warning, as text", nullable=False),
+                column("owner", "string", "who acts", nullable=False),
+                column("due_on", "date", "day by which to act", nullable=False),
+            ],
+            ("day", "alert_id"),
+            partitions=("day",),
+            rules={
+                "level_known": "level IN ('blue', 'yellow', 'orange', 'red')",
+                "scope_known": "scope IN ('user', 'group', 'base')",
+                "user_where_scope_user": "(scope = 'user') = (user_id IS NOT NULL)",
+            },
+        ),
+        "alert_events": _table(
+            "alert_events",
+            "what people did about warnings",
+            [
+                _day("business day of the action"),
+                column("event_id", "string", "hash of warning, instant, person and action", nullable=False),
+                column("alert_id", "string", "warning", nullable=False),
+                column("at", "timestamp", "instant of the action", nullable=False),
+                column("who", "string", "person or system", nullable=False),
+                column("action", "string", "acknowledged, acted or closed", nullable=False),
+                column("note", "string", "note"),
+            ],
+            ("event_id",),
+            kind="log",
+            rules={"action_known": "action IN ('acknowledged', 'acted', 'closed')"},
+        ),
+    }
+
+
+def _retention_tables() -> dict[str, Table]:
+    return {
+        "retention_actions": _table(
+            "retention_actions",
+            "offers planned for warned users; control users are rows with the offer they would have had",
+            [
+                _day("day of the assignment"),
+                _user(),
+                column("campaign", "string", "campaign of offers.yaml", nullable=False),
+                column("offer", "string", "offer"),
+                column("channel", "string", "channel of the offer"),
+                column("arm", "string", "offer, control or global_control; null when suppressed"),
+                column("suppressed_because", "string", "why the user is in no arm"),
+                column("cause", "string", "cause that the offer answers"),
+                column("tier", "string", "risk tier on the day"),
+                column("probability", "double", "probability of churn on the day"),
+                column("cost_cents", "long", "cost of the offer, cents", nullable=False),
+                column("expected_value_cents", "long", "expected saved value minus cost, cents", nullable=False),
+                column("earliest_send_at", "timestamp", "instant before which nothing is sent"),
+                column("expires_at", "timestamp", "instant after which nothing is sent"),
+            ],
+            ("day", "user_id", "campaign"),
+            partitions=("day",),
+            rules={
+                "arm_known": "arm IS NULL OR arm IN ('offer', 'control', 'global_control')",
+                "arm_or_suppressed": "(arm IS NULL) = (suppressed_because IS NOT NULL)",
+            },
+        ),
+        "notifications": _table(
+            "notifications",
+            "messages to owners and users",
+            [
+                _day("day of the message"),
+                column("message_id", "string", "hash of day, destination and content", nullable=False),
+                column("kind", "string", "digest (to an owner) or offer (to a user)", nullable=False),
+                column("destination", "string", "name of a destination in conf, or the user's keyed hash", nullable=False),
+                column("channel", "string", "channel", nullable=False),
+                column("subject", "string", "subject", nullable=False),
+                column("body", "string", "text of the message", nullable=False),
+                column("expires_at", "timestamp", "instant after which it is not sent"),
+            ],
+            ("day", "message_id"),
+            partitions=("day",),
+        ),
+        "deliveries": _table(
+            "deliveries",
+            "attempts to send messages",
+            [
+                _day("day of the message"),
+                column("message_id", "string", "message", nullable=False),
+                column("attempt", "integer", "number of the attempt, from 1", nullable=False),
+                column("at", "timestamp", "instant of the attempt", nullable=False),
+                column("outcome", "string", "sent, failed or expired", nullable=False),
+                column("detail", "string", "answer of the server, or the error"),
+            ],
+            ("message_id", "attempt"),
+            kind="log",
+            rules={"outcome_known": "outcome IN ('sent', 'failed', 'expired')"},
+        ),
+        "experiment_units": _table(
+            "experiment_units",
+            "units of outside experiments with their outcomes",
+            [
+                _day("day of the assignment, else of the import"),
+                column("experiment", "string", "name in experiments.yaml", nullable=False),
+                column("unit", "string", "unit of the experiment", nullable=False),
+                column("arm", "string", "arm", nullable=False),
+                column("cluster", "string", "cluster, where units were assigned together"),
+                column("stratum", "string", "stratum"),
+                column("outcomes", NUMBER_BY_NAME, "outcomes by name", nullable=False),
+                column("covariates", NUMBER_BY_NAME, "values from before the assignment, by name"),
+            ],
+            ("experiment", "unit"),
+            replace_key=("experiment",),
+            partitions=("experiment",),
+            pick="latest",
+            pick_key=("experiment", "unit"),
+        ),
+        "retention_lift": _table(
+            "retention_lift",
+            "what campaigns and experiments brought: treated against control, intention to treat",
+            [
+                _day("day of the reading"),
+                column("campaign", "string", "campaign or experiment", nullable=False),
+                column("arm", "string", "treated arm", nullable=False),
+                column("outcome", "string", "outcome", nullable=False),
+                column("segment", "string", "'all', tier, cause, offer or stratum", nullable=False),
+                column("value", "string", "value of the segment", nullable=False),
+                column("treated", "long", "treated users with an outcome", nullable=False),
+                column("control", "long", "control users with an outcome", nullable=False),
+                column("treated_mean", "double", "rate or mean of the treated"),
+                column("control_mean", "double", "rate or mean of the control"),
+                column("difference", "double", "treated_mean - control_mean"),
+                column("relative_lift", "double", "difference / control_mean"),
+                column("low", "double", f"{INTERVAL} of difference, lower end"),
+                column("high", "double", f"{INTERVAL} of difference, upper end"),
+                column("p", "double", "two-sided p of difference = 0; null while interim"),
+                column("q", "double", "p corrected for the segments looked at (Benjamini-Hochberg)"),
+                column("srm_p", "double", "p of the sample-ratio check on assigned users"),
+                column("srm_outcome_p", "double", "the same on users with an outcome"),
+                column("srm_alarm", "boolean", "a sample-ratio p is under the limit in conf", nullable=False),
+                column("cuped_variance_saved", "double", "share of variance that the covariate took away"),
+                column("min_detectable", "double", "smallest difference that the sample shows with 80 % power at 5 %"),
+                column("incremental_users", "double", "difference x treated, for rates"),
+                column("incremental_cents", "long", "incremental value, cents"),
+                column("cost_cents", "long", "cost of the treated, cents"),
+                column("interim", "boolean", "not all assignments have matured", nullable=False),
+                column("randomised", "boolean", "arms were assigned by chance", nullable=False),
+            ],
+            ("day", "campaign", "arm", "outcome", "segment", "value"),
+        ),
+    }
+
+
+def _report_tables() -> dict[str, Table]:
+    return {
+        "churn_causes": _table(
+            "churn_causes",
+            "causes in the reasons of scored users who then churned: associations",
+            [
+                _day("as-of day of scores and labels"),
+                column("cause", "string", "cause of causes.yaml, or 'unknown'", nullable=False),
+                column("users", "long", "scored users whose first reason has the cause", nullable=False),
+                column("churned", "long", "of them, users who churned", nullable=False),
+                column("share", "double", "share of the churned users whose first reason has the cause"),
+                column("low", "double", f"{INTERVAL} (Wilson) of share, lower end"),
+                column("high", "double", f"{INTERVAL} (Wilson) of share, upper end"),
+                column("rate", "double", "churned / users"),
+                column("association", "boolean", "true: an association, no proof of cause", nullable=False),
+            ],
+            ("day", "cause"),
+        ),
+        "churn_profile": _table(
+            "churn_profile",
+            "how the features of churned users differed from those of the others: associations",
+            [
+                _day("as-of day of features and labels"),
+                column("measure", "string", "column of user_features", nullable=False),
+                column("churned_mean", "double", "mean of the churned users"),
+                column("stayed_mean", "double", "mean of the others"),
+                column("effect", "double", "standardised difference of the means (Cohen's d)"),
+                column("low", "double", f"{INTERVAL} of effect, lower end"),
+                column("high", "double", f"{INTERVAL} of effect, upper end"),
+                column("association", "boolean", "true: an association, no proof of cause", nullable=False),
+            ],
+            ("day", "measure"),
+        ),
+        "report_pages": _table(
+            "report_pages",
+            "pages that were rendered",
+            [
+                _day("day of the page"),
+                column("name", "string", "name of the page", nullable=False),
+                column("path", "string", "where the page lies", nullable=False),
+                column("sha256", "string", "SHA-256 of the page", nullable=False),
+                column("bytes", "long", "size, bytes", nullable=False),
+            ],
+            ("day", "name"),
+        ),
+        "job_runs": _table(
+            "job_runs",
+            "runs of jobs: a row when they start, a row when they end",
+            [
+                _day("last D of the run"),
+                column("run_id", "string", "run", nullable=False),
+                column("job", "string", "job, or 'all'", nullable=False),
+                column("instance", "string", "instance of the job, or ''", nullable=False),
+                column("at", "timestamp", "instant at which the row was written", nullable=False),
+                column("status", "string", "running, done, failed, skipped or refused", nullable=False),
+                column("days", RANGES, "output days", nullable=False),
+                column("config_hash", "string", "hash of the settings", nullable=False),
+                column("code_hash", "string", "hash of the package", nullable=False),
+                column("inputs", INPUTS, "tables read, their version and days"),
+                column("outputs", OUTPUTS, "tables written, their version and rows"),
+                column("seconds", "double", "wall seconds; null while running"),
+                column("message", "string", "why it failed, was skipped or refused; counts of ingest"),
+            ],
+            ("run_id", "job", "instance", "day", "status"),
+            kind="log",
+            rules={"status_known": "status IN ('running', 'done', 'failed', 'skipped', 'refused')"},
+        ),
+    }

@@ -1,0 +1,46 @@
+"""One Spark session a run, started by the first test that asks for it."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+TEST_SPARK = {
+    "spark.master": "local[2]",
+    "spark.driver.memory": "3g",
+    "spark.jars": ",".join(str(jar) for jar in sorted((ROOT / ".jars").glob("*.jar"))),
+    "spark.ui.enabled": "false",  # a port a session, and seconds at start
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": "1",  # a task costs more than the rows of a test
+    "spark.default.parallelism": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.sql.adaptive.enabled": "false",  # plans of one partition have nothing to adapt
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # saves seconds in short runs
+    "spark.sql.codegen.wholeStage": "false",  # compiling costs more than the rows of a test
+}
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    """The run's only Spark session, local, in UTC, with Delta."""
+    from types import SimpleNamespace
+
+    from churnwatch.io.session import session
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    conf = TEST_SPARK | {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse"))}
+    made = session(SimpleNamespace(spark=conf), "churnwatch tests")
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real data sets; the test is skipped, loudly, where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"REAL DATA ABSENT: {SHARED_DATA} is not there")
+    return SHARED_DATA
