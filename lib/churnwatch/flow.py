@@ -16,6 +16,7 @@ COHORT_DAYS = 31  # the longest month: O's month and ISO week lie within
 PREVIOUS_TIER_DAYS = 7
 USUAL_DAYS = 28  # what is usual for a group: four weeks before
 DELIVERY_DAYS = 7
+ALERT_DAYS = 366  # warnings older than a year take no acknowledgement any more
 
 
 def flow(settings: Settings) -> tuple[Job, ...]:
@@ -114,7 +115,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "alerts": t.risk_alerts.on(),
             "alert_events": t.alert_events.on(),
             "actions": t.retention_actions.on(),
-            "features": t.user_features.on(),
+            "features": t.user_features.trailing(USUAL_DAYS + 1),
             "labels": t.user_labels.on(),
             "thresholds": t.thresholds.before(USUAL_DAYS),
         },
@@ -162,7 +163,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "trend": t.activity_trend.before(USUAL_DAYS + 1),
             "rates": t.churn_rates.before(lag + USUAL_DAYS),
             "thresholds": t.thresholds.before(lag + USUAL_DAYS),
-            "alerts": t.risk_alerts.before(max(longest_pause, PREVIOUS_TIER_DAYS)),
+            # a warning keeps quiet from the day it was raised, and again from the day it was closed
+            "alerts": t.risk_alerts.before(max(longest_pause, PREVIOUS_TIER_DAYS) + USUAL_DAYS),
             "alert_events": t.alert_events.before(),
         },
         writes=(t.risk_alerts,),
@@ -176,8 +178,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "alerts": t.risk_alerts.on(),
             "scores": t.user_scores.on(),
             "consents": t.consents.as_of(),
-            "actions": t.retention_actions.before(max(pause, settings.offers.campaign_max_days)),
-            "deliveries": t.deliveries.before(DELIVERY_DAYS),
+            "actions": t.retention_actions.before(max(pause, 1)),
         },
         writes=(t.retention_actions,),
         build=partial(retention.planned, settings=settings),
@@ -189,7 +190,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "alerts": t.risk_alerts.on(),
             "actions": t.retention_actions.on(),
             "consents": t.consents.as_of(),
-            "deliveries": t.deliveries.before(DELIVERY_DAYS),
+            # O included: what a first run of O sent, its second does not send again
+            "deliveries": t.deliveries.trailing(DELIVERY_DAYS),
         },
         writes=(t.notifications, t.deliveries),
         ports=("senders",),
@@ -206,7 +208,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
         reads={
             "actions": t.retention_actions.before(settings.offers.campaign_max_days),
             "units": t.experiment_units.as_of(),
-            "activity": t.daily_activity.before(settings.offers.campaign_max_days + before_days),
+            "activity": t.daily_activity.trailing(settings.offers.campaign_max_days + before_days + 1),
             "labels": t.user_labels.before(settings.offers.campaign_max_days),
         },
         writes=(t.retention_lift,),
@@ -260,7 +262,8 @@ def _commands(settings: Settings, t: Tables) -> Iterator[Job]:
         )
     yield Job(
         "record_alert_events",
-        reads={"alerts": t.risk_alerts.before(), "alert_events": t.alert_events.before()},
+        # O included: a warning of O may be acted on at O
+        reads={"alerts": t.risk_alerts.trailing(ALERT_DAYS), "alert_events": t.alert_events.trailing(ALERT_DAYS)},
         writes=(t.alert_events,),
         ports=("sources",),
         scheduled=False,

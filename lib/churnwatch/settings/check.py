@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import expressions as exp
 
 from churnwatch.settings.model import Settings
-from churnwatch.settings.names import feature_names, measure_names, segment_names
+from churnwatch.settings.names import feature_names, measure_names, segment_names, summed_measures
 
 EVENT_COLUMNS = (
     "day",
@@ -54,6 +54,7 @@ def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
         *_rule_faults(settings),
         *_cause_faults(settings),
         *_offer_faults(settings),
+        *_experiment_faults(settings),
     ]
 
 
@@ -123,7 +124,8 @@ def _rule_faults(settings: Settings) -> Found:
         columns = user_columns if rule.scope == "user" else TREND_COLUMNS
         yield from _expression((*path, "when"), rule.when, columns)
         for name in PLACEHOLDER.findall(rule.evidence):
-            yield from _known((*path, "evidence"), "placeholder", name, columns)
+            # evidence goes into messages, which never hold a raw user id
+            yield from _known((*path, "evidence"), "placeholder", name, [c for c in columns if c != "user_id"])
         yield from _known((*path, "cause"), "cause", rule.cause, settings.causes.causes)
         yield from _known((*path, "level"), "level", rule.level, levels)
 
@@ -149,7 +151,33 @@ def _offer_faults(settings: Settings) -> Found:
         if outcome.label:
             yield from _known((*here, "label"), "definition", outcome.label, ["primary", *settings.churn.definitions])
         if outcome.measure:
-            yield from _known((*here, "measure"), "measure", outcome.measure, ["events", "sessions", *measure_names(settings)])
+            yield from _known((*here, "measure"), "summed measure", outcome.measure, summed_measures(settings))
+    yield from _maturity_faults(settings)
+
+
+def _maturity_faults(settings: Settings) -> Found:
+    known = {"primary", None, *settings.churn.definitions}
+    lags = {n: settings.outcome_lag_days(o) for n, o in settings.offers.outcomes.items() if o.label in known}
+    view = settings.offers.campaign_max_days
+    for name, lag in lags.items():
+        if lag > view:
+            yield ("offers", "outcomes", name), f"outcome {name!r} is known after {lag} days, campaign_max_days is {view}"
+    for index, campaign in enumerate(settings.offers.campaigns):
+        if campaign.from_day and campaign.until_day and lags:
+            needed = (campaign.until_day - campaign.from_day).days + max(lags.values())
+            if needed > view:
+                text = f"from_day to the read-out are {needed} days, campaign_max_days is {view}"
+                yield ("offers", "campaigns", index, "until_day"), text
+
+
+def _experiment_faults(settings: Settings) -> Found:
+    for name, experiment in settings.experiments.items():
+        path: Path_ = ("experiments", name)
+        for field, text in experiment.source.map.items():
+            yield from _expression((*path, "source", "map", field), text, None)
+        for key in ("outcomes", "covariates"):
+            for field, text in getattr(experiment, key).items():
+                yield from _expression((*path, key, field), text, None)
 
 
 def _known(path: Path_, what: str, name: str, known: Iterable[str]) -> Found:

@@ -1,5 +1,6 @@
 """The typed settings: frozen, unknown keys refused, units in the names."""
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +15,7 @@ class Settings_(BaseModel):
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=1)]
+Hour = Annotated[int, Field(ge=0, le=23)]
 
 
 # --- where it runs: conf/<where>.yaml ------------------------------------------------------------------------------
@@ -95,6 +97,12 @@ class Smtp(Settings_):
     password: str | None = None
     sender: str = "churnwatch@localhost"
     timeout_seconds: float = 10.0
+
+    @model_validator(mode="after")
+    def _not_in_the_clear(self) -> "Smtp":
+        if self.password and not self.starttls and self.host not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("a password goes only over starttls, except to this machine")
+        return self
 
 
 class Sending(Settings_):
@@ -394,7 +402,10 @@ class Offer(Settings_):
 
 
 class Campaign(Settings_):
-    """A campaign: which tiers get its offers, the share held out as control, and when it is read out."""
+    """A campaign: which tiers get its offers, the share held out as control, and the days on which it assigns users.
+
+    With ``until_day`` its assignments end, so that it has a read-out day; without, its lift stays interim.
+    """
 
     name: Name
     tiers: list[Name]
@@ -405,6 +416,26 @@ class Campaign(Settings_):
     contact_pause_days: int = Field(default=14, ge=0)
     expires_days: Days = 7
     salt: str | None = None
+    from_day: date | None = None
+    until_day: date | None = None
+
+    @model_validator(mode="after")
+    def _wave(self) -> "Campaign":
+        if self.until_day and (self.from_day is None or self.until_day < self.from_day):
+            raise ValueError("a campaign with until_day has a from_day that is not later")
+        names = [offer.name for offer in self.offers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"offers stand twice: {twice}")
+        return self
+
+    def assigns_on(self, day: date) -> bool:
+        """Whether users are assigned on ``day``: it lies in from_day .. until_day."""
+        return (self.from_day is None or self.from_day <= day) and (self.until_day is None or day <= self.until_day)
+
+    @property
+    def arm_salt(self) -> str:
+        """The salt of the hash that splits offer from control."""
+        return self.salt or self.name
 
 
 class Outcome(Settings_):
@@ -428,23 +459,47 @@ class Offers(Settings_):
     campaigns: list[Campaign] = []
     global_holdout_share: Share = 0.02
     global_salt: str = "global"
-    quiet_hours: tuple[int, int] = (21, 8)
+    quiet_hours: tuple[Hour, Hour] = (21, 8)
     campaign_max_days: Days = 60
     outcomes: dict[Name, Outcome] = {"retained": Outcome(label="primary")}
     sample_ratio_alarm_p: Share = 0.01
+
+    @model_validator(mode="after")
+    def _unique(self) -> "Offers":
+        names = [campaign.name for campaign in self.campaigns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"campaigns stand twice: {twice}")
+        return self
 
 
 # --- experiments.yaml -----------------------------------------------------------------------------------------------
 
 
 class Experiment(Settings_):
-    """An outside experiment's table: one row a unit; ``map``: unit, arm, [cluster, stratum, day]; ``outcomes``: name -> SQL."""
+    """An outside experiment's table: one row a unit; ``source.map``: unit, arm, [cluster, stratum, day]; ``outcomes``:
+    name -> SQL; ``covariates``: value from before the assignment that steadies the outcome of the same name;
+    ``shares``: planned share of every arm; ``day``: of the assignment, where the rows have none."""
 
     source: Source
     outcomes: dict[Name, str]
+    covariates: dict[Name, str] = {}
     control: str
-    shares: dict[str, float]
-    day: str | None = None
+    shares: dict[str, Share]
+    day: date | None = None
+
+    @model_validator(mode="after")
+    def _arms(self) -> "Experiment":
+        if unknown := sorted(set(self.source.map) - {"unit", "arm", "cluster", "stratum", "day"}):
+            raise ValueError(f"source.map has unknown fields {unknown}; it has unit, arm, cluster, stratum, day")
+        if missing := [field for field in ("unit", "arm") if field not in self.source.map]:
+            raise ValueError(f"source.map lacks {', '.join(missing)}")
+        if self.control not in self.shares or len(self.shares) < 2:
+            raise ValueError(f"shares name every arm, the control {self.control!r} among them")
+        if abs(sum(self.shares.values()) - 1) > 1e-9:
+            raise ValueError("shares add up to 1")
+        if unknown := sorted(set(self.covariates) - set(self.outcomes)):
+            raise ValueError(f"covariates without an outcome of the same name: {unknown}")
+        return self
 
 
 # --- all ------------------------------------------------------------------------------------------------------------
@@ -481,3 +536,13 @@ class Settings(Settings_):
     def label_lag_days(self, definition: str) -> int:
         """Days until a label of O is known: lead + horizon + settle."""
         return self.churn.definitions[definition].ahead_days + self.clock.settle_days
+
+    def outcome_definition(self, outcome: Outcome) -> str | None:
+        """Definition of churn whose label decides ``outcome``; None where it is a measure."""
+        return self.churn.primary if outcome.label == "primary" else outcome.label
+
+    def outcome_lag_days(self, outcome: Outcome) -> int:
+        """Days after the assignment until ``outcome`` is known: the label's lag, or days + settle."""
+        if definition := self.outcome_definition(outcome):
+            return self.label_lag_days(definition)
+        return (outcome.days or 0) + self.clock.settle_days
