@@ -22,7 +22,13 @@ ALERT_DAYS = 366  # warnings older than a year take no acknowledgement any more
 def flow(settings: Settings) -> tuple[Job, ...]:
     """Every job, in the order in which ``run all`` runs them; jobs of commands come last."""
     t = tables(settings)
-    return (*_facts(settings, t), *_labels(settings, t), *_decisions(settings, t), *_readings(settings, t), *_commands(settings, t))
+    return (
+        *_facts(settings, t),
+        *_labels(settings, t),
+        *_decisions(settings, t),
+        *_readings(settings, t),
+        *_commands(settings, t),
+    )
 
 
 def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
@@ -96,7 +102,11 @@ def _labels(settings: Settings, t: Tables) -> Iterator[Job]:
         yield Job(
             "measure_churn",
             instance=name,
-            reads={"labels": t.user_labels.on(), "users": t.users.as_of(), "first_seen": t.first_seen.as_of()},
+            reads={
+                "labels": t.user_labels.on(),
+                "users": t.users.as_of(),
+                "first_seen": t.first_seen.as_of(),
+            },
             writes=(t.churn_rates,),
             lag_days=settings.label_lag_days(name),
             snapshots=True,
@@ -263,7 +273,10 @@ def _commands(settings: Settings, t: Tables) -> Iterator[Job]:
     yield Job(
         "record_alert_events",
         # O included: a warning of O may be acted on at O
-        reads={"alerts": t.risk_alerts.trailing(ALERT_DAYS), "alert_events": t.alert_events.trailing(ALERT_DAYS)},
+        reads={
+            "alerts": t.risk_alerts.trailing(ALERT_DAYS),
+            "alert_events": t.alert_events.trailing(ALERT_DAYS),
+        },
         writes=(t.alert_events,),
         ports=("sources",),
         scheduled=False,

@@ -7,8 +7,7 @@ Instants are UTC; ``day`` is the business day in ``clock.time_zone``; money is i
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from pyspark.sql.types import ArrayType, LongType, MapType, StringType, StructField, StructType
-from pyspark.sql.types import DoubleType
+from pyspark.sql.types import ArrayType, DoubleType, LongType, MapType, StringType, StructField, StructType
 
 from churnwatch.core import Table, column
 from churnwatch.settings import Settings, feature_names
@@ -77,7 +76,6 @@ class Tables:
         return getattr(self, name)
 
 
-
 def tables(settings: Settings) -> Tables:
     """The contracts of all tables under ``settings``; a pure function."""
     return Tables(
@@ -114,7 +112,12 @@ def _event_tables() -> dict[str, Table]:
             [
                 _day("business day of the row's time, else the file's {day}, else 1970-01-01"),
                 column("source", "string", "name of the source in sources.yaml", nullable=False),
-                column("reject_id", "string", "hash of file, raw row and its ordinal among identical rows", nullable=False),
+                column(
+                    "reject_id",
+                    "string",
+                    "hash of file, raw row and its ordinal among identical rows",
+                    nullable=False,
+                ),
                 column("file", "string", "file or table that the row came from"),
                 column("reasons", STRINGS, "every reason why the row was refused, sorted", nullable=False),
                 column("raw", "string", "the row as the source gave it"),
@@ -147,7 +150,12 @@ def _event_tables() -> dict[str, Table]:
             [
                 _day("day from which the row is in force"),
                 _user(),
-                column("channel", "string", "channel of contact; 'profiling' for the use of data itself", nullable=False),
+                column(
+                    "channel",
+                    "string",
+                    "channel of contact; 'profiling' for the use of data itself",
+                    nullable=False,
+                ),
                 column("purpose", "string", "purpose of the consent", nullable=False),
                 column("granted", "boolean", "true: opted in; false: opted out", nullable=False),
                 column("changed_at", "timestamp", "instant of the change, where the source knows it"),
@@ -180,7 +188,12 @@ def _event_tables() -> dict[str, Table]:
             "canonical events, cleaned and without duplicates",
             [
                 _day(),
-                column("event_id", "string", "the source's id, else a hash of the row and its ordinal among identical rows", nullable=False),
+                column(
+                    "event_id",
+                    "string",
+                    "the source's id, else a hash of the row and its ordinal among identical rows",
+                    nullable=False,
+                ),
                 _user(),
                 column("event_time", "timestamp", "instant of the event", nullable=False),
                 column("event_type", "string", "type of the event", nullable=False),
@@ -193,7 +206,10 @@ def _event_tables() -> dict[str, Table]:
                 column("source", "string", "name of the source in sources.yaml", nullable=False),
             ],
             ("day", "event_id"),
-            rules={"user_not_blank": "length(trim(user_id)) > 0", "duration_not_negative": "duration_ms IS NULL OR duration_ms >= 0"},
+            rules={
+                "user_not_blank": "length(trim(user_id)) > 0",
+                "duration_not_negative": "duration_ms IS NULL OR duration_ms >= 0",
+            },
             complete=True,
             **by_day,
         ),
@@ -215,7 +231,12 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
                 column("last_time", "timestamp", "instant of the last event", nullable=False),
                 *_measure_columns(settings),
                 *(
-                    column(definition_column(name), "long", f"events of the day that count for churn definition {name}", nullable=False)
+                    column(
+                        definition_column(name),
+                        "long",
+                        f"events of the day that count for churn definition {name}",
+                        nullable=False,
+                    )
                     for name in settings.churn.definitions
                 ),
             ],
@@ -241,7 +262,10 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
                 _day("as-of day: nothing later is in the row"),
                 _user(),
                 *(column(name, "double", _feature_comment(name)) for name in feature_names(settings)),
-                *(column(name, "string", f"the user's {name.removeprefix('segment_')} as of the day") for name in segment_names(settings)),
+                *(
+                    column(name, "string", f"the user's {name.removeprefix('segment_')} as of the day")
+                    for name in segment_names(settings)
+                ),
             ],
             ("day", "user_id"),
             partitions=("day",),
@@ -251,7 +275,12 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
             "share of last week's active users who came back this week; segment 'all' is the base",
             [
                 _day("last day of this week (7 days)"),
-                column("segment", "string", "'all', 'tenure' (new: under 30 days) or a configured segment", nullable=False),
+                column(
+                    "segment",
+                    "string",
+                    "'all', 'tenure' (new: under 30 days) or a configured segment",
+                    nullable=False,
+                ),
                 column("value", "string", "value of the segment", nullable=False),
                 column("active", "long", "users active in the 7 days before the last 7", nullable=False),
                 column("came_back", "long", "of them, users active in the last 7 days", nullable=False),
@@ -260,7 +289,10 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
                 column("high", "double", f"{INTERVAL} (Wilson) of share, upper end"),
             ],
             ("day", "segment", "value"),
-            rules={"share_in_range": PROBABILITY.format("share"), "came_back_of_active": "came_back <= active"},
+            rules={
+                "share_in_range": PROBABILITY.format("share"),
+                "came_back_of_active": "came_back <= active",
+            },
         ),
     }
 
@@ -268,16 +300,23 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
 def _measure_columns(settings: Settings) -> Iterator[StructField]:
     summed = summed_measures(settings)
     for name, measure in settings.measures.measures.items():
-        text = measure.comment or f"{measure.kind} of {measure.of or 'events'}" + (f" where {measure.where}" if measure.where else "")
+        text = measure.comment or f"{measure.kind} of {measure.of or 'events'}" + (
+            f" where {measure.where}" if measure.where else ""
+        )
         if measure.kind == "distinct":
-            yield column(name, ArrayType(LongType(), False), f"{text}: sorted hashes of the distinct values, capped", nullable=False)
+            yield column(
+                name,
+                ArrayType(LongType(), False),
+                f"{text}: sorted hashes of the distinct values, capped",
+                nullable=False,
+            )
         else:
             yield column(name, "long", text, nullable=name not in summed)
 
 
 def _feature_comment(name: str) -> str:
     if name.endswith("_days_since"):
-        return f"days since the last day with {name.removesuffix('_days_since')}; 0 is the as-of day; null: not in the longest window"
+        return f"days since the last day with {name.removesuffix('_days_since')}; 0: the as-of day; null: not in the longest window"
     if name.endswith("_trend"):
         return f"{name.removesuffix('_trend')}: (last n days - n days before) / both together, in -1 .. 1; null: none in both"
     if name == "tenure_days":
@@ -320,11 +359,17 @@ def _churn_tables() -> dict[str, Table]:
                 _day("as-of day of the label; what happened after it decides"),
                 column("definition", "string", "churn definition of churn.yaml", nullable=False),
                 _user(),
-                column("churned", "boolean", "true: none of the definition's events in O+lead+1 .. O+lead+horizon", nullable=False),
+                column(
+                    "churned",
+                    "boolean",
+                    "true: none of the definition's events in O+lead+1 .. O+lead+horizon",
+                    nullable=False,
+                ),
                 column("last_active_day", "date", "last day with the definition's events up to O", nullable=False),
             ],
             ("day", "definition", "user_id"),
             replace_key=("day", "definition"),
+            instance_column="definition",
             partitions=("day", "definition"),
             rules={"active_before": "last_active_day <= day"},
         ),
@@ -344,6 +389,7 @@ def _churn_tables() -> dict[str, Table]:
             ],
             ("day", "definition", "segment", "value"),
             replace_key=("day", "definition"),
+            instance_column="definition",
             partitions=("definition",),
             rules={"rate_in_range": PROBABILITY.format("rate"), "churned_of_eligible": "churned <= eligible"},
         ),
@@ -360,20 +406,40 @@ def _quality_tables() -> dict[str, Table]:
                 column("rule_id", "string", "rule, or 'model'", nullable=False),
                 column("level", "string", "warning level, or 'all'", nullable=False),
                 column("fired", "long", "user warnings raised on the day", nullable=False),
-                column("matured", "long", "of them, with a label and not treated on the day: a treated user is no false alarm", nullable=False),
+                column(
+                    "matured",
+                    "long",
+                    "of them, with a label and not treated on the day: a treated user is no false alarm",
+                    nullable=False,
+                ),
                 column("churned", "long", "of the matured, users who churned", nullable=False),
                 column("base_eligible", "long", "labelled users of the day who were not treated", nullable=False),
                 column("base_churned", "long", "of them, users who churned", nullable=False),
-                column("base_rate", "double", "churn rate of the labelled users; the held-out stand for the treated too"),
+                column(
+                    "base_rate",
+                    "double",
+                    "churn rate of the labelled users; the held-out stand for the treated too",
+                ),
                 column("precision", "double", "churned / matured"),
                 column("low", "double", f"{INTERVAL} (Wilson) of precision, lower end"),
                 column("high", "double", f"{INTERVAL} (Wilson) of precision, upper end"),
-                column("recall", "double", "share of the churned users who were warned; the held-out stand for the treated too"),
+                column(
+                    "recall",
+                    "double",
+                    "share of the churned users who were warned; the held-out stand for the treated too",
+                ),
                 column("lift", "double", "precision / base_rate"),
-                column("lead_days", "double", "mean days from the warning of a churned user to the day on which the silence had lasted the horizon"),
+                column(
+                    "lead_days",
+                    "double",
+                    "mean days from the warning of a churned user to the day on which the silence had lasted the horizon",
+                ),
             ],
             ("day", "rule_id", "level"),
-            rules={"precision_in_range": PROBABILITY.format("precision"), "recall_in_range": PROBABILITY.format("recall")},
+            rules={
+                "precision_in_range": PROBABILITY.format("precision"),
+                "recall_in_range": PROBABILITY.format("recall"),
+            },
         ),
         "model_quality": _table(
             "model_quality",
@@ -381,7 +447,12 @@ def _quality_tables() -> dict[str, Table]:
             [
                 _day("day that was scored"),
                 column("model_version", "string", "released model version that scored", nullable=False),
-                column("metric", "string", "auc, average_precision, brier, log_loss, calibration_error, base_rate", nullable=False),
+                column(
+                    "metric",
+                    "string",
+                    "auc, average_precision, brier, log_loss, calibration_error, base_rate",
+                    nullable=False,
+                ),
                 column("users", "long", "scored users with a label who were not treated", nullable=False),
                 column("churned", "long", "of them, users who churned", nullable=False),
                 column("metric_value", "double", "the metric; the held-out stand for the treated too"),
@@ -394,8 +465,16 @@ def _quality_tables() -> dict[str, Table]:
             [
                 _day("day that was scored"),
                 column("feature", "string", "column of user_features", nullable=False),
-                column("reference_day", "date", "as-of day that it is compared with: the oldest stored of O-28 .. O-22"),
-                column("psi", "double", "population stability index over the deciles of the reference and one bin for missing"),
+                column(
+                    "reference_day",
+                    "date",
+                    "as-of day that it is compared with: the oldest stored of O-28 .. O-22",
+                ),
+                column(
+                    "psi",
+                    "double",
+                    "population stability index over the deciles of the reference and one bin for missing",
+                ),
                 column("missing_share", "double", "share of users without a value"),
                 column("reference_missing_share", "double", "the same on the reference day"),
             ],
@@ -430,7 +509,11 @@ def _score_tables() -> dict[str, Table]:
                 column("spans", TEXT_BY_NAME, "train, calibration and test: first..last day"),
                 column("trials", "integer", "hyper-parameter sets that were tried"),
                 column("parameters", TEXT_BY_NAME, "chosen hyper-parameters, trees kept"),
-                column("metrics", NUMBER_BY_NAME, "metrics on the test span; <name>_low and <name>_high are 95 % intervals"),
+                column(
+                    "metrics",
+                    NUMBER_BY_NAME,
+                    "metrics on the test span; <name>_low and <name>_high are 95 % intervals",
+                ),
                 column("curves", "string", "JSON of calibration bins, ROC and precision-recall points"),
                 column("outcome", "string", "released or refused", nullable=False),
                 column("conditions", STRINGS, "the gate's conditions, each with both numbers and ok or failed"),
@@ -453,17 +536,30 @@ def _score_tables() -> dict[str, Table]:
                 _user(),
                 column("margin", "double", "uncalibrated log-odds of the model", nullable=False),
                 column("probability", "double", "calibrated probability of churn", nullable=False),
-                column("percentile", "double", "share of the day's users with a lower risk, 0 .. 1", nullable=False),
+                column(
+                    "percentile",
+                    "double",
+                    "share of the day's users with a lower risk, 0 .. 1",
+                    nullable=False,
+                ),
                 column("tier", "string", "risk tier of tiers.yaml", nullable=False),
                 column("previous_tier", "string", "tier of the newest score in the 7 days before"),
                 column("value_cents", "long", "what the user is worth, cents", nullable=False),
                 column("value_at_risk_cents", "long", "probability x value, cents", nullable=False),
-                column("reasons", REASONS, "measures that moved the margin most, the rest as '(other)' and '(base)': they add up to the margin", nullable=False),
+                column(
+                    "reasons",
+                    REASONS,
+                    "measures that moved the margin most, the rest as '(other)' and '(base)': they add up to the margin",
+                    nullable=False,
+                ),
                 column("model_version", "string", "released model version that scored", nullable=False),
             ],
             ("day", "user_id"),
             partitions=("day",),
-            rules={"probability_in_range": PROBABILITY.format("probability"), "percentile_in_range": PROBABILITY.format("percentile")},
+            rules={
+                "probability_in_range": PROBABILITY.format("probability"),
+                "percentile_in_range": PROBABILITY.format("percentile"),
+            },
         ),
     }
 
@@ -550,11 +646,20 @@ def _retention_tables() -> dict[str, Table]:
                 _day("day of the message"),
                 column("message_id", "string", "hash of day, destination and content", nullable=False),
                 column("kind", "string", "digest (to an owner) or offer (to a user)", nullable=False),
-                column("destination", "string", "name of a destination in conf, or the user's keyed hash", nullable=False),
+                column(
+                    "destination",
+                    "string",
+                    "name of a destination in conf, or the user's keyed hash",
+                    nullable=False,
+                ),
                 column("channel", "string", "channel", nullable=False),
                 column("subject", "string", "subject", nullable=False),
                 column("body", "string", "text of the message", nullable=False),
-                column("earliest_send_at", "timestamp", "instant before which a gateway does not hand it to the user"),
+                column(
+                    "earliest_send_at",
+                    "timestamp",
+                    "instant before which a gateway does not hand it to the user",
+                ),
                 column("expires_at", "timestamp", "instant after which it is not sent"),
             ],
             ("day", "message_id"),
@@ -604,9 +709,23 @@ def _retention_tables() -> dict[str, Table]:
                 column("outcome", "string", "outcome", nullable=False),
                 column("segment", "string", "'all', tier, cause, offer or stratum", nullable=False),
                 column("value", "string", "value of the segment", nullable=False),
-                column("treated", "long", "treated users with an outcome (clusters, where those were assigned)", nullable=False),
-                column("control", "long", "control users with an outcome (clusters, where those were assigned)", nullable=False),
-                column("treated_mean", "double", "rate or mean of the treated, adjusted where there is a covariate (CUPED)"),
+                column(
+                    "treated",
+                    "long",
+                    "treated users with an outcome (clusters, where those were assigned)",
+                    nullable=False,
+                ),
+                column(
+                    "control",
+                    "long",
+                    "control users with an outcome (clusters, where those were assigned)",
+                    nullable=False,
+                ),
+                column(
+                    "treated_mean",
+                    "double",
+                    "rate or mean of the treated, adjusted where there is a covariate (CUPED)",
+                ),
                 column("control_mean", "double", "rate or mean of the control, adjusted likewise"),
                 column("difference", "double", "treated_mean - control_mean"),
                 column("relative_lift", "double", "difference / control_mean"),
@@ -616,12 +735,29 @@ def _retention_tables() -> dict[str, Table]:
                 column("q", "double", "p corrected for the segments looked at (Benjamini-Hochberg)"),
                 column("srm_p", "double", "p of the sample-ratio check on assigned users"),
                 column("srm_outcome_p", "double", "the same on users with an outcome"),
-                column("srm_day_p", "double", "the same by day of assignment: the smallest p times the number of days"),
-                column("srm_alarm", "boolean", "a sample-ratio p of the whole campaign is under the limit in conf", nullable=False),
+                column(
+                    "srm_day_p",
+                    "double",
+                    "the same by day of assignment: the smallest p times the number of days",
+                ),
+                column(
+                    "srm_alarm",
+                    "boolean",
+                    "a sample-ratio p of the whole campaign is under the limit in conf",
+                    nullable=False,
+                ),
                 column("cuped_variance_saved", "double", "share of variance that the covariate took away"),
-                column("min_detectable", "double", "smallest difference that the sample shows with 80 % power at 5 %"),
+                column(
+                    "min_detectable",
+                    "double",
+                    "smallest difference that the sample shows with 80 % power at 5 %",
+                ),
                 column("incremental_users", "double", "difference x treated, for rates"),
-                column("incremental_cents", "long", "difference x value of the treated (rates), x treated (measures in cents)"),
+                column(
+                    "incremental_cents",
+                    "long",
+                    "difference x value of the treated (rates), x treated (measures in cents)",
+                ),
                 column("cost_cents", "long", "cost of the treated whose outcome has matured, cents"),
                 column("interim", "boolean", "not all assignments have matured", nullable=False),
                 column("randomised", "boolean", "arms were assigned by chance", nullable=False),

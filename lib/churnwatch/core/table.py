@@ -19,7 +19,8 @@ class Span:
     """Days relative to the output day O: ``first`` .. ``last``, both included; ``first`` None reads from the beginning.
 
     ``as_of``: one row per pick key, the one that was in force on O, with the columns ``day`` (in force from) and
-    ``until`` (last day in force): a range of days joins on ``O >= day AND O <= until``, one day needs no condition.
+    ``until`` (last day in force): a range of days joins on ``O >= day AND O <= until``; for a single day that is
+    always true, except that a job that writes the table itself gets the state of the day before O too.
     """
 
     first: int | None
@@ -54,6 +55,8 @@ class Table:
 
     ``kind`` day: rows of a day are replaced by ``replace_key``; log: insert-only rows, state is the newest row.
     ``pick``: which row per ``pick_key`` ``as_of()`` takes. ``rules``: name -> SQL that no row may make false.
+    ``complete``: a day within a span that is read must have been written, even if empty: a missing one stops the reader.
+    ``instance_column``: names the job instance that wrote a row, where instances have lags of their own.
     ``full_column``: boolean column that marks a restatement of all keys, from which ``as_of()`` may start to read.
     """
 
@@ -69,6 +72,8 @@ class Table:
     pick_key: tuple[str, ...] = ()
     full_column: str | None = None
     keep_days: int | None = None
+    complete: bool = False
+    instance_column: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -57,3 +57,12 @@ def describe(spark: SparkSession, text: str) -> None:
     """Names the Spark jobs that follow, for the Spark UI and the progress bar."""
     if not on_databricks():
         spark.sparkContext.setJobGroup("churnwatch", text)
+
+
+def tasks(spark: SparkSession) -> tuple[int, int]:
+    """Tasks done and tasks known of the stages that run now; (0, 0) between jobs and where no tracker is."""
+    if on_databricks():
+        return 0, 0
+    tracker = spark.sparkContext.statusTracker()
+    stages = [info for i in tracker.getActiveStageIds() if (info := tracker.getStageInfo(i))]
+    return sum(s.numCompletedTasks for s in stages), sum(s.numTasks for s in stages)

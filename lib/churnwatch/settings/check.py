@@ -25,8 +25,26 @@ EVENT_COLUMNS = (
     "properties",
     "source",
 )
-SCORE_COLUMNS = ("margin", "probability", "percentile", "tier", "previous_tier", "value_cents", "value_at_risk_cents")
-TREND_COLUMNS = ("segment", "value", "active", "came_back", "share", "low", "high", "share_usual", "rate_primary")
+SCORE_COLUMNS = (
+    "margin",
+    "probability",
+    "percentile",
+    "tier",
+    "previous_tier",
+    "value_cents",
+    "value_at_risk_cents",
+)
+TREND_COLUMNS = (
+    "segment",
+    "value",
+    "active",
+    "came_back",
+    "share",
+    "low",
+    "high",
+    "share_usual",
+    "rate_primary",
+)
 REFUSED_FUNCTIONS = {"reflect", "java_method", "try_reflect"}
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -74,7 +92,11 @@ def _source_faults(settings: Settings) -> Found:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield ("sources", "events", index, "name"), f"source name {name!r} stands twice"
-    required = {"users": ["user_id"], "consents": ["user_id", "channel", "purpose", "granted"], "context": ["day", "scope", "name", "value"]}
+    required = {
+        "users": ["user_id"],
+        "consents": ["user_id", "channel", "purpose", "granted"],
+        "context": ["day", "scope", "name", "value"],
+    }
     for kind, fields in required.items():
         source = getattr(sources, kind)
         if source and (missing := [f for f in fields if f not in source.map]):
@@ -83,7 +105,18 @@ def _source_faults(settings: Settings) -> Found:
 
 def _measure_faults(settings: Settings) -> Found:
     m = settings.measures
-    reserved = {"events", "sessions", "bucket", "first_time", "last_time", "day", "user_id", "active_days", "tenure", "history"}
+    reserved = {
+        "events",
+        "sessions",
+        "bucket",
+        "first_time",
+        "last_time",
+        "day",
+        "user_id",
+        "active_days",
+        "tenure",
+        "history",
+    }
     for name, measure in m.measures.items():
         path: Path_ = ("measures", "measures", name)
         if name in reserved or name.startswith("def_"):
@@ -96,7 +129,11 @@ def _measure_faults(settings: Settings) -> Found:
         if name in known:
             yield ("measures", "ratios", name), f"ratio {name!r} has the name of a measure"
         yield from _expression(("measures", "ratios", name), text, known)
-    attributes = [k for k in settings.sources.users.map if k not in ("user_id", "registered_on", "changed_at")] if settings.sources.users else []
+    attributes = (
+        [k for k in settings.sources.users.map if k not in ("user_id", "registered_on", "changed_at")]
+        if settings.sources.users
+        else []
+    )
     for index, name in enumerate(m.segments):
         yield from _known(("measures", "segments", index), "segment", name, attributes)
     yield from _expression(("model", "value"), settings.model.value, feature_names(settings))
@@ -131,7 +168,15 @@ def _rule_faults(settings: Settings) -> Found:
 
 
 def _cause_faults(settings: Settings) -> Found:
-    known = ["events", "sessions", "active_days", "tenure", "history", *measure_names(settings), *settings.measures.ratios]
+    known = [
+        "events",
+        "sessions",
+        "active_days",
+        "tenure",
+        "history",
+        *measure_names(settings),
+        *settings.measures.ratios,
+    ]
     for name, cause in settings.causes.causes.items():
         for index, measure in enumerate(cause.measures):
             yield from _known(("causes", "causes", name, "measures", index), "measure", measure, known)
@@ -161,7 +206,10 @@ def _maturity_faults(settings: Settings) -> Found:
     view = settings.offers.campaign_max_days
     for name, lag in lags.items():
         if lag > view:
-            yield ("offers", "outcomes", name), f"outcome {name!r} is known after {lag} days, campaign_max_days is {view}"
+            yield (
+                ("offers", "outcomes", name),
+                f"outcome {name!r} is known after {lag} days, campaign_max_days is {view}",
+            )
     for index, campaign in enumerate(settings.offers.campaigns):
         if campaign.from_day and campaign.until_day and lags:
             needed = (campaign.until_day - campaign.from_day).days + max(lags.values())

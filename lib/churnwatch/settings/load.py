@@ -131,7 +131,12 @@ def _domain_folder(domain: Any, config: Path, origins: Origins, faults: list[Fau
     for place in places:
         if place.is_dir():
             return place
-    faults.append(Fault(origins.at(("domain",)), f"domain {domain!r} is no folder; looked at {', '.join(map(str, places))}"))
+    faults.append(
+        Fault(
+            origins.at(("domain",)),
+            f"domain {domain!r} is no folder; looked at {', '.join(map(str, places))}",
+        )
+    )
     return None
 
 
@@ -162,7 +167,12 @@ def _resolved(value: Any, tree: Mapping[str, Any], path: Path_, origins: Origins
 
     def secret(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
-            faults.append(Fault(origins.at(path), f"{'.'.join(map(str, path))}: environment variable {match[1]} is not set"))
+            faults.append(
+                Fault(
+                    origins.at(path),
+                    f"{'.'.join(map(str, path))}: environment variable {match[1]} is not set",
+                )
+            )
         return os.environ.get(match[1], "")
 
     return SECRET.sub(secret, REFERENCE.sub(referred, value))
@@ -182,7 +192,10 @@ def _typed_fault(one: Any, origins: Origins) -> Fault:
     key = ".".join(map(str, path)) or "configuration"
     if one["type"] == "extra_forbidden":
         near = get_close_matches(str(path[-1]), _keys_at(path[:-1]), n=1, cutoff=0.0)
-        return Fault(origins.at(path), f"{key}: unknown key (value {one['input']!r})" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return Fault(
+            origins.at(path),
+            f"{key}: unknown key (value {one['input']!r})" + (f"; did you mean {near[0]!r}?" if near else ""),
+        )
     if one["type"] == "missing":
         return Fault(origins.at(path), f"{key}: is missing")
     value = repr(one["input"])
@@ -195,9 +208,7 @@ def _keys_at(path: Sequence[str | int]) -> list[str]:
     model: Any = Settings
     for part in path:
         if isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(str(part)) or next(
-                (f for f in model.model_fields.values() if f.alias == part), None
-            )
+            field = model.model_fields.get(str(part)) or next((f for f in model.model_fields.values() if f.alias == part), None)
             model = field.annotation if field else None
         else:
             model = next((a for a in reversed(get_args(model)) if a is not type(None)), None)

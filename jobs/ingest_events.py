@@ -1,0 +1,7 @@
+"""Runs ingest_events by spark-submit; options as in ``churnwatch run --help``."""
+
+import sys
+
+from churnwatch.cli import main
+
+main(["run", "ingest_events", *sys.argv[1:]])

@@ -1,0 +1,7 @@
+"""Runs measure_churn by spark-submit; options as in ``churnwatch run --help``."""
+
+import sys
+
+from churnwatch.cli import main
+
+main(["run", "measure_churn", *sys.argv[1:]])

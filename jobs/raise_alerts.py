@@ -1,0 +1,7 @@
+"""Runs raise_alerts by spark-submit; options as in ``churnwatch run --help``."""
+
+import sys
+
+from churnwatch.cli import main
+
+main(["run", "raise_alerts", *sys.argv[1:]])

@@ -1,0 +1,7 @@
+"""Runs score_users by spark-submit; options as in ``churnwatch run --help``."""
+
+import sys
+
+from churnwatch.cli import main
+
+main(["run", "score_users", *sys.argv[1:]])

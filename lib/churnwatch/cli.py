@@ -1,0 +1,409 @@
+"""``churnwatch <command>``: what a person types; every command ends with one of five exit codes.
+
+0 done, 1 failed, 2 configuration or command line, 3 data-quality stop, 4 write conflict.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from churnwatch.core import ChurnwatchError, ConfigError
+from churnwatch.settings import Settings, load
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Early warning of user churn.",
+)
+experiment = typer.Typer(no_args_is_help=True, help="Experiments that were run elsewhere.")
+alerts = typer.Typer(no_args_is_help=True, help="Warnings: list them, say what was done about them.")
+app.add_typer(experiment, name="experiment")
+app.add_typer(alerts, name="alerts")
+
+Config = Annotated[str, typer.Option("--config", help="conf/<where>.yaml")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="key=value, over the files; repeatable")]
+Day = Annotated[datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="the day whose end we stand at")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="traces and logs")]
+DEFAULT_CONFIG = "conf/local.yaml"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command line and exits with its code; an error is at most five lines unless ``-v`` is given."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    verbose = "-v" in given or "--verbose" in given
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s: %(message)s")
+    try:
+        code = app(given, standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        code = 130
+    except Exception as error:
+        code = _told(error, verbose)
+    sys.exit(int(code or 0))
+
+
+def _told(error: Exception, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exc()
+    known = isinstance(error, ChurnwatchError)
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # every fault of the configuration is told, whatever their number
+    shown = lines if isinstance(error, ConfigError) else lines[: 5 if known else 3]
+    text = "\n".join(line[:300] for line in shown)
+    print(f"churnwatch: {text if known else f'{type(error).__name__}: {text}'}", file=sys.stderr)
+    if not known and not verbose:
+        print("run again with -v for the trace", file=sys.stderr)
+    return error.exit_code if isinstance(error, ChurnwatchError) else 1
+
+
+def _runner(settings: Settings, **callbacks: Any) -> Any:
+    from churnwatch.io.session import session
+    from churnwatch.runner import Runner
+
+    return Runner(settings, session(settings), **callbacks)
+
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    jobs: Annotated[list[str], typer.Argument(help="jobs of the flow by name, or all")],
+    config: Config = DEFAULT_CONFIG,
+    day: Day = None,
+    from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day of a range")] = None,
+    to: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day of a range")] = None,
+    every: Annotated[int | None, typer.Option(min=1, help="snapshots every n days only; 7: Mondays")] = None,
+    decide: Annotated[bool, typer.Option("--decide", help="run the daily jobs of a range too")] = False,
+    only: Annotated[str | None, typer.Option(help="one instance of the job")] = None,
+    set_: Sets = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, write nothing")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="only what failed or is missing")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="with all: rebuild what is older than its input")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Runs jobs for a day, or for a range of days in one pass."""
+    from churnwatch.runner import Order
+
+    settings = load(config, set_ or ())
+    named = _job_names(jobs, only, settings)
+    first, last = _span(day, from_, to)
+    order = Order(named, first, last, every, decide, dry_run, resume)
+    with _Progress() as progress:
+        runner = _runner(settings, tell=progress.tell, begin=progress.begin)
+        progress.watch(runner.spark)
+        if stale:
+            from churnwatch.upkeep import rebuild_stale
+
+            rebuild_stale(runner, order)
+        else:
+            runner.run(order)
+
+
+def _job_names(jobs: Sequence[str], only: str | None, settings: Settings) -> tuple[str, ...]:
+    from churnwatch.flow import flow
+
+    known = {name for job in flow(settings) for name in (job.name, job.full_name)} | {"all"}
+    named = tuple(f"{job}:{only}" if only else job for job in jobs)
+    if unknown := [name for name in named if name not in known]:
+        raise ConfigError(f"no such job: {', '.join(unknown)}\nthe flow has: {', '.join(sorted(known))}")
+    if "all" in named and len(named) > 1:
+        raise ConfigError("all stands alone: it is every job of the flow")
+    return named
+
+
+def _span(day: datetime | None, first: datetime | None, last: datetime | None) -> tuple[date, date]:
+    if (day is None) == (first is None and last is None) or (first is None) != (last is None):
+        raise ConfigError("give --day, or --from and --to")
+    if day:
+        return day.date(), day.date()
+    assert first and last
+    if last < first:
+        raise ConfigError(f"--to {last.date()} is before --from {first.date()}")
+    return first.date(), last.date()
+
+
+class _Progress:
+    """One line a step, and a live line of its tasks on a terminal."""
+
+    def __init__(self) -> None:
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._live: Any = None
+        self._spark: Any = None
+        self._step = ""
+
+    def __enter__(self) -> "_Progress":
+        if self._out.is_terminal:
+            from rich.live import Live
+
+            self._live = Live(get_renderable=self._line, console=self._out, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def watch(self, spark: Any) -> None:
+        """From now on the live line shows the session's tasks."""
+        self._spark = spark
+
+    def _line(self) -> str:
+        if not self._spark or not self._step:
+            return ""
+        from churnwatch.io.session import tasks
+
+        done, known = tasks(self._spark)
+        filled = round(20 * done / known) if known else 0
+        return f"{self._step} [{'#' * filled}{'.' * (20 - filled)}] tasks {done} of {known}"
+
+    def begin(self, step: Any) -> None:
+        """A step starts."""
+        self._step = f"{step.job.full_name} {step.day}"
+
+    def tell(self, outcome: Any) -> None:
+        """A step ended."""
+        self._step, step = "", outcome.step
+        days = f"{step.days[0]} .. {step.days[-1]}" if len(step.days) > 1 else str(step.days[0] if step.days else step.day)
+        note = outcome.message.splitlines() if outcome.status != "done" else []
+        text = ", ".join(f"{w.table} {w.rows:,}" for w in outcome.written) or (note[0] if note else "")
+        self._out.print(
+            f"{step.job.full_name:<26} {days:<24} {outcome.status:<9} {outcome.seconds:6.1f} s  {text}"
+        )
+        for line in note[1:]:
+            self._out.print(f"    {line}")
+
+
+# --- look ------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def plan(
+    config: Config = DEFAULT_CONFIG,
+    day: Day = None,
+    stale: Annotated[bool, typer.Option("--stale", help="outputs that are older than their inputs")] = False,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """The flow: for each job D -> O, what it reads and writes."""
+    settings = load(config, set_ or ())
+    if stale:
+        _print_stale(_runner(settings))
+        return
+    from datetime import timedelta
+
+    from churnwatch.flow import flow
+
+    table = RichTable("job", "pass", "O", "reads (O = output day)", "writes", title=f"domain {settings.domain}")
+    for job in flow(settings):
+        output = f"D-{job.lag_days}" if job.lag_days else "D"
+        output += f"\n{day.date() - timedelta(days=job.lag_days)}" if day else ""
+        reads = "\n".join(f"{r.table.name}: {r.span}" for r in job.reads.values()) or ", ".join(job.ports)
+        table.add_row(
+            job.full_name,
+            job.pass_ if job.scheduled else "command",
+            output,
+            reads,
+            ", ".join(t.name for t in job.writes),
+        )
+    Console(width=160).print(table)
+    users = settings.sources.users
+    if users and "changed_at" not in users.map and not users.daily:
+        print("users have no changed_at and no {day} in their path: attributes count from registration on, they are not as-of")
+
+
+def _print_stale(runner: Any) -> None:
+    from churnwatch.upkeep import stale
+
+    found = stale(runner)
+    for job, days in found:
+        what = "decided on older data" if job.pass_ == "daily" else "stale"
+        print(f"{job.full_name}: {what}, {len(days)} day(s), {days[0]} .. {days[-1]}")
+    if not found:
+        print("nothing is stale")
+
+
+@app.command("tables")
+def tables_(config: Config = DEFAULT_CONFIG, set_: Sets = None) -> None:
+    """The data dictionary, as Markdown."""
+    from churnwatch.dictionary import markdown
+
+    print(markdown(load(config, set_ or ())))
+
+
+@app.command()
+def show(
+    table: Annotated[str, typer.Argument(help="table of the data dictionary")],
+    config: Config = DEFAULT_CONFIG,
+    day: Day = None,
+    rows: Annotated[int, typer.Option(min=1)] = 20,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Rows of a table, of one day where --day is given."""
+    settings = load(config, set_ or ())
+    runner = _runner(settings)
+    names = [t.name for t in runner.tables]
+    if table not in names:
+        raise ConfigError(f"no such table: {table}\nthere are: {', '.join(names)}")
+    frame = runner.store.read(runner.tables[table], f"day = DATE'{day.date()}'" if day else None)
+    frame.show(rows, truncate=40)
+
+
+@app.command()
+def migrate(
+    config: Config = DEFAULT_CONFIG,
+    dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Creates tables that are missing and adds configured columns that are new."""
+    from churnwatch.upkeep import migrate as migrated
+
+    for line in migrated(_runner(load(config, set_ or ())), dry_run):
+        print(line)
+
+
+@app.command()
+def doctor(config: Config = DEFAULT_CONFIG, set_: Sets = None, verbose: Verbose = False) -> None:
+    """Checks Java, JARs, that every target is writable and every table's newest snapshot readable."""
+    from churnwatch.upkeep import examine
+
+    settings = load(config, set_ or ())
+    findings = list(examine(settings, lambda: _runner(settings)))
+    for good, text in findings:
+        print(f"{'ok  ' if good else 'BAD '} {text}")
+    raise typer.Exit(0 if all(good for good, _ in findings) else 1)
+
+
+# --- commands that write ----------------------------------------------------------------------------------------------
+
+
+@app.command()
+def simulate(
+    users: Annotated[int, typer.Option(min=1)] = 8000,
+    days: Annotated[int, typer.Option(min=1)] = 251,
+    seed: int = 7,
+    out: str = "./raw",
+    format_: Annotated[str, typer.Option("--format", help="parquet, json or csv")] = "parquet",
+    continue_: Annotated[bool, typer.Option("--continue", help="go on after the last day written")] = False,
+    actions: Annotated[str | None, typer.Option(help="table of retention actions: their treated users change")] = None,
+    truth: Annotated[str | None, typer.Option(help="folder of what was planted; the flow never reads it")] = None,
+    config: Config = DEFAULT_CONFIG,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Writes a world of raw events with planted churn."""
+    from churnwatch.io.raw import simulate as simulated
+
+    settings = load(config, set_ or ())
+    runner = _runner(settings)
+    acted = runner.store.read(runner.tables[actions]) if actions else None
+    summary = simulated(
+        runner.spark,
+        users=users,
+        days=days,
+        seed=seed,
+        out=out,
+        truth=truth,
+        format=format_,
+        actions=acted,
+        continue_=continue_,
+    )
+    print(json.dumps(summary, default=str))
+
+
+@experiment.command("import")
+def import_experiment(
+    name: Annotated[str, typer.Argument(help="experiment of experiments.yaml")],
+    config: Config = DEFAULT_CONFIG,
+    day: Day = None,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Reads an outside experiment's units into experiment_units; measure_lift then reads them."""
+    if day is None:
+        raise ConfigError("give --day: the day of the import")
+    run([f"import_experiment:{name}"], config=config, day=day, set_=set_)
+
+
+@alerts.command("list")
+def list_alerts(
+    config: Config = DEFAULT_CONFIG,
+    day: Day = None,
+    rows: int = 50,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Warnings with the newest thing that was done about each."""
+    from churnwatch.alerts import with_state
+
+    runner = _runner(load(config, set_ or ()))
+    where = f"day = DATE'{day.date()}'" if day else None
+    frame = with_state(runner.store.read(runner.tables.risk_alerts, where), runner.store.read(runner.tables.alert_events))
+    frame.orderBy("day", "level", "alert_id").show(rows, truncate=60)
+
+
+def _record(action: str, ids: list[str], who: str, note: str, config: str, day: datetime | None, sets: Sequence[str]) -> None:
+    from churnwatch.io.inbox import put
+
+    if day is None:
+        raise ConfigError("give --day: the business day of the action")
+    settings = load(config, sets)
+    put(settings, ids, action, who, note, day.date())
+    run(["record_alert_events"], config=config, day=day, set_=list(sets))
+
+
+Ids = Annotated[list[str], typer.Argument(help="ids of warnings")]
+Who = Annotated[str, typer.Option(help="who did it")]
+
+
+@alerts.command("ack")
+def acknowledge(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
+    """Somebody has seen the warnings."""
+    _record("acknowledged", ids, who, note, config, day, set_ or ())
+
+
+@alerts.command("act")
+def act(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
+    """Somebody has acted on the warnings."""
+    _record("acted", ids, who, note, config, day, set_ or ())
+
+
+@alerts.command("close")
+def close(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
+    """The warnings are over."""
+    _record("closed", ids, who, note, config, day, set_ or ())
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="where the warehouse is built")] = Path("."),
+    users: Annotated[int, typer.Option(min=500)] = 8000,
+    config: Config = DEFAULT_CONFIG,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Plays one story in local mode, from raw events to the measured effect of retention work."""
+    from churnwatch.demo import play
+
+    play(folder, users, config, set_ or ())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,342 @@
+"""The only access to Delta: tables are created from their contracts, read at a version, replaced or appended whole.
+
+Plain SQL and DataFrame calls, no ``DeltaTable`` class, so that Spark Connect and catalogs work alike.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from churnwatch.core import ContractError, JobFailed, Table, WriteConflict
+from churnwatch.settings import Settings
+
+LOG = logging.getLogger(__name__)
+TRIES = 3
+CONFLICTS = (
+    "DELTA_CONCURRENT",
+    "ConcurrentAppendException",
+    "ConcurrentWriteException",
+    "ConcurrentDeleteReadException",
+    "ConcurrentDeleteDeleteException",
+    "ConcurrentTransactionException",
+    "MetadataChangedException",
+    "ProtocolChangedException",
+)
+BROKEN = (
+    "DELTA_VIOLATE_CONSTRAINT",
+    "DELTA_NOT_NULL_CONSTRAINT",
+    "DELTA_REPLACE_WHERE_MISMATCH",
+    "CHECK constraint",
+    "NOT NULL constraint",
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A commit: the table's version after it and the rows that it wrote."""
+
+    table: str
+    version: int
+    rows: int
+
+
+class Store:
+    """Delta tables of one warehouse: folders under ``storage.root`` or tables of ``storage.schema``."""
+
+    def __init__(self, spark: SparkSession, settings: Settings) -> None:
+        self.spark = spark
+        self._storage = settings.storage
+        self._versions: dict[str, int | None] = {}
+        self._checked: set[str] = set()
+
+    def refresh(self) -> None:
+        """Forgets the versions seen so far: the next reads take the newest."""
+        self._versions.clear()
+
+    def path(self, table: Table) -> str | None:
+        """Folder of the table; None in a catalog."""
+        return f"{_absolute(self._storage.root)}/{table.name}" if self._storage.root else None
+
+    def sql_name(self, table: Table) -> str:
+        """The table as SQL names it."""
+        path = self.path(table)
+        return f"delta.`{path}`" if path else f"{self._storage.schema_name}.{table.name}"
+
+    def exists(self, table: Table) -> bool:
+        """Whether the table is there."""
+        return self.version(table) is not None
+
+    def create(self, tables: Iterable[Table]) -> list[str]:
+        """Creates the tables that are missing, with comments and rules in the creating commit; returns their names.
+
+        Raises ContractError where a stored table's columns are not the contract's.
+        """
+        made = []
+        for table in tables:
+            if table.name in self._checked:
+                continue
+            if not self.exists(table):
+                self._create(table)
+                made.append(table.name)
+            elif faults := self.differences(table):
+                raise ContractError(
+                    f"{table.name} is stored with other columns than its contract, nothing was written:\n"
+                    + "\n".join(f"  {fault}" for fault in faults)
+                    + "\nnew configured columns come by: churnwatch migrate"
+                )
+            self._checked.add(table.name)
+        return made
+
+    def _create(self, table: Table) -> None:
+        columns = ", ".join(
+            f"`{f.name}` {f.dataType.simpleString()}{'' if f.nullable else ' NOT NULL'} COMMENT {_quoted(f.metadata['comment'])}"
+            for f in table.schema.fields
+        )
+        properties = {"delta.enableDeletionVectors": "false", **table.properties}
+        properties |= {f"delta.constraints.{name}": rule for name, rule in table.rules.items()}
+        self.spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {self.sql_name(table)} ({columns}) USING delta"
+            + (f" PARTITIONED BY ({', '.join(table.partitions)})" if table.partitions else "")
+            + f" COMMENT {_quoted(table.comment)} TBLPROPERTIES ("
+            + ", ".join(f"{_quoted(k)} = {_quoted(v)}" for k, v in properties.items())
+            + ")"
+        )
+        self._versions[table.name] = 0
+
+    def differences(self, table: Table) -> list[str]:
+        """What the stored table has that the contract lacks, and the other way round; one line each."""
+        stored = {f.name: f.dataType.simpleString() for f in self.stored_schema(table).fields}
+        declared = {f.name: f.dataType.simpleString() for f in table.schema.fields}
+        lines = [f"column {n} ({declared[n]}) is not stored" for n in declared if n not in stored]
+        lines += [f"column {n} ({stored[n]}) is not in the contract" for n in stored if n not in declared]
+        lines += [
+            f"column {n} is stored as {stored[n]}, not {declared[n]}"
+            for n in declared
+            if stored.get(n, declared[n]) != declared[n]
+        ]
+        return lines
+
+    def stored_schema(self, table: Table) -> StructType:
+        """Schema as stored."""
+        return self.spark.sql(f"SELECT * FROM {self.sql_name(table)}").schema
+
+    def properties(self, table: Table) -> dict[str, str]:
+        """Table properties as stored."""
+        return {row["key"]: row["value"] for row in self.spark.sql(f"SHOW TBLPROPERTIES {self.sql_name(table)}").collect()}
+
+    def add_columns(self, table: Table, names: Iterable[str]) -> None:
+        """Adds columns of the contract that are not stored, nullable whatever the contract says."""
+        fields = ", ".join(
+            f"`{n}` {table.schema[n].dataType.simpleString()} COMMENT {_quoted(table.schema[n].metadata['comment'])}"
+            for n in names
+        )
+        self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD COLUMNS ({fields})")
+        self._versions.pop(table.name, None)
+
+    def version(self, table: Table) -> int | None:
+        """Newest version, as seen since the last ``refresh``; None where the table is not there."""
+        if table.name not in self._versions:
+            self._versions[table.name] = self._newest(table)
+        return self._versions[table.name]
+
+    def newest(self, table: Table) -> int | None:
+        """Newest version, looked up now and remembered."""
+        self._versions[table.name] = self._newest(table)
+        return self._versions[table.name]
+
+    def _newest(self, table: Table) -> int | None:
+        path = self.path(table)
+        if path and _is_local(path):
+            # a commit is a file named by its version (Delta protocol): a look at the folder is 200 ms cheaper than SQL
+            commits = Path(urlparse(path).path, "_delta_log").glob("*.json")
+            return max((int(c.stem) for c in commits if c.stem.isdigit()), default=None)
+        try:
+            return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 1").first()["version"])
+        except PySparkException as error:
+            if any(
+                m in str(error)
+                for m in (
+                    "DELTA_MISSING_DELTA_TABLE",
+                    "DELTA_TABLE_NOT_FOUND",
+                    "TABLE_OR_VIEW_NOT_FOUND",
+                    "is not a Delta table",
+                    "DELTA_PATH_DOES_NOT_EXIST",
+                    "PATH_NOT_FOUND",
+                )
+            ):
+                return None
+            raise
+
+    def read(self, table: Table, where: str | None = None) -> DataFrame:
+        """Rows at the version seen, cut by ``where``; an empty frame of the contract where the table is not there."""
+        version = self.version(table)
+        if version is None:
+            return self.spark.createDataFrame([], table.schema)
+        frame = self.spark.sql(f"SELECT * FROM {self.sql_name(table)} VERSION AS OF {version}")
+        return frame.where(F.expr(where)) if where else frame
+
+    def replace(self, table: Table, frame: DataFrame, where: str, stamp: Mapping[str, Any]) -> Written:
+        """Replaces exactly the rows of ``where`` by ``frame``, in one commit; nothing over nothing writes nothing.
+
+        Raises ContractError when rows break the contract, WriteConflict when another run of the same job and days won.
+        """
+        frame = conformed(table, frame)
+        return self._commit(table, frame, stamp, lambda w: w.mode("overwrite").option("replaceWhere", where), where)
+
+    def append(self, table: Table, frame: DataFrame, stamp: Mapping[str, Any]) -> Written:
+        """Adds rows to a log table."""
+        return self._commit(table, conformed(table, frame), stamp, lambda w: w.mode("append"), None)
+
+    def log(self, table: Table, rows: list[Mapping[str, Any]], stamp: Mapping[str, Any]) -> None:
+        """Adds a few rows, given as dictionaries, to a log table; cheaper than ``append``, its version is not read."""
+        values = [tuple(row.get(name) for name in table.schema.names) for row in rows]
+        frame = self.spark.createDataFrame(values, table.schema).coalesce(1)
+        for attempt in range(1, TRIES + 1):
+            try:
+                self._save(
+                    table,
+                    frame.write.format("delta").mode("append").option("userMetadata", json.dumps(stamp)),
+                )
+                break
+            except PySparkException as error:
+                if attempt == TRIES or not _is_conflict(error):
+                    raise
+        self._versions.pop(table.name, None)
+
+    def _commit(self, table: Table, frame: DataFrame, stamp: Mapping[str, Any], mode: Any, where: str | None) -> Written:
+        before = self._newest(table)
+        for attempt in range(1, TRIES + 1):
+            try:
+                self._save(table, mode(frame.write.format("delta").option("userMetadata", json.dumps(stamp))))
+                break
+            except PySparkException as error:
+                if _is_conflict(error):
+                    self._raise_if_same_work(table, stamp, before)
+                    if attempt < TRIES:
+                        continue
+                    raise WriteConflict(
+                        f"{table.name}: other writers won {TRIES} times, nothing was written; run again"
+                    ) from error
+                if any(mark in str(error) for mark in BROKEN):
+                    raise ContractError(self._broken_rows(table, frame, where, error)) from error
+                raise
+        return self._written(table, stamp, before)
+
+    def _save(self, table: Table, writer: Any) -> None:
+        path = self.path(table)
+        if path:
+            writer.save(path)
+        else:
+            writer.saveAsTable(self.sql_name(table))
+
+    def _written(self, table: Table, stamp: Mapping[str, Any], before: int | None) -> Written:
+        """Version and rows of our commit; no commit is made where nothing replaces nothing."""
+        history = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 20").collect()
+        self._versions[table.name] = int(history[0]["version"])
+        ours = json.dumps(stamp)
+        for entry in history:
+            if entry["userMetadata"] == ours and (before is None or entry["version"] > before):
+                return Written(table.name, int(entry["version"]), int(entry["operationMetrics"].get("numOutputRows", 0)))
+        return Written(table.name, int(history[0]["version"]), 0)
+
+    def _raise_if_same_work(self, table: Table, stamp: Mapping[str, Any], before: int | None) -> None:
+        for entry in self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 20").collect():
+            if before is not None and entry["version"] <= before:
+                return
+            other = json.loads(entry["userMetadata"] or "{}")
+            if other.get("job") == stamp.get("job") and other.get("day") == stamp.get("day"):
+                what = f"run {other.get('run_id')} has just written {stamp.get('job')} for {stamp.get('day')}"
+                raise WriteConflict(f"{table.name}: {what}; nothing was written")
+
+    def _broken_rows(self, table: Table, frame: DataFrame, where: str | None, error: Exception) -> str:
+        """The message for a broken contract: every rule, how many rows, an example."""
+        rules = {f"rule {n}": F.expr(r) for n, r in table.rules.items()}
+        rules |= {f"{f.name} is never null": F.col(f.name).isNotNull() for f in table.schema.fields if not f.nullable}
+        if where:
+            rules[f"rows lie in what is replaced ({where})"] = F.expr(where)
+        broken = {name: ~F.coalesce(rule, F.lit(False)) for name, rule in rules.items()}
+        key = F.to_json(F.struct(*table.keys))
+        counts = frame.agg(
+            F.count(F.lit(1)).alias("rows"),
+            *(F.count(F.when(b, 1)).alias(f"n{i}") for i, b in enumerate(broken.values())),
+            *(F.min(F.when(b, key)).alias(f"k{i}") for i, b in enumerate(broken.values())),
+        ).first()
+        lines = [f"{table.name} breaks its contract, nothing was written:"]
+        for i, name in enumerate(broken):
+            if counts[f"n{i}"]:
+                lines.append(f"  {name}: {counts[f'n{i}']:,} of {counts['rows']:,} rows ({counts[f'k{i}']})")
+        return "\n".join(lines) if len(lines) > 1 else f"{lines[0]} {str(error).splitlines()[0]}"
+
+    # --- staging ----------------------------------------------------------------------------------------------------
+
+    def stage(self, run_id: str, alias: str, frame: DataFrame) -> DataFrame:
+        """Writes ``frame`` into the run's own folder and reads it back: computed once, used many times."""
+        folder = f"{_absolute(self._storage.files)}/staging/{run_id}/{alias}"
+        frame.write.mode("overwrite").parquet(folder)
+        return self.spark.read.schema(frame.schema).parquet(folder)
+
+    def drop_stage(self, run_id: str) -> None:
+        """Removes the run's staging folder."""
+        self._remove(f"{_absolute(self._storage.files)}/staging/{run_id}")
+
+    def staged_runs(self) -> list[str]:
+        """Runs whose staging folder is still there."""
+        folder = f"{_absolute(self._storage.files)}/staging"
+        if _is_local(folder):
+            place = Path(urlparse(folder).path)
+            return sorted(p.name for p in place.iterdir()) if place.is_dir() else []
+        path, system = self._hadoop(folder)
+        return sorted(s.getPath().getName() for s in system.listStatus(path)) if system.exists(path) else []
+
+    def _remove(self, folder: str) -> None:
+        path, system = self._hadoop(folder)
+        system.delete(path, True)
+
+    def _hadoop(self, folder: str) -> tuple[Any, Any]:
+        jvm = self.spark._jvm  # type: ignore[attr-defined]
+        path = jvm.org.apache.hadoop.fs.Path(folder)
+        return path, path.getFileSystem(self.spark._jsparkSession.sessionState().newHadoopConf())  # type: ignore[attr-defined]
+
+
+def conformed(table: Table, frame: DataFrame) -> DataFrame:
+    """``frame`` with the contract's columns, order and types; raises ContractError that names missing and extra columns."""
+    have, want = set(frame.columns), table.schema.names
+    if missing := [n for n in want if n not in have]:
+        raise ContractError(f"{table.name}: the frame lacks columns {missing}, nothing was written")
+    if extra := sorted(have - set(want)):
+        raise ContractError(f"{table.name}: the frame has columns that the contract lacks: {extra}, nothing was written")
+    types = {f.name: f.dataType for f in frame.schema.fields}
+    return frame.select(
+        *(
+            F.col(f.name) if types[f.name] == f.dataType else F.col(f.name).cast(f.dataType).alias(f.name)
+            for f in table.schema.fields
+        )
+    )
+
+
+def _is_conflict(error: Exception) -> bool:
+    text = f"{getattr(error, 'getErrorClass', lambda: '')() or ''} {error}"
+    return any(mark in text for mark in CONFLICTS)
+
+
+def _quoted(text: str) -> str:
+    return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _is_local(path: str) -> bool:
+    return urlparse(path).scheme in ("", "file")
+
+
+def _absolute(path: str | None) -> str:
+    if path is None:
+        raise JobFailed("storage has no folder")
+    return str(Path(path).resolve()) if not urlparse(path).scheme else path

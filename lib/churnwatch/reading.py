@@ -1,0 +1,125 @@
+"""What a step may read: every input cut to its declared span, and to what was known at D."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from churnwatch.core import DataQualityError, Job, Read, contiguous, day_range, to_ranges
+from churnwatch.io.ledger import Ledger
+from churnwatch.io.store import Store
+
+OPEN_END = date(9999, 12, 31)
+INGEST = "ingest_events"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A job for one D, or for the range of Ds up to ``day`` in one pass; ``days`` are its output days."""
+
+    job: Job
+    day: date
+    days: tuple[date, ...]
+
+
+class Reader:
+    """Cuts inputs for steps; the one place that knows what was known when."""
+
+    def __init__(self, store: Store, ledger: Ledger, jobs: Sequence[Job]) -> None:
+        self._store, self._ledger, self._jobs = store, ledger, jobs
+        self._producers = {table.name: job for job in jobs for table in job.writes}
+
+    def cut(self, step: Step, read: Read) -> DataFrame:
+        """The rows of ``read`` for the step: its span of the output days, and nothing that was not known at D."""
+        first, last = read.span.days(step.days[0], step.days[-1])
+        last = min(last, self.known(step, read))
+        if read.span.as_of:
+            # a job that keeps changes of its own table needs the state before its first day too
+            own = read.table in step.job.writes
+            return self._as_of(read, step.days[0] - timedelta(days=own), last)
+        where = _between(first, last) if first is None or contiguous(step.days) else _spans_predicate(step.days, read, last)
+        return self._store.read(read.table, f"({where}){self._known_by_instance(step, read)}")
+
+    def known(self, step: Step, read: Read) -> date:
+        """Last day of the table that is known at D: D less the shortest lag of the jobs that write it."""
+        lags = [job.lag_days for job in self._jobs if read.table in job.writes]
+        return step.day - timedelta(days=min(lags, default=0))
+
+    def _known_by_instance(self, step: Step, read: Read) -> str:
+        """Where a table's instances mature at different times, each is cut at its own day."""
+        writers = [job for job in self._jobs if read.table in job.writes]
+        if not read.table.instance_column or len({job.lag_days for job in writers}) < 2:
+            return ""
+        known = [
+            f"{read.table.instance_column} = '{job.instance}' AND day <= DATE'{step.day - timedelta(days=job.lag_days)}'"
+            for job in writers
+        ]
+        return f" AND (({') OR ('.join(known)}))"
+
+    def _as_of(self, read: Read, first: date, last: date) -> DataFrame:
+        """Rows in force on any day of ``first`` .. ``last``, with ``day`` and ``until``; see core.Span."""
+        table = read.table
+        frame = self._store.read(table, _between(self._restatement(read, first), last))
+        others = [n for n in table.schema.names if n not in table.pick_key]
+        if table.pick == "earliest":
+            frame = frame.groupBy(*table.pick_key).agg(F.min(F.struct(*others)).alias("_row"))
+            return frame.select(*table.pick_key, "_row.*", F.lit(OPEN_END).alias("until"))
+        order = [n for n in ("day", "at", "changed_at") if n in table.schema.names]
+        window = Window.partitionBy(*table.pick_key).orderBy(*order)
+        until = F.coalesce(F.date_sub(F.lead("day").over(window), 1), F.lit(OPEN_END))
+        return frame.withColumn("until", until).where(F.col("until") >= F.greatest(F.lit(first), F.col("day")))
+
+    def _restatement(self, read: Read, first: date) -> date | None:
+        """The newest full restatement before ``first``, from which on the table tells everything."""
+        producer = self._producers.get(read.table.name)
+        if not read.table.full_column or producer is None:
+            return None
+        return max((d for d in self._ledger.done_days(producer.full_name) if d.day == 1 and d < first), default=None)
+
+    def stop_on_missing_days(self, step: Step) -> None:
+        """Raises DataQualityError with the days of the step's spans that were never ingested or built, by table."""
+        faults = []
+        ingested = self._ledger.done_days(INGEST)
+        for read in step.job.reads.values():
+            if not read.table.complete or step.job.name == INGEST:
+                continue
+            producer = self._producers[read.table.name]
+            done = self._ledger.done_days(producer.full_name)
+            wanted = {d for day in step.days for d in _span_days(read, day, min(ingested))}
+            if missing := sorted(wanted - done):
+                faults.append(f"{read.table.name} ({span_list(missing)}): run {producer.full_name} for them")
+        if faults:
+            raise DataQualityError(
+                f"{step.job.full_name} {span_text(step.days)} needs days that are missing, nothing was written:\n  "
+                + "\n  ".join(faults)
+            )
+
+
+def _span_days(read: Read, day: date, first_ingested: date) -> Iterator[date]:
+    first, last = read.span.days(day, day)
+    first = day if read.span.as_of or first is None else first
+    return iter(day_range(max(first, first_ingested), last))
+
+
+def _spans_predicate(days: Sequence[date], read: Read, last: date) -> str:
+    """Spans of days with gaps between: only what belongs to one of them is read."""
+    wanted = {d for day in days for d in day_range(*read.span.days(day, day)) if d <= last}  # type: ignore[arg-type]
+    return " OR ".join(f"({_between(a, b)})" for a, b in to_ranges(wanted)) or "false"
+
+
+def _between(first: date | None, last: date) -> str:
+    upper = f"day <= DATE'{last}'"
+    return upper if first is None else f"day >= DATE'{first}' AND {upper}"
+
+
+def span_text(days: Sequence[date]) -> str:
+    """``days`` as a person reads them."""
+    return str(days[0]) if len(days) == 1 else f"{days[0]} .. {days[-1]} ({len(days)} days)"
+
+
+def span_list(days: Sequence[date]) -> str:
+    """The first five runs of ``days``, and how many more there are."""
+    runs = [str(a) if a == b else f"{a} .. {b}" for a, b in to_ranges(days)]
+    return ", ".join(runs[:5]) + (f" and {len(runs) - 5} more" if len(runs) > 5 else "")

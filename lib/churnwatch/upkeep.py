@@ -1,0 +1,155 @@
+"""Care of a warehouse: what is stale, new columns, and whether everything that a run needs is there."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from churnwatch.core import ConfigError, Job, Read, day_range, to_ranges
+from churnwatch.reading import INGEST
+from churnwatch.runner import Order, Outcome, Runner
+from churnwatch.settings import Settings
+
+Ended = Mapping[str, Mapping[date, tuple[datetime, datetime]]]
+
+
+def stale(runner: Runner) -> list[tuple[Job, tuple[date, ...]]]:
+    """Jobs with output days that are older than what they read, in flow order; a job after a stale one is stale too."""
+    runner.store.refresh()
+    runner.ledger.refresh()
+    ended: Ended = {job.full_name: runner.ledger.written_at(job.full_name) for job in runner.jobs}
+    found: list[tuple[Job, tuple[date, ...]]] = []
+    old: dict[str, set[date]] = {}
+    for job in runner.jobs:
+        if job.name == INGEST or not job.scheduled:
+            continue
+        days = [
+            day
+            for day, (started, _) in sorted(ended[job.full_name].items())
+            if any(_changed(runner, job, read, day, started, ended, old) for read in job.reads.values())
+        ]
+        if days:
+            found.append((job, tuple(days)))
+            old[job.full_name] = set(days)
+    return found
+
+
+def _changed(
+    runner: Runner,
+    job: Job,
+    read: Read,
+    day: date,
+    started: datetime,
+    ended: Ended,
+    old: Mapping[str, set[date]],
+) -> bool:
+    first, last = read.span.days(day, day)
+    for producer in runner.jobs:
+        # what a job wrote itself does not make it stale, nor does what decisions add
+        if read.table not in producer.writes or producer.name == job.name or producer.pass_ == "daily":
+            continue
+        for d, (_, at) in ended[producer.full_name].items():
+            within = d == day if read.span.as_of else (first is None or first <= d) and d <= last
+            if within and (at > started or d in old.get(producer.full_name, ())):
+                return True
+    return False
+
+
+def rebuild_stale(runner: Runner, order: Order) -> list[Outcome]:
+    """Rebuilds stale days of range jobs and the page within the order's days; decisions are facts and stay."""
+    outcomes = []
+    asked = set(day_range(order.first, order.last))
+    for job, days in stale(runner):
+        wanted = tuple(d for d in days if d in asked)
+        if wanted and (job.pass_ == "range" or job.name == "render_report"):
+            outcomes += runner.rebuild(job, wanted)
+    return outcomes
+
+
+def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
+    """Creates missing tables and adds nullable columns that configuration made new; a line for each.
+
+    Raises ConfigError where the change is none that can be added: another type, a dropped column, other buckets.
+    """
+    faults, plans = [], []
+    for table in runner.tables:
+        if not runner.store.exists(table):
+            plans.append((table, None))
+            continue
+        stored = {f.name: f.dataType.simpleString() for f in runner.store.stored_schema(table).fields}
+        new = [f.name for f in table.schema.fields if f.name not in stored]
+        faults += [
+            f"{table.name}.{f.name} is stored as {stored[f.name]}, the contract says {f.dataType.simpleString()}"
+            for f in table.schema.fields
+            if f.name in stored and stored[f.name] != f.dataType.simpleString()
+        ]
+        properties = runner.store.properties(table)
+        faults += [
+            f"{table.name}: {name} is {properties[name]} as stored and {value} in conf; rebuild the table from its first day"
+            for name, value in table.properties.items()
+            if properties.get(name, value) != value
+        ]
+        if new:
+            plans.append((table, new))
+    if faults:
+        raise ConfigError("cannot migrate, nothing was changed:\n" + "\n".join(f"  {fault}" for fault in faults))
+    yield from _migrated(runner, plans, dry_run)
+
+
+def _migrated(runner: Runner, plans: list[Any], dry_run: bool) -> Iterator[str]:
+    for table, new in plans:
+        if new is None:
+            if not dry_run:
+                runner.store.create([table])
+            yield f"{table.name}: {'would be ' if dry_run else ''}created"
+            continue
+        if not dry_run:
+            runner.store.add_columns(table, new)
+        writers = [job for job in runner.jobs if table in job.writes]
+        runner.ledger.refresh()
+        days = sorted({d for job in writers for d in runner.ledger.done_days(job.full_name)})
+        ranges = ", ".join(f"{a} .. {b}" for a, b in to_ranges(days)) or "none"
+        yield f"{table.name}: {'would add' if dry_run else 'added'} {', '.join(new)}; days to rebuild: {ranges}"
+    if not plans:
+        yield "every table is as its contract says"
+
+
+def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[bool, str]]:
+    """Whether each thing that a run needs is there: (good, text)."""
+    java = shutil.which("java")
+    version = subprocess.run([java, "-version"], capture_output=True, text=True).stderr.splitlines()[0] if java else ""
+    yield bool(java), f"Java: {version or 'not found; install Java 17 or newer'}"
+    for jar in filter(None, str(settings.spark.get("spark.jars", "")).split(",")):
+        yield Path(jar).exists(), f"JAR {jar}" + ("" if Path(jar).exists() else " is missing; run: make jars")
+    for what, folder in (("tables", settings.storage.root), ("files", settings.storage.files)):
+        if folder and "://" not in folder:
+            yield _writable(Path(folder)), f"{what} in {folder}: writable"
+    made = runner()
+    for table in made.tables:
+        if made.store.exists(table):
+            yield _readable(made, table)
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.write_text("")
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _readable(runner: Runner, table: Any) -> tuple[bool, str]:
+    try:
+        differences = runner.store.differences(table)
+        runner.store.read(table).limit(1).collect()
+    except Exception as error:  # a broken snapshot may fail in any way: the finding is that it does
+        return False, f"{table.name}: cannot be read: {str(error).splitlines()[0]}"
+    if differences:
+        return False, f"{table.name}: {'; '.join(differences)}; run: churnwatch migrate"
+    return True, f"{table.name} version {runner.store.version(table)}"
