@@ -8,7 +8,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -360,12 +360,14 @@ def list_alerts(
 
 
 def _record(action: str, ids: list[str], who: str, note: str, config: str, day: datetime | None, sets: Sequence[str]) -> None:
+    from churnwatch.alerts import event_line, inbox
     from churnwatch.io.inbox import put
 
     if day is None:
         raise ConfigError("give --day: the business day of the action")
     settings = load(config, sets)
-    put(settings, ids, action, who, note, day.date())
+    now = datetime.now(UTC)
+    put(inbox(settings), day.date(), [event_line(alert_id, now, who, action, note) for alert_id in ids])
     run(["record_alert_events"], config=config, day=day, set_=list(sets))
 
 

@@ -67,16 +67,17 @@ class Order:
 
 @dataclass
 class Runner:
-    """Runs the flow's jobs over one warehouse."""
+    """Runs the flow's jobs (``jobs``: others, in their order) over one warehouse."""
 
     settings: Settings
     spark: SparkSession
     tell: Callable[[Outcome], None] = lambda outcome: None
     begin: Callable[[Step], None] = lambda step: None
+    jobs: tuple[Job, ...] = ()
     store: Store = field(init=False)
 
     def __post_init__(self) -> None:
-        self.jobs = flow(self.settings)
+        self.jobs = self.jobs or flow(self.settings)
         self.tables = tables(self.settings)
         self.store = Store(self.spark, self.settings)
         self.ledger = Ledger(self.store, self.tables.job_runs, config_hash(self.settings), code_hash())

@@ -1,0 +1,42 @@
+# make demo, make test, make check, make bench: each installs what it needs, once
+PYTHON ?= python3
+BIN := .venv/bin
+CONF ?= conf/local.yaml
+export PYTHONPATH := lib
+
+.PHONY: demo test check format bench jars clean requirements
+
+demo: .venv/ready
+	$(BIN)/churnwatch demo --config $(CONF)
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+check: .venv/ready
+	$(BIN)/ruff format --check lib tests jobs
+	$(BIN)/ruff check lib tests jobs
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layers.py
+
+format: .venv/ready
+	$(BIN)/ruff format lib tests jobs
+	$(BIN)/ruff check --fix lib tests jobs
+
+bench: .venv/ready
+	$(BIN)/python tests/bench/run.py
+
+jars: .venv/ready
+
+requirements:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "install Python 3.11 or newer (or name it: make PYTHON=python3.11)"; exit 1; }
+	@java -version 2>&1 | head -1 | grep -Eq '"(1[7-9]|[2-9][0-9])' || { echo "install Java 17 or newer, and put it on the PATH"; exit 1; }
+
+# the pins of setup.cfg decide whether anything must be installed
+.venv/ready: setup.cfg pyproject.toml lib/churnwatch/io/jars.py | requirements
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	$(BIN)/python -m churnwatch.io.jars .jars
+	touch $@
+
+clean:
+	rm -rf warehouse raw truth .pytest_cache .ruff_cache .mypy_cache

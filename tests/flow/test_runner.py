@@ -1,0 +1,192 @@
+"""The runner's promises, shown on jobs of two lines."""
+
+from datetime import date, timedelta
+
+import pytest
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from churnwatch.core import ContractError, DataQualityError, Job, Skipped, Table, WriteConflict, column
+from churnwatch.runner import Order, Runner
+from churnwatch.settings import load
+
+D = date(2025, 3, 10)
+
+
+def table(name, **more):
+    schema = StructType(
+        [
+            column("day", "date", "day", nullable=False),
+            column("user_id", "string", "user", nullable=False),
+            column("n", "long", "number"),
+        ]
+    )
+    return Table(name=name, comment="rows of a test", schema=schema, keys=("day", "user_id"), partitions=("day",), **more)
+
+
+SEEN = table("seen", complete=True)
+SUMS = table("sums", rules={"n_positive": "n IS NULL OR n > 0"})
+
+
+@pytest.fixture
+def world(spark, tmp_path):
+    """A runner over an empty warehouse whose ingest job writes two users a day."""
+    settings = load("conf/local.yaml", [f"storage.root={tmp_path}/w", f"storage.files={tmp_path}/f"])
+
+    def seen(inputs, days):
+        days_ = spark.createDataFrame([(d,) for d in days], "day date")
+        people = spark.createDataFrame([("a", 1), ("b", 2)], "user_id string, n bigint")
+        return {"seen": days_.crossJoin(people)}
+
+    def sums(inputs, days):
+        frame = inputs["seen"].groupBy("user_id").agg(F.sum("n").alias("n"))
+        return {"sums": frame.crossJoin(spark.createDataFrame([(d,) for d in days], "day date"))}
+
+    ingest = Job("ingest_events", build=seen, writes=(SEEN,))
+
+    def made(*jobs):
+        return Runner(settings, spark, jobs=(ingest, *jobs))
+
+    made.sums = lambda read, **more: Job("sum", build=sums, reads={"seen": read}, writes=(SUMS,), **more)
+    return made
+
+
+def order(*jobs, first=D, last=None, **more):
+    return Order(jobs or ("all",), first, last or first, **more)
+
+
+def rows(runner, of):
+    runner.store.refresh()
+    return sorted(tuple(r) for r in runner.store.read(of).collect())
+
+
+def test_a_second_run_gives_the_same_rows_and_an_input_is_cut_to_its_span(world):
+    runner = world(world.sums(SEEN.trailing(2)))
+    runner.run(order(first=D - timedelta(days=4), last=D))
+    runner.run(order("sum"))
+    once = rows(runner, SUMS)
+    runner.run(order("sum"))
+    assert rows(runner, SUMS) == once
+    assert [r for r in once if r[0] == D] == [(D, "a", 2), (D, "b", 4)]
+
+
+def test_no_input_reaches_beyond_what_was_known_at_d(world):
+    late = Job("sum", build=world.sums(SEEN.on()).build, reads={"seen": SEEN.following(0, 9)}, writes=(SUMS,))
+    runner = world(late)
+    runner.run(order("ingest_events", first=D, last=D + timedelta(days=9)))
+    runner.run(order("sum"))
+    assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
+
+
+def test_a_missing_day_stops_the_job_and_is_named(world):
+    runner = world(world.sums(SEEN.trailing(3)))
+    runner.run(order("ingest_events", first=D - timedelta(days=2)))
+    runner.run(order("ingest_events"))
+    with pytest.raises(DataQualityError, match=str(D - timedelta(days=1))):
+        runner.run(order("sum"))
+    assert rows(runner, SUMS) == []
+
+
+def test_days_before_the_first_ingested_one_are_no_missing_days(world):
+    runner = world(world.sums(SEEN.trailing(30)))
+    assert [o.status for o in runner.run(order())] == ["done", "done"]
+
+
+def test_an_output_day_before_history_is_skipped(world):
+    runner = world(world.sums(SEEN.on(), lag_days=5))
+    assert [o.status for o in runner.run(order())] == ["done", "skipped"]
+
+
+def test_a_dry_run_writes_nothing_and_tells_rows_and_what_it_replaces(world):
+    runner = world(world.sums(SEEN.on()))
+    runner.run(order("ingest_events"))
+    before = runner.store.newest(SEEN), runner.store.newest(runner.tables.job_runs)
+    (outcome,) = runner.run(order("sum", dry_run=True))
+    assert "2 rows" in outcome.message
+    assert f"day >= DATE'{D}'" in outcome.message
+    assert not runner.store.exists(SUMS)
+    assert (runner.store.newest(SEEN), runner.store.newest(runner.tables.job_runs)) == before
+
+
+def test_a_broken_rule_is_named_with_rows_and_nothing_is_written(world):
+    def broken(inputs, days):
+        return {"sums": inputs["seen"].withColumn("n", F.col("n") - 1)}
+
+    runner = world(world.sums(SEEN.on()), Job("spoil", build=broken, reads={"seen": SEEN.on()}, writes=(SUMS,)))
+    runner.run(order("ingest_events", "sum"))
+    once = rows(runner, SUMS)
+    with pytest.raises(ContractError, match="n_positive: 1 of 2 rows"):
+        runner.run(order("spoil"))
+    assert rows(runner, SUMS) == once
+
+
+def test_a_running_row_of_another_run_stops_the_second_at_once(world, spark):
+    runner = world(world.sums(SEEN.on()))
+    runner.run(order("ingest_events"))
+    other = world(world.sums(SEEN.on()))
+    other.ledger.refresh()
+    other.ledger.write("other", "sum", "", D, "running", (D,))
+    with pytest.raises(WriteConflict, match="other"):
+        runner.run(order("sum"))
+    assert not runner.store.exists(SUMS)
+    # once it has ended, the day is free
+    other.ledger.write("other", "sum", "", D, "failed", (D,))
+    assert runner.run(order("sum"))[0].status == "done"
+
+
+def test_a_running_row_of_a_dead_process_is_no_hindrance(world, monkeypatch):
+    runner = world(world.sums(SEEN.on()))
+    runner.run(order("ingest_events"))
+    monkeypatch.setattr("churnwatch.io.ledger.here", lambda: f"pid 4194303 on {__import__('socket').gethostname()}")
+    runner.ledger.write("dead", "sum", "", D, "running", (D,))
+    assert runner.run(order("sum"))[0].status == "done"
+
+
+def test_skipped_is_recorded_and_the_run_goes_on(world):
+    def nothing(inputs, days):
+        raise Skipped("no release as of the day")
+
+    skipping = Job("skipping", build=nothing, writes=(SUMS,), pass_="daily")
+    runner = world(skipping, Job("after", build=world.sums(SEEN.on()).build, reads={"seen": SEEN.on()}, writes=(SUMS,)))
+    assert [(o.status, o.message) for o in runner.run(order())][1:] == [("skipped", "no release as of the day"), ("done", "")]
+
+
+def test_resume_runs_only_what_is_missing(world):
+    runner = world(world.sums(SEEN.on()))
+    runner.run(order(last=D + timedelta(days=1)))
+    outcomes = runner.run(order(last=D + timedelta(days=2), resume=True))
+    assert [o.step.days for o in outcomes] == [(D + timedelta(days=2),)] * 2
+
+
+def test_every_keeps_the_mondays_of_snapshots(world):
+    runner = world(world.sums(SEEN.on(), snapshots=True))
+    runner.run(order(first=D, last=D + timedelta(days=13), every=7))
+    assert {r[0] for r in rows(runner, SUMS)} == {D, D + timedelta(days=7)}
+
+
+def test_an_instance_with_a_longer_lag_is_cut_at_its_own_day(world, spark):
+    # two definitions share a table: the slow one's rows of D-1 are not known at D, whoever stored them
+    shared = table("labels", instance_column="user_id")
+    quick = Job("label", build=dict, instance="a", writes=(shared,), lag_days=0)
+    slow = Job("label", build=dict, instance="b", writes=(shared,), lag_days=2)
+    runner = world(quick, slow, Job("sum", build=dict, reads={"seen": shared.trailing(2)}, writes=(SUMS,)))
+    runner.store.create([shared])
+    stored = [(D - timedelta(days=n), user, n + 1) for n in range(3) for user in "ab"]
+    runner.store.replace(shared, spark.createDataFrame(stored, shared.schema), "day > DATE'2025-01-01'", {})
+    from churnwatch.reading import Step
+
+    seen = runner.reader.cut(Step(runner.jobs[-1], D, (D,)), shared.trailing(3))
+    assert {(r.user_id, (D - r.day).days) for r in seen.collect()} == {("a", 0), ("a", 1), ("a", 2), ("b", 2)}
+
+
+def test_as_of_gives_the_row_in_force_by_day(world, spark):
+    state = table("state", pick="latest", pick_key=("user_id",))
+    runner = world(Job("sum", build=dict, reads={"state": state.as_of()}, writes=(SUMS,)))
+    runner.store.create([state])
+    changes = [(D - timedelta(days=9), "a", 1), (D - timedelta(days=5), "a", 2), (D, "a", 3), (D + timedelta(days=1), "a", 4)]
+    runner.store.replace(state, spark.createDataFrame(changes, state.schema), "day > DATE'2025-01-01'", {})
+    from churnwatch.reading import Step
+
+    days = (D - timedelta(days=1), D)
+    found = runner.reader.cut(Step(runner.jobs[-1], D, days), state.as_of()).orderBy("day").collect()
+    assert [(r.n, r.until) for r in found] == [(2, D - timedelta(days=1)), (3, date(9999, 12, 31))]

@@ -1,0 +1,122 @@
+"""The arrows of the house: who may import whom, read from the imports themselves."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+LIB = Path(__file__).resolve().parents[1] / "lib" / "churnwatch"
+# the order of the data: a room may import those before it
+ROOMS = ["events", "activity", "features", "churn", "model", "scoring", "alerts", "retention", "reports"]
+BELOW_ROOMS = {"core", "settings", "tables"}
+ALLOWED = {
+    "core": set(),
+    "settings": {"core"},
+    "tables": {"core", "settings"},
+    "simulate": {"core", "settings"},
+    "flow": BELOW_ROOMS | set(ROOMS),
+    "io": BELOW_ROOMS | {"simulate"},
+    "reading": {"core", "io"},
+    "runner": BELOW_ROOMS | {"flow", "io", "reading"},
+    "upkeep": BELOW_ROOMS | {"reading", "runner"},
+    "dictionary": BELOW_ROOMS | {"flow"},
+    "demo": BELOW_ROOMS | {"runner", "io", "cli"},
+    "cli": BELOW_ROOMS | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "alerts"},
+    **{room: BELOW_ROOMS | set(ROOMS[:i]) for i, room in enumerate(ROOMS)},
+}
+# what runs inside Spark's Python workers
+WORKER_LIBRARIES = {"numpy", "pyarrow", "lightgbm"}
+
+
+def modules():
+    return sorted(LIB.rglob("*.py"))
+
+
+def room_of(file):
+    parts = file.relative_to(LIB).with_suffix("").parts
+    return parts[0]
+
+
+def imported(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "churnwatch":
+                yield from ((f"churnwatch.{alias.name}", node.lineno) for alias in node.names)
+            else:
+                yield node.module, node.lineno
+
+
+def faults_of(file):
+    room = room_of(file)
+    if room == "__init__":
+        return
+    for name, line in imported(file):
+        if name.startswith("churnwatch."):
+            other = name.split(".")[1]
+            if other != room and other not in ALLOWED[room]:
+                yield f"{file.relative_to(LIB)}:{line} {room} imports {other}"
+
+
+def test_imports_point_one_way():
+    faults = [fault for file in modules() for fault in faults_of(file)]
+    assert faults == []
+
+
+def test_only_io_touches_the_world():
+    faults = []
+    for file in modules():
+        if room_of(file) in ("io", "cli", "demo", "upkeep"):
+            continue
+        for name, line in imported(file):
+            if name.split(".")[0] in ("mlflow", "smtplib", "socket", "requests", "urllib", "http", "delta"):
+                faults.append(f"{file.relative_to(LIB)}:{line} imports {name}")
+        text = file.read_text()
+        for word in ("sparkContext", "SparkSession.builder", ".toPandas(", "F.rand(", "current_timestamp(", "datetime.now("):
+            if word in text:
+                faults.append(f"{file.relative_to(LIB)} has {word}")
+    assert faults == []
+
+
+def test_workers_import_numpy_pyarrow_and_lightgbm_alone():
+    workers = [file for file in modules() if file.stem.startswith("worker")]
+    assert workers, "the module that scores inside workers is called worker*.py"
+    standard = {"math", "collections", "typing", "io", "__future__", "functools"}
+    faults = [
+        f"{file.relative_to(LIB)}:{line} imports {name}"
+        for file in workers
+        for name, line in imported(file)
+        if name.split(".")[0] not in WORKER_LIBRARIES | standard
+    ]
+    assert faults == []
+
+
+@pytest.mark.parametrize("file", modules(), ids=lambda f: str(f.relative_to(LIB)))
+def test_a_module_is_under_400_lines(file):
+    # tables.py is the data dictionary: a list, not logic
+    limit = 1000 if file.name == "tables.py" else 400
+    lines = len(file.read_text().splitlines())
+    if file.name == "cli.py":
+        limit = 460  # one function a command
+    assert lines < limit
+
+
+def test_every_public_function_tells_what_it_does():
+    silent = [
+        f"{file.relative_to(LIB)}:{node.lineno} {node.name}"
+        for file in modules()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node)
+        # a function inside another is no one's to call
+        and node.col_offset <= 4
+    ]
+    assert silent == []
+
+
+def test_a_job_has_a_script_of_its_own_name():
+    scripts = {p.stem for p in (LIB.parents[1] / "jobs").glob("*.py")}
+    from churnwatch.flow import flow
+    from churnwatch.settings import load
+
+    assert scripts == {job.name for job in flow(load(LIB.parents[1] / "conf" / "local.yaml"))} | {"import_experiment"}
