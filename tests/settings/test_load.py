@@ -1,0 +1,110 @@
+"""Settings: three layers, and every fault at once with its file and line."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from churnwatch.core import ConfigError
+from churnwatch.settings import load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def conf(tmp_path):
+    """A copy of the app's configuration to spoil."""
+    shutil.copytree(ROOT / "conf" / "domains" / "app", tmp_path / "domains" / "app")
+    shutil.copy(ROOT / "conf" / "local.yaml", tmp_path / "local.yaml")
+
+    def edit(file, old, new):
+        path = tmp_path / file
+        text = path.read_text()
+        assert old in text, f"{file} no longer holds {old!r}"
+        path.write_text(text.replace(old, new, 1))
+        return next(n for n, line in enumerate(path.read_text().splitlines(), 1) if new.splitlines()[0] in line)
+
+    edit.path = tmp_path / "local.yaml"
+    return edit
+
+
+def faults(path, *sets):
+    with pytest.raises(ConfigError) as error:
+        load(path, sets)
+    return str(error.value)
+
+
+def test_ten_faults_are_all_named_with_file_and_line(conf):
+    app = "domains/app"
+    lines = {
+        "settle_dais": ("local.yaml", conf("local.yaml", "settle_days: 2", "settle_dais: 2")),
+        "not_a_number": ("local.yaml", conf("local.yaml", "session_gap_minutes: 30", "session_gap_minutes: not_a_number")),
+        "max_rejected_share": ("local.yaml", conf("local.yaml", "max_rejected_share: 0.05", "max_rejected_share: 1.5")),
+        "primry": ("churn.yaml", conf(f"{app}/churn.yaml", "primary: ", "primry: ")),
+        "horizon_days": ("churn.yaml", conf(f"{app}/churn.yaml", "horizon_days: 14", "horizon_days: 0")),
+        "averages": ("measures.yaml", conf(f"{app}/measures.yaml", "kind: count", "kind: averages")),
+        "trend_dayz": ("measures.yaml", conf(f"{app}/measures.yaml", "trend_days:", "trend_dayz:")),
+        "top_shares": ("tiers.yaml", conf(f"{app}/tiers.yaml", "top_share:", "top_shares:")),
+        "purple": ("rules.yaml", conf(f"{app}/rules.yaml", "level: ", "level: purple #")),
+        "avro": ("sources.yaml", conf(f"{app}/sources.yaml", "format: parquet", "format: avro")),
+    }
+    text = faults(conf.path)
+    missing = [
+        (word, file, line) for word, (file, line) in lines.items()
+        if not any(f"{file}:{line}: " in row and (word in row) for row in text.splitlines())
+    ]
+    assert missing == [], text
+    assert "did you mean 'settle_days'?" in text
+
+
+def test_names_that_do_not_exist_are_named_with_the_nearest_that_does(conf):
+    conf("domains/app/measures.yaml", "segments: [region", "segments: [regio")
+    line = conf("domains/app/measures.yaml", "ratios: {", "ratios: {x: loginz / logins, ")
+    text = faults(conf.path)
+    assert "segment 'regio' is not known; did you mean 'region'?" in text
+    assert f"measures.yaml:{line}: column 'loginz' is not known; did you mean 'logins'?" in text
+
+
+@pytest.mark.parametrize(
+    "value, what",
+    [
+        ("(select 1)", "subqueries are refused"),
+        ("reflect('java.lang.Runtime', 'x')", "function reflect is refused"),
+        ("java_method('a', 'b')", "function java_method is refused"),
+        ("events_7d +", "is not Spark SQL"),
+    ],
+)
+def test_dangerous_and_broken_expressions_are_refused(conf, value, what):
+    assert what in faults(conf.path, f"model.value={value}")
+
+
+def test_a_later_layer_wins_and_references_are_resolved(conf, monkeypatch):
+    monkeypatch.setenv("MAIL_PASSWORD", "secret")
+    settings = load(
+        conf.path,
+        [
+            "storage.files=/data/files",
+            "model.max_evals=3",
+            "sending.kind=smtp",
+            "sending.smtp.host=localhost",
+            "sending.smtp.password=${MAIL_PASSWORD}",
+            "spark.spark.executor.memory=8g",
+        ],
+    )
+    assert settings.mlflow.tracking_uri == "sqlite:////data/files/mlflow.db"
+    assert settings.mlflow.model == "churnwatch-app"
+    assert settings.model.max_evals == 3
+    assert settings.sending.smtp.password == "secret"
+    assert settings.spark["spark.executor.memory"] == "8g"
+
+
+def test_a_secret_that_is_not_set_is_a_fault(conf, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_NAME", raising=False)
+    assert "environment variable NO_SUCH_NAME is not set" in faults(conf.path, "mlflow.experiment=${NO_SUCH_NAME}")
+
+
+def test_a_key_that_stands_twice_and_broken_yaml_are_named(conf):
+    line = conf("local.yaml", "clock:", "clock: {time_zone: UTC}\nclock:") + 1
+    assert f"local.yaml:{line}: key 'clock' stands twice" in faults(conf.path)
+    conf.path.write_text("domain: [app")
+    assert "is not YAML" in faults(conf.path)
