@@ -1,0 +1,142 @@
+"""The rollup: canonical events to one row per user and active day, measures without windows."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralType, StringType
+
+from churnwatch.core import only_days, to_ranges
+from churnwatch.core.job import Frames
+from churnwatch.settings import Measure, Settings
+from churnwatch.settings.names import definition_column
+from churnwatch.tables import tables
+
+
+def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
+    """``daily_activity``: one row per user and day of ``days`` with events; counts, cents and milliseconds as integers.
+
+    Two steps, each bounded for a user with millions of events: events are first combined per user and slot of the
+    session gap's length (on the map side, before any shuffle), then slots are added up per day. One repartition by
+    bucket serves the sessions' window, the second sum and the files, which never split a bucket.
+    """
+    target = tables(settings).daily_activity
+    slots = (
+        inputs["events"]
+        .transform(only_days_and_evenings, days, settings)
+        .transform(per_user_slot, settings)
+        .withColumn("bucket", bucket(settings))
+        .repartition("bucket")
+    )
+    daily = (
+        slots.transform(with_session_start, settings.activity.session_gap_minutes)
+        .transform(only_days, days)
+        .groupBy("day", "bucket", "user_id")
+        .agg(
+            F.sum(F.col("starts_session").cast("long")).alias("sessions"),
+            *(add_up(name).alias(name) for name, (_, add_up) in _measures(settings).items()),
+        )
+        .select(*target.schema.names)
+        .sortWithinPartitions("day", "bucket", "user_id")
+    )
+    return {target.name: daily}
+
+
+def bucket(settings: Settings) -> Column:
+    """The bucket of ``user_id`` in the layout of daily_activity, 0 .. buckets - 1."""
+    return F.pmod(F.xxhash64("user_id"), F.lit(settings.activity.buckets)).cast("int")
+
+
+def only_days_and_evenings(events: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
+    """Keeps events of ``days``, and of the day before each run of days only what a session may still go on from."""
+    zone, gap = ZoneInfo(settings.clock.time_zone), timedelta(minutes=settings.activity.session_gap_minutes)
+    kept = F.lit(False)
+    for first, last in to_ranges(days):
+        # arithmetic across a change of the clocks is only right in UTC
+        evening = datetime(first.year, first.month, first.day, tzinfo=zone).astimezone(UTC) - gap
+        kept |= F.expr(
+            f"(day >= DATE'{first}' AND day <= DATE'{last}')"
+            f" OR (day = DATE'{first - timedelta(days=1)}' AND event_time >= TIMESTAMP'{evening.isoformat(sep=' ')}')"
+        )
+    return events.where(kept)
+
+
+def per_user_slot(events: DataFrame, settings: Settings) -> DataFrame:
+    """One row per user, day and slot of the session gap's length, with all measures of ``daily_activity`` but sessions."""
+    seconds = 60 * settings.activity.session_gap_minutes
+    measures = {name: one.alias(name) for name, (one, _) in _measures(settings, events).items()}
+    return (
+        events.withColumn("slot", F.expr(f"unix_seconds(event_time) - pmod(unix_seconds(event_time), {seconds})"))
+        .groupBy("user_id", "day", "slot")
+        .agg(*measures.values())
+    )
+
+
+def with_session_start(slots: DataFrame, gap_minutes: int) -> DataFrame:
+    """Adds ``starts_session``: the slot's first event has no event of the user in the ``gap_minutes`` before it.
+
+    Events of one slot lie less than the gap apart, so only the first of a slot can start a session: counting slots
+    that start one is exact, and the window sees slots, not events.
+    """
+    before = Window.partitionBy("bucket", "user_id").orderBy("slot", "day")
+    idle = F.unix_micros("first_time") - F.unix_micros(F.lag("last_time").over(before))
+    return slots.withColumn("starts_session", F.coalesce(idle > gap_minutes * 60_000_000, F.lit(True)))
+
+
+AddUp = Callable[[str], Column]
+
+
+def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, tuple[Column, AddUp]]:
+    """Per column of daily_activity: how events make it within a slot, and how slots add up to a day."""
+    cap = settings.activity.distinct_cap
+    columns: dict[str, tuple[Column, AddUp]] = {
+        "events": (F.count(F.lit(1)), F.sum),
+        "first_time": (F.min("event_time"), F.min),
+        "last_time": (F.max("event_time"), F.max),
+    }
+    for name, measure in settings.measures.measures.items():
+        columns[name] = (_of_slot(measure, events, cap), _of_day(measure, cap))
+    for name, definition in settings.churn.definitions.items():
+        counts = F.lit(True) if definition.events is None else F.col("event_type").isin(definition.events)
+        columns[definition_column(name)] = (F.count(F.when(counts, 1)), F.sum)
+    return columns
+
+
+def _of_slot(measure: Measure, events: DataFrame | None, cap: int) -> Column:
+    where = F.expr(measure.where) if measure.where else F.lit(True)
+    if measure.kind == "count":
+        return F.count(F.when(where, F.expr(measure.of) if measure.of else F.lit(1)))
+    value = F.expr(measure.of or "")
+    if measure.kind == "distinct":
+        # xxhash64 of a null is a number: nulls must leave before it
+        return _smallest(F.collect_set(F.when(where & value.isNotNull(), F.xxhash64(value))), cap)
+    if events is not None:
+        value = _whole(value, events.select(value).schema.fields[0].dataType)
+    value = F.when(where, value)
+    if measure.kind == "sum":
+        return F.coalesce(F.sum(value), F.lit(0).cast("long"))
+    return F.min(value) if measure.kind == "min" else F.max(value)
+
+
+def _of_day(measure: Measure, cap: int) -> AddUp:
+    if measure.kind == "distinct":
+        return lambda name: _smallest(F.array_distinct(F.flatten(F.collect_list(name))), cap)
+    return {"min": F.min, "max": F.max}.get(measure.kind, F.sum)
+
+
+def _smallest(values: Column, cap: int) -> Column:
+    """The ``cap`` smallest values, sorted: the same whatever the order in which they arrived."""
+    return F.slice(F.sort_array(values), 1, cap)
+
+
+def _whole(value: Column, kind: DataType) -> Column:
+    """``value`` as a whole number; fractions are rounded event by event, so that sums are exact; null where it is none."""
+    if isinstance(kind, IntegralType | BooleanType):
+        return value.cast("long")
+    if isinstance(kind, StringType):
+        value = value.try_cast("double")
+    if isinstance(kind, StringType | FractionalType):
+        value = F.round(value)
+    return value.try_cast("long")

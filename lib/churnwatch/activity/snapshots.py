@@ -1,0 +1,22 @@
+"""Rows of activity seen from output days: their age on each day that they matter for."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+
+def per_snapshot(frame: DataFrame, days: Sequence[date], oldest: int, newest: int = 0) -> DataFrame:
+    """One row per row of ``frame`` and day of ``days`` on which it is ``newest`` .. ``oldest`` days old.
+
+    Adds ``snapshot`` (the day that looks at the row) and ``age`` (whole days from the row's ``day`` to it; negative:
+    the row lies ahead). One broadcast join on ``day``, whatever the number of snapshots.
+    """
+    values = ", ".join(f"(DATE'{day}')" for day in sorted(set(days)))
+    seen = (
+        frame.sparkSession.sql(f"SELECT snapshot FROM VALUES {values} AS t(snapshot)")
+        .select("snapshot", F.explode(F.sequence(F.lit(newest), F.lit(oldest))).alias("age"))
+        .select("snapshot", "age", F.date_sub("snapshot", F.col("age")).alias("day"))
+    )
+    return frame.join(F.broadcast(seen), "day", "inner")  # unique by (day, snapshot)

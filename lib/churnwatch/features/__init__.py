@@ -1,0 +1,5 @@
+"""Daily activity to features per user and day."""
+
+from churnwatch.features.users import per_user
+
+__all__ = ["per_user"]
