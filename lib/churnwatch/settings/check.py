@@ -8,7 +8,7 @@ from difflib import get_close_matches
 import sqlglot
 from sqlglot import expressions as exp
 
-from churnwatch.settings.model import Settings
+from churnwatch.settings.model import Settings, Source
 from churnwatch.settings.names import feature_names, measure_names, segment_names, summed_measures
 
 EVENT_COLUMNS = (
@@ -78,7 +78,7 @@ def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
 
 def _source_faults(settings: Settings) -> Found:
     sources = settings.sources
-    groups = [("events", i, s) for i, s in enumerate(sources.events)]
+    groups: list[tuple[str, int | None, Source]] = [("events", i, s) for i, s in enumerate(sources.events)]
     for kind in ("users", "consents", "context"):
         if source := getattr(sources, kind):
             groups.append((kind, None, source))
@@ -88,10 +88,12 @@ def _source_faults(settings: Settings) -> Found:
             yield from _expression((*path, "map", field), text, None)
         if source.where:
             yield from _expression((*path, "where"), source.where, None)
-    names = [s.name for s in sources.events]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            yield ("sources", "events", index, "name"), f"source name {name!r} stands twice"
+    names: list[str] = []
+    for kind, index, source in groups:
+        path = ("sources", kind, "name") if index is None else ("sources", kind, index, "name")
+        if source.name in names:
+            yield path, f"source name {source.name!r} stands twice"
+        names.append(source.name)
     required = {
         "users": ["user_id"],
         "consents": ["user_id", "channel", "purpose", "granted"],
@@ -135,6 +137,8 @@ def _measure_faults(settings: Settings) -> Found:
         else []
     )
     for index, name in enumerate(m.segments):
+        if name in ("all", "tenure"):
+            yield ("measures", "segments", index), f"segment name {name!r} is reserved"
         yield from _known(("measures", "segments", index), "segment", name, attributes)
     yield from _expression(("model", "value"), settings.model.value, feature_names(settings))
 
@@ -154,7 +158,7 @@ def _event_types(settings: Settings) -> list[str] | None:
 
 def _rule_faults(settings: Settings) -> Found:
     attributes = list(settings.sources.users.map) if settings.sources.users else []
-    user_columns = [*feature_names(settings), *segment_names(settings), *attributes, *SCORE_COLUMNS]
+    user_columns = ["day", *feature_names(settings), *segment_names(settings), *attributes, *SCORE_COLUMNS]
     levels = [level.name for level in settings.tiers.levels]
     for index, rule in enumerate(settings.rules.rules):
         path: Path_ = ("rules", "rules", index)
@@ -201,6 +205,8 @@ def _offer_faults(settings: Settings) -> Found:
 
 
 def _maturity_faults(settings: Settings) -> Found:
+    if not settings.offers.campaigns:
+        return
     known = {"primary", None, *settings.churn.definitions}
     lags = {n: settings.outcome_lag_days(o) for n, o in settings.offers.outcomes.items() if o.label in known}
     view = settings.offers.campaign_max_days

@@ -22,11 +22,15 @@ Hour = Annotated[int, Field(ge=0, le=23)]
 
 
 class Storage(Settings_):
-    """``root``: a folder with a Delta table a folder; or ``schema``: catalog tables; ``files``: pages, staging, checkpoints."""
+    """``root``: a folder with a Delta table a folder; or ``schema``: catalog tables; ``files``: pages, staging, checkpoints.
+
+    ``input``: where raw input lies, for paths of sources.yaml: ``{storage.input}/events/{day}.csv``.
+    """
 
     root: str | None = None
     schema_name: str | None = Field(default=None, alias="schema")
     files: str
+    input: str | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> "Storage":
@@ -347,8 +351,8 @@ class Tiers(Settings_):
 
 
 class Rule(Settings_):
-    """A warning rule. ``when``: boolean Spark SQL over columns of user_features, users and user_scores (user scope), or of
-    ``activity_trend`` and ``churn_rates`` (group and base scope). ``evidence``: text with {column} placeholders."""
+    """A warning rule. ``when``: boolean Spark SQL over columns of user_features (``day`` included), users and user_scores
+    (user scope), or of ``activity_trend`` and ``churn_rates`` (group and base). ``evidence``: text with {column} placeholders."""
 
     id: Name
     title: str

@@ -1,0 +1,175 @@
+"""What became of assigned users: one row a user and campaign, and the sums that the comparison needs."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.settings import Settings
+
+SEGMENTS = ("tier", "cause", "offer")
+BY_DAY = "(day)"  # segment of the sample-ratio check by day of assignment; never a row of the table
+ALL = "all"
+
+
+def per_assigned(actions: DataFrame) -> DataFrame:
+    """One row a user and campaign: the first assignment (its day, arm, tier, cause, offer, value), the cost of all."""
+    first = F.min_by(F.struct("day", "arm", *SEGMENTS, "value_cents"), "day")
+    return (
+        actions.where(F.col("arm").isNotNull())
+        .groupBy("campaign", "user_id")
+        .agg(first.alias("first"), F.sum("cost_cents").alias("cost_cents"))
+        .select("campaign", "user_id", "first.*", "cost_cents")
+    )
+
+
+def with_outcomes(assigned: DataFrame, labels: DataFrame, activity: DataFrame, day: date, settings: Settings) -> DataFrame:
+    """Adds ``matured_<outcome>``, ``y_<outcome>`` and ``x_<outcome>`` for every configured outcome; same grain.
+
+    y of a label is 1 - churned by the label of the assignment's day, null where the user was not eligible; of a
+    measure its sum over the ``days`` after that day. x is the measure over the ``before_days`` that end with the day
+    before it. Both are null until the outcome has matured: assignment + lag <= ``day``.
+    """
+    outcomes = settings.offers.outcomes
+    found = assigned.transform(_with_labels, labels, settings).transform(_with_measures, activity, settings)
+    for name, outcome in outcomes.items():
+        last = day - timedelta(days=settings.outcome_lag_days(outcome))
+        matured = F.col("day") <= F.lit(last)
+        found = (
+            found.withColumn(f"matured_{name}", matured)
+            .withColumn(f"y_{name}", F.when(matured, F.col(f"y_{name}")))
+            .withColumn(f"x_{name}", F.when(matured, F.col(f"x_{name}")))
+        )
+    return found
+
+
+def per_outcome(assigned: DataFrame, outcomes: Sequence[str]) -> DataFrame:
+    """One row a user, campaign and outcome: y, x, matured, with ``segments`` of (segment, value)."""
+    each = [
+        F.struct(
+            F.lit(name).alias("outcome"),
+            F.col(f"y_{name}").alias("y"),
+            F.col(f"x_{name}").alias("x"),
+            F.col(f"matured_{name}").alias("matured"),
+        )
+        for name in outcomes
+    ]
+    named = {segment: F.coalesce(segment, F.lit("unknown")) for segment in SEGMENTS}
+    segments = _segments({ALL: F.lit(ALL), **named, BY_DAY: F.col("day").cast("string")})
+    return assigned.select(
+        "campaign", "arm", "value_cents", "cost_cents", segments.alias("segments"), F.explode(F.array(*each)).alias("one")
+    ).select("campaign", "arm", "value_cents", "cost_cents", "segments", "one.*")
+
+
+def per_arm(outcomes: DataFrame) -> DataFrame:
+    """One row a campaign, outcome, segment, value and arm: counts and sums; small whatever the number of users."""
+    y, x = F.col("y"), F.when(F.col("y").isNotNull(), F.col("x"))
+    return (
+        outcomes.withColumn("at", F.explode("segments"))
+        .groupBy("campaign", "outcome", "at.segment", "at.value", "arm")
+        .agg(
+            F.count(F.lit(1)).alias("assigned"),
+            F.count(y).alias("n"),
+            F.sum(y).alias("y"),
+            F.sum(y * y).alias("yy"),
+            F.count(x).alias("with_x"),
+            F.sum(x).alias("x"),
+            F.sum(x * x).alias("xx"),
+            F.sum(x * y).alias("xy"),
+            F.sum(F.when(y.isNotNull(), F.col("value_cents"))).alias("value_cents"),
+            F.sum(F.when(F.col("matured"), F.col("cost_cents"))).alias("cost_cents"),
+            F.max(y.isNotNull() & ~y.isin(0.0, 1.0)).alias("beyond_rate"),
+        )
+    )
+
+
+def per_unit(units: DataFrame, clustered: Sequence[str]) -> DataFrame:
+    """Rows of ``experiment_units`` in the form of ``per_outcome``: a unit and outcome; units of a cluster are one.
+
+    In the experiments named by ``clustered`` arms were given to clusters, so that a cluster's mean is what is
+    compared, each cluster with the same weight.
+    """
+    long = units.select(
+        F.col("experiment").alias("campaign"),
+        "arm",
+        "day",
+        "stratum",
+        "covariates",
+        F.when(F.col("experiment").isin(list(clustered)), F.coalesce("cluster", "unit")).alias("cluster"),
+        F.explode("outcomes").alias("outcome", "y"),
+    ).withColumn("x", F.try_element_at("covariates", F.col("outcome")))
+    alone = long.where(F.col("cluster").isNull()).select("campaign", "arm", "day", "stratum", "outcome", "y", "x")
+    if clustered:
+        together = (
+            long.where(F.col("cluster").isNotNull())
+            .groupBy("campaign", "arm", "cluster", "outcome")
+            .agg(F.min("day").alias("day"), F.min("stratum").alias("stratum"), F.avg("y").alias("y"), F.avg("x").alias("x"))
+        )
+        alone = alone.unionByName(together.drop("cluster"))
+    segments = _segments({ALL: F.lit(ALL), "stratum": F.col("stratum"), BY_DAY: F.col("day").cast("string")})
+    return alone.select(
+        "campaign",
+        "arm",
+        F.lit(None).cast("long").alias("value_cents"),
+        F.lit(None).cast("long").alias("cost_cents"),
+        F.filter(segments, lambda one: one["value"].isNotNull()).alias("segments"),
+        "outcome",
+        "y",
+        "x",
+        F.lit(True).alias("matured"),
+    )
+
+
+def _segments(values: Mapping[str, Column]) -> Column:
+    return F.array(*[F.struct(F.lit(name).alias("segment"), value.alias("value")) for name, value in values.items()])
+
+
+def _with_labels(assigned: DataFrame, labels: DataFrame, settings: Settings) -> DataFrame:
+    named = {name: settings.outcome_definition(outcome) for name, outcome in settings.offers.outcomes.items()}
+    used = {name: definition for name, definition in named.items() if definition}
+    if not used:
+        return assigned
+    stayed = {
+        name: F.max(F.when(F.col("definition") == definition, 1.0 - F.col("churned").cast("double")))
+        for name, definition in used.items()
+    }
+    # one row a day and user on the right side: the join keeps the grain
+    known = (
+        labels.where(F.col("definition").isin(sorted(set(used.values()))))
+        .groupBy("day", "user_id")
+        .agg(*[column.alias(f"y_{name}") for name, column in stayed.items()])
+    )
+    empty = {f"x_{name}": F.lit(None).cast("double") for name in used}
+    return assigned.join(known, ["day", "user_id"], "left").withColumns(empty)
+
+
+def _with_measures(assigned: DataFrame, activity: DataFrame, settings: Settings) -> DataFrame:
+    measured = {name: outcome for name, outcome in settings.offers.outcomes.items() if outcome.measure}
+    if not measured:
+        return assigned
+    sums = []
+    for name, outcome in measured.items():
+        after = F.col("age").between(1, outcome.days or 0)
+        sums.append(F.sum(F.when(after, F.col(str(outcome.measure)))).alias(f"y_{name}"))
+        before = F.col("age").between(-(outcome.before_days or 0), -1)
+        sums.append(F.sum(F.when(before, F.col(str(outcome.measure)))).alias(f"x_{name}"))
+    first = -max(outcome.before_days or 0 for outcome in measured.values())
+    last = max(outcome.days or 0 for outcome in measured.values())
+    columns = sorted({str(outcome.measure) for outcome in measured.values()})
+    then = activity.select("user_id", F.col("day").alias("active_day"), *columns)
+    # many active days a user: the sums bring the grain back to user and campaign before the second join
+    summed = (
+        assigned.select("campaign", "user_id", "day")
+        .join(then, "user_id", "inner")
+        .withColumn("age", F.datediff("active_day", "day"))
+        .where(F.col("age").between(first, last))
+        .groupBy("campaign", "user_id")
+        .agg(*sums)
+    )
+    joined = assigned.join(summed, ["campaign", "user_id"], "left")
+    for name, outcome in measured.items():
+        y = F.coalesce(F.col(f"y_{name}").cast("double"), F.lit(0.0))  # nobody active: nothing bought, not unknown
+        x = F.coalesce(F.col(f"x_{name}").cast("double"), F.lit(0.0)) if outcome.before_days else F.lit(None)
+        joined = joined.withColumn(f"y_{name}", y).withColumn(f"x_{name}", x.cast("double"))
+    return joined

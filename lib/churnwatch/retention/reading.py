@@ -1,0 +1,206 @@
+"""Lift of campaigns and experiments: intention to treat, one read-out, many looks corrected."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.core.job import Frames
+from churnwatch.retention import comparison
+from churnwatch.retention.arms import CONTROL, OFFER, planned_shares
+from churnwatch.retention.comparison import Comparison, Sums
+from churnwatch.retention.outcomes import ALL, BY_DAY, per_arm, per_assigned, per_outcome, per_unit, with_outcomes
+from churnwatch.settings import Campaign, Settings
+from churnwatch.settings.names import summed_measures
+from churnwatch.tables import tables
+
+Arms = Mapping[str, Mapping[str, Any]]  # arm -> its counts and sums
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One outcome of a campaign or experiment: its arms by (segment, value), and how to read them."""
+
+    campaign: str
+    outcome: str
+    arms: Mapping[tuple[str, str], Arms]
+    control: str
+    treated: tuple[str, ...]
+    shares: Mapping[str, float]
+    is_rate: bool
+    in_cents: bool
+    interim: bool
+    has_cost: bool
+
+
+def lift(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> Frames:
+    """One row a day of reading, campaign or experiment, treated arm, outcome, segment and value.
+
+    Intention to treat: all assigned users of the campaign by the arm of their first assignment, each once. A campaign
+    with ``until_day`` has its read-out when the outcome of that day's assignments is known; rows before are interim
+    and carry no p, as are all rows of a campaign without an end (those read the last ``campaign_max_days``). After the
+    read-out the same rows come again for as long as all of the campaign's days are in view. The arm global_control
+    counts in the sample ratio alone. Collects sums by campaign, outcome, segment and arm.
+    """
+    (day,) = days
+    contract = tables(settings).retention_lift
+    readings = [*_campaign_readings(inputs, day, settings), *_experiment_readings(inputs, settings)]
+    limit = settings.offers.sample_ratio_alarm_p
+    rows = [row for reading in readings for row in _rows(reading, limit)]
+    values = [tuple({"day": day, **row}[name] for name in contract.schema.names) for row in rows]
+    return {contract.name: inputs["actions"].sparkSession.createDataFrame(values, contract.schema)}
+
+
+def _campaign_readings(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> Iterator[Reading]:
+    offers = settings.offers
+    campaigns = {campaign.name: campaign for campaign in offers.campaigns if _in_view(campaign, day, settings)}
+    if not campaigns:
+        return
+    sums = (
+        inputs["actions"]
+        .where(F.col("campaign").isin(list(campaigns)))
+        .transform(per_assigned)
+        .transform(with_outcomes, inputs["labels"], inputs["activity"], day, settings)
+        .transform(per_outcome, list(offers.outcomes))
+        .transform(per_arm)
+    )
+    for (name, outcome), arms in _collected(sums).items():
+        until = campaigns[name].until_day
+        known = until and until + timedelta(days=settings.outcome_lag_days(offers.outcomes[outcome]))
+        measure = offers.outcomes[outcome].measure
+        yield Reading(
+            campaign=name,
+            outcome=outcome,
+            arms=arms,
+            control=CONTROL,
+            treated=(OFFER,),
+            shares=planned_shares(campaigns[name], offers),
+            is_rate=measure is None,
+            in_cents=measure in _measures_in_cents(settings),
+            interim=known is None or day < known,
+            has_cost=True,
+        )
+
+
+def _in_view(campaign: Campaign, day: date, settings: Settings) -> bool:
+    """Whether the days that are read hold every assignment of the campaign; one without an end is read as it is."""
+    if campaign.from_day is None or campaign.until_day is None:
+        return True
+    return campaign.from_day >= day - timedelta(days=settings.offers.campaign_max_days)
+
+
+def _measures_in_cents(settings: Settings) -> set[str]:
+    return {name for name in summed_measures(settings) if name.endswith("_cents")}
+
+
+def _experiment_readings(inputs: Mapping[str, DataFrame], settings: Settings) -> Iterator[Reading]:
+    experiments = settings.experiments
+    if not experiments:
+        return
+    clustered = [name for name, one in experiments.items() if "cluster" in one.source.map]
+    units = inputs["units"].where(F.col("experiment").isin(list(experiments)))
+    for (name, outcome), arms in _collected(units.transform(per_unit, clustered).transform(per_arm)).items():
+        experiment = experiments[name]
+        yield Reading(
+            campaign=name,
+            outcome=outcome,
+            arms=arms,
+            control=experiment.control,
+            treated=tuple(arm for arm in experiment.shares if arm != experiment.control),
+            shares=experiment.shares,
+            is_rate=not any(arm["beyond_rate"] for arm in arms[ALL, ALL].values()),
+            in_cents=outcome.endswith("_cents"),
+            interim=False,
+            has_cost=False,
+        )
+
+
+def _collected(sums: DataFrame) -> dict[tuple[str, str], dict[tuple[str, str], dict[str, dict[str, Any]]]]:
+    found: dict[tuple[str, str], dict[tuple[str, str], dict[str, dict[str, Any]]]] = {}
+    for row in sorted((row.asDict() for row in sums.collect()), key=_place):
+        cell = found.setdefault((row["campaign"], row["outcome"]), {})
+        cell.setdefault((row["segment"], row["value"]), {})[row["arm"]] = row
+    return found
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[key]) for key in ("campaign", "outcome", "segment", "value", "arm"))
+
+
+def _rows(reading: Reading, alarm_p: float) -> Iterator[dict[str, Any]]:
+    """The reading's rows, without their day; ``alarm_p``: limit of the sample-ratio checks of the whole campaign."""
+    by_day = [_ratio_p(reading, arms, "assigned") for (segment, _), arms in reading.arms.items() if segment == BY_DAY]
+    day_p = comparison.smallest_of_many(by_day)
+    whole = reading.arms[ALL, ALL]
+    checks = (_ratio_p(reading, whole, "assigned"), _ratio_p(reading, whole, "n"), day_p)
+    alarm = any(p is not None and p < alarm_p for p in checks)
+    for treated in reading.treated:
+        rows = [
+            _row(reading, treated, segment, value, arms) | {"srm_day_p": day_p, "srm_alarm": alarm}
+            for (segment, value), arms in reading.arms.items()
+            if segment != BY_DAY
+        ]
+        yield from _with_q(rows)
+
+
+def _with_q(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Adds q: over the segments' rows; the whole campaign is the one planned look, so that its q is its p."""
+    planned = [row for row in rows if row["segment"] == ALL]
+    looks = [row for row in rows if row["segment"] != ALL]
+    yield from (row | {"q": row["p"]} for row in planned)
+    for row, q in zip(looks, comparison.corrected([row["p"] for row in looks]), strict=True):
+        yield row | {"q": q}
+
+
+def _row(reading: Reading, treated: str, segment: str, value: str, arms: Arms) -> dict[str, Any]:
+    ours = arms.get(treated, {})
+    sums, control = _sums(ours), _sums(arms.get(reading.control, {}))
+    found = comparison.of_rates(sums, control) if reading.is_rate else comparison.of_means(sums, control)
+    return {
+        "campaign": reading.campaign,
+        "arm": treated,
+        "outcome": reading.outcome,
+        "segment": segment,
+        "value": value,
+        "treated": sums.n,
+        "control": control.n,
+        "treated_mean": found.treated_mean,
+        "control_mean": found.control_mean,
+        "difference": found.difference,
+        "relative_lift": found.relative_lift,
+        "low": found.low,
+        "high": found.high,
+        "p": None if reading.interim else found.p,
+        "srm_p": _ratio_p(reading, arms, "assigned"),
+        "srm_outcome_p": _ratio_p(reading, arms, "n"),
+        "cuped_variance_saved": found.variance_saved,
+        "min_detectable": found.min_detectable,
+        "incremental_users": _times(found, sums.n) if reading.is_rate else None,
+        "incremental_cents": _incremental_cents(reading, found, sums.n, ours.get("value_cents")),
+        "cost_cents": (ours.get("cost_cents") or 0) if reading.has_cost else None,
+        "interim": reading.interim,
+        "randomised": True,
+    }
+
+
+def _sums(arm: Mapping[str, Any]) -> Sums:
+    names = ("n", "y", "yy", "with_x", "x", "xx", "xy")
+    return Sums(**{name: arm.get(name) or 0 for name in names})
+
+
+def _ratio_p(reading: Reading, arms: Arms, count: str) -> float | None:
+    return comparison.sample_ratio_p({arm: row[count] for arm, row in arms.items()}, reading.shares)
+
+
+def _times(found: Comparison, factor: float | None) -> float | None:
+    return None if found.difference is None or factor is None else found.difference * factor
+
+
+def _incremental_cents(reading: Reading, found: Comparison, treated: int, value_cents: int | None) -> int | None:
+    if not reading.is_rate and not reading.in_cents:
+        return None
+    gained = _times(found, value_cents if reading.is_rate else treated)
+    return None if gained is None else round(gained)
