@@ -1,0 +1,30 @@
+"""Evidence: the numbers behind a warning, as text."""
+
+import re
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, NumericType, StructType
+
+UNKNOWN = "unknown"
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+def shortly(value: Column, data_type: DataType) -> Column:
+    """The value as text: whole numbers without decimals, other numbers with two, null as 'unknown'."""
+    if not isinstance(data_type, NumericType):
+        return F.coalesce(value.cast("string"), F.lit(UNKNOWN))
+    number = value.cast("double") + F.lit(0.0)  # -0.0 becomes 0.0
+    text = F.when(F.rint(number) == number, F.format_string("%.0f", number)).otherwise(F.format_string("%.2f", number))
+    return F.when(number.isNull(), F.lit(UNKNOWN)).otherwise(text)
+
+
+def filled(template: str, schema: StructType) -> Column:
+    """``template`` with each ``{column}`` replaced by the row's value, shortly."""
+    parts: list[Column] = []
+    end = 0
+    for found in PLACEHOLDER.finditer(template):
+        parts.append(F.lit(template[end : found.start()]))
+        parts.append(shortly(F.col(found[1]), schema[found[1]].dataType))
+        end = found.end()
+    return F.concat(*parts, F.lit(template[end:]))
