@@ -12,9 +12,9 @@ from churnwatch.settings import Settings
 from churnwatch.tables import Tables, tables
 
 SHARE_DAYS = 14  # last week's users, and this week's
-COHORT_DAYS = 31  # the longest month: O's month and ISO week lie within
+COHORT_DAYS = 62  # O's month and the one before, which `change` compares with: at the most July and August
 PREVIOUS_TIER_DAYS = 7
-USUAL_DAYS = 28  # what is usual for a group: four weeks before
+USUAL_DAYS = 28  # what is usual: four weeks before
 DELIVERY_DAYS = 7
 ALERT_DAYS = 366  # warnings older than a year take no acknowledgement any more
 
@@ -32,9 +32,11 @@ def flow(settings: Settings) -> tuple[Job, ...]:
 
 
 def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
+    # events are read back only where a gate compares days with what is usual
+    usual = {"events_before": t.events.before(USUAL_DAYS)} if settings.quality.min_rows_share_of_usual is not None else {}
     yield Job(
         "ingest_events",
-        reads={"users": t.users.as_of(), "consents": t.consents.as_of(), "context": t.context.as_of()},
+        reads={"users": t.users.as_of(), "consents": t.consents.as_of(), "context": t.context.as_of(), **usual},
         writes=(t.rejected_events, t.users, t.consents, t.context, t.events),
         ports=("sources",),
         stage=partial(events.classified, settings=settings),
