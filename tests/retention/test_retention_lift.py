@@ -107,6 +107,8 @@ def test_users_missing_from_an_arm_raise_the_sample_ratio_alarm(read, make_setti
     lost = [action for n, action in enumerate(actions) if action["arm"] == "offer" or n % 8 != 1]
     row = read(make_settings([WAVE]), READ_OUT, lost, labels)[WHOLE]
     assert row["srm_p"] == pytest.approx(0.0588, abs=1e-3) and not row["srm_alarm"]
+    stricter = make_settings([WAVE], sample_ratio_alarm_p=0.06)
+    assert read(stricter, READ_OUT, lost, labels)[WHOLE]["srm_alarm"]
     unknown = [label for n, label in enumerate(labels) if n % 2 == 0 or n % 4 == 1]
     row = read(make_settings([WAVE]), READ_OUT, actions, unknown)[WHOLE]
     assert row["srm_p"] == 1.0 and row["srm_outcome_p"] < 1e-4 and row["srm_alarm"]

@@ -9,10 +9,8 @@ from pyspark.sql import functions as F
 
 from churnwatch.core import DataQualityError
 from churnwatch.core.job import Frames
-from churnwatch.settings import Experiment, Settings
+from churnwatch.settings import Experiment, Settings, Source
 from churnwatch.tables import tables
-
-SHOWN = 5  # values named in a message
 
 
 def imported(inputs: Mapping[str, DataFrame], days: Sequence[date], sources: Any, settings: Settings, experiment: str) -> Frames:
@@ -23,7 +21,9 @@ def imported(inputs: Mapping[str, DataFrame], days: Sequence[date], sources: Any
     """
     contract = tables(settings).experiment_units
     conf = settings.experiments[experiment]
-    rows = sources.rows(conf.source, tuple(days))
+    rows = sources.rows(_with_all_columns(conf), tuple(days))
+    if conf.source.where:
+        rows = rows.where(F.expr(conf.source.where) | F.col("_corrupt").isNotNull())
     units = rows.select(
         _day(conf, max(days)).alias("day"),
         F.lit(experiment).alias("experiment"),
@@ -44,6 +44,12 @@ def imported(inputs: Mapping[str, DataFrame], days: Sequence[date], sources: Any
 def replaced_experiment(days: Sequence[date], experiment: str) -> Mapping[str, str]:
     """The rows that an import replaces: all of the experiment, whatever their day."""
     return {"experiment_units": f"experiment = '{experiment}'"}
+
+
+def _with_all_columns(conf: Experiment) -> Source:
+    """The source with a map that names every column that is needed: some formats read no others."""
+    numbers = {**{f"outcome_{k}": v for k, v in conf.outcomes.items()}, **{f"x_{k}": v for k, v in conf.covariates.items()}}
+    return conf.source.model_copy(update={"map": {**numbers, **conf.source.map}})
 
 
 def _day(conf: Experiment, imported_on: date) -> Column:
@@ -68,24 +74,26 @@ def _numbers(expressions: Mapping[str, str]) -> Column:
 
 
 def _faults(units: DataFrame, conf: Experiment) -> list[str]:
-    known = F.col("arm").isin(list(conf.shares))
-    repeats = units.where(F.col("unit").isNotNull()).groupBy("unit").count().where("count > 1")
-    counts = units.agg(
+    readable = ~F.col("_broken")
+    known = F.coalesce(F.col("arm").isin(list(conf.shares)), F.lit(False))
+    per_unit = units.groupBy("unit").agg(
         F.count(F.lit(1)).alias("rows"),
         F.count_if("_broken").alias("broken"),
-        F.count_if(~F.col("_broken") & F.col("unit").isNull()).alias("no_unit"),
-        F.count_if(~F.col("_broken") & ~F.coalesce(known, F.lit(False))).alias("odd_arm"),
+        F.count_if(readable & F.col("unit").isNull()).alias("no_unit"),
+        F.count_if(readable & ~known).alias("odd_arm"),
+        F.min(F.when(readable & ~known, F.coalesce("arm", F.lit("none")))).alias("odd"),
+    )
+    repeated = F.col("unit").isNotNull() & (F.col("rows") > 1)
+    found = per_unit.agg(
+        *[F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("rows", "broken", "no_unit", "odd_arm")],
+        F.min("odd").alias("odd"),
+        F.count_if(repeated).alias("units"),
+        F.coalesce(F.sum(F.when(repeated, F.col("rows"))), F.lit(0)).alias("repeats"),
     ).collect()[0]
-    repeated = repeats.agg(F.count(F.lit(1)).alias("units"), F.sum("count").alias("rows")).collect()[0]
-    faults = []
-    if counts["broken"]:
-        faults.append(f"{counts['broken']:,} of {counts['rows']:,} rows cannot be read")
-    if counts["no_unit"]:
-        faults.append(f"{counts['no_unit']:,} rows have no unit")
-    if counts["odd_arm"]:
-        odd = units.where(~F.col("_broken") & ~F.coalesce(known, F.lit(False))).select("arm").distinct()
-        names = sorted(str(row["arm"]) for row in odd.limit(SHOWN).collect())
-        faults.append(f"{counts['odd_arm']:,} rows have an arm that is not in shares ({', '.join(names)})")
-    if repeated["units"]:
-        faults.append(f"{repeated['units']:,} units stand in {repeated['rows']:,} rows; a unit has one row")
-    return faults
+    told = {
+        "broken": f"{found['broken']:,} of {found['rows']:,} rows cannot be read",
+        "no_unit": f"{found['no_unit']:,} rows have no unit",
+        "odd_arm": f"{found['odd_arm']:,} rows have an arm that is not in shares (for one, {found['odd']})",
+        "units": f"{found['units']:,} units stand in {found['repeats']:,} rows; a unit has one row",
+    }
+    return [text for name, text in told.items() if found[name]]

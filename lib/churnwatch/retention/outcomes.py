@@ -1,9 +1,9 @@
 """What became of assigned users: one row a user and campaign, and the sums that the comparison needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
@@ -45,7 +45,7 @@ def with_outcomes(assigned: DataFrame, labels: DataFrame, activity: DataFrame, d
 
 
 def per_outcome(assigned: DataFrame, outcomes: Sequence[str]) -> DataFrame:
-    """One row a user, campaign and outcome: y, x, matured, with ``segments`` of (segment, value)."""
+    """One row a user, campaign and outcome: y, x, matured, with the user's segments and the day of assignment."""
     each = [
         F.struct(
             F.lit(name).alias("outcome"),
@@ -55,33 +55,9 @@ def per_outcome(assigned: DataFrame, outcomes: Sequence[str]) -> DataFrame:
         )
         for name in outcomes
     ]
-    named = {segment: F.coalesce(segment, F.lit("unknown")) for segment in SEGMENTS}
-    segments = _segments({ALL: F.lit(ALL), **named, BY_DAY: F.col("day").cast("string")})
-    return assigned.select(
-        "campaign", "arm", "value_cents", "cost_cents", segments.alias("segments"), F.explode(F.array(*each)).alias("one")
-    ).select("campaign", "arm", "value_cents", "cost_cents", "segments", "one.*")
-
-
-def per_arm(outcomes: DataFrame) -> DataFrame:
-    """One row a campaign, outcome, segment, value and arm: counts and sums; small whatever the number of users."""
-    y, x = F.col("y"), F.when(F.col("y").isNotNull(), F.col("x"))
-    return (
-        outcomes.withColumn("at", F.explode("segments"))
-        .groupBy("campaign", "outcome", "at.segment", "at.value", "arm")
-        .agg(
-            F.count(F.lit(1)).alias("assigned"),
-            F.count(y).alias("n"),
-            F.sum(y).alias("y"),
-            F.sum(y * y).alias("yy"),
-            F.count(x).alias("with_x"),
-            F.sum(x).alias("x"),
-            F.sum(x * x).alias("xx"),
-            F.sum(x * y).alias("xy"),
-            F.sum(F.when(y.isNotNull(), F.col("value_cents"))).alias("value_cents"),
-            F.sum(F.when(F.col("matured"), F.col("cost_cents"))).alias("cost_cents"),
-            F.max(y.isNotNull() & ~y.isin(0.0, 1.0)).alias("beyond_rate"),
-        )
-    )
+    kept = ["campaign", "arm", "day", "value_cents", "cost_cents"]
+    segments = [F.coalesce(segment, F.lit("unknown")).alias(segment) for segment in SEGMENTS]
+    return assigned.select(*kept, *segments, F.explode(F.array(*each)).alias("one")).select(*kept, *SEGMENTS, "one.*")
 
 
 def per_unit(units: DataFrame, clustered: Sequence[str]) -> DataFrame:
@@ -90,6 +66,7 @@ def per_unit(units: DataFrame, clustered: Sequence[str]) -> DataFrame:
     In the experiments named by ``clustered`` arms were given to clusters, so that a cluster's mean is what is
     compared, each cluster with the same weight.
     """
+    names = ["campaign", "arm", "day", "stratum", "outcome", "y", "x"]
     long = units.select(
         F.col("experiment").alias("campaign"),
         "arm",
@@ -99,30 +76,48 @@ def per_unit(units: DataFrame, clustered: Sequence[str]) -> DataFrame:
         F.when(F.col("experiment").isin(list(clustered)), F.coalesce("cluster", "unit")).alias("cluster"),
         F.explode("outcomes").alias("outcome", "y"),
     ).withColumn("x", F.try_element_at("covariates", F.col("outcome")))
-    alone = long.where(F.col("cluster").isNull()).select("campaign", "arm", "day", "stratum", "outcome", "y", "x")
+    alone = long.where(F.col("cluster").isNull()).select(*names)
     if clustered:
         together = (
             long.where(F.col("cluster").isNotNull())
             .groupBy("campaign", "arm", "cluster", "outcome")
             .agg(F.min("day").alias("day"), F.min("stratum").alias("stratum"), F.avg("y").alias("y"), F.avg("x").alias("x"))
         )
-        alone = alone.unionByName(together.drop("cluster"))
-    segments = _segments({ALL: F.lit(ALL), "stratum": F.col("stratum"), BY_DAY: F.col("day").cast("string")})
-    return alone.select(
-        "campaign",
-        "arm",
-        F.lit(None).cast("long").alias("value_cents"),
-        F.lit(None).cast("long").alias("cost_cents"),
-        F.filter(segments, lambda one: one["value"].isNotNull()).alias("segments"),
-        "outcome",
-        "y",
-        "x",
-        F.lit(True).alias("matured"),
+        alone = alone.unionByName(together.select(*names))
+    nothing = F.lit(None).cast("long")
+    return alone.withColumns({"value_cents": nothing, "cost_cents": nothing, "matured": F.lit(True)})
+
+
+def per_arm(outcomes: DataFrame, segments: Sequence[str]) -> DataFrame:
+    """One row a campaign, outcome, segment, value and arm: counts and sums; small whatever the number of users.
+
+    ``segments``: columns of ``outcomes``; 'all' and the day of assignment come with them; a null value is no group.
+    """
+    y, x = F.col("y"), F.when(F.col("y").isNotNull(), F.col("x"))
+    sums = {
+        "assigned": F.count(F.lit(1)),
+        "n": F.count(y),
+        "y": F.sum(y),
+        "yy": F.sum(y * y),
+        "with_x": F.count(x),
+        "x": F.sum(x),
+        "xx": F.sum(x * x),
+        "xy": F.sum(x * y),
+        "value_cents": F.sum(F.when(y.isNotNull(), F.col("value_cents"))),
+        "cost_cents": F.sum(F.when(F.col("matured"), F.col("cost_cents"))),
+        "beyond_rate": F.sum((y.isNotNull() & ~y.isin(0.0, 1.0)).cast("long")),
+    }
+    # users are added up once, by all their segments together; what is then repeated by segment is small
+    cell = ["campaign", "outcome", "arm", *segments, "day"]
+    cells = outcomes.groupBy(*cell).agg(*[column.alias(name) for name, column in sums.items()])
+    groups = {ALL: F.lit(ALL), **{s: F.col(s) for s in segments}, BY_DAY: F.col("day").cast("string")}
+    each = F.array(*[F.struct(F.lit(name).alias("segment"), value.alias("value")) for name, value in groups.items()])
+    return (
+        cells.withColumn("at", F.explode(each))
+        .where(F.col("at.value").isNotNull())
+        .groupBy("campaign", "outcome", "at.segment", "at.value", "arm")
+        .agg(*[F.sum(name).alias(name) for name in sums])
     )
-
-
-def _segments(values: Mapping[str, Column]) -> Column:
-    return F.array(*[F.struct(F.lit(name).alias("segment"), value.alias("value")) for name, value in values.items()])
 
 
 def _with_labels(assigned: DataFrame, labels: DataFrame, settings: Settings) -> DataFrame:

@@ -12,7 +12,16 @@ from churnwatch.core.job import Frames
 from churnwatch.retention import comparison
 from churnwatch.retention.arms import CONTROL, OFFER, planned_shares
 from churnwatch.retention.comparison import Comparison, Sums
-from churnwatch.retention.outcomes import ALL, BY_DAY, per_arm, per_assigned, per_outcome, per_unit, with_outcomes
+from churnwatch.retention.outcomes import (
+    ALL,
+    BY_DAY,
+    SEGMENTS,
+    per_arm,
+    per_assigned,
+    per_outcome,
+    per_unit,
+    with_outcomes,
+)
 from churnwatch.settings import Campaign, Settings
 from churnwatch.settings.names import summed_measures
 from churnwatch.tables import tables
@@ -65,7 +74,7 @@ def _campaign_readings(inputs: Mapping[str, DataFrame], day: date, settings: Set
         .transform(per_assigned)
         .transform(with_outcomes, inputs["labels"], inputs["activity"], day, settings)
         .transform(per_outcome, list(offers.outcomes))
-        .transform(per_arm)
+        .transform(per_arm, SEGMENTS)
     )
     for (name, outcome), arms in _collected(sums).items():
         until = campaigns[name].until_day
@@ -102,7 +111,7 @@ def _experiment_readings(inputs: Mapping[str, DataFrame], settings: Settings) ->
         return
     clustered = [name for name, one in experiments.items() if "cluster" in one.source.map]
     units = inputs["units"].where(F.col("experiment").isin(list(experiments)))
-    for (name, outcome), arms in _collected(units.transform(per_unit, clustered).transform(per_arm)).items():
+    for (name, outcome), arms in _collected(units.transform(per_unit, clustered).transform(per_arm, ["stratum"])).items():
         experiment = experiments[name]
         yield Reading(
             campaign=name,

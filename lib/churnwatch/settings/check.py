@@ -229,6 +229,8 @@ def _experiment_faults(settings: Settings) -> Found:
         path: Path_ = ("experiments", name)
         for field, text in experiment.source.map.items():
             yield from _expression((*path, "source", "map", field), text, None)
+        if experiment.source.where:
+            yield from _expression((*path, "source", "where"), experiment.source.where, None)
         for key in ("outcomes", "covariates"):
             for field, text in getattr(experiment, key).items():
                 yield from _expression((*path, key, field), text, None)
