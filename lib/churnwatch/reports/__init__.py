@@ -1,0 +1,11 @@
+"""Cohort trends, quality of warnings and scores, causes and profiles, and the HTML page.
+
+Exports what flow.py uses: ``cohorts``, ``replaced_periods``, ``judged``, ``explained``, ``rendered``.
+"""
+
+from churnwatch.reports.cohorts import cohorts, replaced_periods
+from churnwatch.reports.explaining import explained
+from churnwatch.reports.judging import judged
+from churnwatch.reports.rendering import rendered
+
+__all__ = ["cohorts", "explained", "judged", "rendered", "replaced_periods"]

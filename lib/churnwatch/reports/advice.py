@@ -1,0 +1,54 @@
+"""Advice on thresholds: did the users from whom a level warns churn as often as the model had said?"""
+
+from collections.abc import Mapping, Sequence
+
+from churnwatch.core.intervals import Z95
+from churnwatch.reports.scored import Bin
+
+
+def wilson_interval(hits: float, total: float, z: float = Z95) -> tuple[float, float]:
+    """Wilson score interval of ``hits / total`` for plain numbers; (0, 1) where ``total`` is 0. Source: core.intervals."""
+    if not total:
+        return 0.0, 1.0
+    share = hits / total
+    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5 / (1 + z * z / total)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def advised(old: float, bins: Sequence[Bin], smallest_group: int, earlier: Mapping[str, int]) -> tuple[float, str]:
+    """The probability from which a level should warn, and why; ``old`` where the day's labels give no ground to move.
+
+    ``bins``: matured users of the model version that warned. The model promised the mean probability of the users at or
+    above ``old``. Where the observed rate's 95 % interval misses it, the advice is the lowest probability at or above which
+    users did churn as often as promised. ``earlier``: how often 'up' and 'down' were advised in the days before.
+    """
+    warned = [b for b in bins if b.lowest >= old]
+    users, churned = sum(b.users for b in warned), sum(b.churned for b in warned)
+    if users < smallest_group:
+        return old, f"kept: only {users} untreated users at or above it have a label, fewer than {smallest_group}"
+    promised = sum(b.probability for b in warned) / users
+    low, high = wilson_interval(churned, users)
+    found = (
+        f"of {users} untreated users at or above {old:.3f}, {churned / users:.1%} churned "
+        f"(95 % interval {low:.1%} to {high:.1%}); the model had said {promised:.1%}"
+    )
+    if low <= promised <= high:
+        return old, f"kept: {found}"
+    new = _lowest_that_holds(promised, bins, smallest_group)
+    if new is None:
+        return old, f"kept: {found}, a rate that no probability reached: look at the model's calibration"
+    direction = "up" if new > old else "down"
+    again = f"; advised {direction} {earlier[direction]} times in the weeks before" if earlier.get(direction) else ""
+    warns = sum(b.users for b in bins if b.lowest >= new)
+    return new, f"{direction}: {found}; from {new:.3f} on that rate holds, for {warns} users instead of {users}{again}"
+
+
+def _lowest_that_holds(rate: float, bins: Sequence[Bin], smallest_group: int) -> float | None:
+    users = churned = 0
+    lowest = None
+    for b in sorted(bins, key=lambda b: -b.bin):
+        users, churned = users + b.users, churned + b.churned
+        if users >= smallest_group and churned / users >= rate:
+            lowest = b.lowest
+    return lowest

@@ -1,0 +1,275 @@
+"""What the work brought and how good the warnings were: lift, precision of warnings, causes and profile."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from churnwatch.reports.blocks import Block, Column, Note, Section, Table, axis_of, badge, interval_cell
+from churnwatch.reports.gathered import Gathered, Rows
+from churnwatch.reports.trends import from_when
+from churnwatch.reports.words import (
+    NONE,
+    cause_title,
+    chance,
+    day_text,
+    fixed,
+    measure_title,
+    measure_value,
+    money,
+    number,
+    percent,
+    percent_range,
+    plural,
+    points,
+    rule_title,
+    signed,
+    whole,
+)
+from churnwatch.settings import Settings
+
+PROFILE_ROWS = 15
+NO_BREAK = "\u00a0"
+
+
+def lift(facts: Gathered, settings: Settings) -> Section:
+    """Treated against held out, by campaign and outcome, with intervals; interim readings and broken shares marked."""
+    title, few = "What retention work brought", settings.privacy.min_group_size
+    shown = [r for r in facts.lift if min(r["treated"], r["control"]) >= few and r["difference"] is not None]
+    if not shown:
+        what = "Lift begins on the day after users were first assigned to an offer or held out"
+        if facts.lift:
+            what = f"Fewer than {few} users of an arm have an outcome yet; lift is shown from that number on"
+        return Section("lift", title, "", [*_alarms(facts.lift), Note(f"{what}.", "empty")], "Lift")
+    blocks: list[Block] = [*_alarms(facts.lift)]
+    rates = [r for r in shown if _is_rate(r, settings)]
+    means = [r for r in shown if not _is_rate(r, settings)]
+    blocks += [_lift_table(rates, settings, True)] if rates else []
+    blocks += [
+        _lift_table([r for r in means if r["outcome"] == o], settings, False) for o in sorted({r["outcome"] for r in means})
+    ]
+    hidden = len(facts.lift) - len(shown)
+    if hidden:
+        blocks.append(Note(f"{plural(hidden, 'comparison')} with fewer than {few} users in an arm not shown."))
+    return Section("lift", title, _lift_lede(shown, settings), blocks, "Lift")
+
+
+def _is_rate(row: Mapping[str, Any], settings: Settings) -> bool:
+    outcome = settings.offers.outcomes.get(row["outcome"])
+    return outcome.label is not None if outcome else row["incremental_users"] is not None
+
+
+def _in_cents(row: Mapping[str, Any], settings: Settings) -> bool:
+    outcome = settings.offers.outcomes.get(row["outcome"])
+    return str(outcome.measure if outcome else row["outcome"]).endswith("_cents")
+
+
+def _lift_lede(rows: Rows, settings: Settings) -> str:
+    totals = [r for r in rows if r["segment"] == "all"]
+    sentences = []
+    for r in totals[:2]:
+        rate = _is_rate(r, settings)
+        effect = f"{_difference(r, rate, settings)} ({_range(r, rate, settings)})"
+        proof = "shows an effect" if r["low"] > 0 or r["high"] < 0 else "does not show an effect yet"
+        state = "Interim: " if r["interim"] else ""
+        sentences.append(f"{state}{r['campaign']}, {r['outcome']}: {effect}, which {proof}.")
+    return " ".join(sentences)
+
+
+def _alarms(rows: Rows) -> list[Block]:
+    names = sorted({r["campaign"] for r in rows if r["srm_alarm"]})
+    return [
+        Note(
+            f"{name}: the arms are not as large as planned (sample-ratio check, p {chance(_smallest(rows, name))}). "
+            "Something assigned, lost or counted users differently: do not trust its lift before that is found.",
+            "alarm",
+        )
+        for name in names
+    ]
+
+
+def _smallest(rows: Rows, campaign: str) -> float | None:
+    ps = [
+        r[k] for r in rows if r["campaign"] == campaign and r["srm_alarm"] for k in ("srm_p", "srm_outcome_p") if r[k] is not None
+    ]
+    return min(ps, default=None)
+
+
+def _difference(r: Mapping[str, Any], rate: bool, settings: Settings) -> str:
+    if rate:
+        return points(r["difference"])
+    sign = "+" if r["difference"] > 0 else ""
+    return sign + (money(r["difference"]) if _in_cents(r, settings) else number(r["difference"]))
+
+
+def _range(r: Mapping[str, Any], rate: bool, settings: Settings) -> str:
+    if rate:
+        return f"{r['low'] * 100:+.1f} to {r['high'] * 100:+.1f}".replace("-", "−")
+    show = money if _in_cents(r, settings) else number
+    return f"{show(r['low'])} to {show(r['high'])}"
+
+
+def _signed_money(cents: int | None) -> str:
+    return ("+" if cents and cents > 0 else "") + money(cents)
+
+
+def _lift_table(rows: Rows, settings: Settings, rate: bool) -> Table:
+    axis = axis_of([r[k] for r in rows for k in ("low", "high")])
+    ordered = sorted(rows, key=lambda r: (r["campaign"], r["outcome"], r["arm"], r["segment"] != "all", r["segment"], r["value"]))
+
+    def mean(r: Mapping[str, Any], which: str) -> str:
+        value = r[f"{which}_mean"]
+        shown = percent(value) if rate else (money if _in_cents(r, settings) else number)(value)
+        return f"{shown} of {whole(r[which])}" if rate else f"{shown}, n {whole(r[which])}"
+
+    body = []
+    for r in ordered:
+        head = r["segment"] == "all"
+        text = f"{_difference(r, rate, settings).removesuffix(' points')} ({_range(r, rate, settings)})"
+        body.append(
+            [
+                Markup("<strong>{}</strong><br>{}, {}").format(r["campaign"], r["outcome"], r["arm"]) if head else "",
+                "all" if head else f"{r['segment']}: {r['value']}".replace(" ", NO_BREAK),
+                mean(r, "treated"),
+                mean(r, "control"),
+                interval_cell(r["difference"], r["low"], r["high"], axis, 0.0, text),
+                _state(r),
+                signed(r["incremental_users"]) if rate else _signed_money(r["incremental_cents"]),
+                money(r["cost_cents"]),
+            ]
+        )
+    columns = [
+        Column("Campaign", unit="outcome, arm"),
+        Column("Users"),
+        Column("Treated", True, "rate of users" if rate else "mean"),
+        Column("Held out", True, "rate of users" if rate else "mean"),
+        Column("Difference", unit="percentage points, 95 % interval" if rate else "95 % interval"),
+        Column("State", unit="q: p for many looks"),
+        Column("Gain", True, "extra users" if rate else "money"),
+        Column("Cost", True, "money"),
+    ]
+    note = "Everybody counts in the arm that chance gave them. An interim reading may still turn: it carries no p."
+    caption = "Treated against held out" if rate else f"Treated against held out: {rows[0]['outcome']}"
+    return Table(f"{caption}, reading of {day_text(rows[0]['day'])}", columns, body, note)
+
+
+def _proof(r: Mapping[str, Any]) -> str:
+    if r["p"] is None:
+        return ""
+    return f"p {chance(r['p'])}" + (f", q {chance(r['q'])}" if r["q"] is not None else "")
+
+
+def _state(r: Mapping[str, Any]) -> Markup:
+    words = [badge("interim", "yellow") if r["interim"] else badge("final", "good")]
+    words += [badge("arms off", "red")] if r["srm_alarm"] else []
+    words += [] if r["randomised"] else [badge("association", "orange")]
+    return Markup("{}<br><small class=n>{}</small>").format(Markup(" ").join(words), _proof(r))
+
+
+def warned(facts: Gathered, settings: Settings) -> Section:
+    """Precision, recall, lift and lead time of every rule and the model on the newest day whose outcome is known."""
+    title, few = "How good the warnings were", settings.privacy.min_group_size
+    rows = [r for r in facts.alert_quality if r["level"] == "all"]
+    if not rows:
+        text = from_when(facts, settings.label_lag_days(settings.churn.primary), "Warnings are judged", "raise_alerts")
+        return Section("warned", title, "", [Note(text, "empty")], "Warnings")
+    base = next((r["base_rate"] for r in rows), None)
+    axis = axis_of([v for r in rows if r["matured"] >= few for v in (r["low"], r["high"])] + [base])
+    ordered = sorted(rows, key=lambda r: (r["matured"] < few, -(r["precision"] or 0), r["rule_id"]))
+    body = []
+    for r in ordered:
+        if r["matured"] < few:
+            body.append([rule_title(r["rule_id"], settings), whole(r["fired"]), f"under {few}", NONE, NONE, NONE, NONE])
+            continue
+        text = f"{percent(r['precision'])} ({percent_range(r['low'], r['high'])})"
+        lead = NONE if r["lead_days"] is None else f"{r['lead_days']:.1f}"
+        precision = interval_cell(r["precision"], r["low"], r["high"], axis, base, text)
+        factor = NONE if r["lift"] is None else f"{r['lift']:.1f}"
+        body.append(
+            [
+                rule_title(r["rule_id"], settings),
+                whole(r["fired"]),
+                whole(r["matured"]),
+                precision,
+                percent(r["recall"]),
+                factor,
+                lead,
+            ]
+        )
+    columns = [
+        Column("Raised by", text=True),
+        Column("Fired", True, "user warnings"),
+        Column("Judged", True, "not treated"),
+        Column("Were right", unit="precision, 95 % interval"),
+        Column("Found", True, "of all churners"),
+        Column("Lift", True, "× base rate"),
+        Column("Lead", True, "days"),
+    ]
+    day = rows[0]["day"]
+    note = (
+        f"The upright line is the churn rate of all users, {percent(base)}. Treated users are no false alarms: they are left "
+        "out, the held-out stand for them. Lead: days gained against waiting until the silence had lasted the horizon."
+    )
+    lede = f"Warnings of {day_text(day)} against what users did in the {settings.primary.ahead_days} days after."
+    return Section("warned", title, lede, [Table(f"Warnings of {day_text(day)}", columns, body, note)], "Warnings")
+
+
+def causes(facts: Gathered, settings: Settings) -> Section:
+    """Causes in the reasons of users who then churned, and how churned users had differed: associations."""
+    title = "What churned users had in common"
+    blocks = [*_cause_table(facts.causes, settings), *_profile_table(facts.profile, settings)]
+    if not blocks:
+        text = from_when(facts, settings.label_lag_days(settings.churn.primary), "Causes and profile are known", "score_users")
+        return Section("causes", title, "", [Note(text, "empty")], "Causes")
+    lede = "Associations, not proof: what goes with churn need not bring it about. Only the lift above tests what works."
+    return Section("causes", title, lede, blocks, "Causes")
+
+
+def _cause_table(rows: Rows, settings: Settings) -> list[Block]:
+    shown = [r for r in rows if r["users"] >= settings.privacy.min_group_size and r["share"] is not None]
+    if not shown:
+        return []
+    axis = axis_of([r[k] for r in shown for k in ("low", "high")])
+    body = [
+        [
+            cause_title(r["cause"], settings),
+            whole(r["users"]),
+            whole(r["churned"]),
+            interval_cell(
+                r["share"], r["low"], r["high"], axis, None, f"{percent(r['share'])} ({percent_range(r['low'], r['high'])})"
+            ),
+            percent(r["rate"]),
+        ]
+        for r in sorted(shown, key=lambda r: (-r["churned"], r["cause"]))
+    ]
+    columns = [Column("Cause of the strongest reason", text=True), Column("Users", True), Column("Churned", True, "users")]
+    columns += [Column("Share of all churned", unit="95 % interval"), Column("Churn rate", True, "with this cause")]
+    return [Table(f"Causes in the reasons, users scored on {day_text(shown[0]['day'])}", columns, body)]
+
+
+def _profile_table(rows: Rows, settings: Settings) -> list[Block]:
+    known = [r for r in rows if r["effect"] is not None and r["low"] is not None]
+    if not known:
+        return []
+    strongest = sorted(known, key=lambda r: (-abs(r["effect"]), r["measure"]))[:PROFILE_ROWS]
+    axis = axis_of([r[k] for r in strongest for k in ("low", "high")])
+    body = [
+        [
+            measure_title(r["measure"], settings),
+            measure_value(r["measure"], r["churned_mean"]),
+            measure_value(r["measure"], r["stayed_mean"]),
+            interval_cell(
+                r["effect"],
+                r["low"],
+                r["high"],
+                axis,
+                0.0,
+                f"{fixed(r['effect'])} ({fixed(r['low'])} to {fixed(r['high'])})",
+            ),
+        ]
+        for r in strongest
+    ]
+    columns = [Column("Measure", text=True), Column("Churned", True, "mean"), Column("Stayed", True, "mean")]
+    columns.append(Column("Difference", unit="in standard deviations, 95 % interval"))
+    note = f"The {len(strongest)} largest of {len(known)} measures. 0.2 is small, 0.5 medium, 0.8 large (Cohen)."
+    return [Table(f"How churned users differed, users of {day_text(strongest[0]['day'])}", columns, body, note)]

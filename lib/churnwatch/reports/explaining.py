@@ -1,0 +1,86 @@
+"""The job explain_churn: what churned users had in common. Associations, called so."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.core.intervals import Z95, wilson
+from churnwatch.reports.long import per_feature
+from churnwatch.settings import Settings, feature_names
+
+DIGITS = 9  # sums of doubles depend on the order of partitions beyond that
+NO_MEASURES = ("(other)", "(base)")  # the remainders that make reasons add up
+
+
+def explained(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
+    """Causes in the reasons of the users of O who then churned, and how their features differed from the others'."""
+    (day,) = days
+    labels = inputs["labels"].where(F.col("definition") == settings.churn.primary).select("user_id", "churned")
+    return {
+        "churn_causes": _causes(inputs["scores"], labels, day),
+        "churn_profile": _profile(inputs["features"], labels, day, feature_names(settings)),
+    }
+
+
+def first_upward_cause() -> Column:
+    """The cause of the first reason in ``reasons`` that raised the risk; 'unknown' where none did or it has no cause."""
+    upward = F.filter("reasons", lambda r: (r["contribution"] > 0) & ~r["measure"].isin(*NO_MEASURES))
+    return F.coalesce(F.get(upward, 0)["cause"], F.lit("unknown"))
+
+
+def _causes(scores: DataFrame, labels: DataFrame, day: date) -> DataFrame:
+    """One row per cause: share of the churned whose first upward reason has it (Wilson), and the churn rate with it."""
+    by_cause = (
+        scores.select("user_id", first_upward_cause().alias("cause"))
+        .join(labels, "user_id")
+        .groupBy("cause")
+        .agg(F.count("*").alias("users"), F.count_if("churned").alias("churned"))
+    )
+    total = by_cause.agg(F.sum("churned").alias("all_churned"))
+    low, high = wilson(F.col("churned"), F.col("all_churned"))
+    return by_cause.crossJoin(F.broadcast(total)).select(
+        F.lit(day).alias("day"),
+        "cause",
+        "users",
+        "churned",
+        F.try_divide(F.col("churned").cast("double"), F.col("all_churned")).alias("share"),
+        low.alias("low"),
+        high.alias("high"),
+        (F.col("churned") / F.col("users")).alias("rate"),
+        F.lit(True).alias("association"),
+    )
+
+
+def _profile(features: DataFrame, labels: DataFrame, day: date, names: Sequence[str]) -> DataFrame:
+    """One row per feature: means of churned and stayed, and Cohen's d with its 95 % interval; missing values left out.
+
+    d = (mean of churned - mean of stayed) / pooled standard deviation; its standard error is
+    sqrt((n1 + n0) / (n1 n0) + d^2 / (2 (n1 + n0))) (Hedges and Olkin, Statistical Methods for Meta-Analysis, 1985, p. 86).
+    d is null where a group has fewer than two values or nothing varies.
+    """
+    joined = features.join(labels, "user_id")
+    values = per_feature(joined, ["churned"], names)
+    gone, stays = F.when(F.col("churned"), F.col("value")), F.when(~F.col("churned"), F.col("value"))
+    sums = values.groupBy("feature").agg(
+        *(
+            function(column).alias(f"{name}_{group}")
+            for group, column in (("1", gone), ("0", stays))
+            for name, function in (("n", F.count), ("mean", F.avg), ("var", F.var_samp))
+        )
+    )
+    n1, n0 = F.col("n_1").cast("double"), F.col("n_0").cast("double")
+    pooled = F.sqrt(F.try_divide((n1 - 1) * F.col("var_1") + (n0 - 1) * F.col("var_0"), n1 + n0 - 2))
+    varies = (n1 > 1) & (n0 > 1) & (pooled > 0)
+    d = F.when(varies, F.try_divide(F.col("mean_1") - F.col("mean_0"), pooled))
+    error = F.sqrt(F.try_divide(n1 + n0, n1 * n0) + d * d / (2 * (n1 + n0)))
+    return sums.select(
+        F.lit(day).alias("day"),
+        F.col("feature").alias("measure"),
+        *(F.round(F.col(f"mean_{group}"), DIGITS).alias(name) for group, name in (("1", "churned_mean"), ("0", "stayed_mean"))),
+        F.round(d, DIGITS).alias("effect"),
+        F.round(d - Z95 * error, DIGITS).alias("low"),
+        F.round(d + Z95 * error, DIGITS).alias("high"),
+        F.lit(True).alias("association"),
+    )

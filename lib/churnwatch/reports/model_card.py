@@ -1,0 +1,192 @@
+"""The model's part of the page: what the newest release showed before it was let go, and what it showed since."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from churnwatch.reports.blocks import Block, Column, Figure, Note, Section, Table, axis_of, badge, interval_cell
+from churnwatch.reports.charts import Point, calibration_chart
+from churnwatch.reports.gathered import Gathered, Rows
+from churnwatch.reports.trends import from_when
+from churnwatch.reports.words import NONE, day_text, measure_title, number, percent, plural, whole
+from churnwatch.settings import Settings
+
+# name in model_runs.metrics -> (title, what it says, whether it is a share shown in percent)
+TITLES = {
+    "auc": ("AUC", "share of pairs in which the churner ranks above the other user; 0.5 is chance", False),
+    "average_precision": ("Average precision", "mean precision over all churners; the base rate is chance", True),
+    "base_rate": ("Base rate", "share of users who churned", True),
+    "top_decile_lift": ("Lift of the top tenth", "times the base rate among the riskiest tenth", False),
+    "brier": ("Brier score", "mean squared error of the probability; less is better", False),
+    "log_loss": ("Log loss", "less is better", False),
+    "calibration_error": ("Calibration error", "mean gap between said and seen, in ten groups", True),
+}
+ENDS = ("_low", "_high")
+QUALITY_DAYS = 10
+DRIFT_ROWS = 10
+MUCH, SOME = 0.25, 0.1
+
+
+def model(facts: Gathered, settings: Settings) -> Section:
+    """Metrics of the newest release with intervals and calibration, its gate, quality since then, drift."""
+    title = "The model"
+    released = [r for r in facts.model_runs if r["outcome"] == "released"]
+    blocks: list[Block] = [*_attempt_notes(facts)]
+    lede = ""
+    if released:
+        newest = max(released, key=lambda r: (r["day"], r["at"]))
+        measured = _numbers(newest["metrics"])
+        blocks = [*_metric_tables(measured), *_calibration(newest["curves"]), *_gate(newest), *blocks]
+        lede = _lede(newest, measured)
+    elif not blocks:
+        blocks = [Note("No model was trained yet; train_model says on its first run from which day on it can.", "empty")]
+    blocks += _quality_blocks(facts, settings) + _drift_blocks(facts.drift, settings)
+    return Section("model", title, lede, blocks, "Model")
+
+
+def _numbers(metrics: Mapping[str, float] | None) -> dict[str, float]:
+    return {name: value for name, value in (metrics or {}).items() if value is not None and not math.isnan(value)}
+
+
+def _lede(run: Mapping[str, Any], measured: Mapping[str, float]) -> str:
+    text = (
+        f"In use: version {run['model_version']}, trained as of {day_text(run['day'])} ({run['algorithm']}, {run['definition']})."
+    )
+    if "top_decile_lift" in measured:
+        text += (
+            f" On days it had not seen, the riskiest tenth churned {measured['top_decile_lift']:.1f} times as often as all users."
+        )
+    return text
+
+
+def _metric_tables(measured: Mapping[str, float]) -> list[Block]:
+    names = [name for name in TITLES if name in measured]
+    others = sorted(name for name in measured if name not in TITLES and not name.endswith(ENDS))
+    if not names:
+        return []
+    rows = [[TITLES[n][0], _value(n, measured[n]), _interval(n, measured), TITLES[n][1]] for n in names]
+    columns = [Column("Metric"), Column("Test span", True), Column("95 % interval", True), Column("What it says", text=True)]
+    blocks: list[Block] = [Table("Quality on the test span, before release", columns, rows)]
+    if others:
+        further = [[n.replace("_", " "), _value(n, measured[n]), _interval(n, measured)] for n in others]
+        blocks.append(Table("Beside it: simpler rankings and differences", columns[:3], further, folded=True))
+    return blocks
+
+
+def _is_share(name: str) -> bool:
+    return next((share for known, (_, _, share) in TITLES.items() if name == known or name.endswith(f"_{known}")), False)
+
+
+def _value(name: str, value: float) -> str:
+    return percent(value).replace("-", "−") if _is_share(name) else number(value)
+
+
+def _interval(name: str, measured: Mapping[str, float]) -> str:
+    low, high = measured.get(f"{name}_low"), measured.get(f"{name}_high")
+    return NONE if low is None or high is None else f"{_value(name, low)} to {_value(name, high)}"
+
+
+def _calibration(curves: str | None) -> list[Block]:
+    """The chart of said against seen; ``curves``: JSON with ``calibration`` bins of predicted, observed, low, high, users."""
+    bins = (json.loads(curves) if curves else {}).get("calibration") or []
+    points = [
+        Point(
+            b["predicted"],
+            b["observed"],
+            b["low"],
+            b["high"],
+            f"said {percent(b['predicted'])}, seen {percent(b['observed'])}, {plural(int(b['users']), 'row')}",
+        )
+        for b in bins
+        if b.get("predicted") is not None and b.get("observed") is not None
+    ]
+    if not points:
+        return []
+    note = (
+        "Each point is a tenth of the users: across, the churn the model said; up, the churn seen, with 95 % intervals. "
+        "On the line, both agree."
+    )
+    return [Figure("Calibration on the test span", calibration_chart(points, "Predicted against observed churn"), note)]
+
+
+def _gate(run: Mapping[str, Any]) -> list[Block]:
+    if not run["conditions"]:
+        return []
+    rows = [[_verdict(text), text] for text in run["conditions"]]
+    return [Table("The gate before release", [Column("Outcome"), Column("Condition", text=True)], rows, classes="half")]
+
+
+def _verdict(condition: str) -> object:
+    failed = "failed" in condition.lower()
+    return badge("failed" if failed else "ok", "red" if failed else "good")
+
+
+def _attempt_notes(facts: Gathered) -> list[Block]:
+    """The newest attempt, where it did not end in a release."""
+    notes: list[Block] = []
+    if facts.model_runs:
+        newest = max(facts.model_runs, key=lambda r: (r["day"], r["at"]))
+        if newest["outcome"] == "refused":
+            failed = "; ".join(c for c in newest["conditions"] or [] if "failed" in c.lower())
+            notes.append(
+                Note(f"The training of {day_text(newest['day'])} was not released: {failed or 'the gate did not pass'}.", "alarm")
+            )
+    said = [r for r in facts.runs if r["job"] == "train_model" and r["status"] == "refused" and r["message"]]
+    if said and not facts.model_runs:
+        last = max(said, key=lambda r: (r["day"], r["at"]))
+        notes.append(Note(f"No model yet: {last['message']}", "empty"))
+    return notes
+
+
+def _quality_blocks(facts: Gathered, settings: Settings) -> list[Block]:
+    if not facts.model_quality:
+        text = from_when(
+            facts, settings.label_lag_days(settings.churn.primary), "Scores are compared with what happened", "score_users"
+        )
+        return [Note(text, "empty")] if facts.tiers or facts.model_runs else []
+    by_day: dict[tuple[Any, str], dict[str, Any]] = {}
+    for r in facts.model_quality:
+        by_day.setdefault((r["day"], r["model_version"]), {"users": r["users"], "churned": r["churned"]})[r["metric"]] = r[
+            "metric_value"
+        ]
+    names = ["auc", "average_precision", "base_rate", "brier", "log_loss", "calibration_error"]
+    few = settings.privacy.min_group_size
+    rows = [
+        [day_text(day), version, whole(seen["users"]), *(NONE if seen.get(n) is None else _value(n, seen[n]) for n in names)]
+        for (day, version), seen in sorted(by_day.items(), reverse=True)[:QUALITY_DAYS]
+        if seen["users"] >= few
+    ]
+    columns = [Column("Scored on"), Column("Version"), Column("Judged", True, "users")]
+    columns += [Column(TITLES[n][0], True) for n in names]
+    return [Table("Scores against what then happened", columns, rows)] if rows else []
+
+
+def _drift_blocks(rows: Rows, settings: Settings) -> list[Block]:
+    known = [r for r in rows if r["psi"] is not None]
+    if not known:
+        return []
+    most = sorted(known, key=lambda r: (-r["psi"], r["feature"]))[:DRIFT_ROWS]
+    axis = axis_of([r["psi"] for r in most] + [MUCH])
+    body = [
+        [
+            measure_title(r["feature"], settings),
+            interval_cell(r["psi"], 0.0, r["psi"], axis, MUCH, f"{r['psi']:.3f}"),
+            badge(*_drift_words(r["psi"])),
+            percent(r["missing_share"]),
+            percent(r["reference_missing_share"]),
+        ]
+        for r in most
+    ]
+    columns = [Column("Feature", text=True), Column("PSI"), Column("Meaning"), Column("Missing", True, "of users")]
+    columns.append(Column("Missing then", True, "of users"))
+    strong = sum(1 for r in known if r["psi"] >= MUCH)
+    note = f"{strong} of {len(known)} features shifted much (0.25 or more, the upright line)."
+    caption = f"Features of {day_text(most[0]['day'])} against {day_text(most[0]['reference_day'])}: the largest shifts"
+    return [Table(caption, columns, body, note)]
+
+
+def _drift_words(psi: float) -> Sequence[str]:
+    if psi >= MUCH:
+        return "much", "red"
+    return ("some", "yellow") if psi >= SOME else ("little", "good")

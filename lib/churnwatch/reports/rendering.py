@@ -1,0 +1,93 @@
+"""The job render_report: one self-contained HTML page of a day."""
+
+import importlib.resources
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from functools import cache
+from typing import Protocol
+
+from jinja2 import Environment, StrictUndefined, Template
+from pyspark.sql import DataFrame
+
+from churnwatch.reports.blocks import Page
+from churnwatch.reports.effects import causes, lift, warned
+from churnwatch.reports.gathered import Gathered, gathered
+from churnwatch.reports.model_card import model
+from churnwatch.reports.supply import supply
+from churnwatch.reports.today import cards, changes, headline, people
+from churnwatch.reports.trends import cohorts, trend
+from churnwatch.reports.words import day_text
+from churnwatch.settings import Settings
+from churnwatch.tables import tables
+
+NAME = "report"
+
+
+class PagesPort(Protocol):
+    """What the job needs of io.pages."""
+
+    def write(self, name: str, day: date, html: str) -> tuple[str, str, int]:
+        """Writes a page; path, SHA-256, bytes."""
+        ...
+
+    def keyed(self, ids: Iterable[str]) -> dict[str, str]:
+        """Keyed hashes of user ids."""
+        ...
+
+
+def rendered(inputs: Mapping[str, DataFrame], days: Sequence[date], pages: PagesPort, settings: Settings) -> dict[str, DataFrame]:
+    """Writes the page of O and gives its row of report_pages; the same tables give the same bytes."""
+    (day,) = days
+    facts = gathered(inputs, day, settings)
+    path, sha256, size = pages.write(NAME, day, page_html(facts, settings, pages.keyed))
+    contract = tables(settings).report_pages
+    row = (day, NAME, path, sha256, size)
+    return {contract.name: inputs["scores"].sparkSession.createDataFrame([row], contract.schema)}
+
+
+def page_html(facts: Gathered, settings: Settings, keyed: Callable[[Iterable[str]], Mapping[str, str]]) -> str:
+    """The page as HTML: no script, no network, no raw user id."""
+    names = keyed([row["user_id"] for row in facts.top_users])
+    page = Page(
+        title=f"churnwatch {_domain(settings)}: {day_text(facts.day)}",
+        domain=_domain(settings),
+        day=day_text(facts.day),
+        headline=headline(facts, settings),
+        cards=cards(facts, settings),
+        sections=[
+            changes(facts, settings),
+            people(facts, settings, names),
+            trend(facts, settings),
+            cohorts(facts, settings),
+            lift(facts, settings),
+            warned(facts, settings),
+            causes(facts, settings),
+            model(facts, settings),
+            supply(facts, settings),
+        ],
+        foot=_foot(settings),
+    )
+    return _template().render(page=page)
+
+
+def _foot(settings: Settings) -> list[str]:
+    primary = settings.primary
+    return [
+        f"Churn, by the primary definition {settings.churn.primary}: active in the last {primary.active_within_days} days, "
+        f"then silent for {primary.horizon_days} days"
+        + (f", which begin {primary.lead_days} days later." if primary.lead_days else "."),
+        f"Days are business days in {settings.clock.time_zone}. Money is in the currency of the source. "
+        f"Intervals are 95 % intervals. Groups under {settings.privacy.min_group_size} users are not shown.",
+    ]
+
+
+@cache
+def _template() -> Template:
+    text = importlib.resources.files("churnwatch.reports").joinpath("page.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(text)
+
+
+def _domain(settings: Settings) -> str:
+    """The domain's name, without the path that it may have been given by."""
+    return settings.domain.rstrip("/").rpartition("/")[2]

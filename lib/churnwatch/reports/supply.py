@@ -1,0 +1,113 @@
+"""Data quality: what was refused, what came in, how the jobs ended."""
+
+import json
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from churnwatch.reports.blocks import Block, Column, Note, Section, Table, badge
+from churnwatch.reports.gathered import Gathered
+from churnwatch.reports.words import NONE, day_text, plural, whole
+from churnwatch.settings import Settings
+
+TONES = {"done": "good", "failed": "red", "running": "yellow", "skipped": "plain", "refused": "yellow"}
+INGESTS = 7
+NOT_SHOWN = ("all", "render_report")  # the page cannot know how the run that renders it ends
+LONGEST_MESSAGE = 240
+
+
+def supply(facts: Gathered, settings: Settings) -> Section:
+    """Rejects by source and reason, counts of the newest ingests, how the day's jobs ended."""
+    blocks: list[Block] = [*_ingest_blocks(facts), *_reject_blocks(facts), *_job_blocks(facts)]
+    return Section("supply", "Data quality", _lede(facts), blocks, "Data")
+
+
+def _lede(facts: Gathered) -> str:
+    newest = _newest_jobs(facts)
+    if not newest and not facts.rejected:
+        return ""
+    bad = [name for name, r in newest.items() if r["status"] in ("failed", "running")]
+    state = (
+        f"Did not end well today: {', '.join(bad)}."
+        if bad
+        else f"{plural(len(newest), 'job')} of the day ended without an error."
+    )
+    refused = sum(r["rejected"] for r in facts.rejected)
+    return f"{state} Refused in the last 28 days: {plural(refused, 'row')} (a row counts for each of its reasons)."
+
+
+def _ingest_blocks(facts: Gathered) -> list[Block]:
+    done = [r for r in facts.runs if r["job"] == "ingest_events" and r["status"] == "done"]
+    newest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for r in sorted(done, key=lambda r: r["at"]):
+        newest[tuple((s["first"], s["last"]) for s in r["days"])] = r
+    chosen = sorted(newest.values(), key=lambda r: r["day"], reverse=True)[:INGESTS]
+    counted = [(r, counts) for r in chosen if (counts := _counts(r["message"]))]
+    if not counted:
+        return [Note("No ingest with counts lies in the last 28 days.", "empty")]
+    names = list(dict.fromkeys(name for _, counts in counted for name in counts))
+    rows = [[_span(r["days"]), *(_shown(counts.get(name)) for name in names)] for r, counts in counted]
+    columns = [Column("Business days"), *(Column(name.replace("_", " "), True, "rows") for name in names)]
+    return [Table("What came in, newest loads", columns, rows, "read = accepted + duplicate + rejected + outside days")]
+
+
+def _counts(message: str | None) -> dict[str, int]:
+    """Counts of an ingest run: the whole numbers of its JSON message, nested ones added up by name."""
+    try:
+        found = json.loads(message or "")
+    except ValueError:
+        return {}
+    sums: dict[str, int] = {}
+    _add(found, sums)
+    return sums
+
+
+def _add(value: Any, sums: dict[str, int]) -> None:
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if isinstance(inner, bool):
+            continue
+        if isinstance(inner, int):
+            sums[key] = sums.get(key, 0) + inner
+        else:
+            _add(inner, sums)
+
+
+def _shown(count: int | None) -> str:
+    return NONE if count is None else whole(count)
+
+
+def _span(spans: list[Mapping[str, date]]) -> str:
+    first, last = min(s["first"] for s in spans), max(s["last"] for s in spans)
+    return day_text(first) if first == last else f"{day_text(first)} to {day_text(last)}"
+
+
+def _reject_blocks(facts: Gathered) -> list[Block]:
+    since = facts.day - timedelta(days=27)
+    if not facts.rejected:
+        return [Note(f"No row of a day since {day_text(since)} was refused.")]
+    rows = [[r["source"], r["reason"].replace("_", " "), whole(r["rejected"]), day_text(r["last_day"])] for r in facts.rejected]
+    columns = [Column("Source"), Column("Reason", text=True), Column("Refused", True, "rows"), Column("Newest", True)]
+    return [Table(f"Rows refused, by reason, since {day_text(since)}", columns, rows)]
+
+
+def _newest_jobs(facts: Gathered) -> dict[str, Mapping[str, Any]]:
+    """The newest row of each job of the day, in the order in which they were last written."""
+    newest: dict[str, Mapping[str, Any]] = {}
+    for r in sorted(facts.runs, key=lambda r: (r["at"], r["status"] != "running")):
+        if r["day"] == facts.day and r["job"] not in NOT_SHOWN:
+            newest[f"{r['job']}:{r['instance']}" if r["instance"] else r["job"]] = r
+    return dict(sorted(newest.items()))
+
+
+def _job_blocks(facts: Gathered) -> list[Block]:
+    rows = [[name, badge(r["status"], TONES.get(r["status"], "plain")), _message(r)] for name, r in _newest_jobs(facts).items()]
+    if not rows:
+        return [Note("No run of this day is recorded.", "empty")]
+    return [Table("Jobs of the day", [Column("Job"), Column("Ended"), Column("Why", text=True)], rows, folded=True)]
+
+
+def _message(row: Mapping[str, Any]) -> str:
+    if row["status"] not in ("failed", "skipped", "refused"):
+        return ""
+    text = " ".join((row["message"] or "").split())
+    return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + " …"

@@ -1,0 +1,139 @@
+"""Numbers and names as a reader sees them, each with its unit; ``–`` where there is none."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+
+from churnwatch.settings import Settings
+
+NONE = "–"
+WINDOW = re.compile(r"^(?P<stem>\w+)_(?P<days>\d+)d$")
+UNITS = {"_cents": (100.0, ""), "_ms": (60_000.0, " min")}
+FIXED = {
+    "events": "events",
+    "sessions": "sessions",
+    "active": "active days",
+    "active_days": "active days",
+    "tenure_days": "days since registration",
+    "history_days": "days of history",
+}
+
+
+def whole(number: float | None) -> str:
+    """1234 -> 1,234."""
+    return NONE if number is None else f"{number:,.0f}"
+
+
+def signed(number: float | None) -> str:
+    """12 -> +12, -3 -> −3, 0 -> ±0."""
+    if number is None:
+        return NONE
+    return "±0" if not number else f"{number:+,.0f}".replace("-", "−")
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.123 -> 12.3 %."""
+    return NONE if share is None else f"{share * 100:.{digits}f} %"
+
+
+def points(difference: float | None) -> str:
+    """A difference of shares in percentage points: 0.081 -> +8.1 points."""
+    return NONE if difference is None else f"{difference * 100:+.1f} points".replace("-", "−")
+
+
+def percent_range(low: float | None, high: float | None) -> str:
+    """An interval of shares: 12.3 to 14.1 %."""
+    return NONE if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f} %"
+
+
+def money(cents: float | None) -> str:
+    """Cents in major units of the source's currency: 1234567 -> 12,346; small sums keep their cents."""
+    if cents is None:
+        return NONE
+    return f"{cents / 100:,.{0 if abs(cents) >= 10_000 else 2}f}".replace("-", "−")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number with at most ``digits`` decimals, large ones without."""
+    if value is None:
+        return NONE
+    text = f"{value:,.{0 if abs(value) >= 1000 else digits}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+
+
+def fixed(value: float | None, digits: int = 2) -> str:
+    """A number with exactly ``digits`` decimals, so that a column of them lines up."""
+    return NONE if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def chance(p: float | None) -> str:
+    """A p-value."""
+    if p is None:
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def day_text(day: date | None) -> str:
+    """27 Sep 2025."""
+    return NONE if day is None else f"{day.day} {day:%b %Y}"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """1 user, 2 users."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def cause_title(cause: str | None, settings: Settings) -> str:
+    """The title of causes.yaml, else the name."""
+    known = settings.causes.causes.get(cause or "")
+    return known.title if known else (cause or "unknown").replace("_", " ")
+
+
+def rule_title(rule_id: str, settings: Settings) -> str:
+    """The title of rules.yaml; the model is called so."""
+    if rule_id == "model":
+        return "the model"
+    return next((rule.title for rule in settings.rules.rules if rule.id == rule_id), rule_id)
+
+
+def measure_title(name: str, settings: Settings) -> str:
+    """A column of user_features in words: ``logins_7d`` -> log-ins, 7 days."""
+    if name in FIXED:
+        return FIXED[name]
+    if name.endswith("_days_since"):
+        return f"days without {_stem(name.removesuffix('_days_since'), settings)}"
+    if name.endswith("_trend"):
+        return f"{_stem(name.removesuffix('_trend'), settings)}, trend"
+    if found := WINDOW.match(name):
+        return f"{_stem(found['stem'], settings)}, {plural(int(found['days']), 'day')}"
+    return _stem(name, settings)
+
+
+def _stem(name: str, settings: Settings) -> str:
+    measure = settings.measures.measures.get(name)
+    text = (measure.comment if measure else None) or FIXED.get(name) or name.replace("_", " ")
+    if name.endswith("_ms"):
+        return text.removesuffix(" ms").removesuffix(",")
+    return text.removesuffix(" cents").removesuffix(",") if name.endswith("_cents") else text
+
+
+def measure_value(name: str, value: float | None) -> str:
+    """The value of a column of user_features with its unit: cents as money, milliseconds as minutes."""
+    if value is None:
+        return "none"
+    stem = WINDOW.match(name)
+    if stem:
+        for ending, (divisor, unit) in UNITS.items():
+            if stem["stem"].endswith(ending):
+                return number(value / divisor, 1 if unit else 2) + unit
+    return number(value, 2)
+
+
+def reason_texts(reasons: list[Mapping[str, object]], settings: Settings, most: int = 3) -> list[str]:
+    """The measures that moved a score most, in order, with their value and direction; never the remainders."""
+    named = [r for r in reasons if not str(r["measure"]).startswith("(")][:most]
+    return [
+        f"{'↑' if r['contribution'] > 0 else '↓'} "  # type: ignore[operator]
+        f"{measure_title(str(r['measure']), settings)}: {measure_value(str(r['measure']), r['value'])}"  # type: ignore[arg-type]
+        for r in named
+    ]
