@@ -61,12 +61,10 @@ def attempts(
                 break
             except NotSent as error:
                 yield row | {"outcome": "failed", "detail": error.detail[:LONGEST_DETAIL]}
-                if not error.again:
-                    break
-                if number == max_attempts:
+                if not error.again or number == max_attempts:
                     down = error if error.down else None
-                else:
-                    time.sleep(pause_seconds * 2 ** (number - message["attempts"] - 1))
+                    break
+                time.sleep(pause_seconds * 2 ** (number - message["attempts"] - 1))
 
 
 def mail(message: Message, sender: str, address: str) -> EmailMessage:

@@ -1,0 +1,95 @@
+"""What people did: lines of the inbox become rows, once, and only of warnings that exist."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from alertworld import ALERT, DAY, before, frame, world
+from churnwatch import alerts
+from churnwatch.core import DataQualityError
+from churnwatch.io.inbox import put
+from churnwatch.io.sources import Sources
+from smallworld import contracts
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+def recorded(spark, tmp_path, lines, stored=()):
+    """Rows of record_alert_events after ``lines`` came in."""
+    t, settings = contracts(), world(storage={"root": "x", "files": str(tmp_path)})
+    put(alerts.inbox(settings), DAY, lines)
+    inputs = {
+        "alerts": frame(spark, t.risk_alerts, [ALERT, ALERT | {"alert_id": "a2", "day": before(30)}]),
+        "alert_events": frame(spark, t.alert_events, [row.asDict() for row in stored]),
+    }
+    found = alerts.recorded(inputs, (DAY,), Sources(spark, settings, "run"), settings)["alert_events"]
+    assert found.columns == t.alert_events.schema.names
+    return sorted(found.collect(), key=lambda r: (r["alert_id"], r["action"]))
+
+
+def test_an_action_is_recorded_once_however_often_it_is_told(spark, tmp_path):
+    lines = [
+        alerts.event_line("a1", NOON, "eva", "ack", 'says "call me"\nsoon'),
+        # the same instant, written in another zone
+        json.dumps({"alert_id": "a1", "at": "2026-03-10T14:00:00+02:00", "who": "eva", "action": "acknowledged"}),
+        alerts.event_line("a2", NOON, "eva", "close"),
+    ]
+    first = recorded(spark, tmp_path, lines)
+    assert [(r["day"], r["alert_id"], r["action"], r["who"]) for r in first] == [
+        (DAY, "a1", "acknowledged", "eva"),
+        (DAY, "a2", "closed", "eva"),
+    ]
+    assert first[0]["note"] == 'says "call me"\nsoon'
+    later = alerts.event_line("a1", NOON + timedelta(hours=1), "eva", "act")
+    assert [r["action"] for r in recorded(spark, tmp_path, [later], stored=first)] == ["acted"]
+
+
+def test_warnings_that_do_not_exist_are_named(spark, tmp_path):
+    lines = [alerts.event_line(i, NOON, "eva", "ack") for i in ("a1", "typo", "gone")]
+    with pytest.raises(DataQualityError, match="do not exist.*: gone, typo"):
+        recorded(spark, tmp_path, lines)
+
+
+def test_lines_that_are_no_actions_are_all_named(spark, tmp_path):
+    broken = [
+        '{"alert_id": "a1", "at": "2026-03-10T12:00:00Z", "who": "eva", "action": "acknow',
+        '{"alert_id": "a1", "at": "yesterday", "who": "eva", "action": "acted"}',
+        '{"alert_id": "a1", "at": "2026-03-10T12:00:00Z", "who": "", "action": "acted"}',
+        '{"alert_id": "a1", "at": "2026-03-10T12:00:00Z", "who": "eva", "action": "liked"}',
+        '{"at": "2026-03-10T12:00:00Z", "who": "eva", "action": "acted"}',
+    ]
+    with pytest.raises(DataQualityError, match="no actions") as error:
+        recorded(spark, tmp_path, [alerts.event_line("a1", NOON, "eva", "ack"), *broken])
+    assert [line in str(error.value) for line in broken] == [True] * 5
+    assert str(error.value).count("alert_id") == 4
+
+
+def test_a_day_without_an_inbox_records_nothing(spark, tmp_path):
+    settings = world(storage={"root": "x", "files": str(tmp_path)})
+    t = contracts()
+    inputs = {"alerts": frame(spark, t.risk_alerts, []), "alert_events": frame(spark, t.alert_events, [])}
+    assert alerts.recorded(inputs, (DAY,), Sources(spark, settings, "run"), settings)["alert_events"].count() == 0
+
+
+def test_a_line_needs_a_zone_a_person_and_a_known_action():
+    east = datetime(2026, 3, 10, 14, tzinfo=timezone(timedelta(hours=2)))
+    assert json.loads(alerts.event_line("a1", east, "eva", "ack"))["at"] == "2026-03-10T12:00:00.000000+00:00"
+    for at, who, action in [(NOON.replace(tzinfo=None), "eva", "ack"), (NOON, "", "ack"), (NOON, "eva", "like")]:
+        with pytest.raises(ValueError):
+            alerts.event_line("a1", at, who, action)
+
+
+def test_the_newest_action_is_the_state(spark):
+    t = contracts()
+    event = {"day": DAY, "alert_id": "a1", "who": "eva"}
+    events = [
+        event | {"event_id": "1", "at": NOON, "action": "acknowledged"},
+        event | {"event_id": "2", "at": NOON + timedelta(hours=1), "action": "closed", "note": "stays"},
+    ]
+    found = alerts.with_state(
+        frame(spark, t.risk_alerts, [ALERT, ALERT | {"alert_id": "a2"}]), frame(spark, t.alert_events, events)
+    )
+    assert sorted((r["alert_id"], r["state"], r["state_note"]) for r in found.collect()) == [
+        ("a1", "closed", "stays"),
+        ("a2", "open", None),
+    ]

@@ -1,0 +1,299 @@
+"""Senders against files and a real mail server on loopback: what is accepted, refused, slow, down or gone."""
+
+import json
+import socket
+import ssl
+from datetime import UTC, date, datetime, timedelta
+from email import message_from_bytes, policy
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from churnwatch.io.delivery import FileSender, MailSender, Server, attempts
+from churnwatch.io.keys import id_key, keyed, keyed_id
+from churnwatch.io.senders import Senders
+from smallworld import settings
+
+DAY = date(2026, 3, 10)
+MESSAGE = {
+    "day": DAY,
+    "message_id": "m1",
+    "kind": "digest",
+    "destination": "retention",
+    "channel": "email",
+    "subject": "3 warnings",
+    "body": "Grüße, 50 %\n",
+    "earliest_send_at": None,
+    "expires_at": None,
+    "attempts": 0,
+}
+ADDRESSES = {"retention": "team@example.org", "refused": "nobody@example.org", "later": "busy@example.org"}
+
+
+class Mailbox:
+    """A mail server's memory and moods."""
+
+    def __init__(self):
+        self.got, self.recipients, self.drop_next = [], [], 0
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        self.recipients.append(address)
+        if address.startswith("nobody"):
+            return "550 5.1.1 no such user"
+        if address.startswith("busy") and self.recipients.count(address) < 3:
+            return "451 4.3.0 try again later"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        if self.drop_next:
+            self.drop_next -= 1
+            server.transport.abort()
+            return "421 gone"
+        self.got.append(message_from_bytes(envelope.content, policy=policy.default))
+        return "250 OK"
+
+
+class AnyPort(Controller):
+    """A controller that lets the system choose the port."""
+
+    def _trigger_server(self):
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
+@pytest.fixture
+def mailbox():
+    return Mailbox()
+
+
+@pytest.fixture
+def port(mailbox):
+    """Port of a mail server that runs in a thread of its own."""
+    controller = AnyPort(mailbox, hostname="127.0.0.1", port=0)
+    controller.start()
+    yield controller.port
+    controller.stop()
+
+
+def sent(messages, sender, most=3):
+    rows = list(attempts(messages, sender, most, pause_seconds=0.001))
+    sender.close()
+    return rows
+
+
+def told(rows):
+    return [(row["message_id"], row["attempt"], row["outcome"], row["detail"]) for row in rows]
+
+
+def mailer(port, tmp_path, **server):
+    return MailSender(Server("127.0.0.1", port, timeout_seconds=5, **server), ADDRESSES, FileSender(str(tmp_path)))
+
+
+def to(destination, **more):
+    return MESSAGE | {"message_id": f"m-{destination}", "destination": destination} | more
+
+
+def test_a_mail_arrives_with_an_id_made_from_the_message(port, mailbox, tmp_path):
+    deferred = MESSAGE | {"subject": "line\r\nBcc: all@example.org", "earliest_send_at": datetime(2026, 3, 11, 8, tzinfo=UTC)}
+    assert told(sent([deferred], mailer(port, tmp_path))) == [("m1", 1, "sent", "250 accepted")]
+    (mail,) = mailbox.got
+    assert (mail["Message-ID"], mail["To"], mail["Subject"]) == (
+        "<m1@churnwatch>",
+        "team@example.org",
+        "line Bcc: all@example.org",
+    )
+    assert mail["Deferred-Delivery"] == "Wed, 11 Mar 2026 08:00:00 +0000"
+    assert mail.get_content().splitlines() == ["Grüße, 50 %"] and mail["Bcc"] is None
+    assert mailbox.recipients == ["team@example.org"]
+
+
+def test_a_refusal_is_kept_with_the_servers_answer_and_harms_no_other(port, mailbox, tmp_path):
+    assert told(sent([to("refused"), to("retention")], mailer(port, tmp_path))) == [
+        ("m-refused", 1, "failed", "550 5.1.1 no such user"),
+        ("m-retention", 1, "sent", "250 accepted"),
+    ]
+
+
+def test_what_may_pass_is_tried_again_and_a_limit_is_kept(port, mailbox, tmp_path):
+    busy = "451 4.3.0 try again later"
+    assert told(sent([to("later")], mailer(port, tmp_path))) == [
+        ("m-later", 1, "failed", busy),
+        ("m-later", 2, "failed", busy),
+        ("m-later", 3, "sent", "250 accepted"),
+    ]
+    mailbox.recipients.clear()
+    # two attempts were made before: one is left of three
+    assert told(sent([to("later", attempts=2)], mailer(port, tmp_path))) == [("m-later", 3, "failed", busy)]
+
+
+def test_a_connection_that_breaks_is_opened_again(port, mailbox, tmp_path):
+    mailbox.drop_next = 1
+    rows = sent([to("retention"), MESSAGE], mailer(port, tmp_path))
+    assert [(r["message_id"], r["attempt"], r["outcome"]) for r in rows] == [
+        ("m-retention", 1, "failed"),
+        ("m-retention", 2, "sent"),
+        ("m1", 1, "sent"),
+    ]
+    assert [m["Message-ID"] for m in mailbox.got] == ["<m-retention@churnwatch>", "<m1@churnwatch>"]
+
+
+def test_a_server_that_is_down_costs_one_message_its_attempts_and_the_others_none(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        rows = sent([MESSAGE, to("retention"), to("refused")], mailer(taken.getsockname()[1], tmp_path), most=2)
+    assert [(r["message_id"], r["attempt"], r["outcome"]) for r in rows] == [
+        ("m1", 1, "failed"),
+        ("m1", 2, "failed"),
+        ("m-retention", 1, "failed"),
+        ("m-refused", 1, "failed"),
+    ]
+    assert "ConnectionRefusedError" in rows[0]["detail"] and rows[2]["detail"].startswith("not tried: ")
+
+
+def test_a_server_that_never_answers_is_given_up_after_the_time_out(tmp_path):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        server = Server("127.0.0.1", silent.getsockname()[1], timeout_seconds=0.2)
+        (row,) = sent([MESSAGE], MailSender(server, ADDRESSES, FileSender(str(tmp_path))), most=1)
+    assert (row["outcome"], "timed out" in row["detail"]) == ("failed", True)
+
+
+def test_a_destination_without_an_address_gets_a_file(port, mailbox, tmp_path):
+    ((_, _, outcome, detail),) = told(sent([to("stranger")], mailer(port, tmp_path)))
+    assert (outcome, detail) == ("sent", f"file {DAY}/m-stranger.eml: no address for stranger")
+    assert (tmp_path / str(DAY) / "m-stranger.eml").is_file() and mailbox.got == []
+
+
+def test_the_same_message_is_the_same_file(tmp_path):
+    sender = FileSender(str(tmp_path))
+    offer = MESSAGE | {"kind": "offer", "message_id": "m2", "expires_at": datetime(2026, 3, 17, tzinfo=UTC)}
+    assert [r["outcome"] for r in sent([MESSAGE, offer, MESSAGE, offer], sender)] == ["sent"] * 4
+    folder = tmp_path / str(DAY)
+    assert sorted(p.name for p in folder.iterdir()) == ["m1.eml", "m2.json"]
+    told_ = json.loads((folder / "m2.json").read_text())
+    assert (told_["body"], told_["expires_at"], "attempts" in told_) == (MESSAGE["body"], "2026-03-17T00:00:00+00:00", False)
+    mail = message_from_bytes((folder / "m1.eml").read_bytes(), policy=policy.default)
+    assert (mail["Message-ID"], mail.get_content()) == ("<m1@churnwatch>", MESSAGE["body"])
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Files of a certificate for localhost that signs itself, and of its key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("certificate")
+    plain = serialization.NoEncryption()
+    pem = serialization.Encoding.PEM
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def test_tls_and_log_in_are_used_and_a_stranger_s_certificate_is_refused(certificate, mailbox, tmp_path, monkeypatch):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*map(str, certificate))
+
+    def known(server, session, envelope, mechanism, login):
+        return AuthResult(success=(login.login, login.password) == (b"bot", b"right"), handled=False)
+
+    controller = AnyPort(
+        mailbox, hostname="127.0.0.1", port=0, tls_context=context, require_starttls=True, authenticator=known, auth_required=True
+    )
+    controller.start()
+    try:
+
+        def outcome(password, **server):
+            secure = Server("localhost", controller.port, user="bot", password=password, timeout_seconds=5, **server)
+            return told(sent([MESSAGE, MESSAGE], MailSender(secure, ADDRESSES, FileSender(str(tmp_path))), most=2))
+
+        strange = outcome("right", starttls=True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+        accepted, wrong = outcome("right", starttls=True), outcome("wrong", starttls=True)
+        open_ = outcome("right")
+    finally:
+        controller.stop()
+    # neither a certificate that nobody vouches for nor a wrong password becomes better by trying again
+    assert [row[1:3] for row in strange] == [(1, "failed")] * 2 and "CERTIFICATE_VERIFY_FAILED" in strange[0][3]
+    assert [row[1:3] for row in accepted] == [(1, "sent")] * 2
+    assert [row[1:3] for row in wrong] == [(1, "failed")] * 2 and "535" in wrong[0][3]
+    assert wrong[1][3].startswith("not tried: ")
+    assert {row[2] for row in open_} == {"failed"}
+    assert len(mailbox.got) == 2
+
+
+def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailbox, tmp_path):
+    smtp = {"host": "127.0.0.1", "port": port}
+    sending = {"kind": "smtp", "smtp": smtp, "destinations": ADDRESSES, "folder": str(tmp_path / "outbox")}
+    made = settings(storage={"root": "x", "files": str(tmp_path)}, sending=sending)
+    rows = [to("retention"), to("refused"), to("stranger", kind="offer")]
+    schema = (
+        "day date, message_id string, kind string, destination string, channel string, subject string, body string, "
+        "earliest_send_at timestamp, expires_at timestamp, attempts int"
+    )
+    messages = spark.createDataFrame([tuple(row.values()) for row in rows], schema).repartition(2)
+    before = datetime.now()
+    found = sorted(Senders(spark, made, "run", pause_seconds=0.01).send(messages).collect())
+    assert told(found) == [
+        ("m-refused", 1, "failed", "550 5.1.1 no such user"),
+        ("m-retention", 1, "sent", "250 accepted"),
+        ("m-stranger", 1, "sent", f"file {DAY}/m-stranger.json: no address for stranger"),
+    ]
+    assert all(before - timedelta(seconds=1) <= row["at"] <= datetime.now() for row in found)
+    assert [m["X-Churnwatch-Destination"] for m in mailbox.got] == ["retention"]
+
+
+def test_ids_are_hashed_with_the_key_and_the_key_is_in_no_plan(spark):
+    # RFC 4231, test case 2
+    assert keyed_id("what do ya want for nothing?", b"Jefe") == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    key = b"a key that nobody may see"
+    frame = spark.createDataFrame([("anna", 1), (None, 2), ("Zoë 🐈", 3)], "user_id string, n int")
+    hashed = keyed(frame, "user_id", key)
+    assert sorted(hashed.collect(), key=lambda r: r["n"]) == [(keyed_id("anna", key), 1), (None, 2), (keyed_id("Zoë 🐈", key), 3)]
+    plan = hashed._jdf.queryExecution().toString()
+    assert "mapinarrow" in plan.lower() and key.decode() not in plan and key.hex() not in plan.lower()
+
+
+def test_the_key_is_made_once_and_a_short_one_is_refused(tmp_path, monkeypatch):
+    from churnwatch.core import ConfigError
+
+    file = tmp_path / "files" / "id_key"
+    made = settings(privacy={"id_key": {"file": str(file)}})
+    key = id_key(made)
+    assert (len(key), id_key(made), file.stat().st_mode & 0o777) == (64, key, 0o600)
+    assert [p.name for p in file.parent.iterdir()] == ["id_key"]
+    in_environment = settings(privacy={"id_key": {"env": "ID_KEY_OF_TEST"}})
+    with pytest.raises(ConfigError, match="ID_KEY_OF_TEST holds 0 bytes"):
+        id_key(in_environment)
+    monkeypatch.setenv("ID_KEY_OF_TEST", "0123456789abcdef")
+    assert id_key(in_environment) == b"0123456789abcdef"
+    file.write_text("short")
+    with pytest.raises(ConfigError, match="5 bytes"):
+        id_key(made)
+
+
+def test_a_password_goes_only_over_tls_except_to_this_machine():
+    smtp = {"host": "mail.example.org", "user": "bot", "password": "secret"}
+    with pytest.raises(ValueError, match="only over starttls"):
+        settings(sending={"kind": "smtp", "smtp": smtp})
+    settings(sending={"kind": "smtp", "smtp": smtp | {"starttls": True}})
+    settings(sending={"kind": "smtp", "smtp": smtp | {"host": "localhost"}})
