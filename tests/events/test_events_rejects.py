@@ -6,7 +6,8 @@ from datetime import date
 
 import pytest
 from churnwatch.core import DataQualityError
-from ingestworld import Ingest, json_source, settings, write_lines
+from churnwatch.events import gate
+from ingestworld import MAP, Ingest, json_source, settings, write_lines
 
 DAY = date(2025, 3, 12)
 GOOD = {"user_id": "u1", "event_time": "2025-03-12 10:00:00", "event_type": "view", "amount": "1.00", "duration_s": 2}
@@ -66,9 +67,8 @@ def thousand(spark, tmp_path_factory):
         for n in range(EACH)
     ]
     write_lines(folder / "table.csv", [",".join(CSV_COLUMNS), *bad_csv, csv_line(GOOD), csv_line(GOOD)])
-    log = json_source(folder, map=json_source(folder)["map"] | {"event_id": "id"}, event_types=["view"])
-    table = {"name": "table", "format": "csv", "path": f"{folder}/table.csv", "options": {"header": "true"}, "map": log["map"]}
-    table["map"] = {name: name for name in CSV_COLUMNS}
+    log = json_source(folder, map=MAP | {"event_id": "id"}, event_types=["view"])
+    table = {"name": "table", "format": "csv", "path": f"{folder}/table.csv", "options": {"header": "true"}, "map": MAP}
     ingest = Ingest(spark, settings(log, table))
     return ingest.run(DAY), ingest
 
@@ -149,8 +149,6 @@ def test_a_day_far_below_the_usual_stops(spark, tmp_path):
             tmp_path / f"log_2025-03-{n:02}.jsonl", [GOOD | {"event_time": f"2025-03-{n:02} 10:00:00"}] * (10 if n < 8 else 4)
         )
     conf = settings(json_source(tmp_path), quality={"min_rows_share_of_usual": 0.5})
-    from churnwatch.events import gate
-
     ingest = Ingest(spark, settings(json_source(tmp_path)))
     ingest.run(date(2025, 3, 1), date(2025, 3, 8))
     accepted = [("log", "accepted", row["day"], None) for row in ingest.events]

@@ -92,7 +92,7 @@ class Sources:
         parsed = lines.where(F.length(line) > 0).select(
             "value",
             F.from_json("value", schema, options).alias("_parsed"),
-            line.endswith("}").alias("_closed"),  # the parser would ignore what follows the first object
+            _is_one_object(line).alias("_closed"),
             *_of_file(source),
         )
         whole = F.col("_parsed").isNotNull() & F.col(f"_parsed.{CORRUPT}").isNull() & F.col("_closed")
@@ -148,6 +148,13 @@ def _matching(char: str) -> str:
     if char.isascii() and (char.isalnum() or char in "/_-="):
         return char
     return re.escape(char) if char == "." else "(?:(?:%[0-9A-Fa-f]{2})+|[^/])"
+
+
+def _is_one_object(line: Column) -> Column:
+    """False where something follows the first object of a line: the parser would leave it out without a word."""
+    twice = r"\}\s*\{"
+    without_texts = F.regexp_replace(line, r'"(?:\\.|[^"\\])*"', "")
+    return line.endswith("}") & F.when(line.rlike(twice), ~without_texts.rlike(twice)).otherwise(True)
 
 
 def _whole() -> list[Column]:
