@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -17,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from churnwatch.core import ChurnwatchError, ConfigError
+from churnwatch.core import ChurnwatchError, ConfigError, DataQualityError
 from churnwatch.settings import Settings, load
 
 app = typer.Typer(
@@ -182,9 +181,7 @@ class _Progress:
         days = f"{step.days[0]} .. {step.days[-1]}" if len(step.days) > 1 else str(step.days[0] if step.days else step.day)
         note = outcome.message.splitlines() if outcome.status != "done" else []
         text = ", ".join(f"{w.table} {w.rows:,}" for w in outcome.written) or (note[0] if note else "")
-        self._out.print(
-            f"{step.job.full_name:<26} {days:<24} {outcome.status:<9} {outcome.seconds:6.1f} s  {text}"
-        )
+        self._out.print(f"{step.job.full_name:<26} {days:<24} {outcome.status:<9} {outcome.seconds:6.1f} s  {text}")
         for line in note[1:]:
             self._out.print(f"    {line}")
 
@@ -258,11 +255,15 @@ def show(
     """Rows of a table, of one day where --day is given."""
     settings = load(config, set_ or ())
     runner = _runner(settings)
-    names = [t.name for t in runner.tables]
-    if table not in names:
-        raise ConfigError(f"no such table: {table}\nthere are: {', '.join(names)}")
-    frame = runner.store.read(runner.tables[table], f"day = DATE'{day.date()}'" if day else None)
+    frame = runner.store.read(_table(runner, table), f"day = DATE'{day.date()}'" if day else None)
     frame.show(rows, truncate=40)
+
+
+def _table(runner: Any, name: str) -> Any:
+    names = [t.name for t in runner.tables]
+    if name not in names:
+        raise ConfigError(f"no such table: {name}\nthere are: {', '.join(names)}")
+    return runner.tables[name]
 
 
 @app.command()
@@ -297,7 +298,7 @@ def doctor(config: Config = DEFAULT_CONFIG, set_: Sets = None, verbose: Verbose 
 @app.command()
 def simulate(
     users: Annotated[int, typer.Option(min=1)] = 8000,
-    days: Annotated[int, typer.Option(min=1)] = 251,
+    days: Annotated[int, typer.Option(min=1, help="last day number of the world")] = 251,
     seed: int = 7,
     out: str = "./raw",
     format_: Annotated[str, typer.Option("--format", help="parquet, json or csv")] = "parquet",
@@ -310,21 +311,14 @@ def simulate(
 ) -> None:
     """Writes a world of raw events with planted churn."""
     from churnwatch.io.raw import simulate as simulated
+    from churnwatch.simulate import World
 
-    settings = load(config, set_ or ())
-    runner = _runner(settings)
-    acted = runner.store.read(runner.tables[actions]) if actions else None
-    summary = simulated(
-        runner.spark,
-        users=users,
-        days=days,
-        seed=seed,
-        out=out,
-        truth=truth,
-        format=format_,
-        actions=acted,
-        continue_=continue_,
-    )
+    if format_ not in ("parquet", "json", "csv"):
+        raise ConfigError(f"--format {format_} is none of parquet, json, csv")
+    runner = _runner(load(config, set_ or ()))
+    acted = runner.store.read(_table(runner, actions)) if actions else None
+    world = World(users=users, days=days, seed=seed)
+    summary = simulated(runner.spark, world, out, truth, format_, acted, continue_)  # type: ignore[arg-type]
     print(json.dumps(summary, default=str))
 
 
@@ -365,10 +359,15 @@ def _record(action: str, ids: list[str], who: str, note: str, config: str, day: 
 
     if day is None:
         raise ConfigError("give --day: the business day of the action")
-    settings = load(config, sets)
     now = datetime.now(UTC)
-    put(inbox(settings), day.date(), [event_line(alert_id, now, who, action, note) for alert_id in ids])
-    run(["record_alert_events"], config=config, day=day, set_=list(sets))
+    lines = [event_line(alert_id, now, who, action, note) for alert_id in ids]
+    file = put(inbox(load(config, sets)), day.date(), lines)
+    try:
+        run(["record_alert_events"], config=config, day=day, set_=list(sets))
+    except DataQualityError:
+        # what was refused must not stop the next command
+        file.unlink(missing_ok=True)
+        raise
 
 
 Ids = Annotated[list[str], typer.Argument(help="ids of warnings")]
@@ -395,7 +394,6 @@ def close(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, d
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="where the warehouse is built")] = Path("."),
     users: Annotated[int, typer.Option(min=500)] = 8000,
     config: Config = DEFAULT_CONFIG,
     set_: Sets = None,
@@ -404,7 +402,7 @@ def demo(
     """Plays one story in local mode, from raw events to the measured effect of retention work."""
     from churnwatch.demo import play
 
-    play(folder, users, config, set_ or ())
+    play(config, users, set_ or ())
 
 
 if __name__ == "__main__":

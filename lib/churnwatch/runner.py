@@ -226,7 +226,7 @@ class Runner:
                     inputs[alias] = self.store.stage(run_id, alias, frame)
             if job.gate:
                 message = json.dumps(job.gate(inputs, days), default=str)
-            frames = job.build(inputs, days, **ports)
+            frames = job.build(inputs, days, **({} if job.stage else ports))
             written = self._publish(step, run_id, frames)
         finally:
             if job.stage:
@@ -306,6 +306,7 @@ class Runner:
             ports = self._ports(step.job, "dry", "dry")
             if step.job.stage:
                 inputs |= step.job.stage(inputs, step.days, **ports)
+                ports = {}
             if step.job.gate:
                 step.job.gate(inputs, step.days)
             return {name: frame.count() for name, frame in step.job.build(inputs, step.days, **ports).items()}

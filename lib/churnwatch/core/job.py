@@ -28,8 +28,8 @@ class Job:
     cut to their spans, ``days`` the output days in order. ``pass_`` range: many output days in one call; daily:
     one call a day, one day after the other. ``lag_days``: O = D - lag_days. ``snapshots``: ``--every`` may thin its days.
     ``stage(inputs, days, **ports) -> {alias: frame}`` is written to the run's own folder first and read back as
-    further inputs of ``gate`` and ``build``; ``gate(inputs, days)`` raises DataQualityError before anything is published,
-    its counts go to job_runs.
+    further inputs of ``gate`` and ``build``; the ports are then handed to it alone. ``gate(inputs, days)`` raises
+    DataQualityError before anything is published, its counts go to job_runs.
     ``where(days) -> {table: SQL}`` names the rows that are replaced where they are not simply those of ``days``.
     ``scheduled`` False: a command's job, never part of ``run all``.
     """

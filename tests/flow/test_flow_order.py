@@ -1,0 +1,68 @@
+"""The flow as data: order, spans, and that only labels look ahead."""
+
+from pathlib import Path
+
+import pytest
+
+from churnwatch.dictionary import markdown
+from churnwatch.flow import flow
+from churnwatch.settings import load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    return flow(load(ROOT / "conf" / "local.yaml"))
+
+
+def out_of_order(jobs):
+    """Reads of a later job's table that do not end before D, and of an earlier job's that are not written yet."""
+    place = {}
+    for index, job in enumerate(jobs):
+        for table in job.writes:
+            place[table.name] = index
+    faults = []
+    for index, job in enumerate(jobs):
+        for read in job.reads.values():
+            producer = place.get(read.table.name)
+            if not job.scheduled or producer is None or jobs[producer].name == job.name or producer < index:
+                continue
+            # the newest day read, relative to D, against the newest that the later job writes in the same run
+            newest = read.span.last - job.lag_days
+            if newest > -1 - jobs[producer].lag_days and not jobs[producer].lag_days and jobs[producer].scheduled:
+                faults.append(f"{job.full_name} reads {read.table.name} ({read.span}) before {jobs[producer].full_name} wrote it")
+    return faults
+
+
+def test_a_producer_stands_before_its_readers_or_is_read_before_d(jobs):
+    assert out_of_order(jobs) == []
+
+
+def test_the_order_check_sees_a_job_that_was_moved(jobs):
+    by_name = {job.full_name: job for job in jobs}
+    moved = [by_name["score_users"], *(job for job in jobs if job.name != "score_users")]
+    assert any("user_features" in fault for fault in out_of_order(moved))
+
+
+def test_only_labels_look_ahead(jobs):
+    ahead = {job.name for job in jobs for read in job.reads.values() if read.span.last > 0}
+    assert ahead == {"label_churn"}
+
+
+def test_a_job_with_a_lag_reads_nothing_of_after_d(jobs):
+    for job in jobs:
+        assert all(read.span.last <= job.lag_days for read in job.reads.values()), job.full_name
+
+
+def test_every_table_has_one_kind_of_writer(jobs):
+    writers = {}
+    for job in jobs:
+        for table in job.writes:
+            writers.setdefault(table.name, set()).add(job.name)
+    assert {name: w for name, w in writers.items() if len(w) > 1} == {}
+
+
+def test_the_data_dictionary_is_what_the_contracts_say():
+    # make docs: churnwatch tables > docs/tables.md
+    assert (ROOT / "docs" / "tables.md").read_text() == markdown(load(ROOT / "conf" / "local.yaml")) + "\n"
