@@ -69,7 +69,7 @@ def _absolute(folder: str) -> str:
 
 
 def _sending(office: delivery.Office, most: int, pause: float) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def sent(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def _sent(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         sender = office.sender()
         kept: list[dict] = []
         try:
@@ -83,4 +83,4 @@ def _sending(office: delivery.Office, most: int, pause: float) -> Callable[[Iter
         finally:
             sender.close()
 
-    return sent
+    return _sent
