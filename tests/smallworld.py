@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 from churnwatch.core import Table
 from churnwatch.settings import Settings
 from churnwatch.tables import Tables, tables
+from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 Row = Mapping[str, Any]
@@ -101,3 +103,74 @@ def at(day: date, time: str) -> datetime:
 def collected(frame: DataFrame) -> list[dict[str, Any]]:
     """The rows as dictionaries, in an order of their own."""
     return sorted((row.asDict() for row in frame.collect()), key=repr)
+
+
+def activity(user: str, day: date, **measures: Any) -> Row:
+    """A row of daily_activity: one view that counts for the definition, unless ``measures`` say otherwise."""
+    base = {"bucket": 0, "events": 1, "sessions": 1, "first_time": at(day, "12:00"), "last_time": at(day, "12:00")}
+    nothing = {"orders": 0, "cancels": 0, "spend_cents": 0, "slowest_ms": None, "items": [], "def_silent": 1}
+    return {"day": day, "user_id": user, **base, **nothing, **measures}
+
+
+def first_days(rows_: Iterable[Row]) -> list[Row]:
+    """Rows of first_seen for rows of daily_activity."""
+    first: dict[str, date] = {}
+    for row in sorted(rows_, key=lambda r: r["day"]):
+        first.setdefault(row["user_id"], row["day"])
+    return [{"day": day, "user_id": user} for user, day in first.items()]
+
+
+def plan_of(user: str, day: date, plan: str | None, registered_on: date | None = None) -> Row:
+    """A row of users: from ``day`` on the user has ``plan``."""
+    return {"day": day, "user_id": user, "registered_on": registered_on, "attributes": {"plan": plan}, "full": False}
+
+
+def opted(user: str, day: date, granted: bool) -> Row:
+    """A row of consents: from ``day`` on profiling is granted, or not."""
+    return {"day": day, "user_id": user, "channel": "profiling", "purpose": "profiling", "granted": granted, "full": False}
+
+
+@st.composite
+def worlds(draw: Any, first: date, length: int) -> dict[str, list[Row]]:
+    """Activity of a few users on ``length`` days from ``first``, changes of their plans and consents on the way."""
+    users, offsets = st.sampled_from(["a", "b", "c", "d"]), st.integers(0, length - 1)
+    active = draw(st.sets(st.tuples(users, offsets), min_size=length, max_size=3 * length))
+    number = st.integers(0, 3)
+    made = []
+    for user, offset in sorted(active):
+        items = sorted(draw(st.sets(st.integers(1, 5), max_size=3)))
+        values = {
+            "orders": draw(number),
+            "cancels": draw(number),
+            "spend_cents": draw(st.integers(-99, 99)),
+            "def_silent": draw(number),
+        }
+        slowest = draw(st.one_of(st.none(), number))
+        made.append(activity(user, first + timedelta(days=offset), items=items, slowest_ms=slowest, **values))
+    changes = draw(st.dictionaries(st.tuples(users, offsets), st.sampled_from(["gold", "basic", None]), max_size=6))
+    refusals = draw(st.dictionaries(st.tuples(users, offsets), st.booleans(), max_size=4))
+    return {
+        "activity": made,
+        "users": [plan_of(u, first + timedelta(days=o), plan) for (u, o), plan in changes.items()],
+        "consents": [opted(u, first + timedelta(days=o), granted) for (u, o), granted in refusals.items()],
+    }
+
+
+def inputs_of(
+    spark: SparkSession, world: Mapping[str, list[Row]], days: Sequence[date], **spans: tuple[int, int]
+) -> dict[str, DataFrame]:
+    """Inputs as the runner cuts them for ``days``: ``spans`` alias -> first and last day relative to O, of daily_activity."""
+    t = contracts()
+    made = {}
+    for alias, (first, last) in spans.items():
+        wanted = on_days(world["activity"], min(days) + timedelta(days=first), max(days) + timedelta(days=last))
+        made[alias] = rows(spark, t.daily_activity, wanted)
+    made["first_seen"] = as_of(spark, t.first_seen, world.get("first_seen") or first_days(world["activity"]), days)
+    made["users"] = as_of(spark, t.users, world.get("users", []), days)
+    made["consents"] = as_of(spark, t.consents, world.get("consents", []), days)
+    return made
+
+
+def stacked(frames: Iterable[DataFrame]) -> DataFrame:
+    """The rows of all ``frames``."""
+    return reduce(DataFrame.unionByName, frames)

@@ -153,7 +153,7 @@ def reference(events, day):
     return found
 
 
-@examples(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(events=EVENTS)
 def test_a_range_equals_day_by_day_and_the_definition(spark, events):
     days = (DAY - timedelta(days=1), DAY, NEXT)

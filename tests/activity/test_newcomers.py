@@ -1,0 +1,39 @@
+"""First days of users."""
+
+from datetime import date, timedelta
+
+from churnwatch.activity import first_seen
+from smallworld import activity, as_of, collected, contracts, on_days, rows
+
+DAYS = tuple(date(2024, 2, 27) + timedelta(days=n) for n in range(5))
+
+
+def seen(spark, done, stored, days):
+    inputs = {
+        "activity": rows(spark, contracts().daily_activity, on_days(done, min(days), max(days))),
+        "first_seen": as_of(spark, contracts().first_seen, stored, days),
+    }
+    return collected(first_seen(inputs, days)["first_seen"])
+
+
+def test_only_the_first_active_day_of_users_not_seen_before(spark):
+    done = [activity(u, d) for u, d in [("old", DAYS[2]), ("new", DAYS[2]), ("new", DAYS[3]), ("late", DAYS[4])]]
+    stored = [{"day": DAYS[0], "user_id": "old"}]
+    assert seen(spark, done, stored, DAYS[1:]) == [
+        {"day": DAYS[2], "user_id": "new"},
+        {"day": DAYS[4], "user_id": "late"},
+    ]
+
+
+def test_rows_that_are_being_replaced_do_not_count_as_seen(spark):
+    done = [activity("u", DAYS[2])]
+    for stale in (DAYS[2], DAYS[1]):
+        assert seen(spark, done, [{"day": stale, "user_id": "u"}], DAYS[1:4]) == [{"day": DAYS[2], "user_id": "u"}]
+
+
+def test_a_range_equals_day_by_day(spark):
+    done = [activity(u, DAYS[n]) for u, n in [("a", 0), ("a", 2), ("b", 1), ("b", 2), ("c", 4), ("d", 1), ("d", 4)]]
+    stored = []
+    for day in DAYS:
+        stored += seen(spark, done, stored, (day,))
+    assert sorted(stored, key=repr) == seen(spark, done, [], DAYS)

@@ -1,0 +1,51 @@
+"""Segments and tenure of users as of a day."""
+
+from datetime import date, timedelta
+
+import pytest
+from churnwatch.activity.segments import per_segment, with_segments
+from smallworld import as_of, collected, contracts, plan_of, settings
+
+DAY = date(2024, 2, 29)
+
+
+def ago(days):
+    return DAY - timedelta(days=days)
+
+
+def test_a_segment_is_the_one_of_its_day(spark):
+    days = tuple(ago(n) for n in (3, 2, 1, 0))
+    changes = [plan_of("u", ago(9), "gold"), plan_of("u", ago(2), "basic"), plan_of("u", DAY, None)]
+    frame = spark.createDataFrame([(day, "u") for day in days] + [(DAY, "stranger")], "day date, user_id string")
+    made = with_segments(frame, as_of(spark, contracts().users, changes, days), settings())
+    assert {(r["user_id"], r["day"]): r["segment_plan"] for r in collected(made)} == {
+        ("u", ago(3)): "gold",
+        ("u", ago(2)): "basic",
+        ("u", ago(1)): "basic",
+        ("u", DAY): None,
+        ("stranger", DAY): None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("registered", "seen", "tenure", "group"),
+    [
+        pytest.param(ago(30), ago(5), 30, "established", id="registration decides"),
+        pytest.param(ago(29), ago(29), 29, "new", id="29 days are new"),
+        pytest.param(None, ago(40), 40, "established", id="else the first active day"),
+        pytest.param(DAY + timedelta(days=1), ago(2), 2, "new", id="a registration ahead of the day is none"),
+        pytest.param(None, None, None, None, id="nothing known"),
+    ],
+)
+def test_tenure(spark, registered, seen, tenure, group):
+    frame = spark.createDataFrame([(DAY, "u")], "day date, user_id string")
+    users = as_of(spark, contracts().users, [plan_of("u", ago(1), None, registered)], (DAY,))
+    first = as_of(spark, contracts().first_seen, [{"day": seen, "user_id": "u"}] if seen else [], (DAY,))
+    (row,) = with_segments(frame, users, settings(), first).collect()
+    assert (row.tenure_days, row.segment_tenure) == (tenure, group)
+
+
+def test_a_row_a_segment_and_unknown_where_there_is_no_value(spark):
+    frame = spark.createDataFrame([("u", None), ("v", "gold")], "user_id string, segment_plan string")
+    found = [(r["user_id"], r["segment"], r["value"]) for r in collected(per_segment(frame, settings()))]
+    assert found == [("u", "all", "all"), ("u", "plan", "unknown"), ("v", "all", "all"), ("v", "plan", "gold")]

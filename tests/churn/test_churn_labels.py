@@ -1,0 +1,93 @@
+"""Labels and churn rates."""
+
+from datetime import date, timedelta
+
+import pytest
+from churnwatch.churn import labels, rates, replaced_definition
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from smallworld import activity, as_of, collected, contracts, inputs_of, plan_of, rows, settings, stacked, worlds
+
+TODAY = date(2024, 2, 28)  # the next is 29 February
+SPANS = {"before": (-1, 0), "after": (1, 3)}  # active within 2 days; lead 1, horizon 2
+
+
+def on(days):
+    return TODAY + timedelta(days=days)
+
+
+def labelled(spark, world, days=(TODAY,)):
+    return labels(inputs_of(spark, world, days, **SPANS), days, settings(), "silent")["user_labels"]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "label"),
+    [
+        pytest.param([-2, 2], None, id="not active within the days: no label"),
+        pytest.param([-1], (True, -1), id="silent"),
+        pytest.param([-1, 0, 1], (True, 0), id="what falls into the lead decides nothing"),
+        pytest.param([0, 2], (False, 0), id="the first day of the horizon"),
+        pytest.param([-1, 3], (False, -1), id="the last day of the horizon"),
+        pytest.param([0, 4], (True, 0), id="a day too late"),
+    ],
+)
+def test_who_is_labelled_and_how(spark, offsets, label):
+    found = collected(labelled(spark, {"activity": [activity("u", on(n)) for n in offsets]}))
+    expected = [] if label is None else [(label[0], on(label[1]))]
+    assert [(r["churned"], r["last_active_day"]) for r in found] == expected
+
+
+def test_only_the_definition_s_events_count(spark):
+    world = {"activity": [activity("u", TODAY), activity("u", on(2), def_silent=0), activity("other", TODAY, def_silent=0)]}
+    assert collected(labelled(spark, world)) == [
+        {"day": TODAY, "definition": "silent", "user_id": "u", "churned": True, "last_active_day": TODAY}
+    ]
+
+
+@examples(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(world=worlds(TODAY - timedelta(days=3), 11))
+def test_a_range_equals_day_by_day_and_the_definition(spark, world):
+    days = (TODAY, on(1), on(2), on(4))
+    at_once = collected(labelled(spark, world, days))
+    assert at_once == collected(stacked(labelled(spark, world, (day,)) for day in days))
+    counted = {(r["user_id"], (r["day"] - TODAY).days) for r in world["activity"] if r["def_silent"]}
+    expected = {
+        (user, day): not {(user, n + 2), (user, n + 3)} & counted
+        for user in "abcd"
+        for n, day in ((0, TODAY), (1, on(1)), (2, on(2)), (4, on(4)))
+        if {(user, n), (user, n - 1)} & counted
+    }
+    assert {(r["user_id"], r["day"]): r["churned"] for r in at_once} == expected
+
+
+def test_rates_by_segment_of_the_day(spark):
+    days, t = (TODAY, on(1)), contracts()
+    base = {"definition": "silent", "last_active_day": TODAY}
+    given_ = [{**base, "day": TODAY, "user_id": f"u{n}", "churned": n < 1} for n in range(4)]
+    given_ += [{**base, "day": on(1), "user_id": "u0", "churned": True}]
+    given_ += [{**base, "day": TODAY, "user_id": "u0", "churned": True, "definition": "another"}]
+    inputs = {
+        "labels": rows(spark, t.user_labels, given_),
+        "users": as_of(spark, t.users, [plan_of("u0", on(-9), "gold"), plan_of("u0", on(1), "basic")], days),
+        "first_seen": as_of(spark, t.first_seen, [{"day": on(-40), "user_id": "u0"}], days),
+    }
+    found = collected(rates(inputs, days, settings(), "silent")["churn_rates"])
+    assert {(r["day"], r["segment"], r["value"]): (r["eligible"], r["churned"], r["rate"]) for r in found} == {
+        (TODAY, "all", "all"): (4, 1, 0.25),
+        (TODAY, "plan", "gold"): (1, 1, 1.0),
+        (TODAY, "plan", "unknown"): (3, 0, 0.0),
+        (TODAY, "tenure", "established"): (1, 1, 1.0),
+        (TODAY, "tenure", "unknown"): (3, 0, 0.0),
+        (on(1), "all", "all"): (1, 1, 1.0),
+        (on(1), "plan", "basic"): (1, 1, 1.0),
+        (on(1), "tenure", "established"): (1, 1, 1.0),
+    }
+    # 1 of 4: statsmodels' proportion_confint(1, 4, method="wilson")
+    (all_,) = (r for r in found if (r["day"], r["segment"]) == (TODAY, "all"))
+    assert (all_["low"], all_["high"]) == pytest.approx((0.0455873, 0.6993582), abs=1e-6)
+
+
+def test_a_run_replaces_the_days_of_its_definition_alone():
+    assert replaced_definition((TODAY,), "user_labels", "silent") == {
+        "user_labels": "(day >= DATE'2024-02-28' AND day <= DATE'2024-02-28') AND definition = 'silent'"
+    }
