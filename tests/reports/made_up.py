@@ -441,12 +441,16 @@ def _model_runs():
         ("calibration_error", 0.011, 0.004),
         ("top_decile_lift", 4.9, 0.3),
         ("rule_auc", 0.811, 0.013),
+        ("auc_minus_rule", 0.061, 0.012),
+        ("column_auc", 0.823, 0.012),
     ):
         metrics |= {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
     bins = []
     for n in range(10):
         p, low, high = interval(int(900 * 0.004 * 1.75**n) + 1, 900)
-        bins.append({"predicted": 0.004 * 1.72**n + 0.001, "observed": p, "low": low, "high": high, "users": 900})
+        bins.append(
+            {"predicted": 0.004 * 1.72**n + 0.001, "observed": p, "observed_low": low, "observed_high": high, "rows": 900.0}
+        )
     return [
         {
             "day": ago(18),

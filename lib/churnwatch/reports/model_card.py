@@ -15,6 +15,8 @@ from churnwatch.settings import Settings
 # name in model_runs.metrics -> (title, what it says, whether it is a share shown in percent)
 TITLES = {
     "auc": ("AUC", "share of pairs in which the churner ranks above the other user; 0.5 is chance", False),
+    "rule_auc": ("AUC of the best recency rule", "the same for the best single days-without column", False),
+    "auc_minus_rule": ("AUC above that rule", "an interval above 0: better beyond chance", False),
     "average_precision": ("Average precision", "mean precision over all churners; the base rate is chance", True),
     "base_rate": ("Base rate", "share of users who churned", True),
     "top_decile_lift": ("Lift of the top tenth", "times the base rate among the riskiest tenth", False),
@@ -88,26 +90,25 @@ def _interval(name: str, measured: Mapping[str, float]) -> str:
 
 
 def _calibration(curves: str | None) -> list[Block]:
-    """The chart of said against seen; ``curves``: JSON with ``calibration`` bins of predicted, observed, low, high, users."""
+    """The chart of said against seen, from the JSON's ten groups: rows, predicted, observed, observed_low, observed_high."""
     bins = (json.loads(curves) if curves else {}).get("calibration") or []
-    points = [
-        Point(
-            b["predicted"],
-            b["observed"],
-            b["low"],
-            b["high"],
-            f"said {percent(b['predicted'])}, seen {percent(b['observed'])}, {plural(int(b['users']), 'row')}",
-        )
-        for b in bins
-        if b.get("predicted") is not None and b.get("observed") is not None
-    ]
-    if not points:
+    points = [_calibration_point(_numbers(one)) for one in bins]
+    known = [point for point in points if point is not None]
+    if not known:
         return []
     note = (
         "Each point is a tenth of the users: across, the churn the model said; up, the churn seen, with 95 % intervals. "
         "On the line, both agree."
     )
-    return [Figure("Calibration on the test span", calibration_chart(points, "Predicted against observed churn"), note)]
+    return [Figure("Calibration on the test span", calibration_chart(known, "Predicted against observed churn"), note)]
+
+
+def _calibration_point(tenth: Mapping[str, float]) -> Point | None:
+    said, seen = tenth.get("predicted"), tenth.get("observed")
+    if said is None or seen is None:
+        return None
+    text = f"said {percent(said)}, seen {percent(seen)}, {plural(int(tenth.get('rows', 0)), 'row')}"
+    return Point(said, seen, tenth.get("observed_low", seen), tenth.get("observed_high", seen), text)
 
 
 def _gate(run: Mapping[str, Any]) -> list[Block]:

@@ -1,0 +1,144 @@
+"""Drift, causes and profiles against reference values."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from churnwatch.core.intervals import Z95
+from churnwatch.reports import explained
+from churnwatch.reports.advice import wilson_interval
+from churnwatch.reports.drift import feature_drift
+from churnwatch.settings import load
+from churnwatch.tables import tables
+from made_up import frame, frames
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
+ON = date(2025, 9, 11)
+BEFORE = ON - timedelta(days=26)
+
+
+@pytest.fixture(scope="module")
+def settings():
+    """The app domain."""
+    return load(CONF)
+
+
+def psi(now, before):
+    """The index over deciles of ``before`` (numpy's, by rank) and one bin for missing; empty shares are 1e-4."""
+    known = np.sort([v for v in before if v is not None])
+    edges = np.unique([known[int(np.ceil(q / 10 * len(known))) - 1] for q in range(1, 10)])
+
+    def shares(values):
+        bins = [-1 if v is None else int(np.searchsorted(edges, v, side="left")) for v in values]
+        return np.array([max(bins.count(n) / len(values), 1e-4) for n in range(-1, len(edges) + 1)])
+
+    p, r = shares(now), shares(before)
+    return float(((p - r) * np.log(p / r)).sum())
+
+
+def test_psi_equals_the_reference_and_takes_the_oldest_stored_day(spark, settings):
+    chance = np.random.default_rng(3)
+    old, new = chance.normal(size=200).tolist(), (chance.normal(size=160) * 1.3 + 0.6).tolist() + [None] * 40
+    same = [0.0] * 150 + [1.0] * 50  # equal deciles make one bin
+    rows = [
+        {"day": day, "user_id": str(n), "logins_7d": values[n], "crashes_7d": same[n]}
+        for day, values in ((BEFORE, old), (ON - timedelta(days=24), new), (ON, new), (ON - timedelta(days=40), new))
+        for n in range(200)
+    ]
+    found = feature_drift(frame(spark, tables(settings).user_features.schema, rows), ON, settings)
+    by_name = {r["feature"]: r for r in found.where("feature IN ('logins_7d', 'crashes_7d', 'orders_7d')").collect()}
+    drifted = by_name["logins_7d"]
+    assert drifted["reference_day"] == BEFORE
+    assert drifted["psi"] == pytest.approx(psi(new, old), abs=1e-6) and drifted["psi"] > 0.25
+    assert (drifted["missing_share"], drifted["reference_missing_share"]) == (0.2, 0.0)
+    assert by_name["crashes_7d"]["psi"] == 0
+    assert (by_name["orders_7d"]["psi"], by_name["orders_7d"]["missing_share"]) == (0, 1.0)  # missing on both days
+
+
+def test_no_reference_day_gives_no_rows(spark, settings):
+    rows = [{"day": day, "user_id": "u", "logins_7d": 1.0} for day in (ON, ON - timedelta(days=10))]
+    assert feature_drift(frame(spark, tables(settings).user_features.schema, rows), ON, settings).count() == 0
+
+
+READS = {"labels": "user_labels", "features": "user_features", "scores": "user_scores"}
+
+
+def reason(measure, contribution, cause):
+    """A reason of a score."""
+    return {"measure": measure, "value": 1.0, "contribution": contribution, "cause": cause}
+
+
+def scored(user, *reasons):
+    """A row of user_scores."""
+    return {
+        "day": ON,
+        "user_id": user,
+        "margin": 0.0,
+        "probability": 0.5,
+        "percentile": 0.5,
+        "tier": "high",
+        "value_cents": 1,
+        "value_at_risk_cents": 1,
+        "reasons": list(reasons),
+        "model_version": "3",
+    }
+
+
+@pytest.fixture(scope="module")
+def causes_and_profile(spark, settings):
+    """Forty labelled users with a feature that differs, one that never varies, one with missing values."""
+    chance = np.random.default_rng(4)
+    values = chance.normal(size=40)
+    values[:15] -= 0.8
+    labels = [
+        {"day": ON, "definition": "silent_14d", "user_id": str(n), "churned": n < 15, "last_active_day": ON} for n in range(40)
+    ]
+    labels += [{**row, "definition": "silent_30d", "churned": not row["churned"]} for row in labels]
+    features = [
+        {
+            "day": ON,
+            "user_id": str(n),
+            "logins_7d": float(values[n]),
+            "crashes_7d": 2.0,
+            "use_ms_7d": float("nan") if n % 2 else float(values[n]),
+        }
+        for n in range(40)
+    ]
+    down, up = reason("logins_7d", -2.0, "engagement"), reason("crashes_7d", 1.0, "quality")
+    scores = [scored(str(n), down, reason("(base)", 3.0, None), up) for n in range(10)]
+    scores += [scored(str(n), reason("orders_7d", 0.5, None), up) for n in range(10, 18)]
+    scores += [scored("19", down), scored("unlabelled", up)]
+    out = explained(frames(spark, settings, {"labels": labels, "features": features, "scores": scores}, READS), (ON,), settings)
+    return values, {name: {r[1]: r.asDict() for r in found.collect()} for name, found in out.items()}
+
+
+def cohens_d(gone, stayed):
+    """d with its interval: Hedges and Olkin (1985)."""
+    n1, n0 = len(gone), len(stayed)
+    pooled = np.sqrt(((n1 - 1) * np.var(gone, ddof=1) + (n0 - 1) * np.var(stayed, ddof=1)) / (n1 + n0 - 2))
+    d = (np.mean(gone) - np.mean(stayed)) / pooled
+    error = np.sqrt((n1 + n0) / (n1 * n0) + d * d / (2 * (n1 + n0)))
+    return d, d - Z95 * error, d + Z95 * error
+
+
+def test_profile_is_cohens_d_with_its_interval(causes_and_profile):
+    values, found = causes_and_profile
+    row = found["churn_profile"]["logins_7d"]
+    assert (row["effect"], row["low"], row["high"]) == pytest.approx(cohens_d(values[:15], values[15:]), abs=1e-6)
+    assert row["association"] is True
+    missing = found["churn_profile"]["use_ms_7d"]
+    assert missing["effect"] == pytest.approx(cohens_d(values[:15:2], values[16::2])[0], abs=1e-6)
+
+
+def test_a_feature_that_never_varies_has_no_effect_size(causes_and_profile):
+    row = causes_and_profile[1]["churn_profile"]["crashes_7d"]
+    assert (row["churned_mean"], row["effect"], row["low"]) == (2.0, None, None)
+
+
+def test_causes_are_those_of_the_first_reason_that_raised_the_risk(causes_and_profile):
+    found = causes_and_profile[1]["churn_causes"]
+    assert {cause: (r["users"], r["churned"]) for cause, r in found.items()} == {"quality": (10, 10), "unknown": (9, 5)}
+    assert found["quality"]["share"] == pytest.approx(10 / 15)
+    assert (found["quality"]["low"], found["quality"]["high"]) == pytest.approx(wilson_interval(10, 15))
+    assert (found["unknown"]["rate"], found["unknown"]["association"]) == (pytest.approx(5 / 9), True)

@@ -1,0 +1,244 @@
+"""Quality of warnings and scores against plain Python and scikit-learn."""
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from churnwatch.reports import judged
+from churnwatch.reports.advice import advised, wilson_interval
+from churnwatch.reports.scored import Bin, metrics
+from churnwatch.settings import load
+from made_up import frames
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
+ON = date(2025, 9, 11)
+READS = {
+    "scores": "user_scores",
+    "alerts": "risk_alerts",
+    "alert_events": "alert_events",
+    "actions": "retention_actions",
+    "features": "user_features",
+    "labels": "user_labels",
+    "thresholds": "thresholds",
+}
+
+
+@pytest.fixture(scope="module")
+def settings():
+    """The app domain."""
+    return load(CONF)
+
+
+def score(user, p, rank, total):
+    """A row of user_scores."""
+    return {
+        "day": ON,
+        "user_id": user,
+        "margin": 0.0,
+        "probability": p,
+        "percentile": rank / total,
+        "tier": "high",
+        "value_cents": 1,
+        "value_at_risk_cents": 1,
+        "reasons": [],
+        "model_version": "3",
+    }
+
+
+def alert(user, rule="model", level="orange"):
+    """A warning about a user."""
+    return {
+        "day": ON,
+        "alert_id": f"{rule}-{user}",
+        "scope": "user",
+        "user_id": user,
+        "rule_id": rule,
+        "level": level,
+        "evidence": "e",
+        "owner": "o",
+        "due_on": ON,
+    }
+
+
+def label(user, churned, idle=0, definition="silent_14d"):
+    """A row of user_labels; ``idle``: days since the last active day."""
+    return {
+        "day": ON,
+        "definition": definition,
+        "user_id": user,
+        "churned": churned,
+        "last_active_day": ON - timedelta(days=idle),
+    }
+
+
+def action(user, arm):
+    """A row of retention_actions."""
+    reason = None if arm else "no consent"
+    return {
+        "day": ON,
+        "user_id": user,
+        "campaign": "c",
+        "arm": arm,
+        "suppressed_because": reason,
+        "cost_cents": 1,
+        "expected_value_cents": 1,
+    }
+
+
+@pytest.fixture(scope="module")
+def small(spark, settings):
+    """Ten users: a..d warned by the model, a and b treated, c and d held out; e warned by a rule; f..j not warned."""
+    users = "abcdefghij"
+    churned = dict(zip(users, [0, 0, 1, 0, 1, 1, 0, 0, 0, 0], strict=True))
+    rows = {
+        "scores": [score(u, 0.9 - 0.08 * n, 9 - n, 10) for n, u in enumerate(users)],
+        "alerts": [
+            alert("a", level="red"),
+            *map(alert, "bcd"),
+            alert("e", "silent"),
+            alert("f", "acted_on"),
+            alert("x", "silent"),
+        ],
+        "alert_events": [
+            {
+                "day": ON,
+                "event_id": "1",
+                "at": datetime(2025, 9, 11, 9),
+                "alert_id": "acted_on-f",
+                "who": "w",
+                "action": "acted",
+            }
+        ],
+        "actions": [
+            action("a", "offer"),
+            action("b", "offer"),
+            action("c", "control"),
+            action("d", "global_control"),
+            action("e", None),
+        ],
+        "labels": [
+            *(label(u, bool(c), 4 if c else 0) for u, c in churned.items()),
+            *(label(u, True, definition="silent_30d") for u in "gh"),
+        ],
+    }
+    out = judged(frames(spark, settings, rows, READS), (ON,), settings)
+    return {name: [row.asDict() for row in frame.collect()] for name, frame in out.items()}
+
+
+def quality(small, rule, level="all"):
+    """The row of a rule and level."""
+    return next(r for r in small["alert_quality"] if (r["rule_id"], r["level"]) == (rule, level))
+
+
+def test_treated_users_are_no_false_alarms(small):
+    model = quality(small, "model")
+    assert (model["fired"], model["matured"], model["churned"]) == (4, 2, 1)  # c churned, d stayed; a and b had an offer
+    assert model["precision"] == 0.5
+    assert (model["low"], model["high"]) == pytest.approx(wilson_interval(1, 2))
+    assert quality(small, "model", "red")["matured"] == 0
+    assert quality(small, "model", "red")["precision"] is None
+
+
+def test_a_warning_that_somebody_acted_on_is_no_false_alarm_either(small):
+    acted = quality(small, "acted_on")
+    assert (acted["fired"], acted["matured"]) == (1, 0)
+
+
+def test_a_warned_user_without_a_label_fired_but_is_not_judged(small):
+    assert (quality(small, "silent")["fired"], quality(small, "silent")["matured"]) == (2, 1)
+
+
+def test_the_held_out_stand_for_the_treated(small):
+    # c and d count twice (four assigned, two held out): 2 + e = 3 of 9 churned (f was acted on)
+    model = quality(small, "model")
+    assert (model["base_eligible"], model["base_churned"]) == (7, 2)
+    assert model["base_rate"] == pytest.approx(3 / 9)
+    assert model["recall"] == pytest.approx(2 / 3)
+    assert model["lift"] == pytest.approx(0.5 / (3 / 9))
+
+
+def test_lead_is_what_was_gained_against_waiting_for_the_horizon(small):
+    assert quality(small, "model")["lead_days"] == 10  # last active 4 days before: 14 days of silence after 10
+    assert quality(small, "model", "red")["lead_days"] is None
+
+
+def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):
+    users = [("c", 1, 2.0), ("d", 0, 2.0), ("e", 1, 1.0), *((u, 0, 1.0) for u in "ghij")]
+    p = np.array([0.9 - 0.08 * "abcdefghij".index(u) for u, *_ in users])
+    y, w = np.array([c for _, c, _ in users]), np.array([w for *_, w in users])
+    found = {r["metric"]: r for r in small["model_quality"]}
+    assert {r["users"] for r in found.values()} == {7} and {r["churned"] for r in found.values()} == {2}
+    expected = {
+        "auc": roc_auc_score(y, p, sample_weight=w),
+        "average_precision": average_precision_score(y, p, sample_weight=w),
+        "brier": brier_score_loss(y, p, sample_weight=w),
+        "log_loss": log_loss(y, p, sample_weight=w),
+        "base_rate": 3 / 9,
+    }
+    assert {name: found[name]["metric_value"] for name in expected} == pytest.approx(expected)
+
+
+def test_nothing_matured_gives_no_rows(spark, settings):
+    out = judged(frames(spark, settings, {}, READS), (ON,), settings)
+    assert {name: frame.count() for name, frame in out.items()} == dict.fromkeys(out, 0)
+
+
+def bins(rows):
+    """Bins of ten users each: (bin, churned of ten, probability)."""
+    return [
+        Bin("3", place, 10, churned, 10.0, churned, p, 10 * p, 10 * p, 10 * (p - churned / 10) ** 2, 1.0)
+        for place, churned, p in rows
+    ]
+
+
+def test_auc_counts_ties_as_half():
+    tied = bins([(500, 3, 0.3)])
+    y = np.array([1, 1, 1] + [0] * 7)
+    assert metrics(tied)["auc"] == 0.5 == roc_auc_score(y, np.full(10, 0.3))
+    two = bins([(500, 3, 0.3), (900, 6, 0.6)])
+    y, p = np.array([1] * 3 + [0] * 7 + [1] * 6 + [0] * 4), np.array([0.3] * 10 + [0.6] * 10)
+    assert metrics(two)["auc"] == pytest.approx(roc_auc_score(y, p))
+    assert metrics(two)["average_precision"] == pytest.approx(average_precision_score(y, p))
+
+
+def test_calibration_error_is_the_mean_gap_of_ten_groups():
+    # groups 0 and 9: said 0.1 and 0.8, seen 0.3 and 0.6
+    assert metrics(bins([(5, 3, 0.1), (950, 6, 0.8)]))["calibration_error"] == pytest.approx(0.2)
+
+
+def test_one_class_has_no_auc():
+    assert metrics(bins([(5, 0, 0.1)]))["auc"] is None and metrics(bins([(5, 0, 0.1)]))["average_precision"] is None
+
+
+def test_a_threshold_that_kept_its_promise_stays():
+    new, reason = advised(0.5, bins([(990, 8, 0.8), (900, 6, 0.6), (100, 1, 0.1)]), 10, {})
+    assert new == 0.5 and reason.startswith("kept: of 20 untreated users")
+
+
+def test_a_threshold_moves_up_to_where_the_promised_rate_holds():
+    # from 0.5 on the model promised 70 %, seen 30 %: only the top bin holds it
+    seen = bins([(990, 8, 0.9), *((900 - n, 1, 0.6) for n in range(4)), (100, 0, 0.1)])
+    new, reason = advised(0.5, seen, 10, {"up": 2})
+    assert new == 0.9
+    assert (
+        reason.startswith("up: of 50 untreated users")
+        and "advised up 2 times" in reason
+        and "for 10 users instead of 50" in reason
+    )
+
+
+def test_a_threshold_moves_down_where_more_churned_than_promised():
+    seen = bins([(990, 9, 0.4), *((900 - n, 9, 0.3) for n in range(4)), *((500 - n, 3, 0.1) for n in range(4))])
+    new, reason = advised(0.3, seen, 10, {})
+    assert new == 0.1 and reason.startswith("down")
+
+
+def test_few_users_give_no_ground_to_move():
+    assert advised(0.5, bins([(990, 0, 0.9)]), 11, {})[0] == 0.5
+
+
+def test_thresholds_advise_by_level_from_the_lowest_warned_probability(small):
+    assert {r["level"]: round(r["old"], 2) for r in small["thresholds"]} == {"orange": 0.66, "red": 0.9}
+    assert all(r["new"] == r["old"] and "fewer than 10" in r["reason"] for r in small["thresholds"])
