@@ -1,0 +1,58 @@
+"""A runner over one real data set, in a warehouse of its own."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from churnwatch.runner import Order, Runner
+from churnwatch.settings import load
+from pyspark.sql import functions as F
+
+HERE = Path(__file__).parent
+
+
+class DataSet:
+    """A data set under its domain folder, and what the tests look at."""
+
+    def __init__(self, spark, config, data, warehouse):
+        sets = [f"storage.root={warehouse}", f"storage.files={warehouse}/_files", f"storage.input={data}"]
+        self.runner = Runner(load(HERE / config, sets), spark)
+
+    def run(self, *jobs, first, last):
+        """Runs jobs over a range of days in one pass each; the outcomes by job."""
+        outcomes = self.runner.run(Order(jobs=jobs, first=first, last=last))
+        self.runner.store.refresh()
+        assert {outcome.status for outcome in outcomes} == {"done"}
+        return {outcome.step.job.name: outcome for outcome in outcomes}
+
+    def rows(self, table):
+        """The stored table."""
+        return self.runner.store.read(self.runner.tables[table])
+
+    def triangle(self):
+        """Monthly cohorts: 'YYYY-MM' -> users active in each period."""
+        months = self.rows("cohort_churn").where("cohort_by = 'month' AND segment = 'all'").orderBy("cohort", "period")
+        found = defaultdict(list)
+        for row in months.collect():
+            assert row["period"] == len(found[f"{row['cohort']:%Y-%m}"])
+            found[f"{row['cohort']:%Y-%m}"].append(row["active"])
+        return dict(found)
+
+    def labels(self, cut_off_days):
+        """(users eligible, users churned) by the label's day."""
+        counts = self.rows("user_labels").groupBy("day").agg(F.count("*"), F.count_if("churned"))
+        found = {row[0]: (row[1], row[2]) for row in counts.collect()}
+        return [found.get(day) for day in cut_off_days]
+
+
+@pytest.fixture(scope="module")
+def data_set(spark, shared_data, tmp_path_factory):
+    """``data_set(config, folder)``: a DataSet over ``folder`` of the shared data."""
+
+    def made(config, folder):
+        data = shared_data / folder
+        if not data.is_dir():
+            pytest.skip(f"REAL DATA ABSENT: {data} is not there")
+        return DataSet(spark, config, data, tmp_path_factory.mktemp(folder))
+
+    return made

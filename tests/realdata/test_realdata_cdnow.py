@@ -1,0 +1,64 @@
+"""CDNOW: every number that the data's README gives for rows, money, retention, repeat purchases and churn."""
+
+import json
+from collections import Counter
+from datetime import date, timedelta
+
+import pytest
+from pyspark.sql import functions as F
+from readmes import days, numbers
+
+pytestmark = pytest.mark.realdata
+
+FIRST, LAST = date(1997, 1, 1), date(1998, 6, 30)
+CUT_OFFS = days("1997-07-01", "1997-10-01", "1998-01-01", "1998-04-01")
+TRIANGLE = """
+1997-01: 7846 1157 964 810 679 736 720 582 559 594 673 634 528 511 664 472 497 498
+1997-02: 8476 1312 980 783 847 786 626 619 666 721 661 545 568 718 545 548 551
+1997-03: 7248 1032 752 756 674 564 561 579 634 569 464 472 678 420 443 457
+"""
+
+
+@pytest.fixture(scope="module")
+def master(data_set):
+    """The master file, ingested and rolled up."""
+    shop = data_set("cdnow.yaml", "cdnow")
+    shop.ran = shop.run("ingest_events", "build_activity", "build_first_seen", "measure_cohorts", first=FIRST, last=LAST)
+    return shop
+
+
+@pytest.fixture(scope="module")
+def sample(data_set):
+    """The sample, ingested and rolled up to the end of its 39 weeks."""
+    shop = data_set("cdnow_sample.yaml", "cdnow")
+    shop.ran = shop.run("ingest_events", "build_activity", first=FIRST, last=LAST)
+    return shop
+
+
+def test_every_row_of_the_master_is_an_event_and_money_is_right_to_the_cent(master):
+    counts = json.loads(master.ran["ingest_events"].message)
+    assert counts == {"purchases": {"read": 69659, "accepted": 69659, "duplicate": 0, "rejected": 0, "outside_days": 0}}
+    total = master.rows("daily_activity").agg(F.sum("purchases"), F.sum("spend_cents"), F.sum("cds"), F.count("*"))
+    assert tuple(total.first()) == (69659, 250031563, 167881, 67591)
+    assert master.rows("events").select("user_id").distinct().count() == 23570
+    assert master.rows("rejected_events").count() == 0
+
+
+def test_monthly_retention_of_the_master(master):
+    assert master.triangle() == numbers(TRIANGLE)
+
+
+def test_eligible_and_churned_customers_at_four_cut_off_days(master):
+    for cut_off in CUT_OFFS:
+        known = cut_off - timedelta(days=1) + timedelta(days=90)
+        master.run("label_churn", first=known, last=known)
+    as_of = [cut_off - timedelta(days=1) for cut_off in CUT_OFFS]
+    assert master.labels(as_of) == [(5322, 3079), (4195, 2167), (4176, 2238), (3817, 2061)]
+
+
+def test_repeat_purchases_of_the_sample_in_39_weeks(sample):
+    assert json.loads(sample.ran["ingest_events"].message)["sample_purchases"]["accepted"] == 6919
+    assert sample.rows("events").agg(F.sum("amount_cents")).first()[0] == 24409194
+    bought = sample.rows("daily_activity").where("day <= DATE'1997-09-30'").groupBy("user_id").count()
+    repeats = Counter(min(row["count"] - 1, 7) for row in bought.collect())
+    assert repeats == {0: 1411, 1: 439, 2: 214, 3: 100, 4: 62, 5: 38, 6: 29, 7: 64}
