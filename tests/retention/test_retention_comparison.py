@@ -89,8 +89,8 @@ def test_nothing_is_told_where_nothing_can_be():
     nobody, one = Sums(), Sums(1, 1, 1)
     assert of_rates(nobody, RETENTION_1[1]).difference is None
     assert of_means(one, Sums(9, 9, 20)).low is None
-    same = of_means(Sums(5, 5, 5), Sums(5, 5, 5))  # no spread at all
-    assert (same.difference, same.p) == (0.0, None)
+    same = of_means(sums([0.1] * 7), sums([0.3] * 9))  # no spread at all but that of rounding
+    assert (same.difference, same.low, same.p, round(same.control_mean, 9)) == (None, None, None, 0.3)
 
 
 def test_sample_ratio_is_the_published_chi_square():

@@ -155,7 +155,7 @@ def test_a_campaign_assigns_on_its_days_alone(plan, make_settings):
 
 def test_limits_take_the_best_expected_value_first(frames, make_settings):
     """Against plain Python: few cents are exact bins, so that rank is value, then the hash; suppressed rows are free."""
-    campaign = make_settings([{"max_users_a_day": 60, "daily_budget_cents": 500}]).offers.campaigns
+    campaign = make_settings([{"max_users_a_day": 58, "daily_budget_cents": 250}]).offers.campaigns
     rows = [
         {
             "user_id": f"u{n:03}",
@@ -177,11 +177,14 @@ def test_limits_take_the_best_expected_value_first(frames, make_settings):
     expected, spent = {}, 0
     for place, row in enumerate(order, start=1):
         spent += row["cost_cents"]
-        over = "over capacity" if place > 60 else "budget exhausted" if spent > 500 else None
+        over = "over capacity" if place > 58 else "budget exhausted" if spent > 250 else None
         expected[row["user_id"]] = over
     found = {row["user_id"]: row["suppressed_because"] for row in with_limits(frame, campaign, DAY).collect()}
     assert {u: r for u, r in found.items() if r != "no offer fits"} == expected
-    assert list(expected.values()).count(None) == 60
+    assert {reason: list(expected.values()).count(reason) for reason in ("over capacity", "budget exhausted")} == {
+        "over capacity": 160 - 58,
+        "budget exhausted": 4,
+    }
 
 
 def test_large_amounts_rank_within_a_hundredth(frames, make_settings):

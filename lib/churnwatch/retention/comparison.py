@@ -10,6 +10,7 @@ from scipy import special
 CONFIDENCE = 0.95
 POWER = 0.8
 FEW = 5  # below so many users in a cell of the 2 x 2 table the normal approximation is not used
+ROUNDING = 1e-13  # of the sum of squares: what is left of a constant outcome after subtracting its mean
 
 Z = float(special.ndtri((1 + CONFIDENCE) / 2))
 
@@ -34,7 +35,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Treated minus control with its 95 % interval; None where the sample cannot tell."""
+    """Treated minus control with its 95 % interval: both None where the sample cannot tell (too few, or no spread)."""
 
     treated_mean: float | None
     control_mean: float | None
@@ -92,7 +93,7 @@ def of_means(treated: Sums, control: Sums) -> Comparison:
     parts = [_variance(arm, slope) / arm.n for arm in (treated, control)]
     error = sqrt(sum(parts))
     if error == 0:
-        return Comparison(a, b, a - b)
+        return Comparison(treated.mean, control.mean)
     freedom = sum(parts) ** 2 / sum(part**2 / (arm.n - 1) for part, arm in zip(parts, (treated, control), strict=True))
     reach = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
     p = 2 * float(special.stdtr(freedom, -abs(a - b) / error))
@@ -168,4 +169,5 @@ def _variance(arm: Sums, slope: float) -> float:
     y = arm.yy - arm.y**2 / arm.n
     x = arm.xx - arm.x**2 / arm.n
     xy = arm.xy - arm.x * arm.y / arm.n
-    return max(0.0, (y - 2 * slope * xy + slope**2 * x) / (arm.n - 1))
+    left = y - 2 * slope * xy + slope**2 * x
+    return left / (arm.n - 1) if left > ROUNDING * arm.yy else 0.0
