@@ -11,7 +11,7 @@ from churnwatch.reports.advice import wilson_interval
 from churnwatch.reports.drift import feature_drift
 from churnwatch.settings import load
 from churnwatch.tables import tables
-from made_up import frame, frames
+from reportworld import frame, frames
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
 ON = date(2025, 9, 11)

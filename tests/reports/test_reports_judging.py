@@ -9,7 +9,7 @@ from churnwatch.reports import judged
 from churnwatch.reports.advice import advised, wilson_interval
 from churnwatch.reports.scored import Bin, metrics
 from churnwatch.settings import load
-from made_up import frames
+from reportworld import frames
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"

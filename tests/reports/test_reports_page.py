@@ -9,7 +9,7 @@ import pytest
 from churnwatch.io.pages import Pages
 from churnwatch.reports import rendered
 from churnwatch.settings import load
-from made_up import DAY, ago, frames, full, run
+from reportworld import DAY, ago, frames, full, run
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
 VOID = {"meta", "br", "link", "img", "hr", "input"}
