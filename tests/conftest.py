@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 TEST_SPARK = {
@@ -44,3 +45,26 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"REAL DATA ABSENT: {SHARED_DATA} is not there")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def raw_world(spark, tmp_path_factory):
+    """A folder with a small world's raw files; nothing is loaded yet."""
+    import world
+
+    folder = tmp_path_factory.mktemp("world")
+    world.write_raw(spark, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded_world(spark, raw_world, tmp_path_factory):
+    """A copy of the small world with days 1..61 loaded in one pass, a model, and every job run for day 62."""
+    import world
+
+    folder = world.copied(raw_world, tmp_path_factory.mktemp("loaded"))
+    of, day = world.runner(spark, folder), world.WORLD.day
+    world.run(of, first=day(1), last=day(61), every=7)
+    world.run(of, "train_model", first=day(61))
+    world.run(of, first=day(62))
+    return folder

@@ -20,8 +20,8 @@ ALLOWED = {
     "runner": BELOW_ROOMS | {"flow", "io", "reading"},
     "upkeep": BELOW_ROOMS | {"reading", "runner"},
     "dictionary": BELOW_ROOMS | {"flow"},
-    "demo": BELOW_ROOMS | {"runner", "io", "cli"},
-    "cli": BELOW_ROOMS | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "alerts"},
+    "demo": BELOW_ROOMS | {"runner", "io", "simulate"},
+    "cli": BELOW_ROOMS | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "alerts", "simulate"},
     **{room: BELOW_ROOMS | set(ROOMS[:i]) for i, room in enumerate(ROOMS)},
 }
 # what runs inside Spark's Python workers
@@ -88,6 +88,8 @@ def test_workers_import_numpy_pyarrow_and_lightgbm_alone():
         for file in workers
         for name, line in imported(file)
         if name.split(".")[0] not in WORKER_LIBRARIES | standard
+        # another worker module travels by value with it, and is judged here too
+        and not (name.startswith("churnwatch.") and name.endswith(".worker"))
     ]
     assert faults == []
 

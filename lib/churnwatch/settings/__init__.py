@@ -1,20 +1,9 @@
 """Typed settings: what things mean (domain folder), where it runs (conf/<where>.yaml), ``--set``; see ``load``."""
 
+from churnwatch.settings.decisions import Campaign, Experiment, Offer, Offers, Outcome, Rule, Tier
+from churnwatch.settings.facts import Definition, EventSource, Measure, Source
 from churnwatch.settings.load import load
-from churnwatch.settings.model import (
-    Campaign,
-    Definition,
-    EventSource,
-    Experiment,
-    Measure,
-    Offer,
-    Offers,
-    Outcome,
-    Rule,
-    Settings,
-    Source,
-    Tier,
-)
+from churnwatch.settings.model import Settings
 from churnwatch.settings.names import feature_names, measure_names
 
 __all__ = [

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 import sqlglot
 from sqlglot import expressions as exp
 
-from churnwatch.settings.model import Settings, Source
+from churnwatch.settings.facts import Source
+from churnwatch.settings.model import Settings
 from churnwatch.settings.names import feature_names, measure_names, segment_names, summed_measures
 
 EVENT_COLUMNS = (

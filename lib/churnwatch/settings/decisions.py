@@ -1,0 +1,253 @@
+"""How is decided: model.yaml, tiers.yaml, rules.yaml, causes.yaml, offers.yaml, experiments.yaml."""
+
+from datetime import date
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from churnwatch.settings.base import Days, Hour, Name, Settings_, Share
+from churnwatch.settings.facts import Source
+
+# --- model.yaml -----------------------------------------------------------------------------------------------------
+
+
+class Gate(Settings_):
+    """What a model must show before it is released."""
+
+    min_users: int = 200
+    min_positives: int = 50
+    min_margin_over_rule: float = 0.0
+    min_margin_over_release: float = 0.0
+    max_calibration_error: Share = 0.1
+
+
+class ModelSettings(Settings_):
+    """model.yaml. Spans in days, forward in time; ``search`` bounds of the tuner; ``value``: cents a user is worth."""
+
+    algorithms: list[Literal["gbt"]] = ["gbt"]
+    every_days: Days = 28
+    train_days: Days = 91
+    calibration_days: Days = 14
+    test_days: Days = 14
+    snapshot_every_days: Days = 7
+    max_evals: Days = 8
+    max_minutes: float = 60.0
+    max_trees: Days = 40
+    max_depth: int = Field(default=5, ge=1, le=10)
+    search_users: Days = 20000
+    bootstraps: Days = 200
+    partitions: Days = 4
+    seed: int = 7
+    value: str = "0"
+    gate: Gate = Gate()
+
+    def history_days(self, ahead_days: int, lag_days: int) -> int:
+        """Days up to D that training reads: three spans, ``ahead_days`` between them, the labels' lag, and a snapshot's
+        distance at each of the three ends."""
+        spans = self.train_days + self.calibration_days + self.test_days
+        return spans + 2 * ahead_days + lag_days + 3 * self.snapshot_every_days
+
+
+# --- tiers.yaml -----------------------------------------------------------------------------------------------------
+
+
+class Tier(Settings_):
+    """A risk tier, cut by one of: top share of users, lowest probability, number of users."""
+
+    name: Name
+    top_share: Share | None = None
+    min_probability: Share | None = None
+    top_users: int | None = Field(default=None, ge=1)
+    level: Literal["blue", "yellow", "orange", "red"] | None = None
+
+    @model_validator(mode="after")
+    def _one_cut(self) -> "Tier":
+        cuts = [c for c in (self.top_share, self.min_probability, self.top_users) if c is not None]
+        if len(cuts) > 1:
+            raise ValueError("a tier is cut by one of top_share, min_probability, top_users")
+        return self
+
+
+class Level(Settings_):
+    """What a warning level asks for."""
+
+    name: Literal["blue", "yellow", "orange", "red"]
+    owner: str
+    within_days: int = Field(ge=0)
+    measure: str = ""
+
+
+class Tiers(Settings_):
+    """tiers.yaml: tiers from the riskiest down, the last without a cut; levels from the mildest up."""
+
+    tiers: list[Tier]
+    levels: list[Level]
+
+    @model_validator(mode="after")
+    def _rest(self) -> "Tiers":
+        cuts = [(t.top_share, t.min_probability, t.top_users) for t in self.tiers]
+        if not self.tiers or cuts[-1] != (None, None, None) or (None, None, None) in cuts[:-1]:
+            raise ValueError("the last tier, and only that, has no cut: it takes all other users")
+        named = {level.name for level in self.levels}
+        if unknown := sorted({t.level for t in self.tiers if t.level} - named):
+            raise ValueError(f"tiers name levels that are not declared: {unknown}")
+        return self
+
+
+# --- rules.yaml, causes.yaml ----------------------------------------------------------------------------------------
+
+
+class Rule(Settings_):
+    """A warning rule. ``when``: boolean Spark SQL over columns of user_features (``day`` included), users and user_scores
+    (user scope), or of ``activity_trend`` and ``churn_rates`` (group and base). ``evidence``: text with {column} placeholders."""
+
+    id: Name
+    title: str
+    scope: Literal["user", "group", "base"] = "user"
+    when: str
+    level: Literal["blue", "yellow", "orange", "red"]
+    cause: Name
+    owner: str | None = None
+    evidence: str = ""
+    cool_down_days: int = Field(default=7, ge=0)
+
+
+class Rules(Settings_):
+    """rules.yaml."""
+
+    rules: list[Rule] = []
+
+    @model_validator(mode="after")
+    def _unique(self) -> "Rules":
+        ids = [rule.id for rule in self.rules]
+        if twice := sorted({i for i in ids if ids.count(i) > 1} | ({"model"} & set(ids))):
+            raise ValueError(f"rule ids must be unique and not 'model': {twice}")
+        return self
+
+
+class Cause(Settings_):
+    """A cause of churn and the measures (all their windows) that speak for it."""
+
+    title: str
+    measures: list[str]
+
+
+class Causes(Settings_):
+    """causes.yaml."""
+
+    causes: dict[Name, Cause] = {}
+
+
+# --- offers.yaml ----------------------------------------------------------------------------------------------------
+
+
+class Offer(Settings_):
+    """An offer: for which causes, for users of at least which value, by which channel, what it costs and may save."""
+
+    name: Name
+    causes: list[Name] = []
+    min_value_cents: int = 0
+    channel: Name
+    cost_cents: int = Field(ge=0)
+    save_share: Share = 0.1
+
+
+class Campaign(Settings_):
+    """A campaign: which tiers get its offers, the share held out as control, and the days on which it assigns users.
+
+    With ``until_day`` its assignments end, so that it has a read-out day; without, its lift stays interim.
+    """
+
+    name: Name
+    tiers: list[Name]
+    offers: list[Offer]
+    holdout_share: Share = 0.1
+    daily_budget_cents: int | None = None
+    max_users_a_day: int | None = None
+    contact_pause_days: int = Field(default=14, ge=0)
+    expires_days: Days = 7
+    salt: str | None = None
+    from_day: date | None = None
+    until_day: date | None = None
+
+    @model_validator(mode="after")
+    def _wave(self) -> "Campaign":
+        if self.until_day and (self.from_day is None or self.until_day < self.from_day):
+            raise ValueError("a campaign with until_day has a from_day that is not later")
+        names = [offer.name for offer in self.offers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"offers stand twice: {twice}")
+        return self
+
+    def assigns_on(self, day: date) -> bool:
+        """Whether users are assigned on ``day``: it lies in from_day .. until_day."""
+        return (self.from_day is None or self.from_day <= day) and (self.until_day is None or day <= self.until_day)
+
+    @property
+    def arm_salt(self) -> str:
+        """The salt of the hash that splits offer from control."""
+        return self.salt or self.name
+
+
+class Outcome(Settings_):
+    """What lift is measured in: not churned by a label, or a measure summed over ``days`` after the assignment."""
+
+    label: str | None = None
+    measure: str | None = None
+    days: Days | None = None
+    before_days: Days | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Outcome":
+        if (self.label is None) == (self.measure is None) or (self.measure is not None and self.days is None):
+            raise ValueError("an outcome has a label, or a measure with days")
+        return self
+
+
+class Offers(Settings_):
+    """offers.yaml."""
+
+    campaigns: list[Campaign] = []
+    global_holdout_share: Share = 0.02
+    global_salt: str = "global"
+    quiet_hours: tuple[Hour, Hour] = (21, 8)
+    campaign_max_days: Days = 60
+    outcomes: dict[Name, Outcome] = {"retained": Outcome(label="primary")}
+    sample_ratio_alarm_p: Share = 0.01
+
+    @model_validator(mode="after")
+    def _unique(self) -> "Offers":
+        names = [campaign.name for campaign in self.campaigns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"campaigns stand twice: {twice}")
+        return self
+
+
+# --- experiments.yaml -----------------------------------------------------------------------------------------------
+
+
+class Experiment(Settings_):
+    """An outside experiment's table: one row a unit; ``source.map``: unit, arm, [cluster, stratum, day]; ``outcomes``:
+    name -> SQL; ``covariates``: value from before the assignment that steadies the outcome of the same name;
+    ``shares``: planned share of every arm; ``day``: of the assignment, where the rows have none."""
+
+    source: Source
+    outcomes: dict[Name, str]
+    covariates: dict[Name, str] = {}
+    control: str
+    shares: dict[str, Share]
+    day: date | None = None
+
+    @model_validator(mode="after")
+    def _arms(self) -> "Experiment":
+        if unknown := sorted(set(self.source.map) - {"unit", "arm", "cluster", "stratum", "day"}):
+            raise ValueError(f"source.map has unknown fields {unknown}; it has unit, arm, cluster, stratum, day")
+        if missing := [field for field in ("unit", "arm") if field not in self.source.map]:
+            raise ValueError(f"source.map lacks {', '.join(missing)}")
+        if self.control not in self.shares or len(self.shares) < 2:
+            raise ValueError(f"shares name every arm, the control {self.control!r} among them")
+        if abs(sum(self.shares.values()) - 1) > 1e-9:
+            raise ValueError("shares add up to 1")
+        if unknown := sorted(set(self.covariates) - set(self.outcomes)):
+            raise ValueError(f"covariates without an outcome of the same name: {unknown}")
+        return self

@@ -1,0 +1,148 @@
+"""What the facts mean: sources.yaml, measures.yaml, churn.yaml."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from churnwatch.settings.base import Days, Name, Settings_
+
+# --- sources.yaml ---------------------------------------------------------------------------------------------------
+
+
+class Source(Settings_):
+    """One raw input. ``map`` values are Spark SQL over the source's own columns; ``columns`` names headerless CSV."""
+
+    name: Name
+    format: Literal["csv", "json", "parquet", "delta", "table"]
+    path: str | None = None
+    table: str | None = None
+    options: dict[str, str] = {}
+    columns: list[str] | None = None
+    time_zone: str = "UTC"
+    file_days: list[int] = [-1, 0, 1]
+    event_types: list[str] | None = None
+    where: str | None = None
+    map: dict[Name, str]
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Source":
+        if (self.format == "table") != (self.path is None) or (self.format == "table") != (self.table is not None):
+            raise ValueError("a source has a path, or format: table and a table")
+        return self
+
+    @property
+    def daily(self) -> bool:
+        """Whether files belong to days (the path holds ``{day}``)."""
+        return bool(self.path and "{day}" in self.path)
+
+
+EVENT_FIELDS = (
+    "event_id",
+    "user_id",
+    "event_time",
+    "event_type",
+    "amount",
+    "duration_s",
+    "item_id",
+    "session_id",
+    "channel",
+    "properties",
+)
+
+
+class EventSource(Source):
+    """A source of events; ``map`` knows the canonical fields alone."""
+
+    @model_validator(mode="after")
+    def _fields(self) -> "EventSource":
+        if unknown := sorted(set(self.map) - set(EVENT_FIELDS)):
+            raise ValueError(f"map has unknown fields {unknown}; an event has {', '.join(EVENT_FIELDS)}")
+        if missing := [name for name in ("user_id", "event_time", "event_type") if name not in self.map]:
+            raise ValueError(f"map lacks {', '.join(missing)}")
+        return self
+
+
+class Sources(Settings_):
+    """sources.yaml."""
+
+    events: list[EventSource]
+    users: Source | None = None
+    consents: Source | None = None
+    context: Source | None = None
+
+
+# --- measures.yaml --------------------------------------------------------------------------------------------------
+
+
+class Measure(Settings_):
+    """A daily measure per user over canonical event columns; stored as an integer (cents, ms, counts)."""
+
+    kind: Literal["count", "sum", "min", "max", "distinct"]
+    of: str | None = None
+    where: str | None = None
+    comment: str | None = None
+
+    @model_validator(mode="after")
+    def _of(self) -> "Measure":
+        if self.kind != "count" and self.of is None:
+            raise ValueError(f"kind {self.kind} needs of")
+        return self
+
+
+class Measures(Settings_):
+    """measures.yaml. ``trend_days`` n: the last n days against the n days before; n and 2n are windows."""
+
+    measures: dict[Name, Measure]
+    windows_days: list[Days] = [1, 7, 14, 30, 60, 90]
+    trend_days: Days = 7
+    ratios: dict[Name, str] = {}
+    segments: list[Name] = []
+    population_days: Days = 90
+
+    @model_validator(mode="after")
+    def _windows(self) -> "Measures":
+        if sorted(set(self.windows_days)) != self.windows_days:
+            raise ValueError("windows_days must rise and not repeat")
+        if not {self.trend_days, 2 * self.trend_days} <= set(self.windows_days):
+            raise ValueError(f"trend_days {self.trend_days} needs windows of {self.trend_days} and {2 * self.trend_days} days")
+        if self.population_days > self.windows_days[-1]:
+            raise ValueError(f"population_days is at most the longest window, {self.windows_days[-1]}")
+        return self
+
+    @property
+    def longest_window(self) -> int:
+        """Days of the longest window."""
+        return self.windows_days[-1]
+
+
+# --- churn.yaml -----------------------------------------------------------------------------------------------------
+
+
+class Definition(Settings_):
+    """A definition of churn: eligible when active in the ``active_within_days`` days ending with O, churned when no
+    event of ``events`` falls in O+lead+1 .. O+lead+horizon."""
+
+    kind: Literal["inactivity"] = "inactivity"
+    events: list[str] | None = None
+    horizon_days: Days
+    lead_days: int = Field(default=0, ge=0)
+    active_within_days: Days
+    class_: Literal["short", "long", "competitor"] = Field(default="short", alias="class")
+
+    @property
+    def ahead_days(self) -> int:
+        """Days after O that a label looks at: lead + horizon."""
+        return self.lead_days + self.horizon_days
+
+
+class Churn(Settings_):
+    """churn.yaml."""
+
+    primary: Name
+    definitions: dict[Name, Definition]
+
+    @model_validator(mode="after")
+    def _primary(self) -> "Churn":
+        if self.primary not in self.definitions:
+            raise ValueError(f"primary {self.primary!r} is none of the definitions {sorted(self.definitions)}")
+        return self

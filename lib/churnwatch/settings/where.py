@@ -1,0 +1,111 @@
+"""Where it runs: conf/<where>.yaml."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from churnwatch.settings.base import Settings_, Share
+
+
+class Storage(Settings_):
+    """``root``: a folder with a Delta table a folder; or ``schema``: catalog tables; ``files``: pages, staging, checkpoints.
+
+    ``input``: where raw input lies, for paths of sources.yaml: ``{storage.input}/events/{day}.csv``.
+    """
+
+    root: str | None = None
+    schema_name: str | None = Field(default=None, alias="schema")
+    files: str
+    input: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Storage":
+        if (self.root is None) == (self.schema_name is None):
+            raise ValueError("storage has either root (a folder) or schema (catalog tables)")
+        return self
+
+
+class Clock(Settings_):
+    """The business day's zone, and the days after which late events are no longer waited for."""
+
+    time_zone: str = "UTC"
+    settle_days: int = Field(default=2, ge=0)
+
+
+class Mlflow(Settings_):
+    """Where models and their runs are kept."""
+
+    tracking_uri: str
+    experiment: str = "churnwatch"
+    model: str = "churnwatch"
+
+
+class Activity(Settings_):
+    """Layout of daily_activity and what a session is."""
+
+    buckets: int = Field(default=4, ge=1)
+    session_gap_minutes: int = Field(default=30, ge=1)
+    distinct_cap: int = Field(default=200, ge=1)
+
+
+class Quality(Settings_):
+    """Gates of ingest."""
+
+    max_rejected_share: Share = 0.05
+    min_rows_share_of_usual: Share | None = None
+    allow_empty_days: bool = True
+
+
+class IdKey(Settings_):
+    """Where the secret that keys the hashes of user ids lies: a file made at set-up, or an environment variable."""
+
+    file: str | None = None
+    env: str | None = None
+
+
+class Privacy(Settings_):
+    """What may leave the tables."""
+
+    min_group_size: int = Field(default=10, ge=1)
+    id_key: IdKey
+    pseudonymise: bool = False
+
+
+class Runs(Settings_):
+    """How runs guard each other."""
+
+    stale_run_minutes: int = Field(default=120, ge=1)
+
+
+class Smtp(Settings_):
+    """A mail server; the password only ever comes from an environment variable."""
+
+    host: str
+    port: int = 25
+    starttls: bool = False
+    user: str | None = None
+    password: str | None = None
+    sender: str = "churnwatch@localhost"
+    timeout_seconds: float = 10.0
+
+    @model_validator(mode="after")
+    def _not_in_the_clear(self) -> "Smtp":
+        if self.password and not self.starttls and self.host not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("a password goes only over starttls, except to this machine")
+        return self
+
+
+class Sending(Settings_):
+    """Where messages go: ``file`` writes them into a folder, ``smtp`` mails them. ``destinations``: name -> address."""
+
+    kind: Literal["file", "smtp"] = "file"
+    folder: str = "{storage.files}/outbox"
+    smtp: Smtp | None = None
+    destinations: dict[str, str] = {}
+    max_attempts: int = Field(default=3, ge=1)
+
+    @model_validator(mode="after")
+    def _has_server(self) -> "Sending":
+        if self.kind == "smtp" and self.smtp is None:
+            raise ValueError("sending.kind smtp needs sending.smtp")
+        return self

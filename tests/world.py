@@ -1,0 +1,64 @@
+"""A small simulated world for tests: raw files, the settings that read them, and a loaded warehouse to copy."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from churnwatch.io.raw import simulate
+from churnwatch.runner import Order, Runner
+from churnwatch.settings import Settings, load
+from churnwatch.simulate import World
+
+CONFIG = Path(__file__).parent / "conf" / "test.yaml"
+WORLD = World(users=240, days=64, events_a_day=4.0, waves=())
+
+
+def sets(folder: Path) -> list[str]:
+    """What tells a command that the warehouse lies in ``folder``."""
+    return [f"storage.root={folder}/tables", f"storage.files={folder}/files"]
+
+
+def world_settings(folder: Path, *more: str) -> Settings:
+    """The tests' settings for a warehouse in ``folder``; ``more`` are key=value."""
+    return load(CONFIG, [*sets(folder), *more])
+
+
+def write_raw(spark: SparkSession, folder: Path, world: World = WORLD) -> Path:
+    """Writes the raw files of ``world`` where the settings of ``folder`` look for them."""
+    simulate(spark, world, folder / "files" / "raw", folder / "truth")
+    return folder / "files" / "raw"
+
+
+def runner(spark: SparkSession, folder: Path, *more: str) -> Runner:
+    """A runner over the warehouse in ``folder``."""
+    return Runner(world_settings(folder, *more), spark)
+
+
+def run(of: Runner, *jobs: str, first: date, last: date | None = None, **more):
+    """Runs ``jobs`` for the days D ``first`` .. ``last``."""
+    return of.run(Order(jobs or ("all",), first, last or first, **more))
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """A copy of a warehouse that a test may change; Delta folders hold relative paths alone."""
+    shutil.copytree(folder, to, dirs_exist_ok=True)
+    return to
+
+
+# what differs between two runs by nature: instants, seconds, ids of runs
+VOLATILE = {"at", "mlflow_run_id", "run_id", "path"}
+
+
+def rows(of: Runner, name: str, where: str | None = None) -> list[str]:
+    """All rows of a table as sorted text, without the columns that differ by nature."""
+    of.store.refresh()
+    frame = of.store.read(of.tables[name], where)
+    columns = [c for c in frame.columns if c not in VOLATILE]
+    return sorted(r[0] for r in frame.selectExpr(f"to_json(struct({', '.join(columns)}))").collect())
+
+
+def tables_of(of: Runner, *but: str) -> dict[str, list[str]]:
+    """Every table's rows; ``but``: tables left out. job_runs tells of runs and is never the same."""
+    return {t.name: rows(of, t.name) for t in of.tables if t.name not in ("job_runs", *but)}
