@@ -51,6 +51,7 @@ def test_columns_and_types_are_the_contract_s(spark):
     [
         pytest.param([], ["10:00", "10:30"], 1, id="a pause of exactly the gap goes on"),
         pytest.param([], ["10:00", "10:30:01"], 2, id="a longer one does not"),
+        pytest.param([], ["10:31", "11:15"], 2, id="nor one that is a little longer"),
         pytest.param([], ["10:01", "10:29", "10:31", "10:59", "11:29"], 1, id="no pause counts from the first event"),
         pytest.param(["23:45"], ["00:10", "09:00"], 1, id="over midnight it belongs to the day it started on"),
         pytest.param(["23:20"], ["00:10", "09:00"], 2, id="an evening too early does not go on"),
@@ -125,13 +126,13 @@ EVENTS = st.lists(
         ),
         st.sampled_from(["u", "007", "🙂"]),
         st.integers(-2, 2),
-        st.one_of(st.integers(0, 1439), st.integers(1400, 1439), st.integers(0, 40)),
+        st.one_of(st.integers(600, 760), st.integers(1400, 1439), st.integers(0, 40)),
         st.sampled_from(["view", "order", "cancel"]),
         st.one_of(st.none(), st.integers(-500, 500)),
         st.one_of(st.none(), st.sampled_from("abc")),
     ),
-    min_size=8,
-    max_size=30,
+    min_size=15,
+    max_size=60,
 )
 
 

@@ -86,6 +86,11 @@ def test_change_is_that_of_the_cohort_before_at_the_same_period(spark):
     assert made[(MAR, "all", 1)] == (1, 1, 0.75, True)  # 1/1 against February's 1/4 in March
 
 
+def test_a_month_without_new_users_leaves_nothing_to_compare_with(spark):
+    world = {"activity": [activity("a", JAN), activity("b", MAR), activity("b", APR)]}
+    assert cells(triangle(spark, world, (date(2024, 4, 30),)))[(MAR, "all", 1)] == (1, 1, None, True)
+
+
 def test_weeks_begin_on_monday_and_run_over_the_new_year(spark):
     first, last = date(2024, 12, 30), date(2025, 1, 5)
     world = {"activity": [activity("u", date(2024, 12, 29)), activity("v", date(2024, 12, 31)), activity("u", last)]}
