@@ -119,6 +119,7 @@ def test_no_raw_user_id_is_on_the_page_but_its_keyed_hash_is(full_page, spark):
 def test_groups_below_the_smallest_size_are_not_shown(full_page):
     text = Parsed(full_page[0]).text
     assert "region: north" in text and "region: isle" not in text  # 1,600 and 7 users
+    assert "the price page is read again and again under 10 under 10" in text  # 9 warnings, 6 of them judged
     assert "1 comparison with fewer than 10 users in an arm not shown." in text
 
 

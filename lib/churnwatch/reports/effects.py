@@ -10,6 +10,7 @@ from churnwatch.reports.gathered import Gathered, Rows
 from churnwatch.reports.trends import from_when
 from churnwatch.reports.words import (
     NONE,
+    at_least,
     cause_title,
     chance,
     day_text,
@@ -179,7 +180,7 @@ def warned(facts: Gathered, settings: Settings) -> Section:
     body = []
     for r in ordered:
         if r["matured"] < few:
-            body.append([rule_title(r["rule_id"], settings), whole(r["fired"]), f"under {few}", NONE, NONE, NONE, NONE])
+            body.append([rule_title(r["rule_id"], settings), at_least(r["fired"], few), f"under {few}", NONE, NONE, NONE, NONE])
             continue
         text = f"{percent(r['precision'])} ({percent_range(r['low'], r['high'])})"
         lead = NONE if r["lead_days"] is None else f"{r['lead_days']:.1f}"

@@ -10,6 +10,7 @@ from churnwatch.reports.blocks import LEVELS, Block, Card, Column, Note, Section
 from churnwatch.reports.gathered import Gathered, Rows, at_risk_tiers
 from churnwatch.reports.words import (
     NONE,
+    at_least,
     cause_title,
     day_text,
     money,
@@ -207,7 +208,9 @@ def _warning_table(facts: Gathered, settings: Settings) -> Table:
         today = counts.get((level, rule, scope, facts.day), 0)
         before = counts.get((level, rule, scope, facts.day - timedelta(days=1)), 0)
         week = sum(n for (*key, _), n in counts.items() if tuple(key) == (level, rule, scope))
-        rows.append([badge(level, level), rule_title(rule, settings), scope, whole(today), whole(before), whole(week)])
+        few = settings.privacy.min_group_size if scope == "user" else 0
+        counted = [at_least(n, few) for n in (today, before, week)]
+        rows.append([badge(level, level), rule_title(rule, settings), scope, *counted])
     columns = [Column("Level"), Column("Raised by", text=True), Column("About a")]
     columns += [Column("Today", True, "warnings"), Column("Yesterday", True, "warnings"), Column("7 days", True, "warnings")]
     note = "A warning that was raised pauses for its cool-down, so that a day counts what is new."
@@ -277,7 +280,7 @@ def _cause_blocks(facts: Gathered, settings: Settings) -> list[Block]:
         if users < few:
             continue
         cells = [per_tier.get((cause, tier), 0) for tier in tiers]
-        shown = [whole(n) if n == 0 or n >= few else f"under {few}" for n in cells]
+        shown = [at_least(n, few) for n in cells]
         rows.append(
             [cause_title(cause, settings), bar(users / total, f"{whole(users)} ({percent(users / total)})"), *shown, money(cents)]
         )

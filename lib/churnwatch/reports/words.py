@@ -24,6 +24,11 @@ def whole(number: float | None) -> str:
     return NONE if number is None else f"{number:,.0f}"
 
 
+def at_least(count: int, few: int) -> str:
+    """A count of people; fewer than ``few``, but somebody: 'under few'."""
+    return f"under {few}" if 0 < count < few else whole(count)
+
+
 def signed(number: float | None) -> str:
     """12 -> +12, -3 -> −3, 0 -> ±0."""
     if number is None:
