@@ -135,9 +135,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         lag_days=lag,
         build=partial(reports.judged, settings=settings),
     )
-    history = settings.model.train_days + settings.model.calibration_days + settings.model.test_days
-    # between the spans lie two gaps of lead + horizon, before D lies the label's lag; a week for the snapshot's day
-    trained_days = history + 2 * settings.primary.ahead_days + lag + 7
+    trained_days = settings.model.history_days(settings.primary.ahead_days, lag)
     yield Job(
         "train_model",
         pass_="daily",

@@ -1,0 +1,59 @@
+"""Probabilities from margins, fitted on a later span than the trees, at natural rates."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENOUGH = 400  # churned and others: isotonic regression wants more data than Platt's two numbers
+DIGITS = 9  # sums of doubles depend on the order of partitions beyond that
+
+Floats = NDArray[np.float64]
+
+
+def calibrated(margin: Floats, users: Floats, churned: Floats) -> dict[str, Any]:
+    """The calibration of bins of margins: mean margin, rows and churned rows of each, as a JSON object.
+
+    With at least 400 churned and 400 others isotonic regression (Zadrozny and Elkan, Transforming classifier scores into
+    accurate multiclass probability estimates, KDD 2002), straight lines between its points; else Platt's logistic
+    (Probabilistic outputs for support vector machines, 1999), with his targets (n+ + 1) / (n+ + 2) and 1 / (n- + 2).
+    Isotonic ends are held off 0 and 1 by 1 / (rows + 2), since nobody is certain.
+    """
+    if min(churned.sum(), (users - churned).sum()) < ENOUGH:
+        return _platt(margin, users, churned)
+    return _isotonic(margin, users, churned)
+
+
+def _isotonic(x: Floats, n: Floats, hits: Floats) -> dict[str, Any]:
+    from sklearn.isotonic import IsotonicRegression
+
+    least = 1.0 / (n.sum() + 2.0)
+    fit = IsotonicRegression(y_min=least, y_max=1.0 - least, out_of_bounds="clip").fit(x, hits / n, sample_weight=n)
+    return {
+        "kind": "isotonic",
+        "margins": [round(float(v), DIGITS) for v in fit.X_thresholds_],
+        "probabilities": [round(float(v), DIGITS) for v in fit.y_thresholds_],
+    }
+
+
+def _platt(x: Floats, n: Floats, hits: Floats) -> dict[str, Any]:
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    positives, negatives = hits.sum(), (n - hits).sum()
+    high, low = (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0)
+    wanted = hits * high + (n - hits) * low
+
+    def loss(ab: Floats) -> tuple[float, Floats]:
+        z = ab[0] * x + ab[1]
+        off = n * expit(z) - wanted
+        return float((n * np.logaddexp(0.0, z) - wanted * z).sum()), np.array([(off * x).sum(), off.sum()])
+
+    # a falling line would turn the ranking round: the slope stays above 0
+    start = np.array([1.0, np.log((positives + 1.0) / (negatives + 1.0))])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(1e-6, None), (None, None)])
+    return {
+        "kind": "platt",
+        "slope": round(float(found.x[0]), DIGITS),
+        "intercept": round(float(found.x[1]), DIGITS),
+    }

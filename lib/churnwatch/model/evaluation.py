@@ -1,0 +1,217 @@
+"""What the model is worth on the test span, beside the best recency rule, the best column and the last release.
+
+Two passes over the test rows: one counts every score by bin, one sums Poisson bootstrap weights by bin and replicate
+(weights by user, since rows of one user on several days are not independent; Chamandy et al., Estimating uncertainty for
+massive data streams, 2012). The driver sees bins, never users.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.model import metrics as m
+from churnwatch.model import worker
+from churnwatch.model.calibration import calibrated
+from churnwatch.model.shipped import mapped
+from churnwatch.settings import Settings
+
+MODEL, RELEASE, FIRST_COLUMN = 0, 1, 2  # scores: our margin, the last release's, then the columns
+GROUPS = 1_000  # bins of a score in the bootstrap, of about equal size
+COUNTED = "score int, code long, users double, churned double, total double"
+RESAMPLED = "key long, sums array<double>"
+COMPARED = ("auc", "average_precision")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Rows of a score by code, codes rising; ``total`` is the sum of the margins."""
+
+    codes: NDArray[np.int64]
+    users: Floats
+    churned: Floats
+    total: Floats
+
+    @property
+    def others(self) -> Floats:
+        """Rows that did not churn."""
+        return self.users - self.churned
+
+    def auc(self) -> float:
+        """Area under the ROC curve of the score."""
+        return float(m.auc(self.churned[None, :], self.others[None, :])[0])
+
+    def edges(self) -> list[int]:
+        """Codes that begin a new group: at most 1,000 groups, each code its own where there are no more."""
+        group = np.arange(len(self.codes))
+        if len(self.codes) > GROUPS:
+            group = np.asarray(m.decile_bins(self.users, GROUPS))
+        return [int(code) for code in self.codes[1:][np.diff(group) > 0]]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A score that the model is compared with; ``falling``: low values are risky."""
+
+    score: int
+    falling: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics with intervals, the curves, and the names of the columns that the model was compared with."""
+
+    metrics: dict[str, float]
+    curves: dict[str, Any]
+    rule: str
+    column: str
+
+
+def calibration_of(rows: DataFrame, forest: dict[str, Any], width: int) -> dict[str, Any]:
+    """The calibration of ``forest`` on ``rows`` (``frame.for_evaluation`` of the calibration span)."""
+    bins = _histograms(rows, [forest], [], width)[MODEL]
+    return calibrated(bins.total / bins.users, bins.users, bins.churned)
+
+
+def evaluated(
+    rows: DataFrame,
+    forests: Sequence[dict[str, Any]],
+    calibration: dict[str, Any],
+    names: Sequence[str],
+    settings: Settings,
+) -> Evaluation:
+    """Metrics of ``forests[0]`` on ``rows`` (``frame.for_evaluation`` of the test span); ``forests[1]``: the last release.
+
+    The recency rule is the best of the ``_days_since`` columns on these very rows (longer ago is riskier), the single
+    column the best of all in its better direction: both are chosen after the fact, so the comparison favours them.
+    """
+    counts = _histograms(rows, forests, range(len(names)), len(names))
+    aucs = [counts[FIRST_COLUMN + n].auc() for n in range(len(names))]
+    column = max(range(len(names)), key=lambda n: (max(aucs[n], 1 - aucs[n]), -n))
+    rule = max((n for n, name in enumerate(names) if name.endswith("_days_since")), key=lambda n: (aucs[n], -n))
+    rivals = {
+        "rule": Contender(FIRST_COLUMN + rule),
+        "column": Contender(FIRST_COLUMN + column, falling=aucs[column] < 0.5),
+    }
+    if len(forests) > 1:
+        rivals["release"] = Contender(RELEASE)
+    edges = {score: counts[score].edges() for score in {MODEL, *(rival.score for rival in rivals.values())}}
+    sums = _Sums(rows, forests, calibration, edges, counts[MODEL], len(names), settings)
+    return Evaluation(
+        metrics=_with_intervals(sums, rivals),
+        curves={**m.curves(counts[MODEL].churned, counts[MODEL].others), "calibration": sums.calibration_bins()},
+        rule=names[rule],
+        column=names[column],
+    )
+
+
+def _with_intervals(sums: "_Sums", rivals: Mapping[str, Contender]) -> dict[str, float]:
+    churned, others = sums.ranked(Contender(MODEL))
+    ours = {"auc": m.auc(churned, others), "average_precision": m.average_precision(churned, others)}
+    found = {
+        **ours,
+        "base_rate": m.base_rate(churned, others),
+        "top_decile_lift": m.top_decile_lift(churned, others),
+        **sums.losses(),
+    }
+    for name, rival in rivals.items():
+        ranked = sums.ranked(rival)
+        theirs = {"auc": m.auc(*ranked), "average_precision": m.average_precision(*ranked)}
+        for metric in COMPARED:
+            found[f"{name}_{metric}"] = theirs[metric]
+            found[f"{metric}_minus_{name}"] = ours[metric] - theirs[metric]
+    intervals: dict[str, float] = {}
+    for name, values in found.items():
+        intervals |= m.with_interval(name, values)
+    return intervals
+
+
+def _histograms(rows: DataFrame, forests: Sequence[dict[str, Any]], columns: Sequence[int], width: int) -> dict[int, Histogram]:
+    spec = {"forests": list(forests), "columns": list(columns), "width": width}
+    counted = mapped(rows, worker.counted, spec, COUNTED).groupBy("score", "code")
+    parts = ("users", "churned", "total")
+    table = counted.agg(*(F.sum(name).alias(name) for name in parts)).orderBy("score", "code").toArrow()
+    score = table.column("score").to_numpy()
+    found = {}
+    for one in (*range(len(forests)), *(FIRST_COLUMN + n for n in columns)):
+        here = score == one
+        found[one] = Histogram(*(table.column(name).to_numpy()[here] for name in ("code", *parts)))
+    return found
+
+
+class _Sums:
+    """The bootstrap's sums: matrices of (replicate, group) by score and label, losses, probabilities by decile."""
+
+    def __init__(
+        self,
+        rows: DataFrame,
+        forests: Sequence[dict[str, Any]],
+        calibration: dict[str, Any],
+        edges: Mapping[int, list[int]],
+        margin: Histogram,
+        width: int,
+        settings: Settings,
+    ) -> None:
+        group = np.searchsorted(edges[MODEL], margin.codes, side="right")
+        sizes = np.bincount(group, weights=margin.users).astype(np.float64)
+        self._bin_of_group = m.decile_bins(sizes)
+        self._groups = {score: len(cuts) + 1 for score, cuts in edges.items()}
+        self._replicates = settings.model.bootstraps
+        spec = {
+            "forests": list(forests),
+            "calibration": calibration,
+            "edges": dict(edges),
+            "bin_of_group": self._bin_of_group,
+            "replicates": self._replicates,
+            "width": width,
+        }
+        partial = mapped(rows, worker.resampled, spec, RESAMPLED)
+        # the second step adds up by key wherever the rows lie, so that the driver gets each key once
+        table = mapped(partial.repartition(settings.model.partitions, "key"), worker.added_up, None, RESAMPLED).toArrow()
+        matrix = worker.matrix(table.column("sums"), self._replicates + 1)
+        self._sums = dict(zip(table.column("key").to_pylist(), matrix, strict=True))
+
+    def _of(self, score: int, groups: int, label: int) -> Floats:
+        nothing = np.zeros(self._replicates + 1)
+        rows = [self._sums.get(worker.key_of(score, group, label), nothing) for group in range(groups)]
+        return np.column_stack(rows)
+
+    def ranked(self, contender: Contender) -> tuple[Floats, Floats]:
+        """Churned and other rows, lowest risk first."""
+        groups = self._groups[contender.score]
+        churned, others = (self._of(contender.score, groups, label) for label in (1, 0))
+        return (churned[:, ::-1], others[:, ::-1]) if contender.falling else (churned, others)
+
+    def _deciles(self) -> tuple[Floats, Floats, Floats]:
+        churned, others = self.ranked(Contender(MODEL))
+        member = np.equal.outer(np.asarray(self._bin_of_group), np.arange(m.CALIBRATION_BINS)).astype(float)
+        probability = self._of(worker.PROBABILITY_SUMS, m.CALIBRATION_BINS, 0)
+        return churned @ member, (churned + others) @ member, probability
+
+    def losses(self) -> dict[str, Floats]:
+        """Brier score, log loss and calibration error, a number a replicate."""
+        churned, rows, probability = self._deciles()
+        total = rows.sum(axis=1)
+        brier, log_loss = (self._of(worker.LOSSES, 2, 0) / total[:, None]).T
+        return {
+            "brier": brier,
+            "log_loss": log_loss,
+            "calibration_error": m.calibration_error(churned, rows, probability),
+        }
+
+    def calibration_bins(self) -> list[dict[str, float]]:
+        """Rows, mean predicted and observed rate with 95 % interval of each tenth, lowest risk first."""
+        churned, rows, probability = self._deciles()
+        bins = []
+        for n in range(m.CALIBRATION_BINS):
+            if rows[0, n] > 0:
+                observed = churned[:, n] / np.maximum(rows[:, n], 1.0)
+                predicted = round(float(probability[0, n] / rows[0, n]), m.DIGITS)
+                bins.append({"rows": float(rows[0, n]), "predicted": predicted, **m.with_interval("observed", observed)})
+        return bins

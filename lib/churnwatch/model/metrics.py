@@ -1,0 +1,84 @@
+"""Metrics of a ranking from a histogram: churned and other rows of each bin, lowest risk first.
+
+Every function takes matrices of (replicate, bin) and gives a number a replicate; rows of one bin are ties.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+DIGITS = 10  # sums of doubles depend on the order of partitions beyond that
+CURVE_POINTS = 200
+CALIBRATION_BINS = 10
+
+
+def auc(churned: Floats, others: Floats) -> Floats:
+    """Area under the ROC curve: the share of pairs in the right order, ties half (Mann-Whitney)."""
+    below = np.cumsum(others, axis=1) - others
+    right = (churned * (below + others / 2)).sum(axis=1)
+    return _ratio(right, churned.sum(axis=1) * others.sum(axis=1))
+
+
+def average_precision(churned: Floats, others: Floats) -> Floats:
+    """Sum of precision x growth of recall from the riskiest bin down, without interpolation (as in scikit-learn)."""
+    hits = np.cumsum(churned[:, ::-1], axis=1)
+    taken = hits + np.cumsum(others[:, ::-1], axis=1)
+    precision = _ratio(hits, taken)
+    return _ratio((precision * churned[:, ::-1]).sum(axis=1), churned.sum(axis=1))
+
+
+def base_rate(churned: Floats, others: Floats) -> Floats:
+    """Churned rows / rows."""
+    return _ratio(churned.sum(axis=1), (churned + others).sum(axis=1))
+
+
+def top_decile_lift(churned: Floats, others: Floats) -> Floats:
+    """Churn rate of the riskiest tenth / base rate; the bin at the edge counts by its share."""
+    rows = (churned + others)[:, ::-1]
+    before = np.cumsum(rows, axis=1) - rows
+    room = np.clip(rows.sum(axis=1, keepdims=True) / 10 - before, 0, rows)
+    hits = (churned[:, ::-1] * _ratio(room, rows)).sum(axis=1)
+    return _ratio(_ratio(hits, room.sum(axis=1)), base_rate(churned, others))
+
+
+def calibration_error(churned: Floats, rows: Floats, probability: Floats) -> Floats:
+    """Mean of |observed - predicted| over bins of equal size, weighted by rows; ``probability``: sums of the bins."""
+    gap = np.abs(_ratio(churned, rows) - _ratio(probability, rows))
+    return _ratio((gap * rows).sum(axis=1), rows.sum(axis=1))
+
+
+def _ratio(over: Floats, under: Floats) -> Floats:
+    return np.divide(over, under, out=np.zeros(np.broadcast(over, under).shape), where=under > 0)
+
+
+def with_interval(name: str, values: Floats) -> dict[str, float]:
+    """``name`` of replicate 0, the data, and ``name_low``, ``name_high``: the 2.5 and 97.5 % points of the others."""
+    low, high = np.quantile(values[1:], [0.025, 0.975]) if len(values) > 1 else (np.nan, np.nan)
+    ends = {name: values[0], f"{name}_low": low, f"{name}_high": high}
+    return {key: round(float(value), DIGITS) for key, value in ends.items()}
+
+
+def decile_bins(rows: Floats, bins: int = CALIBRATION_BINS) -> list[int]:
+    """For each bin of a histogram, which of ``bins`` groups of about equal size it belongs to."""
+    middle = np.cumsum(rows) - rows / 2
+    return [int(place) for place in np.minimum(middle / max(rows.sum(), 1) * bins, bins - 1)]
+
+
+def curves(churned: Floats, others: Floats) -> dict[str, list[list[float]]]:
+    """ROC points (false, true positive rate) and precision-recall points (recall, precision), at most 200 of each."""
+    hits, false = np.cumsum(churned[::-1]), np.cumsum(others[::-1])
+    chosen = np.unique(np.linspace(0, len(hits) - 1, min(CURVE_POINTS, len(hits))).astype(int))
+    roc = [[0.0, 0.0]] + [[_point(false[i], false[-1]), _point(hits[i], hits[-1])] for i in chosen]
+    recall = [[_point(hits[i], hits[-1]), _point(hits[i], hits[i] + false[i])] for i in chosen]
+    return {"roc": roc, "precision_recall": recall}
+
+
+def _point(over: float, under: float) -> float:
+    return round(float(over / under), 6) if under else 0.0
+
+
+def differences(first: Mapping[str, Floats], second: Mapping[str, Floats]) -> dict[str, Floats]:
+    """The first's metrics minus the second's, replicate by replicate."""
+    return {name: first[name] - second[name] for name in first if name in second}

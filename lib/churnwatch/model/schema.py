@@ -1,0 +1,79 @@
+"""What a model expects of a row of features: names, fills for missing values, the measure behind each feature."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from churnwatch.settings import Settings
+
+SUFFIX = re.compile(r"_(\d+d|trend|days_since|days)$")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """``features`` in the order of the trees, the ``fills`` that stand for missing values, and their ``measures``.
+
+    Spark's trees cannot take missing values. A feature ``<measure>_days_since`` is missing when the measure was not seen
+    in the longest window: it is filled with that window + 1, farther back than any value. Every other feature is missing
+    where there was nothing to measure: it is filled with 0, and the counts beside it tell the two apart.
+    """
+
+    features: tuple[str, ...]
+    fills: tuple[float, ...]
+    measures: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """The first 16 digits of the SHA-256 of names and fills: scores with another one are of another kind."""
+        text = json.dumps([self.features, self.fills])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def only(self, names: Sequence[str]) -> "Schema":
+        """The same for the features ``names`` alone, in the old order."""
+        kept = [i for i, name in enumerate(self.features) if name in set(names)]
+        features, fills, measures = (tuple(part[i] for i in kept) for part in (self.features, self.fills, self.measures))
+        return Schema(features, fills, measures)  # type: ignore[arg-type]
+
+    def to_json(self, **more: Any) -> dict[str, Any]:
+        """A JSON object from which ``from_json`` makes the same schema without our settings; ``more`` is added."""
+        return {
+            "features": list(self.features),
+            "fills": list(self.fills),
+            "measures": list(self.measures),
+            "schema_hash": self.hash,
+            **more,
+        }
+
+    @staticmethod
+    def from_json(tree: Mapping[str, Any]) -> "Schema":
+        """The schema that ``to_json`` wrote."""
+        return Schema(tuple(tree["features"]), tuple(map(float, tree["fills"])), tuple(tree["measures"]))
+
+
+def schema_of(features: Sequence[str], settings: Settings) -> Schema:
+    """The schema of the columns ``features`` of user_features under ``settings``."""
+    beyond = float(settings.measures.longest_window + 1)
+    fills = tuple(beyond if name.endswith("_days_since") else 0.0 for name in features)
+    return Schema(tuple(features), fills, tuple(measure_of(name) for name in features))
+
+
+def measure_of(feature: str) -> str:
+    """The measure of a feature column, without window or kind: ``orders_30d``, ``orders_trend`` -> ``orders``."""
+    return SUFFIX.sub("", feature)
+
+
+def raw_values(schema: Schema) -> Column:
+    """The features as one array, missing values as null."""
+    return F.array(*[F.col(name).cast("double") for name in schema.features])
+
+
+def filled_values(schema: Schema) -> Column:
+    """The features as one array, null and NaN filled: what Spark's trees are fitted on (workers: ``worker.filled``)."""
+    pairs = zip(schema.features, schema.fills, strict=True)
+    return F.array(*[F.coalesce(F.nanvl(F.col(name).cast("double"), F.lit(None)), F.lit(fill)) for name, fill in pairs])

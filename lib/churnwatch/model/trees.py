@@ -1,0 +1,154 @@
+"""Spark's trees as LightGBM's text, and the text as numbers: a margin is the sum of one leaf of each tree.
+
+A leaf of the text is 2 x weight x prediction of Spark's, since Spark's probability is the logistic of twice its margin;
+so our margin is a log-odds. Splits go left on ``<=`` in both. Inner nodes keep Spark's prediction as ``internal_value``:
+the difference along a path is what the split's feature added (Saabas, Interpreting random forests, 2014).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NAN_RIGHT = 8  # LightGBM's decision_type: numerical, missing is NaN, default right, as `NaN <= t` is false in Spark
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree in LightGBM's numbering: children >= 0 are inner nodes, -1 - n is leaf n."""
+
+    feature: NDArray[np.int64]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    internal_value: Floats
+    leaf_value: Floats
+
+
+def to_text(trees: Sequence[tuple[float, Sequence[Mapping[str, Any]]]], names: Sequence[str], kept: Sequence[int]) -> str:
+    """LightGBM's text form of ``trees``: (weight, nodes as Spark stores them), over the features ``kept`` of ``names``.
+
+    ``kept``: indexes that Spark knows the features by; a tree that splits on another one is a ValueError.
+    """
+    position = {index: place for place, index in enumerate(kept)}
+    head = [
+        "tree",
+        "version=v4",
+        "num_class=1",
+        "num_tree_per_iteration=1",
+        "label_index=0",
+        f"max_feature_idx={len(kept) - 1}",
+        "objective=binary sigmoid:1",
+        f"feature_names={' '.join(names[index] for index in kept)}",
+        f"feature_infos={' '.join(['[-1e308:1e308]'] * len(kept))}",
+        "",
+    ]
+    blocks = [_tree_text(number, weight, nodes, position) for number, (weight, nodes) in enumerate(trees)]
+    return "\n".join([*head, *blocks, "end of trees", "", "pandas_categorical:null", ""])
+
+
+def _tree_text(number: int, weight: float, nodes: Sequence[Mapping[str, Any]], position: Mapping[int, int]) -> str:
+    by_id = {node["id"]: node for node in nodes}
+    inner, leaves = _in_order(by_id)
+    places = {node_id: n for n, node_id in enumerate(inner)} | {node_id: -1 - n for n, node_id in enumerate(leaves)}
+    scale = 2.0 * weight
+
+    def line(key: str, values: Sequence[Any]) -> str:
+        return f"{key}={' '.join(repr(v) for v in values)}"
+
+    splits = [by_id[node_id] for node_id in inner]
+    lines = [f"Tree={number}", f"num_leaves={len(leaves)}", "num_cat=0"]
+    if splits:
+        lines += [
+            line("split_feature", [_position(node, position) for node in splits]),
+            line("split_gain", [float(node["gain"]) for node in splits]),
+            line("threshold", [float(node["threshold"]) for node in splits]),
+            line("decision_type", [NAN_RIGHT] * len(splits)),
+            line("left_child", [places[node["left"]] for node in splits]),
+            line("right_child", [places[node["right"]] for node in splits]),
+        ]
+    lines.append(line("leaf_value", [scale * by_id[node_id]["prediction"] for node_id in leaves]))
+    if splits:
+        lines += [
+            line("leaf_weight", [float(by_id[node_id]["count"]) for node_id in leaves]),
+            line("leaf_count", [int(by_id[node_id]["count"]) for node_id in leaves]),
+            line("internal_value", [scale * node["prediction"] for node in splits]),
+            line("internal_weight", [float(node["count"]) for node in splits]),
+            line("internal_count", [int(node["count"]) for node in splits]),
+        ]
+    return "\n".join([*lines, "is_linear=0", "shrinkage=1", "", ""])
+
+
+def _position(node: Mapping[str, Any], position: Mapping[int, int]) -> int:
+    if node["feature"] not in position:
+        raise ValueError(f"a tree splits on feature {node['feature']}, which the model's schema lacks")
+    return position[node["feature"]]
+
+
+def _in_order(by_id: Mapping[int, Mapping[str, Any]]) -> tuple[list[int], list[int]]:
+    """Ids of inner nodes and of leaves, root first."""
+    inner: list[int] = []
+    leaves: list[int] = []
+    waiting = [0]
+    while waiting:
+        node = by_id[waiting.pop()]
+        if node["left"] < 0:
+            leaves.append(node["id"])
+        else:
+            inner.append(node["id"])
+            waiting += [node["right"], node["left"]]
+    return inner, leaves
+
+
+def parsed(text: str) -> list[Tree]:
+    """The trees of a text that ``to_text`` wrote."""
+    trees = []
+    for block in text.split("\nTree=")[1:]:
+        fields = dict(line.split("=", 1) for line in block.splitlines()[1:] if "=" in line)
+        trees.append(
+            Tree(
+                feature=_numbers(fields, "split_feature", np.int64),
+                left=_numbers(fields, "left_child", np.int64),
+                right=_numbers(fields, "right_child", np.int64),
+                internal_value=_numbers(fields, "internal_value", np.float64),
+                leaf_value=_numbers(fields, "leaf_value", np.float64),
+            )
+        )
+    return trees
+
+
+def _numbers(fields: Mapping[str, str], key: str, kind: type) -> NDArray[Any]:
+    return np.array(fields.get(key, "").split(), dtype=kind)
+
+
+def bounds(trees: Sequence[Tree]) -> tuple[float, float]:
+    """Margins that no user can fall below or rise above: sums of the trees' least and greatest leaves."""
+    low = float(sum(tree.leaf_value.min() for tree in trees))
+    high = float(sum(tree.leaf_value.max() for tree in trees))
+    return low, max(high, low + 1e-9)
+
+
+def base_value(trees: Sequence[Tree]) -> float:
+    """The margin before any split: the sum of the roots."""
+    return float(sum(tree.internal_value[0] if len(tree.internal_value) else tree.leaf_value[0] for tree in trees))
+
+
+def contributions(tree: Tree, features: int) -> Floats:
+    """One row a leaf, one column a feature: what the splits on the way to the leaf added to the root's value."""
+    table = np.zeros((len(tree.leaf_value), features))
+    if not len(tree.feature):
+        return table
+    waiting: list[tuple[int, Floats]] = [(0, np.zeros(features))]
+    while waiting:
+        node, so_far = waiting.pop()
+        for child in (int(tree.left[node]), int(tree.right[node])):
+            value = tree.internal_value[child] if child >= 0 else tree.leaf_value[-1 - child]
+            path = so_far.copy()
+            path[tree.feature[node]] += value - tree.internal_value[node]
+            if child >= 0:
+                waiting.append((child, path))
+            else:
+                table[-1 - child] = path
+    return table

@@ -1,0 +1,104 @@
+"""Attempts, releases and their files in MLflow."""
+
+import shutil
+from datetime import UTC, date, datetime
+from importlib import import_module
+from types import SimpleNamespace
+
+import pytest
+from churnwatch.core import JobFailed
+from churnwatch.io.models import Models
+from smallworld import settings
+
+FILES = {
+    "model.txt": "tree\n",
+    "calibration.json": '{"kind": "platt"}',
+    "schema.json": '{"features": ["a"]}',
+    "curves.json": "{}",
+}
+ROW = {
+    "day": date(2025, 6, 7),
+    "run_id": "r1",
+    "algorithm": "gbt",
+    "at": datetime(2025, 6, 8, 1, 2, 3, tzinfo=UTC),
+    "definition": "silent",
+    "spans": {"test": "2025-05-26..2025-06-02"},
+    "trials": 2,
+    "parameters": {"trees": "3"},
+    "metrics": {"auc": 0.7},
+    "curves": "{}",
+    "outcome": "released",
+    "conditions": ["good: ok"],
+    "features": ["a"],
+    "schema_hash": "h",
+}
+
+
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory):
+    files = tmp_path_factory.mktemp("files")
+    uri = f"sqlite:///{files}/mlflow.db"
+    storage = {"root": "unused", "files": str(files)}
+    return settings(storage=storage, mlflow={"tracking_uri": uri, "experiment": "e", "model": "m"})
+
+
+@pytest.fixture(autouse=True)
+def no_spark_model(monkeypatch):
+    """Spark's own model is logged for real in the tests of training: 7 s."""
+    import mlflow
+
+    def log_model(model, artifact_path, dfs_tmpdir, pip_requirements):
+        assert all("==" in line for line in pip_requirements)
+        return SimpleNamespace(model_uri=f"runs:/{mlflow.active_run().info.run_id}/{artifact_path}")
+
+    monkeypatch.setattr(import_module("mlflow.spark"), "log_model", log_model)
+
+
+def released(spark, conf, run_id, **changes):
+    return Models(spark, conf, run_id).release({**ROW, "run_id": run_id, **changes}, FILES, None)
+
+
+def test_an_attempt_is_found_by_its_run_id_and_by_no_other(spark, conf):
+    models = Models(spark, conf, "find")
+    assert models.find("find") is None
+    full = released(spark, conf, "find")
+    assert models.find("find") == full
+    assert models.find("fin") is None
+    assert (full["at"], full["day"]) == (ROW["at"], ROW["day"])
+
+
+def test_an_attempt_that_broke_off_is_not_found(spark, conf, monkeypatch):
+    monkeypatch.setattr("mlflow.log_metrics", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(JobFailed, match="failed to log the model: disk full"):
+        released(spark, conf, "broken")
+    assert Models(spark, conf, "broken").find("broken") is None
+
+
+def test_a_refused_attempt_registers_nothing(spark, conf):
+    full = released(spark, conf, "refused", outcome="refused")
+    assert full["model_version"] is None
+    assert Models(spark, conf, "x").find("refused") == full
+
+
+def test_the_champion_never_moves_back(spark, conf):
+    models = Models(spark, conf, "x")
+    newer = released(spark, conf, "newer", day=date(2025, 6, 14))["model_version"]
+    assert models.champion() == newer
+    older = released(spark, conf, "older", day=date(2025, 6, 7))["model_version"]
+    assert int(older) > int(newer)
+    assert models.champion() == newer
+    newest = released(spark, conf, "newest", day=date(2025, 6, 21))["model_version"]
+    assert models.champion() == newest
+
+
+def test_a_release_is_kept_beside_the_tables_and_its_owner_is_checked(spark, conf, monkeypatch):
+    row = released(spark, conf, "kept")
+    models = Models(spark, conf, "x")
+    kept = models._folder(row["model_version"])
+    shutil.rmtree(kept)
+    assert models.load(row["model_version"], row["mlflow_run_id"]).text == "tree\n"  # from MLflow
+    monkeypatch.setattr(Models, "_artifact", lambda *_: (_ for _ in ()).throw(OSError("server is down")))
+    loaded = models.load(row["model_version"], row["mlflow_run_id"])  # from the files
+    assert (loaded.calibration, loaded.schema) == ({"kind": "platt"}, {"features": ["a"]})
+    with pytest.raises(JobFailed, match="failed to load model version .*server is down"):
+        models.load(row["model_version"], "of another server")

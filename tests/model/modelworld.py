@@ -1,0 +1,78 @@
+"""A small base with a planted risk: weekly snapshots of features and labels, as the stored tables hold them."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+from churnwatch.settings import feature_names
+from churnwatch.tables import tables
+from smallworld import rows, settings
+
+TODAY = date(2025, 6, 7)  # lag 5: the newest snapshot is Monday 2 June
+FIRST = date(2025, 4, 7)
+USERS = 160
+MODEL = {
+    "train_days": 28,
+    "calibration_days": 14,
+    "test_days": 14,
+    "snapshot_every_days": 7,
+    "max_evals": 2,
+    "max_trees": 5,
+    "max_depth": 3,
+    "bootstraps": 60,
+    "partitions": 1,
+    "seed": 3,
+    "value": "100 * orders_4d",
+    "gate": {"min_users": 50, "min_positives": 20, "max_calibration_error": 0.2},
+}
+
+
+def conf(files, **changes):
+    """The small world's settings with MLflow in a file under ``files``."""
+    given = {
+        "model": MODEL,
+        "storage": {"root": "unused", "files": str(files)},
+        "mlflow": {"tracking_uri": f"sqlite:///{files}/mlflow.db", "experiment": "tests", "model": "tests"},
+        "causes": {"causes": {"price": {"title": "Price", "measures": ["cancels", "cancel_rate"]}}},
+    }
+    return settings(**{**given, **changes})
+
+
+def world(spark, one, shuffled=False):
+    """Inputs of train_model: orders tell the risk, ``tenure_days`` is constant, some values are missing."""
+    rng = np.random.default_rng(17)
+    days = [FIRST + timedelta(days=7 * n) for n in range(9)]
+    names = feature_names(one)
+    frames = {name: [] for name in names}
+    churned, day_of, user_of = [], [], []
+    risk = rng.normal(size=USERS)
+    for day in days:
+        now = risk + 0.5 * rng.normal(size=USERS)
+        for name in names:
+            frames[name].append(rng.normal(size=USERS))
+        frames["orders_4d"][-1] = np.round(np.exp(1.5 - now) + rng.random(USERS))
+        frames["cancels_2d"][-1] = np.where(rng.random(USERS) < 0.3, np.nan, np.round(np.exp(now)))
+        frames["events_days_since"][-1] = (now + rng.normal(size=USERS) > 0).astype(float)
+        frames["orders_days_since"][-1] = np.where(now < -0.5, np.nan, np.round(2 + now))
+        frames["tenure_days"][-1] = np.full(USERS, 400.0)
+        churned.append(rng.random(USERS) < 1 / (1 + np.exp(0.5 - 2.5 * now)))
+        day_of += [day] * USERS
+        user_of += [f"user{n}" for n in range(USERS)]
+    labels = np.concatenate(churned)
+    if shuffled:
+        by_user = np.random.default_rng(4).permutation(USERS)
+        labels = np.concatenate([one_day[by_user] for one_day in churned])
+    keys = {"day": pa.array(day_of, pa.date32()), "user_id": pa.array(user_of)}
+    values = {}
+    for name in names:
+        column = np.concatenate(frames[name])
+        values[name] = pa.array(column, mask=np.isnan(column))
+    features = spark.createDataFrame(pa.table({**keys, **values}))
+    known = pa.table({**keys, "definition": pa.array(["silent"] * len(labels)), "churned": pa.array(labels)})
+    contracts = tables(one)
+    return {
+        "features": features,
+        "labels": spark.createDataFrame(known),
+        "actions": rows(spark, contracts.retention_actions, []),
+        "model_runs": rows(spark, contracts.model_runs, []),
+    }

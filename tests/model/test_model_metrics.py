@@ -1,0 +1,103 @@
+"""Metrics from histograms against scikit-learn, weights and codes of the workers."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from churnwatch.model import metrics as m
+from churnwatch.model import worker
+from churnwatch.model.calibration import calibrated
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+RNG = np.random.default_rng(11)
+SCORE = RNG.integers(0, 60, 400) / 7.0  # many ties
+LABEL = (RNG.random(400) < 1 / (1 + np.exp(3 - SCORE))).astype(int)
+WEIGHT = RNG.integers(0, 4, 400)
+
+
+def histogram(weight):
+    values = np.unique(SCORE)
+    group = np.searchsorted(values, SCORE)
+    return (np.bincount(group, weight * (y == LABEL), len(values))[None, :] for y in (1, 0))
+
+
+@pytest.mark.parametrize("weight", [np.ones(400), WEIGHT], ids=["plain", "weighted"])
+def test_rankings_equal_scikit_learn(weight):
+    churned, others = histogram(weight)
+    assert m.auc(churned, others)[0] == pytest.approx(roc_auc_score(LABEL, SCORE, sample_weight=weight), abs=1e-12)
+    expected = average_precision_score(LABEL, SCORE, sample_weight=weight)
+    assert m.average_precision(churned, others)[0] == pytest.approx(expected, abs=1e-12)
+    assert m.base_rate(churned, others)[0] == pytest.approx(np.average(LABEL, weights=weight))
+
+
+def test_the_lift_of_the_top_tenth_counts_the_bin_at_the_edge_by_its_share():
+    # 40 rows, lowest risk first: the riskiest tenth are 2 rows (both churned) and half of the next 4 (1 churned of 4)
+    churned, others = np.array([[3.0, 1.0, 2.0]]), np.array([[31.0, 3.0, 0.0]])
+    assert m.top_decile_lift(churned, others)[0] == pytest.approx((2 + 0.5) / 4 / (6 / 40))
+
+
+def test_the_calibration_error_weighs_bins_by_rows():
+    error = m.calibration_error(np.array([[1.0, 6.0]]), np.array([[10.0, 30.0]]), np.array([[2.0, 9.0]]))
+    assert error[0] == pytest.approx((10 * 0.1 + 30 * 0.1) / 40)
+
+
+def test_a_users_weights_are_a_hash_and_poisson_with_mean_one():
+    users = np.arange(50_000, dtype=np.int64) * 7919 - 3
+    weights = worker.poisson_weights(users, 3)
+    assert weights[:, 0].tolist() == [1.0] * len(users)
+    shares = [(weights[:, 1:] == n).mean() for n in range(4)]
+    assert shares == pytest.approx(np.exp(-1) / np.array([1, 1, 2, 6]), abs=0.006)
+    assert abs(np.corrcoef(weights[:, 1:].T)[0, 1]) < 0.02
+    # splitmix64 and the inverse of Poisson's distribution in plain Python gave these
+    golden = [[1, 2, 3, 1, 1, 2], [1, 2, 1, 2, 0, 0], [3, 3, 4, 1, 0, 0]]
+    assert worker.poisson_weights(np.array([1, 2, -3], dtype=np.int64), 6)[:, 1:].astype(int).tolist() == golden
+    assert (worker.poisson_weights(users[::-1], 3)[::-1] == weights).all()
+
+
+def test_codes_keep_the_order_and_small_whole_numbers_apart():
+    values = np.array([-1e9, -300.0, -2.5, -0.0, 0.0, 1.0, 2.0, 255.0, 256.0, 1e30, np.nan])
+    codes = worker.order_codes(values)
+    assert (np.diff(codes[[0, 1, 2, 4, 5, 6, 7, 8, 9, 10]]) > 0).all()
+    assert len(set(worker.order_codes(np.arange(257.0)).tolist())) == 257
+    assert codes.max() < 2**16
+
+
+def test_rows_of_one_key_are_added_up():
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array([4, 2, 4]), pa.array([[1.0, 2.0], [5.0, 6.0], [10.0, 20.0]])], names=["key", "sums"]
+    )
+    (found,) = worker.added_up(iter([batch]))
+    assert found.to_pylist() == [{"key": 2, "sums": [5.0, 6.0]}, {"key": 4, "sums": [11.0, 22.0]}]
+
+
+def test_much_data_are_calibrated_as_scikit_learn_does_it():
+    margin = np.sort(RNG.normal(size=5000))
+    users = np.ones(5000)
+    churned = (RNG.random(5000) < 1 / (1 + np.exp(-2 * margin))).astype(float)
+    found = calibrated(margin, users, churned)
+    assert found["kind"] == "isotonic"
+    grid = np.linspace(-4, 4, 50)
+    expected = IsotonicRegression(y_min=1 / 5002, y_max=1 - 1 / 5002, out_of_bounds="clip").fit(margin, churned).predict(grid)
+    ours = worker.probabilities(grid, found)
+    assert ours == pytest.approx(expected, abs=1e-6)
+    assert ours.min() > 0 and ours.max() < 1
+
+
+def test_little_data_are_calibrated_by_a_logistic():
+    margin = np.linspace(-3, 3, 200)
+    users = np.full(200, 2.0)
+    churned = np.round(users * (RNG.random(200) < 1 / (1 + np.exp(1 - 0.5 * margin))))
+    found = calibrated(margin, users, churned)
+    assert found["kind"] == "platt" and found["slope"] > 0
+    x = np.repeat(margin, 2)[:, None]
+    y = np.concatenate([[1.0] * int(c) + [0.0] * int(2 - c) for c in churned])
+    plain = LogisticRegression(C=1e9).fit(x, y)
+    # Platt's targets hold the ends off a little
+    assert found["slope"] == pytest.approx(plain.coef_[0, 0], rel=0.05)
+
+
+def test_a_ranking_turned_round_does_not_turn_the_probabilities():
+    margin = np.linspace(-1, 1, 100)
+    found = calibrated(margin, np.ones(100), (margin < 0).astype(float))
+    assert (np.diff(worker.probabilities(margin, found)) >= 0).all()

@@ -1,0 +1,138 @@
+"""train_model from features and labels to a release, or to a refusal with its numbers."""
+
+import json
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from churnwatch.core import JobFailed, Refused
+from churnwatch.io.models import Models
+from churnwatch.model import frame, train, training, worker
+from churnwatch.model.schema import Schema
+from churnwatch.model.shipped import forest
+from churnwatch.model.spans import Spans
+from churnwatch.settings import feature_names
+from churnwatch.tables import tables
+from modelworld import TODAY, conf, world
+from pyspark.sql import functions as F
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from smallworld import rows
+
+
+@pytest.fixture(scope="module")
+def trained(spark, tmp_path_factory):
+    """Settings, inputs and the one row that training at D left."""
+    one = conf(tmp_path_factory.mktemp("files"))
+    inputs = world(spark, one)
+    (row,) = train(inputs, (TODAY,), Models(spark, one, "run1"), settings=one)["model_runs"].collect()
+    return one, inputs, row
+
+
+def test_a_good_model_is_released(trained):
+    one, _, row = trained
+    assert (row.outcome, row.model_version, row.run_id, row.day, row.definition) == ("released", "1", "run1", TODAY, "silent")
+    assert all(condition.endswith(": ok") for condition in row.conditions)
+    assert row.spans == {
+        "train": "2025-04-14..2025-05-05",
+        "calibration": "2025-05-12..2025-05-19",
+        "test": "2025-05-26..2025-06-02",
+    }
+    assert row.trials == 2 and 1 <= int(row.parameters["trees"]) <= 5
+    # what never varies is no feature
+    assert [name for name in feature_names(one) if name not in row.features] == ["tenure_days"]
+    assert row.metrics["test_rows"] == 320.0 and row.metrics["train_users"] == 160.0
+
+
+def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained):
+    one, inputs, row = trained
+    release = Models(spark, one, "x").load(row.model_version, row.mlflow_run_id)
+    schema = Schema.from_json(release.schema)
+    labelled = inputs["features"].join(inputs["labels"], ["day", "user_id"]).where(F.col("day") >= date(2025, 5, 26))
+    found = labelled.withColumn("user_hash", F.xxhash64("user_id")).toPandas()
+    label = found["churned"].astype(int).to_numpy()
+    made = forest(release.text, schema, schema.features)
+    margin = worker.margins(worker.booster(release.text), made, found[list(schema.features)].to_numpy(float))
+    probability = worker.probabilities(margin, release.calibration)
+    metrics = row.metrics
+    assert metrics["auc"] == pytest.approx(roc_auc_score(label, margin), abs=2e-3)
+    assert metrics["average_precision"] == pytest.approx(average_precision_score(label, margin), abs=2e-3)
+    assert metrics["brier"] == pytest.approx(brier_score_loss(label, probability), abs=1e-9)
+    assert metrics["log_loss"] == pytest.approx(log_loss(label, probability), abs=1e-9)
+    assert metrics["base_rate"] == pytest.approx(label.mean())
+    rule = found[row.parameters["rule"]].fillna(np.inf)
+    assert metrics["rule_auc"] == pytest.approx(roc_auc_score(label, rule.replace(np.inf, 1e9)), abs=1e-9)
+    assert metrics["auc_minus_rule"] == pytest.approx(metrics["auc"] - metrics["rule_auc"])
+    # the interval is that of the replicates' weights, user by user
+    weights = worker.poisson_weights(found["user_hash"].to_numpy(), one.model.bootstraps)[:, 1:]
+    replicates = [roc_auc_score(label, margin, sample_weight=weights[:, n]) for n in range(weights.shape[1])]
+    low, high = np.quantile(replicates, [0.025, 0.975])
+    assert (metrics["auc_low"], metrics["auc_high"]) == pytest.approx((low, high), abs=2e-3)
+
+
+def test_the_curves_are_points_of_the_test_span(trained):
+    curves = json.loads(trained[2].curves)
+    assert curves["roc"][0] == [0.0, 0.0] and curves["roc"][-1] == [1.0, 1.0]
+    assert sum(bin["rows"] for bin in curves["calibration"]) == 320
+    rates = [point[1] for point in curves["precision_recall"]]
+    assert rates[-1] == pytest.approx(trained[2].metrics["base_rate"], abs=1e-6)
+
+
+def test_the_same_run_returns_its_release_without_fitting(spark, trained, monkeypatch):
+    one, inputs, row = trained
+
+    def never(*_):
+        raise AssertionError("it was fitted again")
+
+    monkeypatch.setattr(training, "searched", never)
+    (again,) = train(inputs, (TODAY,), Models(spark, one, "run1"), settings=one)["model_runs"].collect()
+    assert again == row
+    with pytest.raises(AssertionError, match="fitted again"):
+        train(inputs, (TODAY,), Models(spark, one, "run2"), settings=one)
+
+
+def test_shuffled_labels_are_refused_and_the_release_stays(spark, trained):
+    one, _, released = trained
+    inputs = world(spark, one, shuffled=True)
+    earlier = released.asDict() | {"day": TODAY - timedelta(days=7)}
+    inputs["model_runs"] = rows(spark, tables(one).model_runs, [earlier])
+    models = Models(spark, one, "shuffled")
+    (row,) = train(inputs, (TODAY,), models, settings=one)["model_runs"].collect()
+    assert (row.outcome, row.model_version) == ("refused", None)
+    assert row.metrics["auc_low"] < 0.5 < row.metrics["auc_high"]
+    failed = [condition for condition in row.conditions if condition.endswith(": failed")]
+    assert any(condition.startswith("auc, lower end") for condition in failed)
+    # the last release was judged on the same test span
+    assert row.metrics["auc_minus_release"] == pytest.approx(row.metrics["auc"] - row.metrics["release_auc"])
+    assert sum("the last release" in condition for condition in row.conditions) == 1
+    assert models.champion() == released.model_version
+
+
+def test_users_who_got_an_offer_in_time_leave_and_the_held_out_stay(spark, trained):
+    one, inputs, _ = trained
+    day = date(2025, 5, 12)
+    base = {"campaign": "c", "cost_cents": 0, "expected_value_cents": 0, "arm": "offer", "day": day + timedelta(days=3)}
+    actions = [
+        {"user_id": "user1", **base},  # the last day that the label looks at
+        {"user_id": "user2", **base, "arm": "control"},
+        {"user_id": "user3", **base, "day": day},  # before: a feature's matter
+        {"user_id": "user4", **base, "day": day + timedelta(days=4)},
+    ]
+    given = {**inputs, "actions": rows(spark, tables(one).retention_actions, actions)}
+    spans = Spans((day,), (date(2025, 5, 19),), (date(2025, 5, 26),))
+    kept = frame.only_span(frame.labelled_rows(given, spans, one), "train").select("user_id").collect()
+    assert len(kept) == 159 and "user1" not in {row.user_id for row in kept}
+
+
+def test_a_span_of_one_class_is_refused(spark, trained):
+    one, inputs, _ = trained
+    labels = inputs["labels"].withColumn("churned", F.col("churned") & (F.col("day") < date(2025, 5, 26)))
+    with pytest.raises(Refused, match=r"the test span 2025-05-26..2025-06-02 holds one class alone: 0 of 320"):
+        train({**inputs, "labels": labels}, (TODAY,), Models(spark, one, "one class"), settings=one)
+
+
+def test_a_tracking_server_that_is_down_stops_before_anything_is_fitted(spark, trained, monkeypatch):
+    _, inputs, _ = trained
+    down = conf("unused", mlflow={"tracking_uri": "http://127.0.0.1:9"})
+    monkeypatch.setattr(training.fr, "spans_of", lambda *_: pytest.fail("it went on"))
+    with pytest.raises(JobFailed, match=r"MLflow at http://127.0.0.1:9 failed to look for an earlier attempt"):
+        train(inputs, (TODAY,), Models(spark, down, "r"), settings=down)

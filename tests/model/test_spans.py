@@ -1,0 +1,83 @@
+"""Spans lie forward in time and apart, and too little history is told with the day from which it will do."""
+
+from datetime import date, timedelta
+
+import pytest
+from churnwatch.core import Refused
+from churnwatch.model.spans import cut, is_snapshot
+from hypothesis import given
+from hypothesis import strategies as st
+from smallworld import settings
+
+MODEL = {"train_days": 21, "calibration_days": 7, "test_days": 7, "snapshot_every_days": 7}
+MONDAY = date(2025, 6, 2)
+
+
+def mondays(first, last):
+    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+    return [day for day in days if is_snapshot(day, 7)]
+
+
+def test_the_spans_of_a_known_history():
+    # labels mature after lead 1 + horizon 2 + settle 2 = 5 days; the spans stand 3 days apart
+    spans = cut(mondays(date(2025, 1, 6), MONDAY), MONDAY + timedelta(days=5), settings(model=MODEL))
+    assert spans.test == (MONDAY,)
+    assert spans.calibration == (date(2025, 5, 26),)
+    assert spans.train == (date(2025, 5, 5), date(2025, 5, 12), date(2025, 5, 19))
+    assert spans.as_text() == {
+        "train": "2025-05-05..2025-05-19",
+        "calibration": "2025-05-26..2025-05-26",
+        "test": "2025-06-02..2025-06-02",
+    }
+
+
+@given(
+    ahead=st.integers(1, 40),
+    every=st.integers(1, 9),
+    lengths=st.tuples(*[st.integers(1, 40)] * 3),
+    offset=st.integers(0, 30),
+)
+def test_a_later_span_begins_when_the_labels_of_the_earlier_are_known(ahead, every, lengths, offset):
+    churn = {"definitions": {"silent": {"horizon_days": ahead, "active_within_days": 2}}}
+    model = dict(zip(["train_days", "calibration_days", "test_days"], lengths, strict=True)) | {"snapshot_every_days": every}
+    conf = settings(churn=churn, model=model)
+    today = MONDAY + timedelta(days=offset)
+    newest = today - timedelta(days=ahead + 2)
+    stored = [newest - timedelta(days=n) for n in range(400)]
+    spans = cut(stored, today, conf)
+    assert (spans.calibration[0] - spans.train[-1]).days >= ahead
+    assert (spans.test[0] - spans.calibration[-1]).days >= ahead
+    assert spans.test[-1] <= newest
+    for days, length in zip((spans.train, spans.calibration, spans.test), lengths, strict=True):
+        assert (days[-1] - days[0]).days < length
+        assert len(days) == -(-length // every)
+    # what the flow reads for it holds every span
+    assert (today - spans.train[0]).days < conf.model.history_days(ahead, conf.label_lag_days("silent"))
+
+
+def test_too_little_history_says_how_many_days_are_missing_and_from_when_it_works():
+    conf = settings(model=MODEL)
+    stored = mondays(date(2025, 5, 12), MONDAY)  # one Monday too few
+    with pytest.raises(Refused, match=r"7 more days are needed, training works from 2025-06-14 on"):
+        cut(stored, MONDAY + timedelta(days=5), conf)
+    works = date(2025, 6, 14)
+    assert cut(mondays(date(2025, 5, 12), works - timedelta(days=5)), works, conf)
+
+
+def test_no_snapshot_at_all_names_the_commands():
+    with pytest.raises(Refused, match="run build_features and label_churn"):
+        cut([MONDAY + timedelta(days=1)], MONDAY + timedelta(days=9), settings(model=MODEL))
+
+
+def test_days_that_were_not_built_move_a_span_back_and_never_together():
+    hole = (date(2025, 4, 1), MONDAY)
+    stored = [day for day in mondays(date(2025, 1, 6), MONDAY) if not hole[0] < day < hole[1]]
+    spans = cut(stored, MONDAY + timedelta(days=5), settings(model=MODEL))
+    assert (spans.test, spans.calibration) == ((MONDAY,), (date(2025, 3, 31),))
+    assert spans.train[-1] == date(2025, 3, 24)
+
+
+def test_a_span_without_any_stored_day_is_named():
+    conf = settings(model=MODEL | {"train_days": 7})
+    with pytest.raises(Refused, match=r"no snapshot is stored in the train span .* --every 7"):
+        cut([date(2025, 5, 5), MONDAY], MONDAY + timedelta(days=5), conf)

@@ -1,0 +1,284 @@
+"""score_users with a release made by hand: every number can be worked out in plain Python."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from datetime import date
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from churnwatch.core import Refused, Skipped
+from churnwatch.model import worker as base_worker
+from churnwatch.model.schema import schema_of
+from churnwatch.model.shipped import forest
+from churnwatch.model.trees import to_text
+from churnwatch.scoring import score, worker
+from churnwatch.scoring.cuts import cuts, ranked
+from churnwatch.settings import Tier
+from churnwatch.tables import tables
+from pyspark import cloudpickle
+from pyspark.sql import functions as F
+from smallworld import rows, settings
+
+DAY = date(2025, 6, 2)
+FEATURES = ["orders_4d", "orders_trend", "cancels_2d", "cancel_rate_4d", "events_days_since", "spend_cents_4d"]
+TIERS = {
+    "tiers": [
+        {"name": "critical", "top_users": 3},
+        {"name": "high", "top_share": 0.3},
+        {"name": "medium", "min_probability": 0.5},
+        {"name": "low"},
+    ],
+    "levels": [],
+}
+CAUSES = {
+    "causes": {
+        "price": {"title": "Price", "measures": ["cancels", "orders"]},
+        "silence": {"title": "Silence", "measures": ["events"]},
+    }
+}
+CALIBRATION = {"kind": "isotonic", "margins": [-3.0, 0.0, 3.0], "probabilities": [0.05, 0.4, 0.9]}
+
+
+def split(at, prediction, feature, threshold, count=10):
+    """An inner node whose children are ``2 at + 1`` and ``2 at + 2``."""
+    kids = {"left": 2 * at + 1, "right": 2 * at + 2}
+    return {"id": at, "prediction": prediction, "count": count, "gain": 1.0, "feature": feature, "threshold": threshold, **kids}
+
+
+def leaf(at, prediction):
+    return {"id": at, "prediction": prediction, "count": 5, "gain": 0.0, "left": -1, "right": -1, "feature": -1, "threshold": 0.0}
+
+
+# margins are 2 x weight x prediction
+TREES = [
+    (
+        1.0,
+        [
+            split(0, 0.1, 0, 2.5),
+            split(1, 0.5, 4, 0.5),
+            split(2, -0.3, 2, 1.5),
+            leaf(3, 0.2),
+            leaf(4, 0.9),
+            leaf(5, -0.6),
+            leaf(6, 0.4),
+        ],
+    ),
+    (0.5, [split(0, 0.0, 1, -0.2), leaf(1, 0.6), split(2, -0.2, 5, 300.0), leaf(5, 0.1), leaf(6, -0.7)]),
+    (0.5, [split(0, 0.05, 3, 0.3), leaf(1, -0.1), leaf(2, 0.8)]),
+]
+
+
+def margin_of(user):
+    """The trees above, spelled out."""
+    orders, trend, cancels, rate, since, spend = user
+    first = (0.2 if since <= 0.5 else 0.9) if orders <= 2.5 else (-0.6 if cancels <= 1.5 else 0.4)
+    second = 0.6 if trend <= -0.2 else (0.1 if spend <= 300.0 else -0.7)
+    third = -0.1 if rate <= 0.3 else 0.8
+    return 2 * first + second + third
+
+
+def users(count=60):
+    rng = np.random.default_rng(2)
+    given = []
+    for n in range(count):
+        values = [int(rng.integers(0, 5)), round(float(rng.uniform(-1, 1)), 3), int(rng.integers(0, 4))]
+        values += [round(float(rng.random()), 3), int(rng.integers(0, 2)), int(rng.integers(0, 600))]
+        if n % 6 == 0:
+            values[1] = values[3] = None
+        given.append(
+            {
+                "user_id": f"user{n}",
+                "day": DAY,
+                **dict(zip(FEATURES, map(lambda v: v if v is None else float(v), values), strict=True)),
+            }
+        )
+    return given
+
+
+class Stub:
+    """A port that knows one release."""
+
+    def __init__(self, one, features=FEATURES):
+        text = to_text(TREES, FEATURES, range(len(FEATURES)))
+        schema = schema_of(FEATURES, one).to_json() | {"features": list(features)}
+        self.release = SimpleNamespace(version="7", text=text, calibration=CALIBRATION, schema=json.loads(json.dumps(schema)))
+
+    def load(self, version, mlflow_run_id):
+        assert (version, mlflow_run_id) == ("7", "m7")
+        return self.release
+
+
+def runs(spark, one, *given):
+    base = {
+        "run_id": "r",
+        "algorithm": "gbt",
+        "definition": "silent",
+        "outcome": "released",
+        "mlflow_run_id": "m7",
+        "model_version": "7",
+    }
+    return rows(spark, tables(one).model_runs, [{**base, **row} for row in given])
+
+
+@pytest.fixture(scope="module")
+def scored(spark):
+    """Settings, the users given, and their rows of user_scores by user."""
+    one = settings(tiers=TIERS, causes=CAUSES, model={"value": "spend_cents_4d * 1.5"})
+    given = users()
+    gone = {**given[0], "user_id": "gone", "events_days_since": 2.0}
+    inputs = {
+        "features": rows(spark, tables(one).user_features, [*given, gone]).repartition(3),
+        "scores": rows(
+            spark,
+            tables(one).user_scores,
+            [
+                {"day": date(2025, 5, 30), "user_id": "user3", "tier": "low"},
+                {"day": date(2025, 5, 31), "user_id": "user3", "tier": "high"},
+            ],
+        ),
+        "model_runs": runs(
+            spark,
+            one,
+            {"day": date(2025, 5, 1), "model_version": "6", "mlflow_run_id": "m6"},
+            {"day": date(2025, 6, 1)},
+            {"day": date(2025, 6, 1), "outcome": "refused", "model_version": None},
+            {"day": date(2025, 6, 3), "model_version": "8", "mlflow_run_id": "m8"},
+        ),
+    }
+    found = score(inputs, (DAY,), Stub(one), settings=one)["user_scores"]
+    assert found.columns == tables(one).user_scores.schema.names
+    hashes = inputs["features"].select("user_id", F.xxhash64("user_id").alias("h")).collect()
+    return one, given, {row.user_id: row for row in found.collect()}, {row.user_id: row.h for row in hashes}
+
+
+def filled(user):
+    fills = [0.0, 0.0, 0.0, 0.0, 5.0, 0.0]
+    return [fill if user[name] is None else user[name] for name, fill in zip(FEATURES, fills, strict=True)]
+
+
+def test_every_eligible_user_is_scored_by_the_release_as_of_the_day(scored):
+    _, given, found, _ = scored
+    assert set(found) == {user["user_id"] for user in given}  # 'gone' has churned already
+    for user in given:
+        row = found[user["user_id"]]
+        assert row.margin == pytest.approx(margin_of(filled(user)), abs=1e-12)
+        assert row.probability == pytest.approx(np.interp(row.margin, CALIBRATION["margins"], CALIBRATION["probabilities"]))
+        assert row.value_cents == int(np.floor(user["spend_cents_4d"] * 1.5 + 0.5))
+        assert row.value_at_risk_cents == pytest.approx(row.probability * row.value_cents, abs=0.5)
+        assert row.model_version == "7"
+    assert {row.user_id: row.previous_tier for row in found.values() if row.previous_tier} == {"user3": "high"}
+
+
+def test_percentiles_and_tiers_are_those_of_a_plain_sort(scored):
+    _, _, found, hashes = scored
+    low, high = -1.2 - 0.7 - 0.1, 1.8 + 0.6 + 0.8
+
+    def rank(row):
+        bin_ = min(int((row.margin - low) / (high - low) * 10_000), 9_999)
+        return bin_, ((hashes[row.user_id] % 2**64) >> 32) * 100 >> 32
+
+    order = sorted(found.values(), key=rank)
+    cells = [rank(row) for row in order]
+    for row in order:
+        below = sum(cell < rank(row) for cell in cells)
+        position = sum(cell >= rank(row) for cell in cells)
+        assert row.percentile == pytest.approx(below / 60)
+        expected = "critical" if position <= 3 else "high" if position <= 18 else "medium" if row.probability >= 0.5 else "low"
+        assert row.tier == expected
+    assert {row.tier for row in order} == {"critical", "high", "medium", "low"}
+
+
+def test_reasons_add_up_to_the_margin_and_group_windows_of_a_measure(scored):
+    _, given, found, _ = scored
+    by_id = {user["user_id"]: user for user in given}
+    for row in found.values():
+        assert sum(reason.contribution for reason in row.reasons) == pytest.approx(row.margin, abs=1e-9)
+        assert [reason.measure for reason in row.reasons[3:]] == ["(other)", "(base)"]
+        sizes = [abs(reason.contribution) for reason in row.reasons[:3]]
+        assert sizes == sorted(sizes, reverse=True)
+        assert row.reasons[4].contribution == pytest.approx(2 * 0.1 + 0.0 + 0.05)
+        for reason in row.reasons[:3]:
+            own = [name for name in FEATURES if name.startswith(reason.measure + "_")]
+            assert reason.value in [by_id[row.user_id][name] for name in own]
+            cause = {"cancels": "price", "orders": "price", "events": "silence"}.get(reason.measure)
+            assert reason.cause == (cause if reason.contribution > 0 else None)
+
+
+def test_a_reason_by_hand(scored):
+    one, _, _, _ = scored
+    release = Stub(one).release
+    from churnwatch.model.schema import Schema
+    from churnwatch.scoring.score import _spec
+
+    spec = _spec(release, Schema.from_json(release.schema), one)
+    raw = np.array([[1.0, np.nan, 0.0, 0.9, 1.0, 400.0]])
+    margin, added = worker.explained(base_worker.booster(release.text), spec, raw)
+    # tree 1: orders 0.1 -> 0.5 -> events 0.9; tree 2: trend (missing: 0) 0 -> -0.2 -> spend -0.7; tree 3: rate 0.05 -> 0.8
+    assert margin.tolist() == pytest.approx([1.8 - 0.7 + 0.8])
+    assert added.tolist() == [pytest.approx([0.8, -0.2, 0.0, 0.75, 0.8, -0.5])]
+    (reasons,) = worker.reasons(raw, added, spec).to_pylist()
+    assert [(r["measure"], r["value"], r["cause"]) for r in reasons] == [
+        ("events", 1.0, "silence"),
+        ("cancel_rate", 0.9, None),
+        ("orders", 1.0, "price"),
+        ("(other)", None, None),
+        ("(base)", None, None),
+    ]
+    assert [r["contribution"] for r in reasons] == pytest.approx([0.8, 0.75, 0.6, -0.5, 0.25])
+
+
+def test_without_a_release_as_of_the_day_it_is_skipped_with_the_command(spark):
+    one = settings()
+    later = runs(spark, one, {"day": date(2025, 6, 3)}, {"day": DAY, "outcome": "refused"}, {"day": DAY, "definition": "other"})
+    with pytest.raises(Skipped, match=r"no release as of 2025-06-02: .*`churnwatch run train_model --day 2025-06-02`"):
+        score({"model_runs": later}, (DAY,), Stub(one), settings=one)
+
+
+def test_features_that_are_gone_are_refused_by_name(spark):
+    one = settings()
+    inputs = {"features": rows(spark, tables(one).user_features, []), "model_runs": runs(spark, one, {"day": DAY})}
+    port = Stub(one, features=["old_4d", *FEATURES[1:]])
+    with pytest.raises(Refused, match=r"version 7 reads 1 features that user_features lacks \(old_4d\)"):
+        score(inputs, (DAY,), port, settings=one)
+
+
+def test_a_day_without_users_gives_no_rows(spark):
+    one = settings(tiers=TIERS)
+    contracts = tables(one)
+    inputs = {"features": rows(spark, contracts.user_features, []), "scores": rows(spark, contracts.user_scores, [])}
+    inputs["model_runs"] = runs(spark, one, {"day": DAY})
+    assert score(inputs, (DAY,), Stub(one), settings=one)["user_scores"].collect() == []
+
+
+def test_a_capacity_is_never_exceeded_and_shares_count_from_the_riskiest():
+    # cells 5, 9, 20 hold 4, 3 and 2 users
+    ranks = ranked(np.array([9, 20, 5]), np.array([3, 2, 4]))
+    assert ranks.cells.tolist() == [5, 9, 20] and ranks.users == 9
+    assert ranks.percentile.tolist() == pytest.approx([0, 4 / 9, 7 / 9])
+    assert ranks.position.tolist() == [9, 5, 2]
+    made = cuts([Tier(name="a", top_users=4), Tier(name="b", top_share=0.56), Tier(name="c")], 9)
+    index = worker.tiers(np.zeros(3), ranks.position, made)
+    assert index.tolist() == [2, 1, 0]  # cell 9 would make five of four
+    assert cuts([Tier(name="a", top_share=0.29)], 100)[0]["last"] == 29
+
+
+def test_workers_need_nothing_of_ours(tmp_path):
+    spec = {"forest": forest(to_text(TREES, FEATURES, range(6)), schema_of(FEATURES, settings()), tuple(FEATURES)), "width": 6}
+    (tmp_path / "sent").write_bytes(cloudpickle.dumps((worker.counted, spec)))
+    code = """
+import pickle, sys
+sys.modules["churnwatch"] = sys.modules["pydantic"] = sys.modules["mlflow"] = None
+import pyarrow as pa
+function, spec = pickle.load(open(sys.argv[1], "rb"))
+batch = pa.RecordBatch.from_pydict({"user_hash": [5, 5], "values": [[1.0] * 6, [1.0] * 6]})
+(found,) = function(iter([batch]), spec)
+print(found.to_pydict()["users"])
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "sent")], capture_output=True, text=True, env=environment)
+    assert ran.stdout.strip() == "[2]", ran.stderr
+    assert pickle.loads((tmp_path / "sent").read_bytes())
