@@ -12,7 +12,7 @@ from churnwatch.settings import Settings, load
 from churnwatch.simulate import World
 
 CONFIG = Path(__file__).parent / "conf" / "test.yaml"
-WORLD = World(users=240, days=64, events_a_day=4.0, waves=())
+WORLD = World(users=600, days=64, events_a_day=4.0, waves=())
 
 
 def sets(folder: Path) -> list[str]:

@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 import pyarrow as pa
+from pyspark import cloudpickle
 from pyspark.sql import DataFrame, SparkSession
 
 from churnwatch.io import delivery, keys
 from churnwatch.settings import Settings
+
+# workers get the module's code with the function: they need not have the package
+cloudpickle.register_pickle_by_value(delivery)
 
 MESSAGE = ("day", "message_id", "kind", "destination", "channel", "subject", "body", "earliest_send_at", "expires_at", "attempts")
 ATTEMPT = "message_id string, attempt int, at timestamp, outcome string, detail string"

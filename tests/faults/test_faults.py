@@ -1,0 +1,99 @@
+"""Runs that are broken in the middle, and two at once: the tables are whole, and a re-run makes them right."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import world
+
+from churnwatch.io.store import Store
+
+DAY = world.WORLD.day
+HELD = Path(__file__).parent / "held.py"
+TABLES = ("rejected_events", "users", "consents", "context", "events")
+
+
+class Broken(Exception):
+    """The fault that the test puts into the store."""
+
+
+@pytest.fixture(scope="module")
+def whole(spark, raw_world, tmp_path_factory):
+    """Rows of days 1 and 2 as an undisturbed run writes them."""
+    of = world.runner(spark, world.copied(raw_world, tmp_path_factory.mktemp("whole")))
+    world.run(of, "ingest_events", "build_activity", first=DAY(1), last=DAY(2))
+    return {name: world.rows(of, name) for name in (*TABLES, "daily_activity")}
+
+
+def test_a_fault_between_any_two_tables_leaves_nothing_that_a_re_run_does_not_mend(spark, raw_world, tmp_path, whole, monkeypatch):
+    of = world.runner(spark, world.copied(raw_world, tmp_path / "w"))
+    real = Store.replace
+    for number in range(1, len(TABLES) + 1):
+        seen = []
+
+        def replace(self, table, *rest, number=number, seen=seen):
+            seen.append(table.name)
+            if len(seen) == number:
+                raise Broken(table.name)
+            return real(self, table, *rest)
+
+        monkeypatch.setattr(Store, "replace", replace)
+        with pytest.raises(Broken):
+            world.run(of, "ingest_events", first=DAY(1), last=DAY(2))
+        # events are published last: a reader never sees them without what stands beside them
+        assert world.rows(of, "events") == []
+        assert of.store.staged_runs() == []
+    monkeypatch.setattr(Store, "replace", real)
+    world.run(of, "ingest_events", "build_activity", first=DAY(1), last=DAY(2))
+    assert {name: world.rows(of, name) for name in whole} == whole
+
+
+def command(folder, what, number, seconds, *arguments):
+    """A process that runs ``churnwatch`` with a fault."""
+    environment = os.environ | {"PYTHONPATH": str(world.CONFIG.parents[2] / "lib"), "SPARK_LOCAL_IP": "127.0.0.1"}
+    given = [sys.executable, str(HELD), what, str(number), str(seconds), "run", *arguments, "--config", str(world.CONFIG)]
+    from conftest import TEST_SPARK
+
+    for pair in [*world.sets(folder), *(f"spark.{k}={v}" for k, v in TEST_SPARK.items())]:
+        given += ["--set", pair]
+    return subprocess.Popen(given, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.processes
+def test_a_killed_process_leaves_tables_that_a_re_run_makes_right(spark, raw_world, tmp_path, whole):
+    folder = world.copied(raw_world, tmp_path / "w")
+    span = ["--from", str(DAY(1)), "--to", str(DAY(2))]
+    # before the first table, before the last of ingest, and before that of the next job
+    for number in (1, 5, 6):
+        killed = command(folder, "die", number, 0, "ingest_events", "build_activity", *span)
+        output, _ = killed.communicate(timeout=240)
+        assert killed.returncode == -9, output
+    of = world.runner(spark, folder)
+    world.run(of, "ingest_events", "build_activity", first=DAY(1), last=DAY(2))
+    assert {name: world.rows(of, name) for name in whole} == whole
+    assert of.store.staged_runs() == []
+
+
+@pytest.mark.processes
+def test_of_two_runs_of_one_day_one_wins_and_the_other_exits_4(spark, raw_world, tmp_path, whole):
+    folder = world.copied(raw_world, tmp_path / "w")
+    span = ["--from", str(DAY(1)), "--to", str(DAY(2))]
+    of = world.runner(spark, folder)
+    first = command(folder, "wait", 1, 45, "ingest_events", *span)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        of.store.refresh()
+        if of.store.exists(of.tables.job_runs) and of.store.read(of.tables.job_runs).count():
+            break
+        time.sleep(1)
+    second = command(folder, "wait", 0, 0, "ingest_events", *span)
+    output, _ = second.communicate(timeout=240)
+    assert second.returncode == 4, output
+    assert "is being run by" in output
+    assert len(output.strip().splitlines()[-5:]) <= 5
+    output, _ = first.communicate(timeout=240)
+    assert first.returncode == 0, output
+    assert {name: world.rows(of, name) for name in TABLES} == {name: whole[name] for name in TABLES}

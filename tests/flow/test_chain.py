@@ -1,0 +1,135 @@
+"""The whole chain over a small world: what must hold whatever the data."""
+
+from datetime import timedelta
+
+import pytest
+import world
+
+from churnwatch.core import DataQualityError
+from churnwatch.runner import Order
+
+DAY = world.WORLD.day
+# what people or servers did is a log: a second run adds nothing to it that it had not
+DECIDED = ("user_scores", "risk_alerts", "retention_actions", "notifications")
+
+
+@pytest.fixture
+def warehouse(spark, loaded_world, tmp_path):
+    """A loaded warehouse of the test's own."""
+    return world.runner(spark, world.copied(loaded_world, tmp_path / "w"))
+
+
+def test_every_table_has_the_rows_that_a_day_brings(warehouse):
+    empty = {t.name for t in warehouse.tables if not world.rows(warehouse, t.name)}
+    # no context in this world, nobody acknowledged, no experiment; labels of scored days are not known yet
+    assert empty <= {"context", "alert_events", "experiment_units", "retention_lift", "alert_quality", "model_quality"} | {
+        "feature_drift",
+        "thresholds",
+        "churn_causes",
+    }
+
+
+def test_keys_are_unique_in_every_table(warehouse):
+    repeats = {}
+    for table in warehouse.tables:
+        frame = warehouse.store.read(table)
+        if found := frame.groupBy(*table.keys).count().where("count > 1").count():
+            repeats[table.name] = found
+    assert repeats == {}
+
+
+def test_a_second_run_of_a_day_equals_the_first(warehouse):
+    before = world.tables_of(warehouse)
+    world.run(warehouse, first=DAY(62))
+    after = world.tables_of(warehouse)
+    assert {name for name in before if before[name] != after[name]} == set()
+
+
+def test_a_dry_run_writes_nothing(warehouse):
+    before = {t.name: warehouse.store.newest(t) for t in warehouse.tables}
+    outcomes = warehouse.run(Order(("all",), DAY(62), DAY(62), dry_run=True))
+    assert {o.status for o in outcomes} == {"would run"}
+    assert {t.name: warehouse.store.newest(t) for t in warehouse.tables} == before
+
+
+def test_acknowledgements_survive_a_re_run_and_unknown_warnings_are_refused(warehouse):
+    from datetime import UTC, datetime
+
+    from churnwatch.alerts import event_line, inbox
+    from churnwatch.io.inbox import put
+
+    alert_id = warehouse.store.read(warehouse.tables.risk_alerts).first()["alert_id"]
+    at = datetime(2025, 3, 8, 9, tzinfo=UTC)
+    put(inbox(warehouse.settings), DAY(62), [event_line(alert_id, at, "ann", "ack", "called")])
+    for _ in range(2):
+        world.run(warehouse, "record_alert_events", first=DAY(62))
+    world.run(warehouse, "raise_alerts", first=DAY(62))
+    stored = warehouse.store.read(warehouse.tables.alert_events).collect()
+    assert [(r["alert_id"], r["who"], r["action"]) for r in stored] == [(alert_id, "ann", "acknowledged")]
+    put(inbox(warehouse.settings), DAY(62), [event_line("nobody", at, "ann", "ack")])
+    with pytest.raises(DataQualityError, match="nobody"):
+        world.run(warehouse, "record_alert_events", first=DAY(62))
+
+
+def test_later_events_and_labels_change_no_byte_of_a_day(spark, warehouse):
+    # everything of the next two days is stored, then the day is run again as of its own end
+    names = ("daily_activity", "user_features", "activity_trend", *DECIDED, "retention_lift")
+    before = {name: world.rows(warehouse, name, f"day <= DATE'{DAY(62)}'") for name in names}
+    world.run(warehouse, first=DAY(63), last=DAY(64))
+    world.run(warehouse, first=DAY(62))
+    after = {name: world.rows(warehouse, name, f"day <= DATE'{DAY(62)}'") for name in names}
+    assert {name for name in names if before[name] != after[name]} == set()
+
+
+def test_training_at_a_day_is_byte_equal_with_later_labels_stored(spark, warehouse):
+    columns = "day, spans, trials, parameters, metrics, curves, outcome, conditions, features, schema_hash"
+
+    def trained():
+        frame = warehouse.store.read(warehouse.tables.model_runs, f"day = DATE'{DAY(61)}'").orderBy("at")
+        return [r[0] for r in frame.selectExpr(f"to_json(struct({columns}))").collect()]
+
+    world.run(warehouse, first=DAY(63), last=DAY(64))
+    world.run(warehouse, "train_model", first=DAY(61))
+    warehouse.store.refresh()
+    first, *others = trained()
+    assert others and all(other == first for other in others)
+
+
+def test_the_first_days_end_well(spark, raw_world, tmp_path):
+    of = world.runner(spark, world.copied(raw_world, tmp_path / "w"))
+    outcomes = {o.step.job.full_name: o for o in world.run(of, first=DAY(1))}
+    assert {o.status for o in outcomes.values()} <= {"done", "skipped", "refused"}
+    assert outcomes["train_model"].status == "refused"
+    assert outcomes["score_users"].status == "skipped"
+    assert "churnwatch run train_model" in outcomes["score_users"].message
+    assert outcomes["label_churn:silent_7d"].status == "skipped"
+    assert outcomes["render_report"].status == "done"
+
+
+def test_a_missing_day_stops_the_run_and_an_empty_one_does_not(spark, raw_world, tmp_path):
+    import shutil
+
+    folder = world.copied(raw_world, tmp_path / "w")
+    of = world.runner(spark, folder)
+    world.run(of, "ingest_events", first=DAY(1))
+    world.run(of, "ingest_events", first=DAY(3))
+    with pytest.raises(DataQualityError, match=str(DAY(2))):
+        world.run(of, "build_activity", first=DAY(3))
+    for number in (1, 2, 3):
+        shutil.rmtree(folder / "files" / "raw" / "events" / f"day={DAY(number)}")
+    world.run(of, "ingest_events", first=DAY(2))
+    assert world.run(of, "build_activity", first=DAY(1), last=DAY(3))[0].status == "done"
+    assert of.store.read(of.tables.events, f"day = DATE'{DAY(2)}'").count() == 0
+
+
+def test_what_late_events_change_is_stale_and_is_rebuilt(warehouse):
+    from churnwatch.upkeep import rebuild_stale, stale
+
+    assert stale(warehouse) == []
+    world.run(warehouse, "ingest_events", first=DAY(62))
+    names = {job.full_name for job, _ in stale(warehouse)}
+    assert {"build_activity", "build_features", "score_users"} <= names
+    rebuilt = rebuild_stale(warehouse, Order(("all",), DAY(62) - timedelta(days=30), DAY(62)))
+    assert {o.step.job.name for o in rebuilt}.isdisjoint({"score_users", "train_model", "plan_retention", "raise_alerts"})
+    left = {job.name for job, _ in stale(warehouse) if job.pass_ == "range"}
+    assert left == set()
