@@ -4,7 +4,7 @@ BIN := .venv/bin
 CONF ?= conf/local.yaml
 export PYTHONPATH := lib
 
-.PHONY: demo test check format bench jars clean requirements
+.PHONY: demo test check format bench docs jars clean requirements
 
 demo: .venv/ready
 	$(BIN)/churnwatch demo --config $(CONF)
@@ -24,6 +24,9 @@ format: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python tests/bench/run.py
+
+docs: .venv/ready
+	$(BIN)/churnwatch tables > docs/tables.md
 
 jars: .venv/ready
 

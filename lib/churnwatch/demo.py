@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def _before(story: Story, spark: SparkSession) -> None:
     story.step(f"load days 1..{HISTORY}, weekly snapshots", lambda: story.run("all", first=1, last=HISTORY, every=7))
     story.step(f"train at {HISTORY}", lambda: story.run("train_model", first=HISTORY))
     for day in DECISIONS:
-        story.step(f"run all for {day}", lambda day=day: story.run("all", first=day))
+        story.step(f"run all for {day}", partial(story.run, "all", first=day))
 
 
 def _after(story: Story, spark: SparkSession) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def _after(story: Story, spark: SparkSession) -> dict[str, Any]:
     first = DECISIONS[-1] + 1
     story.step(f"load days {first}..{LOADED}", lambda: story.run("all", first=first, last=LOADED, every=7))
     for day in READOUTS:
-        story.step(f"run all for {day}", lambda day=day: story.run("all", first=day))
+        story.step(f"run all for {day}", partial(story.run, "all", first=day))
     return dict(summary)
 
 
@@ -131,7 +132,7 @@ def _tables(story: Story) -> RichTable:
     store.refresh()
     for contract in story.runner.tables:
         if store.exists(contract):
-            row = store.read(contract).agg(F.count(F.lit(1)), F.min("day"), F.max("day")).first()
+            row = store.read(contract).agg(F.count(F.lit(1)), F.min("day"), F.max("day")).collect()[0]
             table.add_row(contract.name, f"{row[0]:,}", str(row[1] or ""), str(row[2] or ""))
     return table
 
@@ -174,7 +175,7 @@ def _churners(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
             F.count(F.lit(1)).alias("scored"),
             F.count_if(F.col("leaving") & (F.col("percentile") >= 0.9)).alias("top"),
         )
-        .first()
+        .collect()[0]
     )
     found = f"{row['top']:,} in the top tenth of {row['scored']:,} scored ({row['top'] / max(row['leaving'], 1):.0%})"
     yield f"users who leave within 14 days of {day}", f"{row['leaving']:,}", found
@@ -208,7 +209,8 @@ def _waves(story: Story, spark: SparkSession) -> Iterator[tuple[str, str, str]]:
         before = [r for r in rows if (wave["day"] - r["day"]).days == 1]
         after = [r for r in rows if (r["day"] - wave["day"]).days == 9]
         if before and after:
-            text = f"came back {before[0]['share']:.1%} before, {after[0]['share']:.1%} after [{after[0]['low']:.1%}, {after[0]['high']:.1%}]"
+            interval = f"[{after[0]['low']:.1%}, {after[0]['high']:.1%}]"
+            text = f"came back {before[0]['share']:.1%} before, {after[0]['share']:.1%} after {interval}"
             yield f"wave of {wave['day']} in {wave['region']}", f"{wave['share']:.0%} leave", text
 
 
@@ -222,8 +224,9 @@ def _effect(story: Story, summary: dict[str, Any]) -> Iterator[tuple[str, str, s
         yield "treatment effect", str(planted), "no read-out"
     for row in rows:
         covers = planted is not None and row["low"] <= planted <= row["high"]
+        answers = ("yes" if covers else "NO", "yes" if row["low"] > 0 or row["high"] < 0 else "NO")
         text = (
-            f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], {row['treated']:,} treated, {row['control']:,} held out;"
-            f" covers the planted: {'yes' if covers else 'NO'}; excludes 0: {'yes' if row['low'] > 0 or row['high'] < 0 else 'NO'}"
+            f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], {row['treated']:,} treated, "
+            f"{row['control']:,} held out; covers the planted: {answers[0]}; excludes 0: {answers[1]}"
         )
         yield f"effect of {row['campaign']} on 14-day retention", f"{planted:+.3f}" if planted is not None else "?", text

@@ -142,7 +142,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         reads={
             "features": t.user_features.trailing(trained_days),
             "labels": t.user_labels.trailing(trained_days),
-            "actions": t.retention_actions.trailing(trained_days),
+            "actions": t.retention_actions.before(trained_days),
             "model_runs": t.model_runs.before(),
         },
         writes=(t.model_runs,),

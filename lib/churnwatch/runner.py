@@ -182,7 +182,7 @@ class Runner:
             return Outcome(step, "skipped", message=message)
         self._claim(step, run_id)
         try:
-            written, inputs, message = self._built(step, run_id)
+            written, inputs, counts = self._built(step, run_id)
         except (Skipped, Refused) as rightly:
             status = type(rightly).__name__.lower()
             end(status, message=str(rightly))
@@ -190,8 +190,8 @@ class Runner:
         except BaseException as error:
             end("failed", message=f"{type(error).__name__}: {error}"[:2000])
             raise
-        end("done", inputs=inputs, outputs=written, message=message)
-        return Outcome(step, "done", tuple(written), time.monotonic() - started, message or "")
+        end("done", inputs=inputs, outputs=written, message=counts)
+        return Outcome(step, "done", tuple(written), time.monotonic() - started, counts or "")
 
     def _claim(self, step: Step, run_id: str) -> None:
         """Writes the running row; WriteConflict when another run of the job and its days is alive."""

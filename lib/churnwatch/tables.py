@@ -316,7 +316,7 @@ def _measure_columns(settings: Settings) -> Iterator[StructField]:
 
 def _feature_comment(name: str) -> str:
     if name.endswith("_days_since"):
-        return f"days since the last day with {name.removesuffix('_days_since')}; 0: the as-of day; null: not in the longest window"
+        return f"days since the last day with {name.removesuffix('_days_since')}; 0: that day; null: not in the longest window"
     if name.endswith("_trend"):
         return f"{name.removesuffix('_trend')}: (last n days - n days before) / both together, in -1 .. 1; null: none in both"
     if name == "tenure_days":
@@ -345,7 +345,7 @@ def _churn_tables() -> dict[str, Table]:
                 column("churned", "double", "1 - retained"),
                 column("low", "double", f"{INTERVAL} (Wilson) of retained, lower end"),
                 column("high", "double", f"{INTERVAL} (Wilson) of retained, upper end"),
-                column("change", "double", "retained minus that of the cohort before at the same period; null while the period runs"),
+                column("change", "double", "retained minus the cohort before's at the same period; null while the period runs"),
                 column("complete", "boolean", "true when all days of the period have ended", nullable=False),
             ],
             ("day", "cohort_by", "cohort", "segment", "value", "period"),

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from churnwatch.core import ConfigError, Job, Read, day_range, to_ranges
+from churnwatch.core import ConfigError, Job, Read, Table, day_range, to_ranges
 from churnwatch.reading import INGEST
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
@@ -74,7 +74,8 @@ def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
 
     Raises ConfigError where the change is none that can be added: another type, a dropped column, other buckets.
     """
-    faults, plans = [], []
+    faults: list[str] = []
+    plans: list[tuple[Table, list[str] | None]] = []
     for table in runner.tables:
         if not runner.store.exists(table):
             plans.append((table, None))
@@ -99,7 +100,7 @@ def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
     yield from _migrated(runner, plans, dry_run)
 
 
-def _migrated(runner: Runner, plans: list[Any], dry_run: bool) -> Iterator[str]:
+def _migrated(runner: Runner, plans: list[tuple[Table, list[str] | None]], dry_run: bool) -> Iterator[str]:
     for table, new in plans:
         if new is None:
             if not dry_run:

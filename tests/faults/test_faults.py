@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import world
-
 from churnwatch.io.store import Store
 
 DAY = world.WORLD.day
@@ -28,7 +27,7 @@ def whole(spark, raw_world, tmp_path_factory):
     return {name: world.rows(of, name) for name in (*TABLES, "daily_activity")}
 
 
-def test_a_fault_between_any_two_tables_leaves_nothing_that_a_re_run_does_not_mend(spark, raw_world, tmp_path, whole, monkeypatch):
+def test_after_a_fault_between_any_two_tables_a_re_run_gives_the_same_rows(spark, raw_world, tmp_path, whole, monkeypatch):
     of = world.runner(spark, world.copied(raw_world, tmp_path / "w"))
     real = Store.replace
     for number in range(1, len(TABLES) + 1):

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 import world
-
 from churnwatch.core import DataQualityError
 from churnwatch.runner import Order
 

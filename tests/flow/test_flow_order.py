@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from churnwatch.dictionary import markdown
 from churnwatch.flow import flow
 from churnwatch.settings import load

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from churnwatch.core import ConfigError
 from churnwatch.settings import load
 
@@ -50,7 +49,8 @@ def test_ten_faults_are_all_named_with_file_and_line(conf):
     }
     text = faults(conf.path)
     missing = [
-        (word, file, line) for word, (file, line) in lines.items()
+        (word, file, line)
+        for word, (file, line) in lines.items()
         if not any(f"{file}:{line}: " in row and (word in row) for row in text.splitlines())
     ]
     assert missing == [], text

@@ -160,7 +160,7 @@ class Store:
             commits = Path(urlparse(path).path, "_delta_log").glob("*.json")
             return max((int(c.stem) for c in commits if c.stem.isdigit()), default=None)
         try:
-            return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 1").first()["version"])
+            return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 1").collect()[0]["version"])
         except PySparkException as error:
             if any(
                 m in str(error)
@@ -269,7 +269,7 @@ class Store:
             F.count(F.lit(1)).alias("rows"),
             *(F.count(F.when(b, 1)).alias(f"n{i}") for i, b in enumerate(broken.values())),
             *(F.min(F.when(b, key)).alias(f"k{i}") for i, b in enumerate(broken.values())),
-        ).first()
+        ).collect()[0]
         lines = [f"{table.name} breaks its contract, nothing was written:"]
         for i, name in enumerate(broken):
             if counts[f"n{i}"]:
@@ -302,7 +302,7 @@ class Store:
         system.delete(path, True)
 
     def _hadoop(self, folder: str) -> tuple[Any, Any]:
-        jvm = self.spark._jvm  # type: ignore[attr-defined]
+        jvm: Any = self.spark._jvm
         path = jvm.org.apache.hadoop.fs.Path(folder)
         return path, path.getFileSystem(self.spark._jsparkSession.sessionState().newHadoopConf())  # type: ignore[attr-defined]
 

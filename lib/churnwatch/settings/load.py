@@ -46,7 +46,8 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
 
     Raises ConfigError that lists every fault with file, line, key, value and the nearest valid key.
     """
-    origins, faults = Origins(), []
+    origins = Origins()
+    faults: list[Fault] = []
     where = _read(Path(config), origins, (), faults)
     overrides = _overrides(sets, origins, faults)
     domain = overrides.get("domain", where.get("domain"))
@@ -90,7 +91,7 @@ def _read(file: Path, origins: Origins, prefix: Path_, faults: list[Fault]) -> d
     return tree
 
 
-def _lines(node: yaml.Node, path: Path_, faults: list[Fault], file: Path) -> Iterator[tuple[Path_, int]]:
+def _lines(node: yaml.Node | None, path: Path_, faults: list[Fault], file: Path) -> Iterator[tuple[Path_, int]]:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
