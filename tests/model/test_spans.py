@@ -6,6 +6,7 @@ import pytest
 from churnwatch.core import Refused
 from churnwatch.model.spans import cut, is_snapshot
 from hypothesis import given
+from hypothesis import settings as effort
 from hypothesis import strategies as st
 from smallworld import settings
 
@@ -31,6 +32,7 @@ def test_the_spans_of_a_known_history():
     }
 
 
+@effort(deadline=None)  # a slow machine is no fault
 @given(
     ahead=st.integers(1, 40),
     every=st.integers(1, 9),

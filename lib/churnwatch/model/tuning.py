@@ -115,7 +115,7 @@ def _gbt(parameters: Mapping[str, float | int], settings: Settings) -> GBTClassi
         seed=settings.model.seed,
         maxBins=MAX_BINS,
         validationTol=VALIDATION_TOLERANCE,
-        cacheNodeIds=True,
+        cacheNodeIds=False,  # at depth 5 walking a tree again costs a fifth less than keeping node ids
         checkpointInterval=-1,
         maxMemoryInMB=NODE_MEMORY_MB,
         **parameters,  # type: ignore[arg-type]
