@@ -133,7 +133,7 @@ def test_typed_columns_keep_their_meaning(spark, tmp_path):
     ingest.run(date(2025, 3, 11), DAY)
     found = {row["source"]: (row["event_time"].isoformat(), row["properties"]) for row in ingest.events}
     assert found == {
-        "t": ("2025-03-12T10:00:00", {"a": "1"}),
+        "t": ("2025-03-12T10:00:00", {"a": "1", "b": None}),
         "l": ("2025-03-12T01:00:00", {"a": "1", "b": "x"}),
         "d": ("2025-03-11T15:00:00", {"a": "1"}),
     }

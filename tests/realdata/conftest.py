@@ -45,6 +45,18 @@ class DataSet:
         return [found.get(day) for day in cut_off_days]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def rows_enough(spark):
+    """Half a million rows are worth compiling for, and a second task."""
+    ours = {"spark.sql.codegen.wholeStage": "true", "spark.sql.shuffle.partitions": "2"}
+    before = {key: spark.conf.get(key) for key in ours}
+    for key, value in ours.items():
+        spark.conf.set(key, value)
+    yield
+    for key, value in before.items():
+        spark.conf.set(key, value)
+
+
 @pytest.fixture(scope="module")
 def data_set(spark, shared_data, tmp_path_factory):
     """``data_set(config, folder)``: a DataSet over ``folder`` of the shared data."""

@@ -28,8 +28,8 @@ def whole(value: Column, digits: int) -> Column:
     return (fine.try_cast(f"decimal({16 + digits},{digits})") * F.lit(10**digits)).cast("long")
 
 
-def faults(value: Column, name: str, negative: bool = True) -> list[Column]:
-    """Reasons against a number, each null where it is fine: no number, not finite, too large, negative where refused."""
+def faults(value: Column, name: str, negative: bool = True) -> dict[str, Column]:
+    """Reasons against a number and when they hold: no number, not finite, too large, negative where refused."""
     read = value.try_cast("double")
     finite = ~F.isnan(read) & (F.abs(read) != F.lit(float("inf")))
     decimal = value.try_cast("decimal(38,3)")
@@ -41,4 +41,4 @@ def faults(value: Column, name: str, negative: bool = True) -> list[Column]:
     }
     if not negative:
         reasons[f"negative_{name}"] = finite & (read < 0)
-    return [F.when(wrong, F.lit(reason)) for reason, wrong in reasons.items()]
+    return reasons

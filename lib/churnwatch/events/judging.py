@@ -13,11 +13,11 @@ from churnwatch.events.mapping import (
     REJECTED,
     UNDATED,
     Mapped,
+    faults_text,
     fingerprint,
     map_text,
     raw_text,
     reject_day,
-    sorted_reasons,
     within,
 )
 from churnwatch.settings import EventSource, Settings
@@ -67,7 +67,7 @@ def judged(rows: DataFrame, source: EventSource, days: Sequence[date], settings:
             "_possible": F.year("event_time").between(FIRST_YEAR, LAST_YEAR),
         }
     ).withColumn("_near", _read_for_its_day(source))
-    judged_rows = dated.withColumn("reasons", sorted_reasons(_reasons(source)))
+    judged_rows = dated.withColumn("_why", faults_text(_reasons(source)))
     return _with_ids(_with_verdict(judged_rows, source, days))
 
 
@@ -81,7 +81,7 @@ def _read_for_its_day(source: EventSource) -> Column:
     return F.date_diff(F.col("_file_day"), F.col("_day")).isin(source.file_days)
 
 
-def _reasons(source: EventSource) -> list[Column]:
+def _reasons(source: EventSource) -> dict[str, Column]:
     time, possible = F.col("event_time"), F.col("_possible")
     given = F.length(F.btrim("_given_time")) > 0
     wrong = {
@@ -93,12 +93,11 @@ def _reasons(source: EventSource) -> list[Column]:
         "no_type": F.col("event_type").isNull(),
         "unknown_type": ~F.col("event_type").isin(source.event_types) if source.event_types is not None else F.lit(False),
     }
-    reasons = [F.when(condition, F.lit(reason)) for reason, condition in wrong.items()]
-    return reasons + faults(F.col("_amount"), "amount") + faults(F.col("_duration"), "duration", negative=False)
+    return wrong | faults(F.col("_amount"), "amount") | faults(F.col("_duration"), "duration", negative=False)
 
 
 def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date]) -> DataFrame:
-    rejected = F.size("reasons") > 0
+    rejected = F.col("_why") != ""
     timed = F.col("_corrupt").isNull() & F.col("_possible") & F.col("_near")
     placed = frame.withColumn("day", F.when(rejected, reject_day(source, F.when(timed, F.col("_day")))).otherwise(F.col("_day")))
     here = within(days, F.col("day")) | (F.lit(not source.daily) & rejected & (F.col("day") == F.lit(UNDATED)))
@@ -113,7 +112,7 @@ def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date]) -
         F.when(F.coalesce(F.col("verdict") != OUTSIDE, F.lit(True)), F.col("day")).alias("day"),
         *(F.when(event, value).alias(name) for name, value in fields.items()),
         F.when(reject, F.col("_file")).alias("file"),
-        F.when(reject, F.col("reasons")).alias("reasons"),
+        F.when(reject, F.split("_why", ",")).alias("reasons"),
         F.when(reject, raw_text()).alias("raw"),
         # rows that are no events have no identity: they are spread, so that they form no group
         F.monotonically_increasing_id().alias("_spread"),
@@ -132,8 +131,8 @@ def _with_ids(frame: DataFrame) -> DataFrame:
         "_key", F.coalesce("event_id", "_hash", F.col("_spread").cast("string"))
     )
     own_id = F.col("event_id").isNotNull()
-    # an id of the source and a hash never meet in one group
-    window = Window.partitionBy("day", own_id, "_key").orderBy("event_time", "_hash")
+    # an id of the source and a hash never meet in one group; the key stands first, for a sort tells rows apart by it
+    window = Window.partitionBy("_key", "day", own_id).orderBy("event_time", "_hash")
     numbered = hashed.withColumn("_n", F.row_number().over(window))
     verdict = F.coalesce(F.col("verdict"), F.when(own_id & (F.col("_n") > 1), "duplicate").otherwise("accepted"))
     ids = F.when(event, F.coalesce(F.col("event_id"), F.concat_ws("-", "_hash", F.col("_n").cast("string"))))

@@ -1,6 +1,6 @@
 """Rows of a source as the canonical fields, by the expressions of sources.yaml."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -56,19 +56,15 @@ class Mapped:
         return F.when(F.length(F.btrim(value, F.lit(" \t\r\n\u00a0\u3000"))) > 0, value)
 
     def texts(self, field: str) -> Column:
-        """The mapped field as texts by name: of a map, a struct or JSON; entries without a value are left out."""
+        """The mapped field as texts by name: of a map, a struct or JSON."""
         kind, value = self.kind(field), self.value(field)
-        if isinstance(kind, NullType):
+        if isinstance(kind, NullType | MapType):
             return value.cast("map<string,string>")
         if isinstance(kind, StringType):
-            found = F.from_json(value, "map<string,string>")
-        elif isinstance(kind, StructType):
-            found = F.create_map(*[part for n in kind.names for part in (F.lit(n), value.getField(n).cast("string"))])
-        elif isinstance(kind, MapType):
-            found = value.cast("map<string,string>")
-        else:
-            raise ConfigError(f"source {self._source.name}: {field} is {kind.simpleString()}; map it to a map, a struct or JSON")
-        return F.map_filter(found, lambda name, text: text.isNotNull())
+            return F.from_json(value, "map<string,string>")
+        if isinstance(kind, StructType):
+            return F.create_map(*[part for n in kind.names for part in (F.lit(n), value.getField(n).cast("string"))])
+        raise ConfigError(f"source {self._source.name}: {field} is {kind.simpleString()}; map it to a map, a struct or JSON")
 
 
 def raw_text() -> Column:
@@ -78,7 +74,7 @@ def raw_text() -> Column:
 
 def map_text(value: Column) -> Column:
     """A map as text that does not depend on the order of its entries."""
-    return F.to_json(F.array_sort(F.map_entries(value)))
+    return F.to_json(F.sort_array(F.map_entries(value)))
 
 
 def fingerprint(*values: Column) -> Column:
@@ -103,7 +99,11 @@ def reject_day(source: Source, own_day: Column) -> Column:
     return F.coalesce(own_day, home_day(source), F.lit(UNDATED))
 
 
-def sorted_reasons(reasons: Sequence[Column]) -> Column:
-    """All reasons that are not null, sorted; of a row that cannot be read there is no other reason to tell."""
-    broken = F.col("_corrupt").isNotNull()
-    return F.when(broken, F.array(F.lit("broken_row"))).otherwise(F.array_sort(F.array_compact(F.array(*reasons))))
+def faults_text(reasons: Mapping[str, Column]) -> Column:
+    """The reasons that hold, in alphabetical order with commas between; '' where none does.
+
+    Of a row that cannot be read there is no other reason to tell. Text, for arrays are filtered and sorted by
+    interpreted lambdas: 30 us a row against 2.
+    """
+    found = F.concat_ws(",", *(F.when(reasons[reason], F.lit(reason)) for reason in sorted(reasons)))
+    return F.when(F.col("_corrupt").isNotNull(), F.lit("broken_row")).otherwise(found)

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from churnwatch.core import contiguous
 from churnwatch.events.amounts import faults, number
 from churnwatch.events.instants import business_day, date_of, instant, text_of
-from churnwatch.events.mapping import OUTSIDE, REJECTED, UNDATED, Mapped, raw_text, reject_day, sorted_reasons, within
+from churnwatch.events.mapping import OUTSIDE, REJECTED, UNDATED, Mapped, faults_text, raw_text, reject_day, within
 from churnwatch.settings import Settings, Source
 
 FIELDS = {
@@ -64,11 +64,10 @@ def statements(rows: DataFrame, source: Source, kind: str, days: Sequence[date],
     own += [F.lit(None).cast(kind_).alias(name) for name, kind_ in FIELDS.items() if name not in values]
     given = [text_of(value).isNotNull().alias(f"_given_{name}") for value, name in wrong.values()]
     parsed = mapped.frame.select(*own, *given, "_file", "_file_day", "_corrupt", "_raw", "_own")
-    reasons = [F.when(F.col(f"_given_{name}") & F.col(name).isNull(), F.lit(why)) for why, (_, name) in wrong.items()]
-    reasons += _reasons(kind)
+    reasons = {why: F.col(f"_given_{name}") & F.col(name).isNull() for why, (_, name) in wrong.items()} | _reasons(kind)
     if kind == "context":
         parsed = parsed.withColumn("value", F.col("_number").try_cast("double"))
-    judged = parsed.withColumn("reasons", sorted_reasons(reasons)).withColumn("said_on", _said_on(kind, clock))
+    judged = parsed.withColumn("_why", faults_text(reasons)).withColumn("said_on", _said_on(kind, clock))
     return _with_verdict(judged, source, kind, days)
 
 
@@ -88,14 +87,13 @@ def _attributes(mapped: Mapped, source: Source) -> Column:
     return F.map_filter(F.create_map(*pairs), lambda name, value: value.isNotNull())
 
 
-def _reasons(kind: str) -> list[Column]:
+def _reasons(kind: str) -> dict[str, Column]:
     wrong = {f"no_{'user' if key == 'user_id' else key}": F.col(key).isNull() for key in KEYS[kind]}
     if kind == "consents":
         wrong["bad_granted"] = F.col("granted").isNull()
     if kind == "context":
         wrong["bad_day"] = F.col("_own_day").isNull()
-    reasons = [F.when(condition, F.lit(reason)) for reason, condition in wrong.items()]
-    return reasons + (faults(F.col("_number"), "value") if kind == "context" else [])
+    return wrong | (faults(F.col("_number"), "value") if kind == "context" else {})
 
 
 def _said_on(kind: str, clock_zone: str) -> Column:
@@ -106,7 +104,7 @@ def _said_on(kind: str, clock_zone: str) -> Column:
 
 
 def _with_verdict(frame: DataFrame, source: Source, kind: str, days: Sequence[date]) -> DataFrame:
-    rejected = F.size("reasons") > 0
+    rejected = F.col("_why") != ""
     # a refused row of a file lies under the file's day: its own may be long ago, and then nobody would see it
     own_day = F.lit(None).cast("date") if source.daily else F.col("said_on")
     day = F.when(rejected, reject_day(source, own_day)).otherwise(_in_force_on(source, days))
@@ -122,7 +120,7 @@ def _with_verdict(frame: DataFrame, source: Source, kind: str, days: Sequence[da
         F.when(accepted, F.col("said_on")).alias("said_on"),
         *(F.when(accepted, F.col(name)).alias(name) for name in FIELDS),
         F.when(reject, F.col("_file")).alias("file"),
-        F.when(reject, F.col("reasons")).alias("reasons"),
+        F.when(reject, F.split("_why", ",")).alias("reasons"),
         F.when(reject, raw_text()).alias("raw"),
     )
 
