@@ -7,7 +7,7 @@ goes on from any day.
 from pyspark.sql import DataFrame, SparkSession
 
 from churnwatch.simulate.days import active_days
-from churnwatch.simulate.events import BROKEN, EVENT_COLUMNS, SYMPTOMS, events
+from churnwatch.simulate.events import BROKEN, EVENT_COLUMNS, SYMPTOMS, clean_events, events
 from churnwatch.simulate.people import people, treated_users
 from churnwatch.simulate.plan import PLANS, REGIONS, Cause, Run, Wave, World
 from churnwatch.simulate.records import consents, context, users
@@ -24,6 +24,7 @@ __all__ = [
     "Wave",
     "World",
     "active_days",
+    "clean_events",
     "consents",
     "context",
     "events",

@@ -40,7 +40,7 @@ def user_id(number: Column) -> Column:
 
 
 def treated_users(actions: DataFrame, world: World, runs: Sequence[Run]) -> DataFrame:
-    """[user_id, action_day, treated_from] of users with an offer: one row a user, by the first offer that reached a run.
+    """[user_id, action_day, treated_from], days as numbers: one row a user with an offer, by the first that reached a run.
 
     ``actions``: rows of retention_actions (day, user_id, arm). An offer of day a works from a + 1 on, but never on
     days that were written before it was known; ``runs`` are all runs, the present one last.
@@ -54,7 +54,7 @@ def treated_users(actions: DataFrame, world: World, runs: Sequence[Run]) -> Data
     start = F.least(*known, F.lit(NEVER), F.lit(NEVER)) if known else F.lit(NEVER)
     return (
         actions.where(F.col("arm") == "offer")
-        .select("user_id", F.col("day").alias("action_day"), start.alias("treated_from"))
+        .select("user_id", number.alias("action_day"), start.alias("treated_from"))
         .where(F.col("treated_from") < NEVER)
         .groupBy("user_id")
         .agg(F.min(F.struct("treated_from", "action_day")).alias("first"))

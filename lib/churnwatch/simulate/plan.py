@@ -46,11 +46,11 @@ class Run:
 
 
 CAUSES = (
-    Cause("engagement", weight=0.34, fade=0.80, symptom_share=0.0, save_share=0.80),
-    Cause("price", weight=0.20, fade=0.50, symptom_share=0.20, save_share=0.90),
-    Cause("quality", weight=0.18, fade=0.50, symptom_share=0.22, save_share=0.75),
-    Cause("service", weight=0.16, fade=0.50, symptom_share=0.18, save_share=0.85),
-    Cause("competitor", weight=0.12, fade=0.55, symptom_share=0.20, save_share=0.65),
+    Cause("engagement", weight=0.34, fade=0.80, symptom_share=0.0, save_share=0.85),
+    Cause("price", weight=0.20, fade=0.50, symptom_share=0.20, save_share=0.92),
+    Cause("quality", weight=0.18, fade=0.50, symptom_share=0.22, save_share=0.80),
+    Cause("service", weight=0.16, fade=0.50, symptom_share=0.18, save_share=0.88),
+    Cause("competitor", weight=0.12, fade=0.55, symptom_share=0.20, save_share=0.70),
 )
 WAVES = (Wave(day=120, region="south"), Wave(day=260, region="west"))
 
@@ -69,7 +69,7 @@ class World:
     first_day: date = date(2025, 1, 6)
     start_share: float = 0.55  # users who are there on day 1; the others join over join_days
     join_days: int = 280
-    mean_stay_days: float = 330.0
+    mean_stay_days: float = 290.0
     first_stay_days: int = 5  # nobody leaves earlier
     trial_share: float = 0.10  # joiners who leave within the first three weeks
     decline_days: tuple[int, int] = (14, 35)
@@ -77,7 +77,7 @@ class World:
     return_share: float = 0.06  # leavers who come back by themselves after one to three months
     scare_share: float = 0.15  # per 90 days: a decline that ends well
     pause_share: float = 0.20  # per 60 days: a holiday of 5 .. 18 days
-    pace: tuple[float, float] = (0.12, 0.88)  # share of days on which a user is active
+    pace: tuple[float, float] = (0.15, 0.88)  # share of days on which a user is active
     events_a_day: float = 5.5  # of an active user
     bot_share: float = 0.001
     duplicate_share: float = 0.005

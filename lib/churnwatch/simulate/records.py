@@ -9,7 +9,7 @@ from churnwatch.simulate.plan import REGIONS, World
 PLAN_CHANGE_SHARE = 0.10
 # channel -> (share of users who granted, share who take it back later)
 CONSENTS = {"email": (0.93, 0.04), "push": (0.88, 0.05), "sms": (0.45, 0.02), "profiling": (0.985, 0.005)}
-PURPOSES = {"profiling": "profiling"}  # all others: marketing
+PURPOSES = {"profiling": "profiling"}  # all others: contact
 # series of the market: name -> (start, change a year)
 SERIES = {"own_price": (9.99, 0.8), "competitor_price": (9.49, -1.2), "staff_turnover_share": (0.02, 0.004)}
 
@@ -47,7 +47,7 @@ def consents(who: DataFrame, world: World) -> DataFrame:
             (draw < granted) & (later < taken_back), F.struct(withdrawn.cast("int").alias("n"), F.lit(False).alias("granted"))
         )
         changes = F.filter(F.array(first, second), lambda r: r.isNotNull())
-        purpose = F.lit(PURPOSES.get(channel, "marketing"))
+        purpose = F.lit(PURPOSES.get(channel, "contact"))
         parts.append(F.struct(F.lit(channel).alias("channel"), purpose.alias("purpose"), changes.alias("changes")))
     rows = who.select("user_id", F.explode(F.array(*parts)).alias("c")).select("user_id", "c.*")
     rows = rows.select("user_id", "channel", "purpose", F.explode("changes").alias("change")).where(

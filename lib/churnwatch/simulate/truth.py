@@ -9,8 +9,17 @@ from churnwatch.simulate.plan import World
 
 
 def truth(who: DataFrame, world: World, treated: DataFrame | None = None) -> dict[str, DataFrame]:
-    """Frames by name: ``users`` (a row a user) and ``treatments`` (a treated user). Waves and effects by cause are knobs."""
-    frames = {"users": planted_users(who, world)}
+    """Frames by name: ``users`` (a row a user), ``effects`` (a cause), ``waves`` (a wave that has come) and, with
+    ``treated``, ``treatments`` (a treated user)."""
+    spark = who.sparkSession
+    effects = [(c.name, c.weight, c.fade, c.symptom_share, c.save_share) for c in world.causes]
+    waves = [(world.day(w.day), w.region, w.share) for w in world.waves if w.day <= world.days]
+    columns = "cause string, weight double, fade double, symptom_share double, save_share double"
+    frames = {
+        "users": planted_users(who, world),
+        "effects": spark.createDataFrame(effects, columns),
+        "waves": spark.createDataFrame(waves, "day date, region string, share double"),
+    }
     return frames if treated is None else frames | {"treatments": treatments(who, world, treated)}
 
 
@@ -60,8 +69,8 @@ def treatments(who: DataFrame, world: World, treated: DataFrame) -> DataFrame:
 
     rows = (
         everyone.join(action, "user_id")
-        .join(active(plain, "without"), "user_id", "left")
-        .join(active(everyone, "with"), "user_id", "left")
+        .join(active(plain, "kept_without"), "user_id", "left")
+        .join(active(everyone, "kept_with"), "user_id", "left")
     )
     over = F.col("action_day") + span <= world.days
     return rows.select(
@@ -70,6 +79,6 @@ def treatments(who: DataFrame, world: World, treated: DataFrame) -> DataFrame:
         "cause",
         F.when(F.col("leaves") <= world.days, F.date_add(F.lit(world.first_day), F.col("leaves") - 1)).alias("leaves_on"),
         "spared",
-        F.when(over, F.coalesce("without", F.lit(False))).alias("retained_without"),
-        F.when(over, F.coalesce("with", F.lit(False))).alias("retained_with"),
+        F.when(over, F.coalesce("kept_without", F.lit(False))).alias("retained_without"),
+        F.when(over, F.coalesce("kept_with", F.lit(False))).alias("retained_with"),
     )

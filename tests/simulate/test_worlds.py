@@ -1,0 +1,167 @@
+"""Worlds: every row a function of seed, user and day; what was planted is there."""
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from churnwatch import simulate as sim
+from churnwatch.simulate import Run, Wave, World
+from churnwatch.simulate.draws import Draws
+from pyspark.sql import functions as F
+
+WORLD = World(users=300, days=56, events_a_day=3.0, waves=(Wave(day=40, region="north", share=0.6),))
+BOTH_RUNS = (Run(1, 30), Run(31, 56, actions_until=30))
+
+
+def rows(frame):
+    """All rows as sorted text: whole rows, whatever their order."""
+    return sorted(r[0] for r in frame.select(F.to_json(F.struct(*frame.columns))).collect())
+
+
+def written(spark, world=WORLD, first=1, last=None, treated=None):
+    return sim.events(sim.people(spark, world, treated), world, first, last or world.days)
+
+
+@pytest.fixture(scope="module")
+def whole(spark):
+    """The raw rows of WORLD."""
+    return rows(written(spark))
+
+
+def test_a_draw_is_the_same_number_everywhere(spark):
+    found = [r[0] for r in spark.range(3).select(Draws(7).uniform("golden", F.col("id"))).collect()]
+    assert found == pytest.approx([0.1481671599086219, 0.4215906510165032, 0.32434171631809566], abs=1e-15)
+
+
+def test_partitions_change_no_row(spark, whole):
+    who = sim.people(spark, WORLD).repartition(7, "region")
+    assert rows(sim.events(who, WORLD, 1, WORLD.days).repartition(3)) == whole
+
+
+def test_another_seed_gives_other_rows(spark, whole):
+    assert rows(written(spark, replace(WORLD, seed=8), last=3)) != rows(written(spark, last=3))
+
+
+def test_going_on_gives_the_rows_of_one_longer_run(spark, whole):
+    first, rest = rows(written(spark, WORLD.until(30))), rows(written(spark, first=31))
+    assert sorted(first + rest) == whole
+
+
+def actions(spark, count=150):
+    """An offer on day 30 for the first users, a hold-out for the others."""
+    who = sim.people(spark, WORLD).select("no", "user_id")
+    arm = F.when(F.col("no") <= count, "offer").otherwise("control")
+    return who.select(F.lit(WORLD.day(30)).alias("day"), "user_id", arm.alias("arm"))
+
+
+def test_only_treated_users_change_and_only_after_the_offer(spark, whole):
+    treated = sim.treated_users(actions(spark), WORLD, BOTH_RUNS)
+    changed = set(rows(written(spark, first=31, treated=treated))) ^ set(rows(written(spark, first=31)))
+    days = sorted(r.split('"day":"')[1][:10] for r in changed)
+    assert changed
+    assert days[0] >= str(WORLD.day(31))
+    numbers = {int(r.split('"user_id":"u')[1][:15]) for r in changed if '"user_id":"u' in r}
+    assert max(numbers) <= 150
+
+
+def test_an_offer_never_reaches_days_that_were_written_before_it_was_known(spark):
+    runs = (Run(1, 34), Run(35, 40, actions_until=30), Run(41, 56, actions_until=38))
+    given = [
+        (WORLD.day(30), "a", "offer"),
+        (WORLD.day(38), "b", "offer"),
+        (WORLD.day(37), "c", "control"),
+        (WORLD.day(56), "d", "offer"),
+    ]
+    frame = spark.createDataFrame(given, "day date, user_id string, arm string")
+    found = {r.user_id: (r.action_day, r.treated_from) for r in sim.treated_users(frame, WORLD, runs).collect()}
+    assert found == {"a": (30, 35), "b": (38, 41)}
+
+
+def test_the_first_offer_counts_and_gives_one_row_a_user(spark):
+    given = [(WORLD.day(d), "a", "offer") for d in (28, 30)]
+    frame = spark.createDataFrame(given, "day date, user_id string, arm string")
+    assert [tuple(r) for r in sim.treated_users(frame, WORLD, BOTH_RUNS).collect()] == [("a", 28, 31)]
+
+
+def test_the_truth_of_a_treatment_holds_both_outcomes(spark):
+    """Who is spared is retained; who is not behaves as without the offer."""
+    treated = sim.treated_users(actions(spark), WORLD, BOTH_RUNS)
+    found = sim.treatments(sim.people(spark, WORLD, treated), WORLD, treated).collect()
+    assert found and {r.day for r in found} == {WORLD.day(30)}
+    assert all(r.retained_with == r.retained_without for r in found if not r.spared)
+    with_, without = (sum(getattr(r, f"retained_{w}") for r in found) for w in ("with", "without"))
+    assert with_ > without
+
+
+def test_planted_leavers_are_silent_after_they_left(spark):
+    truth = sim.planted_users(sim.people(spark, WORLD), WORLD).where("leaves_on IS NOT NULL AND returns_on IS NULL")
+    seen = sim.active_days(sim.people(spark, WORLD), WORLD, 1, WORLD.days).groupBy("user_id").agg(F.max("n").alias("n"))
+    last = F.date_add(F.lit(WORLD.first_day), F.col("n") - 1)
+    joined = truth.join(seen, "user_id").agg(
+        F.count(F.lit(1)).alias("left"), F.count_if(last >= F.col("leaves_on")).alias("later")
+    )
+    row = joined.first()
+    assert row.left > 30
+    assert row.later == 0
+
+
+def test_the_wave_takes_its_share_of_its_region_at_once(spark):
+    who = sim.people(spark, WORLD)
+    days = sim.active_days(who, WORLD, 33, 49).join(who.select("user_id", "region"), "user_id")
+    north = F.col("region") == "north"
+    before, after = F.col("n").between(33, 39), F.col("n").between(43, 49)
+    row = days.agg(
+        *(
+            F.count_if(region & week).alias(name)
+            for name, region, week in (("nb", north, before), ("na", north, after), ("ob", ~north, before), ("oa", ~north, after))
+        )
+    ).first()
+    assert row.na / row.nb < 0.65
+    assert row.oa / row.ob > 0.8
+
+
+def test_symptoms_show_in_the_weeks_before_leaving(spark):
+    """Users whom the price drives out look at prices more often in their last two weeks than others do."""
+    world = replace(WORLD, users=800, waves=())
+    who = sim.people(spark, world)
+    days = sim.active_days(who, world, 1, world.days)
+    shown = sim.clean_events(days, world).join(
+        who.select("user_id", "cause", "leaves", (F.col("decline_days") == 1).alias("sudden")), "user_id"
+    )
+    near = (F.col("cause") == "price") & ~F.col("sudden") & (F.col("leaves") - F.col("n")).between(1, 14)
+    row = shown.agg(
+        F.avg(F.when(~near, (F.coalesce(F.col("item_id") == "pricing", F.lit(False))).cast("int"))).alias("others"),
+        F.avg(F.when(near, F.coalesce(F.col("item_id") == "pricing", F.lit(False)).cast("int"))).alias("share"),
+    ).first()
+    assert row.share > 3 * row.others
+
+
+def test_users_join_over_time(spark):
+    counts = sim.people(spark, replace(WORLD, users=2000)).agg(
+        F.count_if("joined <= 0").alias("old"), F.count_if("joined > 0 AND joined <= 56").alias("new")
+    )
+    old, new = counts.first()
+    assert 0.50 < old / 2000 < 0.60
+    assert 0.06 < new / 2000 < 0.12
+
+
+def test_seasons_swing_over_week_and_year():
+    seasons = WORLD.seasons(1, 365)
+    weekend, workday = ([s for n, s in enumerate(seasons) if WORLD.day(n + 1).weekday() in days] for days in ((5, 6), (0, 1, 2)))
+    assert sum(weekend) / len(weekend) > 1.05 * sum(workday) / len(workday)
+    assert sum(seasons[:28]) > 1.05 * sum(seasons[170:198])
+
+
+def test_knobs_come_back_from_their_text():
+    assert World.from_json(WORLD.to_json(BOTH_RUNS)) == (WORLD, BOTH_RUNS)
+
+
+def test_knobs_out_of_range_are_all_named():
+    with pytest.raises(ValueError, match="late_share.*users.*atlantis"):
+        World(users=0, late_share=1.5, waves=(Wave(day=3, region="atlantis"),))
+
+
+def test_day_one_is_a_monday():
+    assert WORLD.day(1) == date(2025, 1, 6)
+    assert WORLD.day(1).weekday() == 0
+    assert WORLD.number(WORLD.day(56)) == 56
