@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from churnwatch.settings import feature_names, load
 from churnwatch.tables import tables
 

@@ -3,11 +3,12 @@
 import json
 
 import pytest
+from pyspark.sql import functions as F
+
 from churnwatch import simulate as sim
 from churnwatch.core import ConfigError
 from churnwatch.io.raw import simulate
 from churnwatch.simulate import BROKEN, World
-from pyspark.sql import functions as F
 
 SHARES = {"duplicate_share": 0.02, "late_share": 0.03, "broken_share": 0.018}
 WORLD = World(users=200, days=20, events_a_day=4.0, bot_share=0.05, waves=(), **SHARES)

@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from pyspark.sql import functions as F
+
 from churnwatch import simulate as sim
 from churnwatch.simulate import Run, Wave, World
 from churnwatch.simulate.draws import Draws
-from pyspark.sql import functions as F
 
 WORLD = World(users=300, days=56, events_a_day=3.0, waves=(Wave(day=40, region="north", share=0.6),))
 BOTH_RUNS = (Run(1, 30), Run(31, 56, actions_until=30))
