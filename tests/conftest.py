@@ -10,20 +10,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
-TEST_SPARK = {
-    "spark.master": "local[2]",
-    "spark.driver.memory": "3g",
-    "spark.jars": ",".join(str(jar) for jar in sorted((ROOT / ".jars").glob("*.jar"))),
-    "spark.ui.enabled": "false",  # a port a session, and seconds at start
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.shuffle.partitions": "1",  # a task costs more than the rows of a test
-    "spark.default.parallelism": "2",
-    "spark.databricks.delta.snapshotPartitions": "1",
-    "spark.sql.adaptive.enabled": "false",  # plans of one partition have nothing to adapt
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # saves seconds in short runs
-    "spark.sql.codegen.wholeStage": "false",  # compiling costs more than the rows of a test
-}
-
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
@@ -31,6 +17,7 @@ def spark(tmp_path_factory):
     from types import SimpleNamespace
 
     from churnwatch.io.session import session
+    from sparkconf import TEST_SPARK
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     conf = TEST_SPARK | {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse"))}

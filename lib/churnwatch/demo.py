@@ -68,7 +68,7 @@ def play(config: str, users: int, sets: Sequence[str]) -> None:
     """Plays the story; raises ConfigError where a warehouse lies that no demo made."""
     settings = load(config, sets)
     _clear(settings)
-    out, spark, world = Console(), session(settings, "churnwatch demo"), World(users=users, days=HISTORY)
+    out, spark, world = Console(), session(settings, "churnwatch demo"), World(users=users, days=DECISIONS[-1])
     story = Story(Runner(settings, spark), out, world)
     story.runner.tell = story.tell
     _before(story, spark)
@@ -94,7 +94,7 @@ def _clear(settings: Settings) -> None:
 
 def _before(story: Story, spark: SparkSession) -> None:
     """Half a year of history, a model, and three days of warnings and offers."""
-    made = story.step(f"simulate days 1..{HISTORY}", lambda: simulate(spark, story.world, RAW, TRUTH))
+    made = story.step(f"simulate days 1..{DECISIONS[-1]}", lambda: simulate(spark, story.world, RAW, TRUTH))
     story.steps[-1] = (*story.steps[-1][:3], made["rows"])
     story.step(f"load days 1..{HISTORY}, weekly snapshots", lambda: story.run("all", first=1, last=HISTORY, every=7))
     story.step(f"train at {HISTORY}", lambda: story.run("train_model", first=HISTORY))
@@ -107,7 +107,7 @@ def _after(story: Story, spark: SparkSession) -> dict[str, Any]:
     actions = story.runner.store.read(story.runner.tables.retention_actions)
     world = story.world.until(READOUTS[-1])
     summary = story.step(
-        f"simulate days {HISTORY + 1}..{READOUTS[-1]} with the actions",
+        f"simulate days {DECISIONS[-1] + 1}..{READOUTS[-1]} with the actions",
         lambda: simulate(spark, world, RAW, TRUTH, actions=actions, continue_=True),
     )
     story.steps[-1] = (*story.steps[-1][:3], summary["rows"])

@@ -54,7 +54,7 @@ def command(folder, what, number, seconds, *arguments):
     """A process that runs ``churnwatch`` with a fault."""
     environment = os.environ | {"PYTHONPATH": str(world.CONFIG.parents[2] / "lib"), "SPARK_LOCAL_IP": "127.0.0.1"}
     given = [sys.executable, str(HELD), what, str(number), str(seconds), "run", *arguments, "--config", str(world.CONFIG)]
-    from conftest import TEST_SPARK
+    from sparkconf import TEST_SPARK
 
     for pair in [*world.sets(folder), *(f"spark.{k}={v}" for k, v in TEST_SPARK.items())]:
         given += ["--set", pair]

@@ -11,9 +11,9 @@ import yaml
 from churnwatch.io.store import Store
 from churnwatch.settings import load
 from churnwatch.tables import tables
-from conftest import TEST_SPARK
 from nbclient import NotebookClient
 from reportworld import READS, frame, full
+from sparkconf import TEST_SPARK
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

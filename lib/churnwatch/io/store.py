@@ -102,6 +102,9 @@ class Store:
             for f in table.schema.fields
         )
         properties = {"delta.enableDeletionVectors": "false", **table.properties}
+        if table.kind == "log":
+            # a log gets a small commit with every job: a checkpoint after each tenth costs more than reading the commits
+            properties["delta.checkpointInterval"] = "100"
         properties |= {f"delta.constraints.{name}": rule for name, rule in table.rules.items()}
         self.spark.sql(
             f"CREATE TABLE IF NOT EXISTS {self.sql_name(table)} ({columns}) USING delta"

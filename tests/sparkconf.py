@@ -1,0 +1,20 @@
+"""Spark settings of the tests, each with its reason."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TEST_SPARK = {
+    "spark.master": "local[2]",
+    "spark.driver.memory": "3g",
+    "spark.jars": ",".join(str(jar) for jar in sorted((ROOT / ".jars").glob("*.jar"))),
+    "spark.ui.enabled": "false",  # a port a session, and seconds at start
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": "1",  # a task costs more than the rows of a test
+    "spark.default.parallelism": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.databricks.delta.properties.defaults.checkpointInterval": "50",  # a checkpoint is a Spark job
+    "spark.sql.adaptive.enabled": "false",  # plans of one partition have nothing to adapt
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # saves seconds in short runs
+    "spark.sql.codegen.wholeStage": "false",  # compiling costs more than the rows of a test
+}
