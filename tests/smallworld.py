@@ -5,11 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from typing import Any
 
+from hypothesis import strategies as st
+from pyspark.sql import DataFrame, SparkSession
+
 from churnwatch.core import Table
 from churnwatch.settings import Settings
 from churnwatch.tables import Tables, tables
-from hypothesis import strategies as st
-from pyspark.sql import DataFrame, SparkSession
 
 Row = Mapping[str, Any]
 OPEN_END = date(9999, 12, 31)

@@ -4,11 +4,12 @@ import shutil
 from datetime import date
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 from churnwatch.io.raw import simulate
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import Settings, load
 from churnwatch.simulate import World
-from pyspark.sql import SparkSession
 
 CONFIG = Path(__file__).parent / "conf" / "test.yaml"
 WORLD = World(users=600, days=64, events_a_day=4.0, waves=())

@@ -3,9 +3,10 @@
 from datetime import date, timedelta
 
 import pytest
-from churnwatch.activity import trend
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
+
+from churnwatch.activity import trend
 from smallworld import activity, collected, inputs_of, plan_of, settings, stacked, worlds
 
 TODAY = date(2024, 3, 14)

@@ -3,11 +3,12 @@
 from datetime import date, timedelta
 
 import pytest
-from churnwatch.activity import per_user_day
-from churnwatch.settings.names import definition_column
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+
+from churnwatch.activity import per_user_day
+from churnwatch.settings.names import definition_column
 from smallworld import at, collected, contracts, on_days, rows, settings
 
 DAY = date(2024, 2, 29)

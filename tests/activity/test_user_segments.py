@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
+
 from churnwatch.activity.segments import per_segment, with_segments
 from smallworld import as_of, collected, contracts, plan_of, settings
 

@@ -2,8 +2,9 @@
 
 from datetime import date, timedelta
 
-from churnwatch import alerts
 from pyspark.sql import functions as F
+
+from churnwatch import alerts
 from smallworld import contracts, rows, settings
 
 DAY = date(2026, 3, 10)

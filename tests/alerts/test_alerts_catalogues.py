@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from alertworld import DAY, before, frame, in_force
+
 from churnwatch import alerts
 from churnwatch.settings import load
 from churnwatch.tables import tables

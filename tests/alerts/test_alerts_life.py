@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from alertworld import ALERT, DAY, before, frame, world
+
 from churnwatch import alerts
 from churnwatch.core import DataQualityError
 from churnwatch.io.inbox import put

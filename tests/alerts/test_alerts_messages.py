@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 from alertworld import ALERT, DAY, before, frame, in_force, world
+from pyspark.sql import functions as F
+
 from churnwatch import alerts
 from churnwatch.alerts import sending
 from churnwatch.alerts.messages import digests, offers
 from churnwatch.io.keys import keyed, keyed_id
 from churnwatch.io.senders import Senders
-from pyspark.sql import functions as F
 from smallworld import at, contracts
 
 KEY = b"0123456789abcdef"

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from alertworld import ALERT, DAY, RULE, SCORE, USER, before, inputs, raised, whom, world
+
 from churnwatch import alerts
 from churnwatch.alerts.evidence import filled
 

@@ -3,9 +3,10 @@
 from datetime import date, timedelta
 
 import pytest
-from churnwatch.churn import labels, rates, replaced_definition
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
+
+from churnwatch.churn import labels, rates, replaced_definition
 from smallworld import activity, as_of, collected, contracts, inputs_of, plan_of, rows, settings, stacked, worlds
 
 TODAY = date(2024, 2, 28)  # the next is 29 February

@@ -3,12 +3,13 @@
 from datetime import date
 
 import pytest
-from churnwatch.core import Table, column, days_predicate, to_ranges
-from churnwatch.core.chance import share_of
-from churnwatch.core.intervals import wilson
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 from statsmodels.stats.proportion import proportion_confint
+
+from churnwatch.core import Table, column, days_predicate, to_ranges
+from churnwatch.core.chance import share_of
+from churnwatch.core.intervals import wilson
 
 D = date(2024, 2, 28)
 

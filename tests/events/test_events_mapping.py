@@ -4,8 +4,9 @@ import random
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from churnwatch.core import ConfigError
 from ingestworld import MAP, Ingest, json_source, settings, write_lines
+
+from churnwatch.core import ConfigError
 
 DAY = date(2025, 3, 12)
 GOOD = {"user_id": "u1", "event_time": "2025-03-12 10:00:00", "event_type": "view"}
@@ -71,9 +72,10 @@ def test_ids_do_not_depend_on_the_order_of_rows_or_files(spark, tmp_path):
     ],
 )
 def test_text_with_an_offset_is_an_instant_and_without_one_local(spark, given, instant):
-    from churnwatch.events.instants import instant as read
     from pyspark.sql import functions as F
     from pyspark.sql.types import StringType
+
+    from churnwatch.events.instants import instant as read
 
     frame = spark.range(1).select(read(F.lit(given), StringType(), "Europe/Berlin", "time").cast("string").alias("t"))
     assert frame.first()["t"].replace(" ", "T") == instant

@@ -5,9 +5,10 @@ from collections import Counter
 from datetime import date
 
 import pytest
+from ingestworld import MAP, Ingest, json_source, settings, write_lines
+
 from churnwatch.core import DataQualityError
 from churnwatch.events import gate
-from ingestworld import MAP, Ingest, json_source, settings, write_lines
 
 DAY = date(2025, 3, 12)
 GOOD = {"user_id": "u1", "event_time": "2025-03-12 10:00:00", "event_type": "view", "amount": "1.00", "duration_s": 2}

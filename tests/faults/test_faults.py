@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 import world
 from churnwatch.io.store import Store
 

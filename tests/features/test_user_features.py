@@ -2,9 +2,10 @@
 
 from datetime import date, timedelta
 
-from churnwatch.features import per_user
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
+
+from churnwatch.features import per_user
 from smallworld import activity, collected, contracts, inputs_of, opted, plan_of, settings, stacked, worlds
 
 TODAY = date(2024, 3, 1)  # the day before is 29 February

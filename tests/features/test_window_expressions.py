@@ -1,6 +1,7 @@
 """Configured ratios over windows."""
 
 import pytest
+
 from churnwatch.features.expressions import over_window
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyspark
 import pytest
+
 import world
 
 ROOT = Path(__file__).resolve().parents[2]

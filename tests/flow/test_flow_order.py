@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from churnwatch.dictionary import markdown
 from churnwatch.flow import flow
 from churnwatch.settings import load

@@ -3,11 +3,12 @@
 from datetime import date, timedelta
 
 import pytest
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
 from churnwatch.core import ContractError, DataQualityError, Job, Skipped, Table, WriteConflict, column
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
-from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 D = date(2025, 3, 10)
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
+
 from churnwatch.core import JobFailed
 from churnwatch.io.models import Models
 from smallworld import settings

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+
 from churnwatch.core import JobFailed
 from churnwatch.io.pages import Pages
 from churnwatch.settings import load

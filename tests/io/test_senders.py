@@ -9,6 +9,7 @@ from email import message_from_bytes, policy
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+
 from churnwatch.io.delivery import FileSender, MailSender, Server, attempts
 from churnwatch.io.keys import id_key, keyed, keyed_id
 from churnwatch.io.senders import Senders

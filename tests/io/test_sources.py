@@ -4,6 +4,7 @@ import gzip
 from datetime import date
 
 import pytest
+
 from churnwatch.core import DataQualityError
 from churnwatch.io.sources import Sources
 from churnwatch.settings import Source

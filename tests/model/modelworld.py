@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
+
 from churnwatch.settings import feature_names
 from churnwatch.tables import tables
 from smallworld import rows, settings

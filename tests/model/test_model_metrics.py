@@ -3,12 +3,13 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from churnwatch.model import metrics as m
-from churnwatch.model import worker
-from churnwatch.model.calibration import calibrated
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
+
+from churnwatch.model import metrics as m
+from churnwatch.model import worker
+from churnwatch.model.calibration import calibrated
 
 RNG = np.random.default_rng(11)
 SCORE = RNG.integers(0, 60, 400) / 7.0  # many ties

@@ -5,6 +5,10 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
+from modelworld import TODAY, conf, world
+from pyspark.sql import functions as F
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+
 from churnwatch.core import JobFailed, Refused
 from churnwatch.io.models import Models
 from churnwatch.model import frame, train, training, worker
@@ -13,9 +17,6 @@ from churnwatch.model.shipped import forest
 from churnwatch.model.spans import Spans
 from churnwatch.settings import feature_names
 from churnwatch.tables import tables
-from modelworld import TODAY, conf, world
-from pyspark.sql import functions as F
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 from smallworld import rows
 
 

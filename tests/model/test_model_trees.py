@@ -3,14 +3,15 @@
 import lightgbm
 import numpy as np
 import pytest
+from pyspark.ml.classification import GBTClassifier
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.sql import functions as F
+
 from churnwatch.io.models import Models
 from churnwatch.model import worker
 from churnwatch.model.schema import filled_values, measure_of, schema_of
 from churnwatch.model.shipped import forest
 from churnwatch.model.trees import base_value, bounds, contributions, parsed, to_text
-from pyspark.ml.classification import GBTClassifier
-from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.sql import functions as F
 from smallworld import settings
 
 NAMES = ["events_1d", "still_1d", "events_days_since", "cancel_rate_2d"]

@@ -3,11 +3,12 @@
 from datetime import date, timedelta
 
 import pytest
-from churnwatch.core import Refused
-from churnwatch.model.spans import cut, is_snapshot
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+
+from churnwatch.core import Refused
+from churnwatch.model.spans import cut, is_snapshot
 from smallworld import settings
 
 MODEL = {"train_days": 21, "calibration_days": 7, "test_days": 7, "snapshot_every_days": 7}

@@ -8,10 +8,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from nbclient import NotebookClient
+
 from churnwatch.io.store import Store
 from churnwatch.settings import load
 from churnwatch.tables import tables
-from nbclient import NotebookClient
 from reportworld import READS, frame, full
 from sparkconf import TEST_SPARK
 

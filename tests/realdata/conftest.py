@@ -4,9 +4,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from pyspark.sql import functions as F
+
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
-from pyspark.sql import functions as F
 
 HERE = Path(__file__).parent
 

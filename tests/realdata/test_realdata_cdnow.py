@@ -5,11 +5,12 @@ from collections import Counter
 from datetime import date, timedelta
 
 import pytest
+from pyspark.sql import functions as F
+from readmes import days, numbers
+
 from churnwatch.core import day_range
 from churnwatch.events.judging import judged
 from churnwatch.io.sources import Sources
-from pyspark.sql import functions as F
-from readmes import days, numbers
 
 pytestmark = pytest.mark.realdata
 

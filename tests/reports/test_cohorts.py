@@ -3,10 +3,11 @@
 from datetime import date, timedelta
 
 import pytest
-from churnwatch.core import day_range
-from churnwatch.reports.cohorts import bounds, cohorts, replaced_periods
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
+
+from churnwatch.core import day_range
+from churnwatch.reports.cohorts import bounds, cohorts, replaced_periods
 from smallworld import activity, collected, contracts, inputs_of, plan_of, settings, stacked, worlds
 
 SPANS = {"activity": (-61, 0)}

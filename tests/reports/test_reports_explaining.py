@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from churnwatch.core.intervals import Z95
 from churnwatch.reports import explained
 from churnwatch.reports.advice import wilson_interval

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+
+from churnwatch.core import Skipped
 from churnwatch.reports import judged
 from churnwatch.reports.advice import advised, wilson_interval
 from churnwatch.reports.scored import Bin, metrics
 from churnwatch.settings import load
 from reportworld import frames
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
 ON = date(2025, 9, 11)
@@ -180,9 +182,9 @@ def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):
     assert {name: found[name]["metric_value"] for name in expected} == pytest.approx(expected)
 
 
-def test_nothing_matured_gives_no_rows(spark, settings):
-    out = judged(frames(spark, settings, {}, READS), (ON,), settings)
-    assert {name: frame.count() for name, frame in out.items()} == dict.fromkeys(out, 0)
+def test_a_day_without_scores_and_warnings_is_skipped(spark, settings):
+    with pytest.raises(Skipped, match=str(ON)):
+        judged(frames(spark, settings, {}, READS), (ON,), settings)
 
 
 def bins(rows):

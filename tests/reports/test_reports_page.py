@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
 from churnwatch.io.pages import Pages
 from churnwatch.reports import rendered
 from churnwatch.settings import load

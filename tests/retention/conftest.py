@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+
 from churnwatch.settings import Settings
 from churnwatch.tables import tables
 

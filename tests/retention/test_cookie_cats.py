@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+
 from churnwatch.io.sources import Sources
 from churnwatch.retention import imported, lift
 from churnwatch.settings import load

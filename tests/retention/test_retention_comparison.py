@@ -5,11 +5,12 @@ from hashlib import md5
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from churnwatch.retention.comparison import Sums, corrected, of_means, of_rates, sample_ratio_p, smallest_of_many
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import zt_ind_solve_power
 from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
+
+from churnwatch.retention.comparison import Sums, corrected, of_means, of_rates, sample_ratio_p, smallest_of_many
 
 # published for 90,189 players: gate_30 is treated, gate_40 control
 RETENTION_1 = (Sums(n=44_700, y=20_034, yy=20_034), Sums(n=45_489, y=20_119, yy=20_119))

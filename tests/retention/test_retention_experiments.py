@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 from chispa import assert_df_equality
+
 from churnwatch.core import DataQualityError
 from churnwatch.retention import imported, replaced_experiment
 

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
+
 from churnwatch.retention import lift
 
 FIRST, LAST = date(2025, 4, 1), date(2025, 4, 3)

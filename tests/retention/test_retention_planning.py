@@ -3,11 +3,12 @@
 from datetime import UTC, date, datetime
 
 import pytest
+from pyspark.sql import functions as F
+
 from churnwatch.core.chance import share_of
 from churnwatch.retention import planned
 from churnwatch.retention.limits import with_limits
 from churnwatch.retention.planning import send_start
-from pyspark.sql import functions as F
 
 DAY = date(2025, 5, 1)
 DECIDED = ("offer", "channel", "cause", "tier", "suppressed_because", "cost_cents", "expected_value_cents", "expires_at")

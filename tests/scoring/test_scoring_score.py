@@ -10,6 +10,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pyspark import cloudpickle
+from pyspark.sql import functions as F
+
 from churnwatch.core import Refused, Skipped
 from churnwatch.model import worker as base_worker
 from churnwatch.model.schema import schema_of
@@ -19,8 +22,6 @@ from churnwatch.scoring import score, worker
 from churnwatch.scoring.cuts import cuts, ranked
 from churnwatch.settings import Tier
 from churnwatch.tables import tables
-from pyspark import cloudpickle
-from pyspark.sql import functions as F
 from smallworld import rows, settings
 
 DAY = date(2025, 6, 2)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from churnwatch.core import ConfigError
 from churnwatch.settings import load
 

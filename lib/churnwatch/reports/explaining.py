@@ -6,6 +6,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.core import Skipped
 from churnwatch.core.intervals import Z95, wilson
 from churnwatch.reports.long import per_feature
 from churnwatch.settings import Settings, feature_names
@@ -15,8 +16,13 @@ NO_MEASURES = ("(other)", "(base)")  # the remainders that make reasons add up
 
 
 def explained(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
-    """Causes in the reasons of the users of O who then churned, and how their features differed from the others'."""
+    """Causes in the reasons of the users of O who then churned, and how their features differed from the others'.
+
+    Raises Skipped where O has no labels or no features: snapshots may be weekly.
+    """
     (day,) = days
+    if inputs["features"].isEmpty() or inputs["labels"].isEmpty():
+        raise Skipped(f"{day} has no features or no labels: there is nothing to explain")
     labels = inputs["labels"].where(F.col("definition") == settings.churn.primary).select("user_id", "churned")
     return {
         "churn_causes": _causes(inputs["scores"], labels, day),

@@ -1,10 +1,12 @@
 """The few numbers that a page shows, collected from the tables: bounded by tiers, days, segments, jobs and 20 users."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from pyspark import inheritable_thread_target
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -16,6 +18,7 @@ COHORTS = 13
 GROUP_WARNINGS = 30
 REASONS = 60  # reject reasons are a fixed list a source; the limit guards the page
 ATTEMPTS = 5
+AT_ONCE = 4
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -58,29 +61,33 @@ def gathered(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> 
     risky = at_risk_tiers(settings)
     today = F.col("day") == day
     top = _rows(_top_users(inputs["scores"].where(today), risky))
-    return Gathered(
-        day=day,
-        tiers=_rows(_per_tier(inputs["scores"])),
-        risk_causes=_rows(_per_cause(inputs["scores"].where(today), risky)),
-        top_users=top,
-        top_warnings=_rows(_warnings_of(inputs["alerts"].where(today), [row["user_id"] for row in top])),
-        warnings=_rows(inputs["alerts"].groupBy("day", "rule_id", "level", "scope").agg(F.count("*").alias("raised"))),
-        warned_users=_rows(_warned_users(inputs["alerts"], day)),
-        group_warnings=_rows(_group_warnings(inputs["alerts"])),
-        actions=_rows(_per_arm(inputs["actions"].where(today))),
-        trend=_rows(inputs["trend"].where((F.col("segment") == "all") | today)),
-        cohorts=_rows(_newest_cohorts(inputs["cohorts"])),
-        rates=_rows(_rates(inputs["rates"], settings)),
-        lift=_rows(_newest_day(inputs["lift"])),
-        causes=_rows(_newest_day(inputs["causes"])),
-        profile=_rows(_newest_day(inputs["profile"])),
-        alert_quality=_rows(_newest_day(inputs["alert_quality"])),
-        model_quality=_rows(inputs["model_quality"]),
-        drift=_rows(_newest_day(inputs["drift"])),
-        model_runs=_rows(_newest_attempts(inputs["model_runs"])),
-        rejected=_rows(_per_reason(inputs["rejected"])),
-        runs=_rows(inputs["runs"].select("job", "instance", "day", "at", "status", "days", "message")),
-    )
+    frames = {
+        "tiers": _per_tier(inputs["scores"]),
+        "risk_causes": _per_cause(inputs["scores"].where(today), risky),
+        "top_warnings": _warnings_of(inputs["alerts"].where(today), [row["user_id"] for row in top]),
+        "warnings": inputs["alerts"].groupBy("day", "rule_id", "level", "scope").agg(F.count("*").alias("raised")),
+        "warned_users": _warned_users(inputs["alerts"], day),
+        "group_warnings": _group_warnings(inputs["alerts"]),
+        "actions": _per_arm(inputs["actions"].where(today)),
+        "trend": inputs["trend"].where((F.col("segment") == "all") | today),
+        "cohorts": _newest_cohorts(inputs["cohorts"]),
+        "rates": _rates(inputs["rates"], settings),
+        "lift": _newest_day(inputs["lift"]),
+        "causes": _newest_day(inputs["causes"]),
+        "profile": _newest_day(inputs["profile"]),
+        "alert_quality": _newest_day(inputs["alert_quality"]),
+        "model_quality": inputs["model_quality"],
+        "drift": _newest_day(inputs["drift"]),
+        "model_runs": _newest_attempts(inputs["model_runs"]),
+        "rejected": _per_reason(inputs["rejected"]),
+        "runs": inputs["runs"].select("job", "instance", "day", "at", "status", "days", "message"),
+    }
+    # small queries that wait for the driver more than for data: several at once
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        collected = [
+            pool.submit(inheritable_thread_target(inputs["runs"].sparkSession)(_rows), frame) for frame in frames.values()
+        ]
+    return Gathered(day=day, top_users=top, **dict(zip(frames, (c.result() for c in collected), strict=True)))
 
 
 def _rows(frame: DataFrame) -> Rows:

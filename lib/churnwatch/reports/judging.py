@@ -7,6 +7,7 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.core import Skipped
 from churnwatch.reports.advice import advised
 from churnwatch.reports.drift import feature_drift
 from churnwatch.reports.outcomes import per_labelled_user
@@ -19,11 +20,14 @@ DIGITS = 9  # sums of doubles depend on the order of partitions beyond that
 
 
 def judged(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
-    """Quality of the warnings and scores of O, drift of its features, advice on thresholds; no rows where nothing matured.
+    """Quality of the warnings and scores of O, drift of its features, advice on thresholds.
 
     Collects bounded aggregates alone: 1,000 bins a model version and the lowest warned probability of each level.
+    Raises Skipped where nothing was scored and nobody warned on O.
     """
     (day,) = days
+    if inputs["scores"].isEmpty() and inputs["alerts"].isEmpty():
+        raise Skipped(f"nothing was scored and nobody warned on {day}: there is nothing to judge")
     known = per_labelled_user(inputs["labels"], inputs["actions"], inputs["alerts"], inputs["alert_events"], settings)
     bins = [Bin(**row.asDict()) for row in per_bin(inputs["scores"], known).collect()]
     return {

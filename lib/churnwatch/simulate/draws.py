@@ -46,7 +46,8 @@ def pick(share: Column, weights: Mapping[str, float]) -> Column:
 
 def table(weights: Mapping[str, float], places: int = PLACES) -> list[str]:
     """The names laid out over ``places`` places, each as often as its weight asks for."""
-    total, below, names = sum(weights.values()), 0.0, []
+    total, below = sum(weights.values()), 0.0
+    names: list[str] = []
     for name, weight in weights.items():
         below += weight / total
         names += [name] * (round(below * places) - len(names))
