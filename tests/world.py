@@ -47,8 +47,8 @@ def copied(folder: Path, to: Path) -> Path:
     return to
 
 
-# what differs between two runs by nature: instants, seconds, ids of runs
-VOLATILE = {"at", "mlflow_run_id", "run_id", "path"}
+# what differs by nature between two runs (instants, ids of runs) and between two copies (where files lie)
+VOLATILE = {"at", "mlflow_run_id", "run_id", "path", "file", "reject_id"}
 
 
 def rows(of: Runner, name: str, where: str | None = None) -> list[str]:
