@@ -1,7 +1,5 @@
 """The whole chain over a small world: what must hold whatever the data."""
 
-from datetime import timedelta
-
 import pytest
 
 import world
@@ -9,8 +7,6 @@ from churnwatch.core import DataQualityError
 from churnwatch.runner import Order
 
 DAY = world.WORLD.day
-# what people or servers did is a log: a second run adds nothing to it that it had not
-DECIDED = ("user_scores", "risk_alerts", "retention_actions", "notifications")
 
 
 @pytest.fixture
@@ -72,38 +68,6 @@ def test_acknowledgements_survive_a_re_run_and_unknown_warnings_are_refused(ware
         world.run(warehouse, "record_alert_events", first=DAY(62))
 
 
-@pytest.fixture(scope="module")
-def later(spark, loaded_world, tmp_path_factory):
-    """A warehouse that knows two more days than when it decided on day 62."""
-    of = world.runner(spark, world.copied(loaded_world, tmp_path_factory.mktemp("later")))
-    world.run(of, first=DAY(63), last=DAY(64))
-    return of
-
-
-def test_later_events_and_labels_change_no_byte_of_a_day(spark, loaded_world, later):
-    names = ("daily_activity", "user_features", "activity_trend", *DECIDED, "retention_lift")
-    until = f"day <= DATE'{DAY(62)}'"
-    before = world.runner(spark, loaded_world)
-    world.run(later, first=DAY(62))
-    assert {name for name in names if world.rows(before, name, until) != world.rows(later, name, until)} == set()
-
-
-def test_training_at_a_day_is_byte_equal_with_later_labels_stored(spark, loaded_world, later):
-    columns = "day, spans, trials, parameters, metrics, curves, outcome, conditions, features, schema_hash"
-
-    def trained(of):
-        of.store.refresh()
-        frame = of.store.read(of.tables.model_runs, f"day = DATE'{DAY(61)}'").orderBy("at")
-        return [r[0] for r in frame.selectExpr(f"to_json(struct({columns}))").collect()]
-
-    (first,) = trained(world.runner(spark, loaded_world))
-    assert later.store.read(later.tables.user_labels, f"day > DATE'{DAY(61 - 8)}'").count() > 0
-    world.run(later, "train_model", first=DAY(61))
-    again = trained(later)
-    assert len(again) == 2, "the input's versions differ, so it is fitted anew"
-    assert set(again) == {first}
-
-
 def test_the_first_days_end_well(spark, raw_world, tmp_path):
     of = world.runner(spark, world.copied(raw_world, tmp_path / "w"))
     outcomes = {o.step.job.full_name: o for o in world.run(of, first=DAY(1))}
@@ -129,16 +93,3 @@ def test_a_missing_day_stops_the_run_and_an_empty_one_does_not(spark, raw_world,
     world.run(of, "ingest_events", first=DAY(2))
     assert world.run(of, "build_activity", first=DAY(1), last=DAY(3))[0].status == "done"
     assert of.store.read(of.tables.events, f"day = DATE'{DAY(2)}'").count() == 0
-
-
-def test_what_late_events_change_is_stale_and_is_rebuilt(warehouse):
-    from churnwatch.upkeep import rebuild_stale, stale
-
-    assert stale(warehouse) == []
-    world.run(warehouse, "ingest_events", first=DAY(62))
-    names = {job.full_name for job, _ in stale(warehouse)}
-    assert {"build_activity", "build_features", "score_users"} <= names
-    rebuilt = rebuild_stale(warehouse, Order(("all",), DAY(62) - timedelta(days=30), DAY(62)))
-    assert {o.step.job.name for o in rebuilt}.isdisjoint({"score_users", "train_model", "plan_retention", "raise_alerts"})
-    left = {job.name for job, _ in stale(warehouse) if job.pass_ == "range"}
-    assert left == set()
