@@ -7,6 +7,8 @@ from churnwatch.core import DataQualityError
 from churnwatch.runner import Order
 
 DAY = world.WORLD.day
+# what people or servers did is a log: a second run adds nothing to it that it had not
+DECIDED = ("user_scores", "risk_alerts", "retention_actions", "notifications")
 
 
 @pytest.fixture
@@ -66,6 +68,22 @@ def test_acknowledgements_survive_a_re_run_and_unknown_warnings_are_refused(ware
     put(inbox(warehouse.settings), DAY(62), [event_line("nobody", at, "ann", "ack")])
     with pytest.raises(DataQualityError, match="nobody"):
         world.run(warehouse, "record_alert_events", first=DAY(62))
+
+
+@pytest.fixture(scope="module")
+def later(spark, loaded_world, tmp_path_factory):
+    """A warehouse that knows two more days than when it decided on day 62."""
+    of = world.runner(spark, world.copied(loaded_world, tmp_path_factory.mktemp("later")))
+    world.run(of, first=DAY(63), last=DAY(64))
+    return of
+
+
+def test_later_events_and_labels_change_no_byte_of_a_day(spark, loaded_world, later):
+    names = ("daily_activity", "user_features", "activity_trend", *DECIDED, "retention_lift")
+    until = f"day <= DATE'{DAY(62)}'"
+    before = world.runner(spark, loaded_world)
+    world.run(later, first=DAY(62))
+    assert {name for name in names if world.rows(before, name, until) != world.rows(later, name, until)} == set()
 
 
 def test_the_first_days_end_well(spark, raw_world, tmp_path):
