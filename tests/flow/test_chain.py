@@ -86,6 +86,22 @@ def test_later_events_and_labels_change_no_byte_of_a_day(spark, loaded_world, la
     assert {name for name in names if world.rows(before, name, until) != world.rows(later, name, until)} == set()
 
 
+def test_training_at_a_day_is_byte_equal_with_later_labels_stored(spark, loaded_world, later):
+    columns = "day, spans, trials, parameters, metrics, curves, outcome, conditions, features, schema_hash"
+
+    def trained(of):
+        of.store.refresh()
+        frame = of.store.read(of.tables.model_runs, f"day = DATE'{DAY(61)}'").orderBy("at")
+        return [r[0] for r in frame.selectExpr(f"to_json(struct({columns}))").collect()]
+
+    (first,) = trained(world.runner(spark, loaded_world))
+    assert later.store.read(later.tables.user_labels, f"day > DATE'{DAY(61 - 8)}'").count() > 0
+    world.run(later, "train_model", first=DAY(61))
+    again = trained(later)
+    assert len(again) == 2, "the input's versions differ, so it is fitted anew"
+    assert set(again) == {first}
+
+
 def test_the_first_days_end_well(spark, raw_world, tmp_path):
     of = world.runner(spark, world.copied(raw_world, tmp_path / "w"))
     outcomes = {o.step.job.full_name: o for o in world.run(of, first=DAY(1))}
