@@ -139,7 +139,7 @@ def test_symptoms_show_in_the_weeks_before_leaving(spark):
 
 def test_users_join_over_time(spark):
     counts = sim.people(spark, replace(WORLD, users=2000)).agg(
-        F.count_if("joined <= 0").alias("old"), F.count_if("joined > 0 AND joined <= 56").alias("new")
+        F.count_if(F.expr("joined <= 0")).alias("old"), F.count_if(F.expr("joined > 0 AND joined <= 56")).alias("new")
     )
     old, new = counts.first()
     assert 0.50 < old / 2000 < 0.60
