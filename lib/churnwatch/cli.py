@@ -127,11 +127,10 @@ def _job_names(jobs: Sequence[str], only: str | None, settings: Settings) -> tup
 
 
 def _span(day: datetime | None, first: datetime | None, last: datetime | None) -> tuple[date, date]:
-    if (day is None) == (first is None and last is None) or (first is None) != (last is None):
-        raise ConfigError("give --day, or --from and --to")
-    if day:
+    if day and not first and not last:
         return day.date(), day.date()
-    assert first and last
+    if day or not first or not last:
+        raise ConfigError("give --day, or --from and --to")
     if last < first:
         raise ConfigError(f"--to {last.date()} is before --from {first.date()}")
     return first.date(), last.date()
@@ -177,13 +176,9 @@ class _Progress:
 
     def tell(self, outcome: Any) -> None:
         """A step ended."""
-        self._step, step = "", outcome.step
-        days = f"{step.days[0]} .. {step.days[-1]}" if len(step.days) > 1 else str(step.days[0] if step.days else step.day)
-        note = outcome.message.splitlines() if outcome.status != "done" else []
-        text = ", ".join(f"{w.table} {w.rows:,}" for w in outcome.written) or (note[0] if note else "")
-        self._out.print(f"{step.job.full_name:<26} {days:<24} {outcome.status:<9} {outcome.seconds:6.1f} s  {text}")
-        for line in note[1:]:
-            self._out.print(f"    {line}")
+        self._step = ""
+        for line in outcome.lines():
+            self._out.print(line)
 
 
 # --- look ------------------------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """One story in local mode: a simulated app, half a year of history, a model, warnings, offers, and what they brought.
 
 What was planted is read from the simulator's truth only here, after the flow has ended, to be compared with what was found.
+What is collected here are aggregates: a row a table, run, cause, wave or campaign.
 """
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -52,16 +53,13 @@ class Story:
     def tell(self, outcome: Outcome) -> None:
         """One line a job; a refused or failed one with its reason."""
         self.rows += sum(w.rows for w in outcome.written)
-        written = ", ".join(f"{w.table} {w.rows:,}" for w in outcome.written if w.rows)
-        days = f"{outcome.step.day}" if len(outcome.step.days) < 2 else f"{outcome.step.days[0]} .. {outcome.step.days[-1]}"
-        reason = outcome.message if outcome.status in ("skipped", "refused", "not due") else ""
-        line = f"  {outcome.step.job.full_name:<26} {days:<24} {outcome.status:<8} {outcome.seconds:6.1f} s  {written or reason}"
-        self.out.print(line, highlight=False, soft_wrap=True)
+        for line in outcome.lines():
+            self.out.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
 
-    def run(self, *jobs: str, first: int, last: int | None = None, every: int | None = None) -> None:
+    def run(self, *jobs: str, first: int, last: int | None = None, every: int | None = None, decide: bool = False) -> None:
         """Runs jobs for the world's days ``first`` .. ``last``."""
         day = self.world.day
-        self.runner.run(Order(jobs, day(first), day(last or first), every))
+        self.runner.run(Order(jobs, day(first), day(last or first), every, decide))
 
 
 def play(config: str, users: int, sets: Sequence[str]) -> None:
@@ -98,8 +96,7 @@ def _before(story: Story, spark: SparkSession) -> None:
     story.steps[-1] = (*story.steps[-1][:3], made["rows"])
     story.step(f"load days 1..{HISTORY}, weekly snapshots", lambda: story.run("all", first=1, last=HISTORY, every=7))
     story.step(f"train at {HISTORY}", lambda: story.run("train_model", first=HISTORY))
-    for day in DECISIONS:
-        story.step(f"run all for {day}", partial(story.run, "all", first=day))
+    _decide(story, DECISIONS)
 
 
 def _after(story: Story, spark: SparkSession) -> dict[str, Any]:
@@ -113,9 +110,14 @@ def _after(story: Story, spark: SparkSession) -> dict[str, Any]:
     story.steps[-1] = (*story.steps[-1][:3], summary["rows"])
     first = DECISIONS[-1] + 1
     story.step(f"load days {first}..{LOADED}", lambda: story.run("all", first=first, last=LOADED, every=7))
-    for day in READOUTS:
-        story.step(f"run all for {day}", partial(story.run, "all", first=day))
+    _decide(story, READOUTS)
     return dict(summary)
+
+
+def _decide(story: Story, days: range) -> None:
+    """Facts of the days in one pass, then the decisions of one day after the other, each as it was known on that day."""
+    run = partial(story.run, "all", first=days[0], last=days[-1], decide=True)
+    story.step(f"run all for {days[0]}..{days[-1]}", run)
 
 
 def _steps(story: Story) -> RichTable:
@@ -138,21 +140,21 @@ def _tables(story: Story) -> RichTable:
 
 
 def _model(story: Story) -> RichTable:
-    table = RichTable("metric", "model, 95 % interval", title="the model on its test span, beside the best single rule")
-    runs = story.runner.store.read(story.runner.tables.model_runs).orderBy("day", "at").collect()
-    for row in runs:
-        metrics = row["metrics"] or {}
-        table.add_row(f"[bold]{row['day']} {row['outcome']}[/bold]", str(row["spans"]))
-        for name in (
-            *SHOWN,
-            *(n for n in metrics if n.startswith(("rule_", "best_", "difference_")) and not n.endswith(("_low", "_high"))),
-        ):
-            if name in metrics:
-                low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-                table.add_row(name, f"{metrics[name]:.4f}" + (f"  [{low:.4f}, {high:.4f}]" if low is not None else ""))
-        for condition in row["conditions"] or []:
+    table = RichTable("metric", "model", "best recency rule", "difference", title="the model on its test span, 95 % intervals")
+    for run in story.runner.store.read(story.runner.tables.model_runs).orderBy("day", "at").collect():
+        metrics, rule = run["metrics"], run["parameters"]["rule"]
+        table.add_row(f"{run['day']} {run['outcome']}", f"test {run['spans']['test']}", rule, "")
+        for name in SHOWN:
+            table.add_row(name, *(_with_interval(metrics, n) for n in (name, f"rule_{name}", f"{name}_minus_rule")))
+        for condition in run["conditions"]:
             table.add_row("gate", condition)
     return table
+
+
+def _with_interval(metrics: Mapping[str, float], name: str) -> str:
+    if name not in metrics:
+        return ""
+    return f"{metrics[name]:.4f} [{metrics[f'{name}_low']:.4f}, {metrics[f'{name}_high']:.4f}]"
 
 
 def _planted(story: Story, spark: SparkSession, summary: dict[str, Any]) -> RichTable:
@@ -164,21 +166,25 @@ def _planted(story: Story, spark: SparkSession, summary: dict[str, Any]) -> Rich
 
 
 def _churners(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Users whose planted leaving falls into the two weeks after the day, by the decile of their score."""
+    """Users whose planted leaving falls into the two weeks after the day, by the decile of their score.
+
+    Who leaves all of a sudden or with a wave shows nothing on the day; of the others the decline has begun.
+    """
     day = story.world.day(DECISIONS[0])
     scores = story.runner.store.read(story.runner.tables.user_scores, f"day = DATE'{day}'")
-    leaving = F.col("leaves_on").between(F.lit(day), F.date_add(F.lit(day), 14))
-    row = (
-        scores.join(truth.select("user_id", leaving.alias("leaving")), "user_id", "left")
-        .agg(
-            F.count_if("leaving").alias("leaving"),
-            F.count(F.lit(1)).alias("scored"),
-            F.count_if(F.col("leaving") & (F.col("percentile") >= 0.9)).alias("top"),
-        )
-        .collect()[0]
+    leaving = truth.where(F.col("leaves_on").between(F.date_add(F.lit(day), 1), F.date_add(F.lit(day), 14)))
+    declining = (F.col("decline_from") <= F.lit(day)) & ~F.col("sudden") & F.col("wave_day").isNull()
+    rows = (
+        scores.join(leaving.select("user_id", declining.alias("declining")), "user_id")
+        .groupBy("declining")
+        .agg(F.count(F.lit(1)).alias("leaving"), F.count_if(F.col("percentile") >= 0.9).alias("top"))
+        .orderBy(F.desc("declining"))
+        .collect()
     )
-    found = f"{row['top']:,} in the top tenth of {row['scored']:,} scored ({row['top'] / max(row['leaving'], 1):.0%})"
-    yield f"users who leave within 14 days of {day}", f"{row['leaving']:,}", found
+    for row in rows:
+        who = "in decline" if row["declining"] else "later, suddenly or with a wave"
+        found = f"{row['top']:,} in the riskiest tenth ({row['top'] / row['leaving']:.0%}; by chance 10%)"
+        yield f"users who leave within 14 days of {day}, {who}", f"{row['leaving']:,}", found
 
 
 def _causes(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:

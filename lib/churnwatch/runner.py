@@ -46,6 +46,15 @@ class Outcome:
     seconds: float = 0.0
     message: str = ""
 
+    def lines(self) -> list[str]:
+        """The step as people read it: job, output days, status, seconds and rows or the reason; then more of the reason."""
+        days = self.step.days
+        span = f"{days[0]} .. {days[-1]}" if len(days) > 1 else str(days[0] if days else self.step.day)
+        reason = self.message.splitlines() if self.status != "done" else []
+        text = ", ".join(f"{w.table} {w.rows:,}" for w in self.written) or (reason[0] if reason else "")
+        head = f"{self.step.job.full_name:<26} {span:<24} {self.status:<9} {self.seconds:6.1f} s  {text}"
+        return [head, *(f"    {line}" for line in reason[1:])]
+
 
 @dataclass(frozen=True)
 class Order:

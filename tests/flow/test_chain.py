@@ -1,5 +1,7 @@
 """The whole chain over a small world: what must hold whatever the data."""
 
+from datetime import timedelta
+
 import pytest
 
 import world
@@ -100,6 +102,19 @@ def test_training_at_a_day_is_byte_equal_with_later_labels_stored(spark, loaded_
     again = trained(later)
     assert len(again) == 2, "the input's versions differ, so it is fitted anew"
     assert set(again) == {first}
+
+
+def test_what_late_events_change_is_stale_and_is_rebuilt(warehouse):
+    from churnwatch.upkeep import rebuild_stale, stale
+
+    assert stale(warehouse) == []
+    world.run(warehouse, "ingest_events", first=DAY(62))
+    names = {job.full_name for job, _ in stale(warehouse)}
+    assert {"build_activity", "build_features", "score_users"} <= names
+    rebuilt = rebuild_stale(warehouse, Order(("all",), DAY(62) - timedelta(days=30), DAY(62)))
+    assert {o.step.job.name for o in rebuilt}.isdisjoint({"score_users", "train_model", "plan_retention", "raise_alerts"})
+    left = {job.name for job, _ in stale(warehouse) if job.pass_ == "range"}
+    assert left == set()
 
 
 def test_the_first_days_end_well(spark, raw_world, tmp_path):

@@ -19,9 +19,9 @@ class DataSet:
         sets = [f"storage.root={warehouse}", f"storage.files={warehouse}/_files", f"storage.input={data}"]
         self.runner = Runner(load(HERE / config, sets), spark)
 
-    def run(self, *jobs, first, last):
+    def run(self, *jobs, first, last, every=None):
         """Runs jobs over a range of days in one pass each; the outcomes by job."""
-        outcomes = self.runner.run(Order(jobs=jobs, first=first, last=last))
+        outcomes = self.runner.run(Order(jobs=jobs, first=first, last=last, every=every))
         self.runner.store.refresh()
         assert {outcome.status for outcome in outcomes} == {"done"}
         return {outcome.step.job.name: outcome for outcome in outcomes}

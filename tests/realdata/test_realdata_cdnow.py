@@ -60,6 +60,28 @@ def test_eligible_and_churned_customers_at_four_cut_off_days(master):
     assert master.labels(as_of) == [(5322, 3079), (4195, 2167), (4176, 2238), (3817, 2061)]
 
 
+def test_the_model_is_no_worse_than_the_best_column_on_the_last_cut_off(master):
+    *_, calibrated, tested = (cut_off - timedelta(days=1) for cut_off in CUT_OFFS)
+    learnt = (tested - timedelta(days=272), tested - timedelta(days=180))
+    for first, last in (learnt, (calibrated, calibrated), (tested, tested)):
+        every = 7 if first < last else None
+        master.run("build_features", first=first, last=last, every=every)
+        ahead = timedelta(days=90)
+        master.run("label_churn", first=first + ahead, last=last + ahead, every=every)
+    master.run("train_model", first=tested + ahead, last=tested + ahead)
+    metrics = master.rows("model_runs").first()["metrics"]
+    ours, column = metrics["auc"], metrics["column_auc"]
+    difference = metrics["auc_minus_column"], metrics["auc_minus_column_low"], metrics["auc_minus_column_high"]
+    print(
+        f"auc {ours:.4f}, best column {column:.4f}, difference {difference[0]:+.4f} [{difference[1]:+.4f}, {difference[2]:+.4f}]"
+    )
+    # the README's own figures of the two plain columns on this day
+    assert metrics["rule_auc"] == pytest.approx(0.588223, abs=5e-7)
+    assert column >= 0.650374 - 5e-7
+    assert difference[2] > 0
+    assert ours < 0.75, "far above every column without a future: a leak"
+
+
 def test_the_whole_sample_is_judged_and_its_money_is_right_to_the_cent(sample):
     settings, spark = sample.runner.settings, sample.runner.spark
     source, days = settings.sources.events[0], day_range(FIRST, LAST)

@@ -19,7 +19,7 @@ NAMED = 20  # faults that a message names
 
 
 def event_line(alert_id: str, at: datetime, who: str, action: str, note: str = "") -> str:
-    """One line of JSON, without its line break, for the inbox file of the day (see ``inbox``).
+    """One line of JSON, without its line break, for the inbox of the day (see ``inbox``).
 
     ``at`` is an instant with a zone; ``action`` is ack, act or close, or the table's own word. Raises ValueError.
     """
@@ -35,11 +35,11 @@ def event_line(alert_id: str, at: datetime, who: str, action: str, note: str = "
 
 
 def inbox(settings: Settings) -> Source:
-    """The inbox as a source: a file of JSON lines a business day, to which commands append."""
+    """The inbox as a source: a folder of JSON lines a business day, to which every command adds a file."""
     return Source(
         name="alert_inbox",
         format="json",
-        path=f"{settings.storage.files.rstrip('/')}/inbox/alert_events/{{day}}.jsonl",
+        path=f"{settings.storage.files.rstrip('/')}/inbox/alert_events/{{day}}",
         file_days=[0],
         map={field: field for field in FIELDS},
     )
@@ -76,7 +76,8 @@ def _text(rows: DataFrame, field: str) -> Any:
 
 
 def _refuse(rows: DataFrame, column: str, what: str) -> None:
-    """Raises DataQualityError where there are rows; an inbox holds what people typed, so this stays small."""
+    """Raises DataQualityError where there are rows, with the first of them by name."""
+    # bounded by the limit
     found = [row[0] for row in rows.select(column).distinct().orderBy(column).limit(NAMED + 1).collect()]
     if found:
         more = ", and more" if len(found) > NAMED else ""

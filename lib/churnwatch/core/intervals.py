@@ -1,9 +1,10 @@
-"""Intervals of rates as columns."""
+"""Intervals of rates as columns, and how far a computed number is told."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 Z95 = 1.959963984540054
+DIGITS = 9  # decimals: beyond that a sum of doubles depends on the order of its partitions
 
 
 def wilson(hits: Column, total: Column, z: float = Z95) -> tuple[Column, Column]:

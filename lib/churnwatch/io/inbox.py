@@ -1,22 +1,25 @@
 """The inbox: files of lines that commands write and jobs without a schedule read as a source."""
 
-import os
+import uuid
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
+from churnwatch.core import ConfigError
 from churnwatch.settings import Source
 
 
 def put(source: Source, day: date, lines: Iterable[str]) -> Path:
-    """Adds ``lines`` to the file of ``day`` of ``source`` (its path holds ``{day}``) in one write; returns the file."""
-    path = Path((source.path or "").replace("{day}", str(day)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(f"{line}\n" for line in lines)
-    # one write to a file opened for appending: lines of two commands at once do not mix
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        os.write(file, text.encode())
-    finally:
-        os.close(file)
-    return path
+    """Writes ``lines`` as one new file into the folder of ``day`` of ``source`` (its path holds ``{day}``); returns it.
+
+    A reader sees the whole file or nothing of it. Raises ConfigError where the folder is on no file system of this machine.
+    """
+    place = (source.path or "").replace("{day}", str(day))
+    if "://" in place:
+        raise ConfigError(f"{place}: commands write their lines where storage.files is a folder of this machine (a mount)")
+    folder = Path(place)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{uuid.uuid4().hex}.jsonl"
+    draft = folder / f".{name}"  # Spark passes over files with a leading dot
+    draft.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return draft.replace(folder / name)

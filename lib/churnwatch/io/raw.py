@@ -126,9 +126,8 @@ def _write_truth(frames: Mapping[str, DataFrame], folder: Path) -> dict[str, Any
             F.avg(F.col("retained_without").cast("double")).alias("retained_without"),
             F.avg(F.col("retained_with").cast("double")).alias("retained_with"),
         )
-        .first()
+        .collect()[0]  # an aggregate without groups has one row
     )
-    assert found is not None  # an aggregate without groups has one row
     summary = found.asDict()
     both = summary["retained_with"] is not None
     return summary | {"planted_effect": summary["retained_with"] - summary["retained_without"] if both else None}

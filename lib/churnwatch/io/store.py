@@ -159,9 +159,7 @@ class Store:
     def _newest(self, table: Table) -> int | None:
         path = self.path(table)
         if path and _is_local(path):
-            # a commit is a file named by its version (Delta protocol): a look at the folder is 200 ms cheaper than SQL
-            commits = Path(urlparse(path).path, "_delta_log").glob("*.json")
-            return max((int(c.stem) for c in commits if c.stem.isdigit()), default=None)
+            return max((int(file.stem) for file in _commit_files(path)), default=None)
         try:
             return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 1").collect()[0]["version"])
         except PySparkException as error:
@@ -243,22 +241,32 @@ class Store:
 
     def _written(self, table: Table, stamp: Mapping[str, Any], before: int | None) -> Written:
         """Version and rows of our commit; no commit is made where nothing replaces nothing."""
-        history = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 20").collect()
-        self._versions[table.name] = int(history[0]["version"])
+        commits = self._commits(table, before)
+        self._versions[table.name] = newest = max((version for version, _, _ in commits), default=before or 0)
         ours = json.dumps(stamp)
-        for entry in history:
-            if entry["userMetadata"] == ours and (before is None or entry["version"] > before):
-                return Written(table.name, int(entry["version"]), int(entry["operationMetrics"].get("numOutputRows", 0)))
-        return Written(table.name, int(history[0]["version"]), 0)
+        for version, told, rows in commits:
+            if told == ours:
+                return Written(table.name, version, rows)
+        return Written(table.name, newest, 0)
 
     def _raise_if_same_work(self, table: Table, stamp: Mapping[str, Any], before: int | None) -> None:
-        for entry in self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 20").collect():
-            if before is not None and entry["version"] <= before:
-                return
-            other = json.loads(entry["userMetadata"] or "{}")
+        for _, told, _ in self._commits(table, before):
+            other = json.loads(told or "{}")
             if other.get("job") == stamp.get("job") and other.get("day") == stamp.get("day"):
                 what = f"run {other.get('run_id')} has just written {stamp.get('job')} for {stamp.get('day')}"
                 raise WriteConflict(f"{table.name}: {what}; nothing was written")
+
+    def _commits(self, table: Table, after: int | None) -> list[tuple[int, str | None, int]]:
+        """Commits after version ``after``, newest first, at most 20: version, user metadata, rows written."""
+        first, path = -1 if after is None else after + 1, self.path(table)
+        if path and _is_local(path):
+            files = [file for file in _commit_files(path) if int(file.stem) >= first][-20:]
+            found = [(int(file.stem), _commit_info(file)) for file in reversed(files)]
+        else:
+            rows = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 20").collect()
+            found = [(int(row["version"]), row.asDict()) for row in rows if row["version"] >= first]
+        metrics = "operationMetrics"
+        return [(v, info.get("userMetadata"), int((info.get(metrics) or {}).get("numOutputRows", 0))) for v, info in found]
 
     def _broken_rows(self, table: Table, frame: DataFrame, where: str | None, error: Exception) -> str:
         """The message for a broken contract: every rule, how many rows, an example."""
@@ -324,6 +332,17 @@ def conformed(table: Table, frame: DataFrame) -> DataFrame:
             for f in table.schema.fields
         )
     )
+
+
+def _commit_files(path: str) -> list[Path]:
+    """Commits of a local table, oldest first: files named by their version (Delta protocol); 300 ms cheaper than SQL."""
+    return sorted(file for file in Path(urlparse(path).path, "_delta_log").glob("*.json") if file.stem.isdigit())
+
+
+def _commit_info(file: Path) -> dict[str, Any]:
+    """What a commit tells of itself: userMetadata, operation and its metrics."""
+    with file.open(encoding="utf-8") as lines:
+        return next((dict(action["commitInfo"]) for action in map(json.loads, lines) if "commitInfo" in action), {})
 
 
 def _is_conflict(error: Exception) -> bool:

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from churnwatch.core.intervals import DIGITS
+
 ENOUGH = 400  # churned and others: isotonic regression wants more data than Platt's two numbers
-DIGITS = 9  # sums of doubles depend on the order of partitions beyond that
 
 Floats = NDArray[np.float64]
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.core.intervals import DIGITS
 from churnwatch.model import metrics as m
 from churnwatch.model import worker
 from churnwatch.model.calibration import calibrated
@@ -212,6 +213,6 @@ class _Sums:
         for n in range(m.CALIBRATION_BINS):
             if rows[0, n] > 0:
                 observed = churned[:, n] / np.maximum(rows[:, n], 1.0)
-                predicted = round(float(probability[0, n] / rows[0, n]), m.DIGITS)
+                predicted = round(float(probability[0, n] / rows[0, n]), DIGITS)
                 bins.append({"rows": float(rows[0, n]), "predicted": predicted, **m.with_interval("observed", observed)})
         return bins

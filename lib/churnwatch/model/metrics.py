@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from churnwatch.core.intervals import DIGITS
+
 Floats = NDArray[np.float64]
-DIGITS = 10  # sums of doubles depend on the order of partitions beyond that
 CURVE_POINTS = 200
 CALIBRATION_BINS = 10
 

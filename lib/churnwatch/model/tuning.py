@@ -12,9 +12,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core import JobFailed
+from churnwatch.core.intervals import DIGITS
 from churnwatch.settings import Settings
 
-LOSS_DIGITS = 9  # sums of doubles are equal from run to run to 1e-15 only, and the search must not depend on that
 MAX_BINS = 32
 VALIDATION_TOLERANCE = 1e-6  # the default of 0.01 keeps a single tree of fifteen
 NODE_MEMORY_MB = 512
@@ -130,4 +130,4 @@ def log_loss(model: GBTClassificationModel, rows: DataFrame) -> float:
     value = model.transform(rows.select("label", "vector")).agg(F.avg(loss)).first()
     if value is None or value[0] is None:
         raise ValueError("no rows to judge hyper-parameters on")
-    return round(float(value[0]), LOSS_DIGITS)
+    return round(float(value[0]), DIGITS)

@@ -7,11 +7,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core import Skipped
-from churnwatch.core.intervals import Z95, wilson
+from churnwatch.core.intervals import DIGITS, Z95, wilson
 from churnwatch.reports.long import per_feature
 from churnwatch.settings import Settings, feature_names
 
-DIGITS = 9  # sums of doubles depend on the order of partitions beyond that
 NO_MEASURES = ("(other)", "(base)")  # the remainders that make reasons add up
 
 

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core import Skipped
+from churnwatch.core.intervals import DIGITS
 from churnwatch.reports.advice import advised
 from churnwatch.reports.drift import feature_drift
 from churnwatch.reports.outcomes import per_labelled_user
@@ -15,8 +16,6 @@ from churnwatch.reports.scored import Bin, metrics, per_bin
 from churnwatch.reports.warned import alert_quality
 from churnwatch.settings import Settings
 from churnwatch.tables import tables
-
-DIGITS = 9  # sums of doubles depend on the order of partitions beyond that
 
 
 def judged(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:

@@ -5,11 +5,9 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.core.intervals import wilson
+from churnwatch.core.intervals import DIGITS, wilson
 from churnwatch.reports.outcomes import ratio
 from churnwatch.settings import Settings
-
-DIGITS = 9  # sums of doubles depend on the order of partitions beyond that
 
 
 def alert_quality(alerts: DataFrame, known: DataFrame, day: date, settings: Settings) -> DataFrame:

@@ -63,9 +63,8 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
     settings = _typed(tree, origins, faults)
     if settings is not None:
         faults += [Fault(origins.at(path), text) for path, text in cross_faults(settings)]
-    if faults:
+    if faults or settings is None:
         raise ConfigError("\n".join([f"{len(faults)} fault(s) in the configuration:", *(f"  {f}" for f in faults)]))
-    assert settings is not None
     return settings
 
 

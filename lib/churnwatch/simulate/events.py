@@ -3,6 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.settings import EVENT_FIELDS
 from churnwatch.simulate.days import active_days
 from churnwatch.simulate.draws import Draws, entry, exponential, number_at, place, table
 from churnwatch.simulate.plan import PLANS, World
@@ -47,18 +48,7 @@ PAGES = [RARE_PAGES.get(n, f"page_{n:02d}") for n in range(30)]
 FUNCTIONS = [f"function_{n:02d}" for n in range(24)]
 MEAN_SECONDS = '{"view": 25, "use": 160, "slow_page": 5, "service": 900}'
 PLAN_SPEND = {"free": 0.6, "basic": 1.0, "premium": 1.8}
-EVENT_COLUMNS = (
-    "event_id",
-    "user_id",
-    "event_time",
-    "event_type",
-    "amount",
-    "duration_s",
-    "item_id",
-    "session_id",
-    "channel",
-    "properties",
-)
+EVENT_COLUMNS = EVENT_FIELDS  # raw files of a world are named as the map names fields
 
 
 def events(who: DataFrame, world: World, first: int, last: int) -> DataFrame:

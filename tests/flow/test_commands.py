@@ -1,0 +1,121 @@
+"""The command line over a small warehouse: what a person types, what is printed, and the code it ends with."""
+
+import shutil
+from datetime import timedelta
+
+import pytest
+
+import world
+from churnwatch.cli import main
+
+DAY = world.WORLD.day
+
+
+@pytest.fixture(scope="module")
+def folder(spark, loaded_world, tmp_path_factory):
+    """A loaded warehouse of these tests' own."""
+    return world.copied(loaded_world, tmp_path_factory.mktemp("commands"))
+
+
+@pytest.fixture
+def typed(folder, capsys):
+    """Types a command over the warehouse; gives its exit code, what it printed, and its errors."""
+
+    def ended(*words, more=(), where=folder):
+        sets = [word for pair in (*world.sets(where), *more) for word in ("--set", pair)]
+        with pytest.raises(SystemExit) as end:
+            main([*words, "--config", str(world.CONFIG), *sets])
+        told = capsys.readouterr()
+        return end.value.code, told.out, told.err
+
+    return ended
+
+
+def test_the_plan_shows_every_job_with_the_day_that_it_writes(typed, spark, folder):
+    code, out, _ = typed("plan", "--day", str(DAY(62)))
+    jobs = world.runner(spark, folder).jobs
+    assert code == 0
+    assert [job.full_name for job in jobs if job.full_name not in out] == []
+    assert str(DAY(62) - timedelta(days=max(job.lag_days for job in jobs))) in out
+
+
+def test_rows_of_a_table_are_shown_and_an_unknown_table_is_named(typed):
+    code, out, _ = typed("show", "model_runs", "--day", str(DAY(61)))
+    assert code == 0 and str(DAY(61)) in out
+    code, _, err = typed("show", "model_run")
+    assert code == 2 and "no such table: model_run" in err and "model_runs" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "score_user", "--day", "2025-03-01"), "no such job: score_user"),
+        (("run", "all"), "give --day, or --from and --to"),
+        (("run", "all", "--day", "2025-03-01", "--to", "2025-03-02"), "give --day, or --from and --to"),
+        (("run", "all", "--from", "2025-03-02", "--to", "2025-03-01"), "is before --from"),
+        (("run", "all", "score_users", "--day", "2025-03-01"), "all stands alone"),
+        (("simulate", "--format", "xml"), "none of parquet, json, csv"),
+    ],
+)
+def test_what_was_typed_wrongly_is_said_and_ends_with_2(typed, words, said):
+    code, _, err = typed(*words)
+    assert code == 2 and said in err
+
+
+def test_a_missing_day_ends_with_3_in_at_most_five_lines(typed):
+    code, _, err = typed("run", "build_activity", "--day", str(DAY(70)))
+    assert code == 3 and str(DAY(70)) in err and "run ingest_events" in err
+    assert len(err.strip().splitlines()) <= 5
+
+
+def test_warnings_are_listed_with_what_was_done_about_them(typed, spark, folder):
+    of = world.runner(spark, folder)
+    first, second = (r["alert_id"] for r in of.store.read(of.tables.risk_alerts).orderBy("alert_id").limit(2).collect())
+    assert typed("alerts", "ack", first, "--who", "ann", "--note", "called", "--day", str(DAY(62)))[0] == 0
+    code, _, err = typed("alerts", "close", first, "typo", "--who", "ann", "--day", str(DAY(62)))
+    assert code == 3 and "typo" in err
+    # what was refused hinders nobody
+    assert typed("alerts", "act", second, "--who", "bob", "--day", str(DAY(62)))[0] == 0
+    of.store.refresh()
+    done = {(r["alert_id"], r["who"], r["action"]) for r in of.store.read(of.tables.alert_events).collect()}
+    assert done == {(first, "ann", "acknowledged"), (second, "bob", "acted")}
+    _, out, _ = typed("alerts", "list", "--rows", "5000")
+    assert out.count("acknowledged") == 1 and out.count("bob") == 1
+
+
+def test_the_doctor_finds_what_is_broken(typed, folder, tmp_path):
+    code, out, _ = typed("doctor")
+    assert code == 0 and "BAD" not in out and "user_features version" in out
+    broken = world.copied(folder, tmp_path / "w")
+    for file in (broken / "tables" / "cohort_churn").rglob("*.parquet"):
+        file.unlink()
+    code, out, _ = typed("doctor", where=broken, more=["storage.files=/dev/null/files"])
+    assert code == 1
+    assert "BAD  files in /dev/null/files" in out and "BAD  cohort_churn: cannot be read" in out
+
+
+def test_a_new_measure_is_migrated_and_the_days_to_rebuild_are_named(typed, folder, tmp_path):
+    domain = shutil.copytree(world.CONFIG.parent / "domains" / "tiny", tmp_path / "tiny")
+    measures = domain / "measures.yaml"
+    measures.write_text(
+        measures.read_text().replace("measures:\n", "measures:\n  odd_views: {kind: count, where: \"event_type = 'view'\"}\n", 1)
+    )
+    own, more = world.copied(folder, tmp_path / "w"), [f"domain={domain}"]
+    code, _, err = typed("run", "build_features", "--day", str(DAY(62)), more=more, where=own)
+    assert code == 1 and "churnwatch migrate" in err
+    code, out, _ = typed("migrate", "--dry-run", more=more, where=own)
+    assert code == 0 and "user_features: would add odd_views" in out
+    code, out, _ = typed("migrate", more=more, where=own)
+    assert code == 0 and f".. {DAY(61)}" in out
+    for job in ("build_activity", "build_features"):
+        assert typed("run", job, "--from", str(DAY(60)), "--to", str(DAY(62)), more=more, where=own)[0] == 0
+    assert "every table is as its contract says" in typed("migrate", more=more, where=own)[1]
+
+
+def test_a_world_is_written_and_continued(typed, tmp_path):
+    place = ("simulate", "--users", "20", "--out", str(tmp_path / "raw"), "--truth", str(tmp_path / "truth"))
+    assert typed(*place, "--days", "2")[0] == 0
+    assert typed(*place, "--days", "3", "--continue")[0] == 0
+    assert len(list((tmp_path / "raw" / "events").glob("day=*"))) == 3
+    code, _, err = typed(*place, "--days", "3", "--continue")
+    assert code == 2 and "continue to a later one" in err
