@@ -9,10 +9,10 @@ from pyspark.sql import SparkSession
 from churnwatch.io.raw import simulate
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import Settings, load
-from churnwatch.simulate import World
+from churnwatch.simulate import Wave, World
 
 CONFIG = Path(__file__).parent / "conf" / "test.yaml"
-WORLD = World(users=600, days=64, events_a_day=4.0, waves=())
+WORLD = World(users=600, days=64, events_a_day=4.0, waves=(Wave(day=40, region="south", share=0.5),))
 
 
 def sets(folder: Path) -> list[str]:

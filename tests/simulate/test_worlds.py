@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from churnwatch import simulate as sim
 from churnwatch.simulate import Run, Wave, World
 from churnwatch.simulate.draws import Draws
+from churnwatch.simulate.events import FUNCTIONS, PAGES, TYPES
 
 WORLD = World(users=300, days=56, events_a_day=3.0, waves=(Wave(day=40, region="north", share=0.6),))
 BOTH_RUNS = (Run(1, 30), Run(31, 56, actions_until=30))
@@ -135,6 +136,22 @@ def test_symptoms_show_in_the_weeks_before_leaving(spark):
         F.avg(F.when(near, F.coalesce(F.col("item_id") == "pricing", F.lit(False)).cast("int"))).alias("share"),
     ).first()
     assert row.share > 3 * row.others
+
+
+def test_users_do_everything_by_its_weight(spark):
+    world = replace(WORLD, users=800, waves=(), bot_share=0.0)
+    done = sim.clean_events(sim.active_days(sim.people(spark, world), world, 1, 28), world)
+    counts = {r.event_type: r["count"] for r in done.groupBy("event_type").count().collect()}
+    total = sum(counts.values()) - counts.pop("login")
+    assert {name: counts[name] / total for name in ("view", "use", "click")} == pytest.approx(
+        {name: TYPES[name] for name in ("view", "use", "click")}, rel=0.1
+    )
+    assert set(counts) == set(TYPES)
+    items = {
+        r.event_type: set(r.items) for r in done.groupBy("event_type").agg(F.collect_set("item_id").alias("items")).collect()
+    }
+    assert items["view"] == set(PAGES)
+    assert items["use"] == set(FUNCTIONS)
 
 
 def test_users_join_over_time(spark):

@@ -1,0 +1,39 @@
+"""What a world's truth holds, the chain finds."""
+
+from datetime import timedelta
+
+import pytest
+from pyspark.sql import functions as F
+from sklearn.metrics import roc_auc_score
+
+import world
+
+DAY = world.WORLD.day
+
+
+@pytest.fixture(scope="module")
+def warehouse(spark, loaded_world):
+    return world.runner(spark, loaded_world)
+
+
+def test_a_planted_wave_is_seen_in_the_rates(warehouse):
+    (wave,) = world.WORLD.waves
+    trend = warehouse.store.read(warehouse.tables.activity_trend, f"segment = 'region' AND value = '{wave.region}'")
+    rows = {row["day"]: row for row in trend.collect()}
+    # a share of a day compares its week with the week before
+    before, after = (rows[DAY(wave.day) + timedelta(days=n)] for n in (-1, 9))
+    assert after["high"] < before["low"]
+    others = warehouse.store.read(warehouse.tables.activity_trend, f"value = 'north' AND day = DATE'{after['day']}'").first()
+    assert others["low"] > after["high"]
+
+
+def test_planted_churners_rank_above_others(spark, warehouse, loaded_world):
+    """Users whose decline has begun against those who neither decline nor leave in the world's days; 17 of 256 here."""
+    day = DAY(62)
+    truth = spark.read.parquet(f"{loaded_world}/truth/users").where(~F.col("bot"))
+    churner = F.coalesce(F.col("decline_from") <= F.lit(day), F.lit(False)) & ~F.col("sudden")
+    stays = F.col("decline_from").isNull() & F.col("leaves_on").isNull()
+    scores = warehouse.store.read(warehouse.tables.user_scores, f"day = DATE'{day}'")
+    rows = scores.join(truth.where(churner | stays).select("user_id", churner.alias("churner")), "user_id").collect()
+    assert sum(row["churner"] for row in rows) >= 15
+    assert roc_auc_score([row["churner"] for row in rows], [row["margin"] for row in rows]) > 0.65
