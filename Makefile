@@ -32,7 +32,7 @@ jars: .venv/ready
 
 requirements:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "install Python 3.11 or newer (or name it: make PYTHON=python3.11)"; exit 1; }
-	@java -version 2>&1 | head -1 | grep -Eq '"(1[7-9]|[2-9][0-9])' || { echo "install Java 17 or newer, and put it on the PATH"; exit 1; }
+	@java -version 2>&1 | grep -Eq '"(1[7-9]|[2-9][0-9])' || { echo "install Java 17 or newer, and put it on the PATH"; exit 1; }
 
 # the pins of setup.cfg decide whether anything must be installed
 .venv/ready: setup.cfg pyproject.toml lib/churnwatch/io/jars.py | requirements

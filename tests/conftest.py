@@ -45,13 +45,22 @@ def raw_world(spark, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def loaded_world(spark, raw_world, tmp_path_factory):
-    """A copy of the small world with days 1..61 loaded in one pass, a model, and every job run for day 62."""
+def history_world(spark, raw_world, tmp_path_factory):
+    """A copy of the small world with days 1..61 loaded in one pass, and a model."""
     import world
 
-    folder = world.copied(raw_world, tmp_path_factory.mktemp("loaded"))
+    folder = world.copied(raw_world, tmp_path_factory.mktemp("history"))
     of, day = world.runner(spark, folder), world.WORLD.day
     world.run(of, first=day(1), last=day(61), every=7)
     world.run(of, "train_model", first=day(61))
-    world.run(of, first=day(62))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded_world(spark, history_world, tmp_path_factory):
+    """A copy of the small world's history with every job run for day 62."""
+    import world
+
+    folder = world.copied(history_world, tmp_path_factory.mktemp("loaded"))
+    world.run(world.runner(spark, folder), first=world.WORLD.day(62))
     return folder

@@ -12,7 +12,7 @@ from churnwatch.settings import Settings, load
 from churnwatch.simulate import Wave, World
 
 CONFIG = Path(__file__).parent / "conf" / "test.yaml"
-WORLD = World(users=600, days=64, events_a_day=4.0, waves=(Wave(day=40, region="south", share=0.5),))
+WORLD = World(users=600, days=65, events_a_day=4.0, waves=(Wave(day=40, region="south", share=0.5),))
 
 
 def sets(folder: Path) -> list[str]:

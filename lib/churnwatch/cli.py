@@ -101,6 +101,8 @@ def run(
 
     settings = load(config, set_ or ())
     named = _job_names(jobs, only, settings)
+    if stale and (named != ("all",) or resume):
+        raise ConfigError("--stale goes with all, and not with --resume: it finds out itself what is to be rebuilt")
     first, last = _span(day, from_, to)
     order = Order(named, first, last, every, decide, dry_run, resume)
     with _Progress() as progress:
@@ -280,11 +282,11 @@ def doctor(config: Config = DEFAULT_CONFIG, set_: Sets = None, verbose: Verbose 
     """Checks Java, JARs, that every target is writable and every table's newest snapshot readable."""
     from churnwatch.upkeep import examine
 
-    settings = load(config, set_ or ())
-    findings = list(examine(settings, lambda: _runner(settings)))
-    for good, text in findings:
-        print(f"{'ok  ' if good else 'BAD '} {text}")
-    raise typer.Exit(0 if all(good for good, _ in findings) else 1)
+    settings, bad = load(config, set_ or ()), 0
+    for good, text in examine(settings, lambda: _runner(settings)):
+        print(f"{'ok  ' if good else 'BAD '} {text}", flush=True)
+        bad += not good
+    raise typer.Exit(1 if bad else 0)
 
 
 # --- commands that write ----------------------------------------------------------------------------------------------

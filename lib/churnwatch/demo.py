@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from churnwatch.core import ConfigError
+from churnwatch.core import ConfigError, JobFailed
 from churnwatch.io.raw import simulate
 from churnwatch.io.session import peak_memory_mb, reset_peak_memory, session
 from churnwatch.runner import Order, Outcome, Runner
@@ -39,6 +39,7 @@ class Story:
     world: World
     steps: list[tuple[str, float, int, int]] = field(default_factory=list)
     rows: int = 0
+    proven: bool = False
 
     def step(self, name: str, work: Callable[[], Any]) -> Any:
         """Runs ``work`` and notes its wall seconds, the peak memory of driver and JVM in MB, and the rows written."""
@@ -74,7 +75,9 @@ def play(config: str, users: int, sets: Sequence[str]) -> None:
     for table in (_steps(story), _tables(story), _model(story), _planted(story, spark, summary)):
         out.print(table)
     page = story.runner.store.read(story.runner.tables.report_pages).orderBy(F.desc("day")).first()
-    out.print(f"the page: {page['path'] if page else 'was not rendered'}")
+    out.print(f"the page: {page['path'] if page else 'was not rendered'}", soft_wrap=True)
+    if not story.proven:
+        raise JobFailed("the effect that was found does not cover the planted one, or does not exclude 0: see above")
 
 
 def _clear(settings: Settings) -> None:
@@ -229,8 +232,9 @@ def _effect(story: Story, summary: dict[str, Any]) -> Iterator[tuple[str, str, s
     if not rows:
         yield "treatment effect", str(planted), "no read-out"
     for row in rows:
-        covers = planted is not None and row["low"] <= planted <= row["high"]
-        answers = ("yes" if covers else "NO", "yes" if row["low"] > 0 or row["high"] < 0 else "NO")
+        covers, apart = planted is not None and row["low"] <= planted <= row["high"], row["low"] > 0 or row["high"] < 0
+        story.proven = covers and apart
+        answers = ("yes" if covers else "NO", "yes" if apart else "NO")
         text = (
             f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], {row['treated']:,} treated, "
             f"{row['control']:,} held out; covers the planted: {answers[0]}; excludes 0: {answers[1]}"

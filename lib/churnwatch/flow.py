@@ -1,6 +1,6 @@
 """The flow: the whole system on one page, in dependency order.
 
-Who reads what, how far back, and that only labels look forward, stands here and nowhere else.
+Who reads what, how far back, and that only labels, and what judges by them, look forward, stands here and nowhere else.
 """
 
 from collections.abc import Iterator
@@ -125,8 +125,9 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         reads={
             "scores": t.user_scores.on(),
             "alerts": t.risk_alerts.on(),
-            "alert_events": t.alert_events.on(),
-            "actions": t.retention_actions.on(),
+            # what was done about the users while their labels matured; an offer of the last day comes too late to count
+            "alert_events": t.alert_events.following(0, settings.primary.ahead_days - 1),
+            "actions": t.retention_actions.following(0, settings.primary.ahead_days - 1),
             "features": t.user_features.trailing(USUAL_DAYS + 1),
             "labels": t.user_labels.on(),
             "thresholds": t.thresholds.before(USUAL_DAYS),
@@ -154,7 +155,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         "score_users",
         pass_="daily",
         reads={
-            "features": t.user_features.on(),
+            "features": t.user_features.on(needed=True),
+            "activity": t.daily_activity.trailing(settings.primary.active_within_days),
             "scores": t.user_scores.before(PREVIOUS_TIER_DAYS),
             "model_runs": t.model_runs.as_of(),
         },
@@ -167,7 +169,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         "raise_alerts",
         pass_="daily",
         reads={
-            "features": t.user_features.on(),
+            "features": t.user_features.on(needed=True),
             "scores": t.user_scores.on(),
             "users": t.users.as_of(),
             "trend": t.activity_trend.before(USUAL_DAYS + 1),
@@ -216,7 +218,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
         "measure_lift",
         pass_="daily",
         reads={
-            "actions": t.retention_actions.before(settings.offers.campaign_max_days),
+            "actions": t.retention_actions.before(),
             "units": t.experiment_units.as_of(),
             "activity": t.daily_activity.trailing(settings.offers.campaign_max_days + before_days + 1),
             "labels": t.user_labels.before(settings.offers.campaign_max_days),

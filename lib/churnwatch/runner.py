@@ -20,6 +20,7 @@ from churnwatch.core import (
     Job,
     Refused,
     Skipped,
+    Table,
     WriteConflict,
     day_range,
     days_predicate,
@@ -119,10 +120,12 @@ class Runner:
 
     def run(self, order: Order) -> list[Outcome]:
         """Runs ``order``; every step is told and recorded. Raises the error of the step that failed."""
-        self.store.create([self.tables.job_runs])
+        if not order.dry_run:
+            self.store.create([self.tables.job_runs])
         self.store.refresh()
         self.ledger.refresh()
-        self._sweep()
+        if not order.dry_run:
+            self._sweep()
         outcomes = []
         started, all_id = time.monotonic(), uuid.uuid4().hex
         for step in self.steps(order):
@@ -136,7 +139,7 @@ class Runner:
             self.ledger.write(all_id, "all", "", order.last, "done", days, seconds=seconds)
         return outcomes
 
-    def rebuild(self, job: Job, days: Sequence[date]) -> list[Outcome]:
+    def rebuild(self, job: Job, days: Sequence[date], dry_run: bool = False) -> list[Outcome]:
         """Runs ``job`` again for the output days ``days``: one pass, or one day after the other."""
         groups = [tuple(days)] if job.pass_ == "range" else [(day,) for day in days]
         outcomes = []
@@ -145,7 +148,7 @@ class Runner:
             self.ledger.refresh()
             step = Step(job, group[-1] + timedelta(days=job.lag_days), group)
             self.begin(step)
-            outcomes.append(self._recorded(step))
+            outcomes.append(self._dry(step) if dry_run else self._recorded(step))
             self.tell(outcomes[-1])
         return outcomes
 
@@ -160,8 +163,8 @@ class Runner:
             if job.pass_ == "daily" and self.ledger.finished(job.full_name, step.day):
                 return Outcome(step, "kept", message="done before")
             if job.pass_ == "range":
-                done = self.ledger.done_days(job.full_name)
-                step = Step(job, step.day, tuple(d for d in step.days if d not in done))
+                good = self.ledger.good_days(job.full_name)
+                step = Step(job, step.day, tuple(d for d in step.days if d not in good))
                 if not step.days:
                     return Outcome(step, "kept", message="done before")
         step = self._with_history(step)
@@ -169,9 +172,12 @@ class Runner:
         return self._recorded(step)
 
     def _with_history(self, step: Step) -> Step:
-        """Without output days before the first ingested one, of which nothing can be known."""
+        """Without output days before the first ingested one, of which nothing can be known.
+
+        Where there are no events to ingest, outside experiments alone are read: they need no such history.
+        """
         first = min(self.ledger.done_days(INGEST), default=None)
-        if step.job.name == INGEST or not step.job.scheduled:
+        if step.job.name == INGEST or not step.job.scheduled or not self.settings.sources.events:
             return step
         return Step(step.job, step.day, tuple(d for d in step.days if first and d >= first))
 
@@ -250,10 +256,15 @@ class Runner:
         written = []
         for table in job.writes:
             if table.kind == "log":
-                written.append(self.store.append(table, frames[table.name], stamp))
+                written.append(self.store.append(table, self._only_new(step, table, frames[table.name]), stamp))
             else:
                 written.append(self.store.replace(table, frames[table.name], self._where(step, table.name), stamp))
         return written
+
+    def _only_new(self, step: Step, table: Table, frame: DataFrame) -> DataFrame:
+        """Rows of a log whose key is not stored yet for the step's days: a second run adds nothing."""
+        stored = self.store.read(table, days_predicate(step.days)).select(*table.keys)  # one row a key
+        return frame.join(stored, list(table.keys), "left_anti").select(*frame.columns)
 
     def _where(self, step: Step, table: str) -> str:
         special = step.job.where(step.days) if step.job.where else {}

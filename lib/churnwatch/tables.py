@@ -409,7 +409,7 @@ def _quality_tables() -> dict[str, Table]:
                 column(
                     "matured",
                     "long",
-                    "of them, with a label and not treated on the day: a treated user is no false alarm",
+                    "of them, with a label and not treated while it matured: a treated user is no false alarm",
                     nullable=False,
                 ),
                 column("churned", "long", "of the matured, users who churned", nullable=False),

@@ -1,6 +1,7 @@
 """Care of a warehouse: what is stale, new columns, and whether everything that a run needs is there."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from churnwatch.reading import INGEST
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
 
+OLDEST_JAVA = 17
 Ended = Mapping[str, Mapping[date, tuple[datetime, datetime]]]
 
 
@@ -65,7 +67,7 @@ def rebuild_stale(runner: Runner, order: Order) -> list[Outcome]:
     for job, days in stale(runner):
         wanted = tuple(d for d in days if d in asked)
         if wanted and (job.pass_ == "range" or job.name == "render_report"):
-            outcomes += runner.rebuild(job, wanted)
+            outcomes += runner.rebuild(job, wanted, order.dry_run)
     return outcomes
 
 
@@ -120,18 +122,32 @@ def _migrated(runner: Runner, plans: list[tuple[Table, list[str] | None]], dry_r
 
 def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[bool, str]]:
     """Whether each thing that a run needs is there: (good, text)."""
-    java = shutil.which("java")
-    version = subprocess.run([java, "-version"], capture_output=True, text=True).stderr.splitlines()[0] if java else ""
-    yield bool(java), f"Java: {version or 'not found; install Java 17 or newer'}"
+    java = _java()
+    yield (
+        java >= OLDEST_JAVA,
+        f"Java {java or 'not found'}" + ("" if java >= OLDEST_JAVA else f"; install {OLDEST_JAVA} or newer"),
+    )
     for jar in filter(None, str(settings.spark.get("spark.jars", "")).split(",")):
         yield Path(jar).exists(), f"JAR {jar}" + ("" if Path(jar).exists() else " is missing; run: make jars")
-    for what, folder in (("tables", settings.storage.root), ("files", settings.storage.files)):
+    targets = {"tables": settings.storage.root, "files": settings.storage.files, "messages": settings.sending.folder}
+    for what, folder in targets.items():
         if folder and "://" not in folder:
-            yield _writable(Path(folder)), f"{what} in {folder}: writable"
+            good = _writable(Path(folder))
+            yield good, f"{what} in {folder}: {'' if good else 'not '}writable"
+    if java < OLDEST_JAVA:
+        return
     made = runner()
     for table in made.tables:
         if made.store.exists(table):
             yield _readable(made, table)
+
+
+def _java() -> int:
+    """Major version of the Java on the path; 0 without one."""
+    java = shutil.which("java")
+    told = subprocess.run([java, "-version"], capture_output=True, text=True).stderr if java else ""
+    found = re.search(r'version "(?:1\.)?(\d+)', told)
+    return int(found[1]) if found else 0
 
 
 def _writable(folder: Path) -> bool:

@@ -47,10 +47,51 @@ def test_a_second_run_of_a_day_equals_the_first(warehouse):
 
 
 def test_a_dry_run_writes_nothing(warehouse):
+    from churnwatch.upkeep import rebuild_stale
+
+    world.run(warehouse, "build_activity", first=DAY(62))
     before = {t.name: warehouse.store.newest(t) for t in warehouse.tables}
     outcomes = warehouse.run(Order(("all",), DAY(62), DAY(62), dry_run=True))
     assert {o.status for o in outcomes} == {"would run"}
+    outcomes = rebuild_stale(warehouse, Order(("all",), DAY(60), DAY(62), dry_run=True))
+    assert outcomes and {o.status for o in outcomes} == {"would run"}
     assert {t.name: warehouse.store.newest(t) for t in warehouse.tables} == before
+
+
+def test_a_second_training_of_a_day_adds_no_row(warehouse):
+    before = world.rows(warehouse, "model_runs")
+    world.run(warehouse, "train_model", first=DAY(61))
+    warehouse.store.refresh()
+    of_day = warehouse.store.read(warehouse.tables.model_runs, f"day = DATE'{DAY(61)}'")
+    assert of_day.select("run_id").distinct().count() == of_day.count()
+    assert set(world.rows(warehouse, "model_runs")) == set(before)
+
+
+def test_a_day_without_features_is_not_scored_as_if_nobody_were_there(warehouse):
+    with pytest.raises(DataQualityError, match="user_features.*run build_features"):
+        world.run(warehouse, "score_users", first=DAY(60))
+
+
+def test_too_many_rejects_stop_before_anything_is_published(spark, raw_world, tmp_path):
+    of = world.runner(spark, world.copied(raw_world, tmp_path / "w"), "quality.max_rejected_share=0")
+    with pytest.raises(DataQualityError, match="reject"):
+        world.run(of, "ingest_events", first=DAY(1), last=DAY(3))
+    assert {name: world.rows(of, name) for name in ("events", "rejected_events", "users")} == {
+        "events": [],
+        "rejected_events": [],
+        "users": [],
+    }
+    assert of.store.staged_runs() == []
+
+
+def test_a_range_equals_day_by_day(spark, raw_world, tmp_path):
+    at_once, daily = (world.runner(spark, world.copied(raw_world, tmp_path / name)) for name in ("range", "daily"))
+    world.run(at_once, first=DAY(1), last=DAY(11))
+    world.run(daily, first=DAY(1), last=DAY(8))
+    for number in (9, 10, 11):
+        world.run(daily, *{job.name for job in daily.jobs if job.pass_ == "range" and job.scheduled}, first=DAY(number))
+    names = {table.name for job in daily.jobs if job.pass_ == "range" and job.scheduled for table in job.writes}
+    assert {name for name in names if world.rows(at_once, name) != world.rows(daily, name)} == set()
 
 
 def test_acknowledgements_survive_a_re_run_and_unknown_warnings_are_refused(warehouse):
@@ -74,9 +115,9 @@ def test_acknowledgements_survive_a_re_run_and_unknown_warnings_are_refused(ware
 
 @pytest.fixture(scope="module")
 def later(spark, loaded_world, tmp_path_factory):
-    """A warehouse that knows two more days than when it decided on day 62."""
+    """A warehouse that knows three more days than when it decided on day 62: labels of a Monday, 57, are among them."""
     of = world.runner(spark, world.copied(loaded_world, tmp_path_factory.mktemp("later")))
-    world.run(of, first=DAY(63), last=DAY(64))
+    world.run(of, first=DAY(63), last=DAY(65))
     return of
 
 
@@ -97,7 +138,7 @@ def test_training_at_a_day_is_byte_equal_with_later_labels_stored(spark, loaded_
         return [r[0] for r in frame.selectExpr(f"to_json(struct({columns}))").collect()]
 
     (first,) = trained(world.runner(spark, loaded_world))
-    assert later.store.read(later.tables.user_labels, f"day > DATE'{DAY(61 - 8)}'").count() > 0
+    assert later.store.read(later.tables.user_labels, f"day = DATE'{DAY(57)}'").count() > 0, "a snapshot that training reads"
     world.run(later, "train_model", first=DAY(61))
     again = trained(later)
     assert len(again) == 2, "the input's versions differ, so it is fitted anew"

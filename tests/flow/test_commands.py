@@ -117,5 +117,7 @@ def test_a_world_is_written_and_continued(typed, tmp_path):
     assert typed(*place, "--days", "2")[0] == 0
     assert typed(*place, "--days", "3", "--continue")[0] == 0
     assert len(list((tmp_path / "raw" / "events").glob("day=*"))) == 3
+    assert typed(*place, "--days", "4", "--continue", "--actions", "retention_actions")[0] == 0
+    assert (tmp_path / "truth" / "treatments").is_dir()
     code, _, err = typed(*place, "--days", "3", "--continue")
     assert code == 2 and "continue to a later one" in err

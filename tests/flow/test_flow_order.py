@@ -45,9 +45,9 @@ def test_the_order_check_sees_a_job_that_was_moved(jobs):
     assert any("user_features" in fault for fault in out_of_order(moved))
 
 
-def test_only_labels_look_ahead(jobs):
+def test_only_labels_and_what_judges_by_them_look_ahead(jobs):
     ahead = {job.name for job in jobs for read in job.reads.values() if read.span.last > 0}
-    assert ahead == {"label_churn"}
+    assert ahead == {"label_churn", "judge_alerts"}
 
 
 def test_a_job_with_a_lag_reads_nothing_of_after_d(jobs):

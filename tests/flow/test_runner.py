@@ -3,10 +3,12 @@
 from datetime import date, timedelta
 
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from churnwatch.core import ContractError, DataQualityError, Job, Skipped, Table, WriteConflict, column
+from churnwatch.io.store import Store
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
 
@@ -134,6 +136,41 @@ def test_a_running_row_of_another_run_stops_the_second_at_once(world, spark):
     assert runner.run(order("sum"))[0].status == "done"
 
 
+def lost(message="[DELTA_CONCURRENT_APPEND] another commit came first"):
+    return PySparkException(message=message)
+
+
+def test_a_commit_that_lost_to_the_same_work_is_a_conflict(world, monkeypatch):
+    runner = world(world.sums(SEEN.on()))
+    runner.run(order("ingest_events"))
+    real = Store._save
+
+    def second(self, table, writer):
+        real(self, table, writer)
+        if table.name == SUMS.name:
+            raise lost()
+
+    monkeypatch.setattr(Store, "_save", second)
+    with pytest.raises(WriteConflict, match="has just written sum"):
+        runner.run(order("sum"))
+    assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
+
+
+def test_a_commit_that_lost_to_other_work_is_tried_again(world, monkeypatch):
+    runner = world(world.sums(SEEN.on()))
+    runner.run(order("ingest_events"))
+    real, losses = Store._save, [lost(), lost()]
+
+    def unlucky(self, table, writer):
+        if table.name == SUMS.name and losses:
+            raise losses.pop()
+        real(self, table, writer)
+
+    monkeypatch.setattr(Store, "_save", unlucky)
+    assert runner.run(order("sum"))[0].status == "done"
+    assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
+
+
 def test_a_running_row_of_a_dead_process_is_no_hindrance(world, monkeypatch):
     runner = world(world.sums(SEEN.on()))
     runner.run(order("ingest_events"))
@@ -156,6 +193,39 @@ def test_resume_runs_only_what_is_missing(world):
     runner.run(order(last=D + timedelta(days=1)))
     outcomes = runner.run(order(last=D + timedelta(days=2), resume=True))
     assert [o.step.days for o in outcomes] == [(D + timedelta(days=2),)] * 2
+
+
+def test_resume_runs_a_day_again_whose_newest_run_failed(world):
+    def broken(inputs, days):
+        raise ValueError("half way")
+
+    world(world.sums(SEEN.on())).run(order())
+    failing = world(Job("sum", build=broken, reads={"seen": SEEN.on()}, writes=(SUMS,)))
+    with pytest.raises(ValueError, match="half way"):
+        failing.run(order("sum"))
+    outcomes = world(world.sums(SEEN.on())).run(order(resume=True, last=D + timedelta(days=1)))
+    assert [o.step.days for o in outcomes] == [(D + timedelta(days=1),), (D, D + timedelta(days=1))]
+
+
+def test_a_reader_sees_nothing_of_a_lagged_table_that_was_not_known_at_d(world, spark):
+    late = table("late")
+    runner = world(
+        Job("label", build=dict, writes=(late,), lag_days=2),
+        Job("sum", build=dict, reads={"seen": late.trailing(4)}, writes=(SUMS,)),
+    )
+    runner.store.create([late])
+    stored = [(D - timedelta(days=n), "a", n) for n in range(4)]
+    runner.store.replace(late, spark.createDataFrame(stored, late.schema), "day > DATE'2025-01-01'", {})
+    from churnwatch.reading import Step
+
+    seen = runner.reader.cut(Step(runner.jobs[-1], D, (D,)), late.trailing(4))
+    assert {(D - r.day).days for r in seen.collect()} == {2, 3}
+
+
+def test_a_dry_run_on_an_empty_warehouse_makes_nothing(world, tmp_path):
+    outcomes = world(world.sums(SEEN.on())).run(order(dry_run=True))
+    assert [o.status for o in outcomes] == ["would run", "would skip"]
+    assert not (tmp_path / "w").exists()
 
 
 def test_every_keeps_the_mondays_of_snapshots(world):

@@ -115,13 +115,14 @@ def test_users_who_got_an_offer_in_time_leave_and_the_held_out_stay(spark, train
     actions = [
         {"user_id": "user1", **base},  # the last day that the label looks at
         {"user_id": "user2", **base, "arm": "control"},
-        {"user_id": "user3", **base, "day": day},  # before: a feature's matter
+        {"user_id": "user3", **base, "day": day},  # decided at the end of the day: it works in the label's days
         {"user_id": "user4", **base, "day": day + timedelta(days=4)},
+        {"user_id": "user5", **base, "day": day - timedelta(days=1)},  # features may show it
     ]
     given = {**inputs, "actions": rows(spark, tables(one).retention_actions, actions)}
     spans = Spans((day,), (date(2025, 5, 19),), (date(2025, 5, 26),))
     kept = frame.only_span(frame.labelled_rows(given, spans, one), "train").select("user_id").collect()
-    assert len(kept) == 159 and "user1" not in {row.user_id for row in kept}
+    assert len(kept) == 158 and {row.user_id for row in kept}.isdisjoint({"user1", "user3"})
 
 
 def test_a_span_of_one_class_is_refused(spark, trained):

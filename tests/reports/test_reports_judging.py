@@ -91,7 +91,8 @@ def action(user, arm):
 
 @pytest.fixture(scope="module")
 def small(spark, settings):
-    """Ten users: a..d warned by the model, a and b treated, c and d held out; e warned by a rule; f..j not warned."""
+    """Ten users: a..d warned by the model, a and b treated, c and d held out; e warned by a rule; f..j not warned,
+    j got an offer three days later."""
     users = "abcdefghij"
     churned = dict(zip(users, [0, 0, 1, 0, 1, 1, 0, 0, 0, 0], strict=True))
     rows = {
@@ -105,9 +106,9 @@ def small(spark, settings):
         ],
         "alert_events": [
             {
-                "day": ON,
+                "day": ON + timedelta(days=1),  # people act on the day after the night's warnings
                 "event_id": "1",
-                "at": datetime(2025, 9, 11, 9),
+                "at": datetime(2025, 9, 12, 9),
                 "alert_id": "acted_on-f",
                 "who": "w",
                 "action": "acted",
@@ -119,6 +120,7 @@ def small(spark, settings):
             action("c", "control"),
             action("d", "global_control"),
             action("e", None),
+            action("j", "offer") | {"day": ON + timedelta(days=3)},
         ],
         "labels": [
             *(label(u, bool(c), 4 if c else 0) for u, c in churned.items()),
@@ -153,12 +155,12 @@ def test_a_warned_user_without_a_label_fired_but_is_not_judged(small):
 
 
 def test_the_held_out_stand_for_the_treated(small):
-    # c and d count twice (four assigned, two held out): 2 + e = 3 of 9 churned (f was acted on)
+    # c and d count twice (four assigned, two held out): 2 + e = 3 of 8 churned (f was acted on, j was treated later)
     model = quality(small, "model")
-    assert (model["base_eligible"], model["base_churned"]) == (7, 2)
-    assert model["base_rate"] == pytest.approx(3 / 9)
+    assert (model["base_eligible"], model["base_churned"]) == (6, 2)
+    assert model["base_rate"] == pytest.approx(3 / 8)
+    assert model["lift"] == pytest.approx(2 / 4 / (3 / 8))
     assert model["recall"] == pytest.approx(2 / 3)
-    assert model["lift"] == pytest.approx(0.5 / (3 / 9))
 
 
 def test_lead_is_what_was_gained_against_waiting_for_the_horizon(small):
@@ -167,17 +169,17 @@ def test_lead_is_what_was_gained_against_waiting_for_the_horizon(small):
 
 
 def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):
-    users = [("c", 1, 2.0), ("d", 0, 2.0), ("e", 1, 1.0), *((u, 0, 1.0) for u in "ghij")]
+    users = [("c", 1, 2.0), ("d", 0, 2.0), ("e", 1, 1.0), *((u, 0, 1.0) for u in "ghi")]
     p = np.array([0.9 - 0.08 * "abcdefghij".index(u) for u, *_ in users])
     y, w = np.array([c for _, c, _ in users]), np.array([w for *_, w in users])
     found = {r["metric"]: r for r in small["model_quality"]}
-    assert {r["users"] for r in found.values()} == {7} and {r["churned"] for r in found.values()} == {2}
+    assert {r["users"] for r in found.values()} == {6} and {r["churned"] for r in found.values()} == {2}
     expected = {
         "auc": roc_auc_score(y, p, sample_weight=w),
         "average_precision": average_precision_score(y, p, sample_weight=w),
         "brier": brier_score_loss(y, p, sample_weight=w),
         "log_loss": log_loss(y, p, sample_weight=w),
-        "base_rate": 3 / 9,
+        "base_rate": 3 / 8,
     }
     assert {name: found[name]["metric_value"] for name in expected} == pytest.approx(expected)
 

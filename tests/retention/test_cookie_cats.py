@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from churnwatch.io.sources import Sources
-from churnwatch.retention import imported, lift
+from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
 
 pytestmark = pytest.mark.realdata
@@ -16,15 +15,22 @@ DAY = date(2023, 4, 14)
 
 
 @pytest.fixture(scope="module")
-def read(spark, shared_data, frames):
-    """Rows of retention_lift of the whole experiment, by outcome."""
+def read(spark, shared_data, tmp_path_factory):
+    """Rows of retention_lift of the whole experiment, by outcome: imported and measured by the two commands' jobs."""
+    folder = tmp_path_factory.mktemp("cookie_cats")
     sets = [
+        f"storage.root={folder}/tables",
+        f"storage.files={folder}/files",
         f"domain={ROOT / 'tests' / 'realdata' / 'cookie_cats'}",
         f"experiments.gates.source.path={shared_data / 'cookie_cats' / 'cookie_cats.csv.gz'}",
     ]
     settings = load(ROOT / "conf" / "local.yaml", sets)
-    units = imported({}, (DAY,), Sources(spark, settings), settings, "gates")["experiment_units"]
-    rows = lift({"units": units, "actions": frames.actions()}, (DAY,), settings)["retention_lift"].collect()
+    of = Runner(settings, spark)
+    for job in ("import_experiment:gates", "measure_lift"):
+        (outcome,) = of.run(Order((job,), DAY, DAY))
+        assert outcome.status == "done", outcome.message
+    of.store.refresh()
+    rows = of.store.read(of.tables.retention_lift).collect()
     assert {(row["campaign"], row["arm"], row["segment"]) for row in rows} == {("gates", "gate_30", "all")}
     return {row["outcome"]: row for row in rows}
 

@@ -95,6 +95,24 @@ def test_a_user_assigned_twice_counts_once_by_the_first_assignment(read, make_se
     assert twice == once | {"cost_cents": once["cost_cents"] + 100}
 
 
+def test_a_second_assignment_is_no_first_one_when_the_first_has_left_the_view(read, make_settings):
+    actions, labels = planted(40)
+    day = LAST + timedelta(days=40)
+    again = [action | {"day": day - timedelta(days=20)} for action in actions]
+    assert read(make_settings(campaign_max_days=30), day, actions + again, labels) == {}
+    assert WHOLE in read(make_settings(campaign_max_days=30), day, again, labels)
+
+
+def test_a_day_of_few_users_raises_no_sample_ratio_alarm(read, make_settings):
+    actions, labels = planted()
+    held = [{"user_id": f"g{n}", "day": FIRST, "arm": "global_control"} for n in range(7)]
+    alone = [{"user_id": "g", "day": LAST + timedelta(days=1), "arm": "global_control"}]
+    row = read(make_settings([WAVE], global_holdout_share=0.02), READ_OUT + timedelta(days=1), actions + held + alone, labels)[
+        WHOLE
+    ]
+    assert not row["srm_alarm"] and (row["srm_day_p"] is None or row["srm_day_p"] > 0.01)
+
+
 def test_suppressed_users_are_in_no_arm_and_unlabelled_ones_have_no_outcome(read, make_settings):
     actions, labels = planted(40)
     actions.append({"user_id": "s", "day": FIRST, "arm": None, "suppressed_because": "no consent to contact"})

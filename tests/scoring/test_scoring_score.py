@@ -5,7 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -113,6 +113,16 @@ class Stub:
         return self.release
 
 
+def active(spark, one, *counts):
+    """Rows of daily_activity with so many events of the primary definition; a user may have several days."""
+    days = {}
+    made = []
+    for user, count in counts:
+        days[user] = days.get(user, -1) + 1
+        made.append({"day": DAY - timedelta(days=days[user]), "user_id": user, "events": 1, "def_silent": count})
+    return rows(spark, tables(one).daily_activity, made)
+
+
 def runs(spark, one, *given):
     base = {
         "run_id": "r",
@@ -130,9 +140,11 @@ def scored(spark):
     """Settings, the users given, and their rows of user_scores by user."""
     one = settings(tiers=TIERS, causes=CAUSES, model={"value": "spend_cents_4d * 1.5"})
     given = users()
-    gone = {**given[0], "user_id": "gone", "events_days_since": 2.0}
+    gone = {**given[0], "user_id": "gone"}
     inputs = {
         "features": rows(spark, tables(one).user_features, [*given, gone]).repartition(3),
+        # a bill came for 'gone', but nothing that the churn definition counts
+        "activity": active(spark, one, *((user["user_id"], 1) for user in given), ("user0", 1), ("gone", 0)),
         "scores": rows(
             spark,
             tables(one).user_scores,
@@ -251,7 +263,7 @@ def test_a_day_without_users_gives_no_rows(spark):
     one = settings(tiers=TIERS)
     contracts = tables(one)
     inputs = {"features": rows(spark, contracts.user_features, []), "scores": rows(spark, contracts.user_scores, [])}
-    inputs["model_runs"] = runs(spark, one, {"day": DAY})
+    inputs |= {"model_runs": runs(spark, one, {"day": DAY}), "activity": active(spark, one)}
     assert score(inputs, (DAY,), Stub(one), settings=one)["user_scores"].collect() == []
 
 

@@ -95,6 +95,14 @@ def test_the_truth_of_a_treatment_holds_both_outcomes(spark):
     assert with_ > without
 
 
+def test_an_offer_saves_by_cause(spark):
+    causes = tuple(replace(cause, save_share=float(cause.name == "price")) for cause in WORLD.causes)
+    world = replace(WORLD, causes=causes)
+    treated = sim.treated_users(actions(spark, 300), world, BOTH_RUNS)
+    spared = sim.people(spark, world, treated).where("spared").select("cause").distinct().collect()
+    assert {row.cause for row in spared} == {"price"}
+
+
 def test_planted_leavers_are_silent_after_they_left(spark):
     truth = sim.planted_users(sim.people(spark, WORLD), WORLD).where("leaves_on IS NOT NULL AND returns_on IS NULL")
     seen = sim.active_days(sim.people(spark, WORLD), WORLD, 1, WORLD.days).groupBy("user_id").agg(F.max("n").alias("n"))

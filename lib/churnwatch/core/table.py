@@ -43,10 +43,11 @@ class Span:
 
 @dataclass(frozen=True)
 class Read:
-    """A table and the span of it that a job reads."""
+    """A table and the span of it that a job reads; ``needed``: its days must have been built, where others may lack."""
 
     table: "Table"
     span: Span
+    needed: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ class Table:
             if field_.name in self.keys and isinstance(field_.dataType, ArrayType | MapType):
                 raise ValueError(f"{self.name}.{field_.name}: a key is a plain value")
 
-    def on(self) -> Read:
-        """Reads the output day itself."""
-        return Read(self, Span(0, 0))
+    def on(self, needed: bool = False) -> Read:
+        """Reads the output day itself; ``needed``: a day that was never built stops the job."""
+        return Read(self, Span(0, 0), needed)
 
     def trailing(self, days: int) -> Read:
         """Reads the ``days`` days that end with the output day."""

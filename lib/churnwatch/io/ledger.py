@@ -100,16 +100,21 @@ class Ledger:
         """Output days that runs of the job have finished with one of ``statuses``."""
         return frozenset().union(*(r.days for r in self._runs.values() if r.full_name == full_name and r.status in statuses))
 
+    def good_days(self, full_name: str) -> frozenset[date]:
+        """Output days whose newest run of the job was done: a day that was done, and then failed, is not among them."""
+        newest: dict[date, str] = {}
+        for run in sorted((r for r in self._runs.values() if r.full_name == full_name), key=lambda r: r.started_at):
+            newest |= dict.fromkeys(run.days, run.status)
+        return frozenset(day for day, status in newest.items() if status == "done")
+
     def finished(self, full_name: str, day: date) -> bool:
         """Whether the job's newest run of ``day`` (D) ended well."""
         runs = [r for r in self._runs.values() if r.full_name == full_name and r.day == day]
         return bool(runs) and max(runs, key=lambda r: r.at).status in FINISHED
 
     def last_attempt(self, full_name: str, before: date) -> date | None:
-        """Newest D before ``before`` on which the job was done or refused."""
-        days = [
-            r.day for r in self._runs.values() if r.full_name == full_name and r.day < before and r.status in ("done", "refused")
-        ]
+        """Newest D before ``before`` on which the job was done; one refused for too little history is tried again."""
+        days = [r.day for r in self._runs.values() if r.full_name == full_name and r.day < before and r.status == "done"]
         return max(days, default=None)
 
     def written_at(self, full_name: str) -> dict[date, tuple[datetime, datetime]]:

@@ -38,8 +38,8 @@ def spans_of(inputs: Mapping[str, DataFrame], today: date, settings: Settings) -
 def labelled_rows(inputs: Mapping[str, DataFrame], spans: Spans, settings: Settings) -> DataFrame:
     """One row per user and snapshot: ``day, user_id, span, label`` (1 churned) and the columns of user_features.
 
-    Users who got an offer in O+1 .. O+lead+horizon leave: what they would have done is not known. Held-out and
-    unassigned users stay.
+    Users who got an offer in O .. O+lead+horizon leave: what they would have done is not known (an offer of O is decided at
+    its end and reaches them on O+1). Held-out and unassigned users stay.
     """
     days = F.col("day")
     span = F.when(days >= spans.test[0], "test").when(days >= spans.calibration[0], "calibration").otherwise("train")
@@ -47,7 +47,7 @@ def labelled_rows(inputs: Mapping[str, DataFrame], spans: Spans, settings: Setti
         "day", "user_id", F.col("churned").cast("double").alias("label")
     )
     offered = inputs["actions"].where("arm = 'offer'").select("user_id", F.col("day").alias("offered_on"))
-    in_time = (F.col("offered_on") > days) & (F.col("offered_on") <= F.date_add(days, settings.primary.ahead_days))
+    in_time = (F.col("offered_on") >= days) & (F.col("offered_on") <= F.date_add(days, settings.primary.ahead_days))
     untreated = labels.join(offered, (labels["user_id"] == offered["user_id"]) & in_time, "left_anti")
     # (day, user_id) is the key on both sides: the join keeps the grain
     return untreated.join(only_days(inputs["features"], spans.days), ["day", "user_id"]).withColumn("span", span)

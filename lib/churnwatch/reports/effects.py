@@ -71,10 +71,16 @@ def _lift_lede(rows: Rows, settings: Settings) -> str:
     for r in totals[:2]:
         rate = _is_rate(r, settings)
         effect = f"{_difference(r, rate, settings)} ({_range(r, rate, settings)})"
-        proof = "shows an effect" if r["low"] > 0 or r["high"] < 0 else "does not show an effect yet"
-        state = "Interim: " if r["interim"] else ""
-        sentences.append(f"{state}{r['campaign']}, {r['outcome']}: {effect}, which {proof}.")
+        sentences.append(f"{r['campaign']}, {r['outcome']}: {effect}, which {_verdict(r)}.")
     return " ".join(sentences)
+
+
+def _verdict(r: Mapping[str, Any]) -> str:
+    if r["srm_alarm"]:
+        return "proves nothing: the arms are not as large as planned"
+    if r["interim"]:
+        return "is interim and may still turn"
+    return "shows an effect" if r["low"] > 0 or r["high"] < 0 else "does not show an effect"
 
 
 def _alarms(rows: Rows) -> list[Block]:
@@ -90,10 +96,8 @@ def _alarms(rows: Rows) -> list[Block]:
 
 
 def _smallest(rows: Rows, campaign: str) -> float | None:
-    ps = [
-        r[k] for r in rows if r["campaign"] == campaign and r["srm_alarm"] for k in ("srm_p", "srm_outcome_p") if r[k] is not None
-    ]
-    return min(ps, default=None)
+    whole = [r for r in rows if r["campaign"] == campaign and r["segment"] == "all"]
+    return min((r[p] for r in whole for p in ("srm_p", "srm_outcome_p", "srm_day_p") if r[p] is not None), default=None)
 
 
 def _difference(r: Mapping[str, Any], rate: bool, settings: Settings) -> str:

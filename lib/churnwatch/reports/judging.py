@@ -27,7 +27,8 @@ def judged(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Sett
     (day,) = days
     if inputs["scores"].isEmpty() and inputs["alerts"].isEmpty():
         raise Skipped(f"nothing was scored and nobody warned on {day}: there is nothing to judge")
-    known = per_labelled_user(inputs["labels"], inputs["actions"], inputs["alerts"], inputs["alert_events"], settings)
+    done = (inputs["actions"], inputs["alerts"], inputs["alert_events"])
+    known = per_labelled_user(inputs["labels"], *done, day, settings)
     bins = [Bin(**row.asDict()) for row in per_bin(inputs["scores"], known).collect()]
     return {
         "alert_quality": alert_quality(inputs["alerts"], known, day, settings),

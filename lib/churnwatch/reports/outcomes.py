@@ -1,5 +1,7 @@
 """What became of the users of a day: their label, and whether somebody stepped in."""
 
+from datetime import date
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -9,18 +11,19 @@ HELD_OUT = ("control", "global_control")
 
 
 def per_labelled_user(
-    labels: DataFrame, actions: DataFrame, alerts: DataFrame, alert_events: DataFrame, settings: Settings
+    labels: DataFrame, actions: DataFrame, alerts: DataFrame, alert_events: DataFrame, day: date, settings: Settings
 ) -> DataFrame:
     """One row per user with a label of the primary definition: ``user_id, churned, last_active_day, treated, weight``.
 
-    ``treated``: an offer was assigned, or somebody acted on a warning, on the day; what such a user would have done is not
-    known. ``weight``: 1, and for held-out users (assigned / held out) of their campaign: they stand for the treated, since
+    ``treated``: an offer was assigned, or somebody acted on a warning of the day, while the label matured; what such a user
+    would have done is not known. ``weight``: 1, and for users held out on the day (assigned / held out) of their campaign on
+    that day: they stand for the treated, since
     arms are assigned by chance after eligibility and offer were decided (inverse probability weights: Horvitz and
     Thompson, A generalization of sampling without replacement from a finite universe, JASA 47 (1952)).
     """
     primary = labels.where(F.col("definition") == settings.churn.primary)
     known = primary.select("user_id", F.col("churned").cast("int").alias("churned"), "last_active_day")
-    arms = _per_assigned_user(actions)
+    arms = _per_assigned_user(actions, day)
     acted = (
         alert_events.where("action = 'acted'")
         .select("alert_id")
@@ -42,15 +45,16 @@ def per_labelled_user(
     )
 
 
-def _per_assigned_user(actions: DataFrame) -> DataFrame:
-    """One row per user in an arm: ``offered``, ``stands_for`` (null for treated users)."""
-    assigned = actions.where("arm IS NOT NULL").select("user_id", "campaign", "arm")
-    held_out = F.col("arm").isin(*HELD_OUT)
-    shares = assigned.groupBy("campaign").agg(
+def _per_assigned_user(actions: DataFrame, day: date) -> DataFrame:
+    """One row per user in an arm on ``day`` or later: ``offered``, ``stands_for`` (null for who was not held out on it)."""
+    assigned = actions.where("arm IS NOT NULL").select("day", "user_id", "campaign", "arm")
+    held_out = F.col("arm").isin(*HELD_OUT) & (F.col("day") == F.lit(day))
+    of_day = assigned.where(F.col("day") == F.lit(day))
+    shares = of_day.groupBy("campaign").agg(
         F.try_divide(F.count("*").cast("double"), F.count_if(held_out)).alias("assigned_per_held_out")
     )
     return (
-        assigned.join(F.broadcast(shares), "campaign")
+        assigned.join(F.broadcast(shares), "campaign", "left")  # one row a campaign
         .groupBy("user_id")
         .agg(
             F.bool_or(F.col("arm") == "offer").alias("offered"),

@@ -29,6 +29,7 @@ def alert_quality(alerts: DataFrame, known: DataFrame, day: date, settings: Sett
             F.count_if(untreated).alias("matured"),
             F.count_if(hit).alias("churned"),
             F.sum(F.when(hit, F.col("weight"))).alias("found"),
+            F.sum(F.when(untreated, F.col("weight"))).alias("judged_for"),
             F.avg(F.when(hit, lead)).cast("double").alias("lead_days"),
         )
     )
@@ -55,6 +56,7 @@ def alert_quality(alerts: DataFrame, known: DataFrame, day: date, settings: Sett
         low.alias("low"),
         high.alias("high"),
         F.round(ratio(F.coalesce("found", F.lit(0.0)), F.col("to_find")), DIGITS).alias("recall"),
-        F.round(F.try_divide(precision, base_rate), DIGITS).alias("lift"),
+        # both weighted alike: precision and its interval are of the counted users
+        F.round(F.try_divide(ratio(F.coalesce("found", F.lit(0.0)), F.col("judged_for")), base_rate), DIGITS).alias("lift"),
         "lead_days",
     )

@@ -119,6 +119,13 @@ def sample_ratio_p(counts: Mapping[str, int], shares: Mapping[str, float]) -> fl
     return float(special.chdtrc(len(planned) - 1, statistic))
 
 
+def enough_for_ratio(users: int, shares: Mapping[str, float]) -> bool:
+    """Whether every planned arm expects at least 5 of ``users``: with fewer the chi-square p of a small arm is far too low
+    (Cochran, Some methods for strengthening the common chi-square tests, Biometrics 10 (1954))."""
+    planned = [share for share in shares.values() if share > 0]
+    return bool(planned) and users * min(planned) / sum(planned) >= 5
+
+
 def smallest_of_many(ps: Sequence[float | None]) -> float | None:
     """The smallest p times the number of looks, at most 1 (Bonferroni); None when there is none."""
     known = [p for p in ps if p is not None]

@@ -72,6 +72,8 @@ def _campaign_readings(inputs: Mapping[str, DataFrame], day: date, settings: Set
         inputs["actions"]
         .where(F.col("campaign").isin(list(campaigns)))
         .transform(per_assigned)
+        # first assignments of all time, of which the newest are read: a second one depends on what the first did
+        .where(F.col("day") >= F.lit(day - timedelta(days=offers.campaign_max_days)))
         .transform(with_outcomes, inputs["labels"], inputs["activity"], day, settings)
         .transform(per_outcome, list(offers.outcomes))
         .transform(per_arm, SEGMENTS)
@@ -141,7 +143,9 @@ def _place(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _rows(reading: Reading, alarm_p: float) -> Iterator[dict[str, Any]]:
     """The reading's rows, without their day; ``alarm_p``: limit of the sample-ratio checks of the whole campaign."""
-    by_day = [_ratio_p(reading, arms, "assigned") for (segment, _), arms in reading.arms.items() if segment == BY_DAY]
+    days = [arms for (segment, _), arms in reading.arms.items() if segment == BY_DAY]
+    large = [arms for arms in days if comparison.enough_for_ratio(sum(arm["assigned"] for arm in arms.values()), reading.shares)]
+    by_day = [_ratio_p(reading, arms, "assigned") for arms in large]
     day_p = comparison.smallest_of_many(by_day)
     whole = reading.arms[ALL, ALL]
     checks = (_ratio_p(reading, whole, "assigned"), _ratio_p(reading, whole, "n"), day_p)
