@@ -169,25 +169,30 @@ def _planted(story: Story, spark: SparkSession, summary: dict[str, Any]) -> Rich
 
 
 def _churners(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Users whose planted leaving falls into the two weeks after the day, by the decile of their score.
+    """Planted leavers around the day, by what they show on it, and how many of them stand in the riskiest tenth.
 
-    Who leaves all of a sudden or with a wave shows nothing on the day; of the others the decline has begun.
+    Who leaves all of a sudden or with a wave shows nothing before; of the others the decline has begun, or they are away
+    already, but not for long enough to count as churned.
     """
     day = story.world.day(DECISIONS[0])
     scores = story.runner.store.read(story.runner.tables.user_scores, f"day = DATE'{day}'")
-    leaving = truth.where(F.col("leaves_on").between(F.date_add(F.lit(day), 1), F.date_add(F.lit(day), 14)))
-    declining = (F.col("decline_from") <= F.lit(day)) & ~F.col("sudden") & F.col("wave_day").isNull()
+    leaving = truth.where(F.col("leaves_on").between(F.date_sub(F.lit(day), 14), F.date_add(F.lit(day), 14)))
+    plain = ~F.col("sudden") & F.col("wave_day").isNull()
+    shows = (
+        F.when(F.col("leaves_on") <= F.lit(day), "1 away, not yet counted as churned")
+        .when((F.col("decline_from") <= F.lit(day)) & plain, "2 in decline, leave within 14 days")
+        .otherwise("3 leave within 14 days, nothing shows yet")
+    )
     rows = (
-        scores.join(leaving.select("user_id", declining.alias("declining")), "user_id")
-        .groupBy("declining")
-        .agg(F.count(F.lit(1)).alias("leaving"), F.count_if(F.col("percentile") >= 0.9).alias("top"))
-        .orderBy(F.desc("declining"))
+        scores.join(leaving.select("user_id", shows.alias("shows")), "user_id")
+        .groupBy("shows")
+        .agg(F.count(F.lit(1)).alias("users"), F.count_if(F.col("percentile") >= 0.9).alias("top"))
+        .orderBy("shows")
         .collect()
     )
     for row in rows:
-        who = "in decline" if row["declining"] else "later, suddenly or with a wave"
-        found = f"{row['top']:,} in the riskiest tenth ({row['top'] / row['leaving']:.0%}; by chance 10%)"
-        yield f"users who leave within 14 days of {day}, {who}", f"{row['leaving']:,}", found
+        found = f"{row['top']:,} in the riskiest tenth ({row['top'] / row['users']:.0%}; by chance 10%)"
+        yield f"users of {day}: {row['shows'][2:]}", f"{row['users']:,}", found
 
 
 def _causes(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:

@@ -46,11 +46,11 @@ class Run:
 
 
 CAUSES = (
-    Cause("engagement", weight=0.34, fade=0.80, symptom_share=0.0, save_share=0.85),
-    Cause("price", weight=0.20, fade=0.50, symptom_share=0.20, save_share=0.92),
-    Cause("quality", weight=0.18, fade=0.50, symptom_share=0.22, save_share=0.80),
-    Cause("service", weight=0.16, fade=0.50, symptom_share=0.18, save_share=0.88),
-    Cause("competitor", weight=0.12, fade=0.55, symptom_share=0.20, save_share=0.70),
+    Cause("engagement", weight=0.34, fade=0.80, symptom_share=0.0, save_share=0.96),
+    Cause("price", weight=0.20, fade=0.50, symptom_share=0.20, save_share=1.0),
+    Cause("quality", weight=0.18, fade=0.50, symptom_share=0.22, save_share=0.90),
+    Cause("service", weight=0.16, fade=0.50, symptom_share=0.18, save_share=0.98),
+    Cause("competitor", weight=0.12, fade=0.55, symptom_share=0.20, save_share=0.80),
 )
 WAVES = (Wave(day=120, region="south"), Wave(day=260, region="west"))
 
