@@ -4,6 +4,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# processes that live for a minute: compiling well costs more than it brings; a whole run of the tests lives for long
+SHORT_LIVED = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 TEST_SPARK = {
     "spark.master": "local[2]",
     "spark.driver.memory": "3g",
@@ -15,6 +17,5 @@ TEST_SPARK = {
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.databricks.delta.properties.defaults.checkpointInterval": "50",  # a checkpoint is a Spark job
     "spark.sql.adaptive.enabled": "false",  # plans of one partition have nothing to adapt
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # saves seconds in short runs
     "spark.sql.codegen.wholeStage": "false",  # compiling costs more than the rows of a test
 }

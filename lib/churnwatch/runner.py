@@ -244,8 +244,8 @@ class Runner:
             frames = job.build(inputs, days, **({} if job.stage else ports))
             written = self._publish(step, run_id, frames)
         finally:
-            if job.stage:
-                self.store.drop_stage(run_id)
+            # of the job's stage, or of a port
+            self.store.drop_stage(run_id)
         return written, read_versions, message
 
     def _publish(self, step: Step, run_id: str, frames: Mapping[str, DataFrame]) -> list[Written]:

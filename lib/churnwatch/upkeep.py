@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,10 @@ def _changed(
         # what a job wrote itself does not make it stale, nor does what decisions add
         if read.table not in producer.writes or producer.name == job.name or producer.pass_ == "daily":
             continue
+        # what was not known yet when the day was decided does not make it stale
+        known = min(last, day + timedelta(days=job.lag_days - producer.lag_days))
         for d, (_, at) in ended[producer.full_name].items():
-            within = d == day if read.span.as_of else (first is None or first <= d) and d <= last
+            within = d == day if read.span.as_of else (first is None or first <= d) and d <= known
             if within and (at > started or d in old.get(producer.full_name, ())):
                 return True
     return False

@@ -59,12 +59,10 @@ def test_a_dry_run_writes_nothing(warehouse):
 
 
 def test_a_second_training_of_a_day_adds_no_row(warehouse):
+    world.run(warehouse, "train_model", first=DAY(61))
     before = world.rows(warehouse, "model_runs")
     world.run(warehouse, "train_model", first=DAY(61))
-    warehouse.store.refresh()
-    of_day = warehouse.store.read(warehouse.tables.model_runs, f"day = DATE'{DAY(61)}'")
-    assert of_day.select("run_id").distinct().count() == of_day.count()
-    assert set(world.rows(warehouse, "model_runs")) == set(before)
+    assert world.rows(warehouse, "model_runs") == before
 
 
 def test_a_day_without_features_is_not_scored_as_if_nobody_were_there(warehouse):
@@ -84,13 +82,13 @@ def test_too_many_rejects_stop_before_anything_is_published(spark, raw_world, tm
     assert of.store.staged_runs() == []
 
 
-def test_a_range_equals_day_by_day(spark, raw_world, tmp_path):
-    at_once, daily = (world.runner(spark, world.copied(raw_world, tmp_path / name)) for name in ("range", "daily"))
-    world.run(at_once, first=DAY(1), last=DAY(11))
-    world.run(daily, first=DAY(1), last=DAY(8))
-    for number in (9, 10, 11):
-        world.run(daily, *{job.name for job in daily.jobs if job.pass_ == "range" and job.scheduled}, first=DAY(number))
-    names = {table.name for job in daily.jobs if job.pass_ == "range" and job.scheduled for table in job.writes}
+def test_a_range_equals_day_by_day(spark, history_world, tmp_path):
+    at_once, daily = (world.runner(spark, world.copied(history_world, tmp_path / name)) for name in ("range", "daily"))
+    jobs = [job for job in daily.jobs if job.pass_ == "range" and job.scheduled]
+    world.run(at_once, *{job.name for job in jobs}, first=DAY(62), last=DAY(63))
+    for number in (62, 63):
+        world.run(daily, *{job.name for job in jobs}, first=DAY(number))
+    names = {table.name for job in jobs for table in job.writes}
     assert {name for name in names if world.rows(at_once, name) != world.rows(daily, name)} == set()
 
 
