@@ -106,7 +106,7 @@ def test_a_new_measure_is_migrated_and_the_days_to_rebuild_are_named(typed, fold
     code, out, _ = typed("migrate", "--dry-run", more=more, where=own)
     assert code == 0 and "user_features: would add odd_views" in out
     code, out, _ = typed("migrate", more=more, where=own)
-    assert code == 0 and f".. {DAY(61)}" in out
+    assert code == 0 and f"daily_activity: added odd_views; days to rebuild: {DAY(1)} .. {DAY(62)}" in out
     for job in ("build_activity", "build_features"):
         assert typed("run", job, "--from", str(DAY(60)), "--to", str(DAY(62)), more=more, where=own)[0] == 0
     assert "every table is as its contract says" in typed("migrate", more=more, where=own)[1]

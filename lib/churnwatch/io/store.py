@@ -89,9 +89,8 @@ class Store:
                 made.append(table.name)
             elif faults := self.differences(table):
                 raise ContractError(
-                    f"{table.name} is stored with other columns than its contract, nothing was written:\n"
-                    + "\n".join(f"  {fault}" for fault in faults)
-                    + "\nnew configured columns come by: churnwatch migrate"
+                    f"{table.name} is stored with other columns than its contract, nothing was written "
+                    "(new configured columns come by: churnwatch migrate):\n" + "\n".join(f"  {fault}" for fault in faults)
                 )
             self._checked.add(table.name)
         return made
