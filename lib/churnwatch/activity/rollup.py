@@ -107,7 +107,7 @@ def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, 
     for name, measure in settings.measures.measures.items():
         columns[name] = (_of_slot(measure, events, cap), _of_day(measure, cap))
     for name, definition in settings.churn.definitions.items():
-        counts = F.lit(True) if definition.events is None else F.col("event_type").isin(definition.events)
+        counts = F.lit(True) if definition.counted is None else F.col("event_type").isin(definition.counted)
         columns[definition_column(name)] = (F.count(F.when(counts, 1)), F.sum)
     return columns
 

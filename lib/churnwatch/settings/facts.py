@@ -1,4 +1,4 @@
-"""What the facts mean: sources.yaml, measures.yaml, churn.yaml."""
+"""What the facts mean: sources.yaml, measures.yaml."""
 
 from typing import Literal
 
@@ -132,36 +132,3 @@ class Measures(Settings_):
     def longest_window(self) -> int:
         """Days of the longest window."""
         return self.windows_days[-1]
-
-
-# --- churn.yaml -----------------------------------------------------------------------------------------------------
-
-
-class Definition(Settings_):
-    """A definition of churn: eligible when active in the ``active_within_days`` days ending with O, churned when no
-    event of ``events`` falls in O+lead+1 .. O+lead+horizon."""
-
-    kind: Literal["inactivity"] = "inactivity"
-    events: list[str] | None = None
-    horizon_days: Days
-    lead_days: int = Field(default=0, ge=0)
-    active_within_days: Days
-    class_: Literal["short", "long", "competitor"] = Field(default="short", alias="class")
-
-    @property
-    def ahead_days(self) -> int:
-        """Days after O that a label looks at: lead + horizon."""
-        return self.lead_days + self.horizon_days
-
-
-class Churn(Settings_):
-    """churn.yaml."""
-
-    primary: Name
-    definitions: dict[Name, Definition]
-
-    @model_validator(mode="after")
-    def _primary(self) -> "Churn":
-        if self.primary not in self.definitions:
-            raise ValueError(f"primary {self.primary!r} is none of the definitions {sorted(self.definitions)}")
-        return self
