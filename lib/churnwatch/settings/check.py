@@ -69,6 +69,7 @@ def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
     return [
         *_source_faults(settings),
         *_measure_faults(settings),
+        *_indicator_faults(settings),
         *_definition_faults(settings),
         *_rule_faults(settings),
         *_cause_faults(settings),
@@ -112,6 +113,8 @@ def _measure_faults(settings: Settings) -> Found:
         "events",
         "sessions",
         "bucket",
+        "slot",
+        "starts_session",
         "first_time",
         "last_time",
         "hours",
@@ -146,6 +149,17 @@ def _measure_faults(settings: Settings) -> Found:
             yield ("measures", "segments", index), f"segment name {name!r} is reserved"
         yield from _known(("measures", "segments", index), "segment", name, attributes)
     yield from _expression(("model", "value"), settings.model.value, feature_names(settings))
+
+
+def _indicator_faults(settings: Settings) -> Found:
+    known = [*summed_measures(settings), "active_days"]
+    for name, indicator in settings.measures.indicators.items():
+        for key in ("of", "per"):
+            path: Path_ = ("measures", "indicators", name, key)
+            faults = list(_expression(path, text := getattr(indicator, key), known))
+            yield from faults
+            if not faults and sqlglot.parse_one(text, dialect="spark").find(exp.Div, exp.IntDiv, exp.Mod):
+                yield path, f"an indicator divides by its key per, not in {text!r}"
 
 
 def _definition_faults(settings: Settings) -> Found:
