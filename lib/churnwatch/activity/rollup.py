@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralType, StringType
 
+from churnwatch.activity.kinds import merged, smallest
 from churnwatch.core import only_days, to_ranges
 from churnwatch.core.job import Frames
 from churnwatch.settings import Measure, Settings
@@ -125,7 +126,7 @@ def _of_slot(measure: Measure, events: DataFrame | None, cap: int) -> Column:
     value = F.expr(measure.of or "")
     if measure.kind == "distinct":
         # xxhash64 of a null is a number: nulls must leave before it
-        return _smallest(F.collect_set(F.when(where & value.isNotNull(), F.xxhash64(value))), cap)
+        return smallest(F.collect_set(F.when(where & value.isNotNull(), F.xxhash64(value))), cap)
     if events is not None:
         value = _whole(value, events.select(value).schema.fields[0].dataType)
     value = F.when(where, value)
@@ -138,16 +139,9 @@ def _of_slot(measure: Measure, events: DataFrame | None, cap: int) -> Column:
 
 
 def _of_day(measure: Measure, cap: int) -> AddUp:
-    if measure.kind == "distinct":
-        return lambda name: _smallest(F.array_distinct(F.flatten(F.collect_list(name))), cap)
     if measure.kind == "last":
         return lambda name: F.max(name)["value"]
-    return {"min": F.min, "max": F.max}.get(measure.kind, F.sum)
-
-
-def _smallest(values: Column, cap: int) -> Column:
-    """The ``cap`` smallest values, sorted: the same whatever the order in which they arrived."""
-    return F.slice(F.sort_array(values), 1, cap)
+    return lambda name: merged(name, measure, cap)
 
 
 def _whole(value: Column, kind: DataType) -> Column:
