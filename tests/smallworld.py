@@ -109,6 +109,7 @@ def collected(frame: DataFrame) -> list[dict[str, Any]]:
 def activity(user: str, day: date, **measures: Any) -> Row:
     """A row of daily_activity: one view that counts for the definition, unless ``measures`` say otherwise."""
     base = {"bucket": 0, "events": 1, "sessions": 1, "first_time": at(day, "12:00"), "last_time": at(day, "12:00")}
+    base |= {"hours": 1 << 12, "bot": False}
     nothing = {"orders": 0, "cancels": 0, "spend_cents": 0, "slowest_ms": None, "items": [], "def_silent": 1}
     return {"day": day, "user_id": user, **base, **nothing, **measures}
 

@@ -11,6 +11,7 @@ from churnwatch.core import Due, Job
 from churnwatch.settings import Settings
 from churnwatch.tables import Tables, tables
 
+MONTH_DAYS = 31  # the longest month, of which O is the last day
 SHARE_DAYS = 14  # last week's users, and this week's
 COHORT_DAYS = 62  # O's month and the one before, which `change` compares with: at the most July and August
 PREVIOUS_TIER_DAYS = 7
@@ -49,6 +50,12 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         reads={"events": t.events.trailing(2)},
         writes=(t.daily_activity,),
         build=partial(activity.per_user_day, settings=settings),
+    )
+    yield Job(
+        "build_months",
+        reads={"activity": t.daily_activity.trailing(MONTH_DAYS)},
+        writes=(t.monthly_activity,),
+        build=partial(activity.per_user_month, settings=settings),
     )
     yield Job(
         "build_first_seen",

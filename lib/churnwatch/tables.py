@@ -11,12 +11,13 @@ from pyspark.sql.types import ArrayType, DoubleType, LongType, MapType, StringTy
 
 from churnwatch.core import Table, column
 from churnwatch.settings import Settings, feature_names
-from churnwatch.settings.names import definition_column, segment_names, summed_measures
+from churnwatch.settings.names import definition_column, first_day_column, last_day_column, segment_names, summed_measures
 
 BUSINESS_DAY = "business day, in clock.time_zone"
 USER = "user key as the source gives it"
 PROBABILITY = "{0} IS NULL OR ({0} >= 0 AND {0} <= 1)"
 INTERVAL = "95 % interval"
+HOURS = "hours with an event: bit h stands for the hour h (0 .. 23) of the clock in clock.time_zone"
 
 
 def _structs(**types: str) -> ArrayType:
@@ -45,6 +46,7 @@ class Tables:
     context: Table
     events: Table
     daily_activity: Table
+    monthly_activity: Table
     first_seen: Table
     user_features: Table
     activity_trend: Table
@@ -229,6 +231,9 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
                 column("sessions", "long", "sessions that started on the day", nullable=False),
                 column("first_time", "timestamp", "instant of the first event", nullable=False),
                 column("last_time", "timestamp", "instant of the last event", nullable=False),
+                # nullable: days that were stored before these columns were known have none until they are built again
+                column("hours", "integer", HOURS),
+                column("bot", "boolean", "more events than bots.events_a_day: no person"),
                 *_measure_columns(settings),
                 *(
                     column(
@@ -245,6 +250,32 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
             partitions=("day",),
             complete=True,
             properties={"churnwatch.buckets": str(settings.activity.buckets)},
+        ),
+        "monthly_activity": _table(
+            "monthly_activity",
+            "what a user did in a calendar month: the month's days of daily_activity put together",
+            [
+                _day("last day of the calendar month"),
+                _user(),
+                column("bucket", "integer", "pmod(xxhash64(user_id), activity.buckets)", nullable=False),
+                column("active_days", "long", "days of the month with an event", nullable=False),
+                column("first_day", "date", "first day of the month with an event", nullable=False),
+                column("last_day", "date", "last day of the month with an event", nullable=False),
+                column("events", "long", "events of the month, all types", nullable=False),
+                column("sessions", "long", "sessions that started in the month", nullable=False),
+                column("hours", "integer", HOURS),
+                column("bot", "boolean", "whether the user was a bot on any day of the month"),
+                *_measure_columns(settings),
+                *(
+                    column(last_day_column(name), "date", f"last day of the month with {name}")
+                    for name in settings.measures.measures
+                ),
+                *_monthly_definitions(settings),
+            ],
+            ("day", "user_id"),
+            rules={"active_days_in_month": "active_days >= 1 AND active_days <= 31", "day_ends_month": "day = last_day(day)"},
+            partitions=("day",),
+            complete=True,
         ),
         "first_seen": _table(
             "first_seen",
@@ -300,7 +331,8 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
 def _measure_columns(settings: Settings) -> Iterator[StructField]:
     summed = summed_measures(settings)
     for name, measure in settings.measures.measures.items():
-        text = measure.comment or f"{measure.kind} of {measure.of or 'events'}" + (
+        steps = f" from {measure.from_ or 'outside'} to {measure.to or 'outside'}" if measure.kind == "transition" else ""
+        text = measure.comment or f"{measure.kind}{steps} of {measure.of or 'events'}" + (
             f" where {measure.where}" if measure.where else ""
         )
         if measure.kind == "distinct":
@@ -312,6 +344,14 @@ def _measure_columns(settings: Settings) -> Iterator[StructField]:
             )
         else:
             yield column(name, "long", text, nullable=name not in summed)
+
+
+def _monthly_definitions(settings: Settings) -> Iterator[StructField]:
+    for name in settings.churn.definitions:
+        counted, what = definition_column(name), f"events that count for churn definition {name}"
+        yield column(counted, "long", what, nullable=False)
+        yield column(first_day_column(counted), "date", f"first day of the month with {what}")
+        yield column(last_day_column(counted), "date", f"last day of the month with {what}")
 
 
 def _feature_comment(name: str) -> str:

@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralType, StringType
 
+from churnwatch.activity.kinds import merged, smallest
 from churnwatch.core import only_days, to_ranges
 from churnwatch.core.job import Frames
 from churnwatch.settings import Measure, Settings
@@ -38,6 +39,7 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
             F.sum(F.col("starts_session").cast("long")).alias("sessions"),
             *(add_up(name).alias(name) for name, (_, add_up) in _measures(settings).items()),
         )
+        .withColumn("bot", is_bot(settings))
         .select(*target.schema.names)
         .sortWithinPartitions("day", "bucket", "user_id")
     )
@@ -47,6 +49,12 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
 def bucket(settings: Settings) -> Column:
     """The bucket of ``user_id`` in the layout of daily_activity, 0 .. buckets - 1."""
     return F.pmod(F.xxhash64("user_id"), F.lit(settings.activity.buckets)).cast("int")
+
+
+def is_bot(settings: Settings) -> Column:
+    """Whether ``events`` of a day are more than a person makes; false where no limit is configured."""
+    limit = settings.measures.bots.events_a_day
+    return F.lit(False) if limit is None else F.col("events") > limit
 
 
 def only_days_and_evenings(events: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
@@ -95,6 +103,7 @@ def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, 
         "events": (F.count(F.lit(1)), F.sum),
         "first_time": (F.min("event_time"), F.min),
         "last_time": (F.max("event_time"), F.max),
+        "hours": (F.bit_or(_hour_bit(settings)), F.bit_or),
     }
     for name, measure in settings.measures.measures.items():
         columns[name] = (_of_slot(measure, events, cap), _of_day(measure, cap))
@@ -104,6 +113,12 @@ def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, 
     return columns
 
 
+def _hour_bit(settings: Settings) -> Column:
+    """The bit of the hour that the clock shows at ``event_time``; both passes of an hour that comes twice are one."""
+    local = F.from_utc_timestamp("event_time", settings.clock.time_zone)
+    return F.call_function("shiftleft", F.lit(1), F.hour(local))
+
+
 def _of_slot(measure: Measure, events: DataFrame | None, cap: int) -> Column:
     where = F.expr(measure.where) if measure.where else F.lit(True)
     if measure.kind == "count":
@@ -111,24 +126,22 @@ def _of_slot(measure: Measure, events: DataFrame | None, cap: int) -> Column:
     value = F.expr(measure.of or "")
     if measure.kind == "distinct":
         # xxhash64 of a null is a number: nulls must leave before it
-        return _smallest(F.collect_set(F.when(where & value.isNotNull(), F.xxhash64(value))), cap)
+        return smallest(F.collect_set(F.when(where & value.isNotNull(), F.xxhash64(value))), cap)
     if events is not None:
         value = _whole(value, events.select(value).schema.fields[0].dataType)
     value = F.when(where, value)
+    if measure.kind == "last":
+        # of events of one instant the larger value, so that no order of rows decides
+        return F.max(F.when(value.isNotNull(), F.struct("event_time", value.alias("value"))))
     if measure.kind == "sum":
         return F.coalesce(F.sum(value), F.lit(0).cast("long"))
     return F.min(value) if measure.kind == "min" else F.max(value)
 
 
 def _of_day(measure: Measure, cap: int) -> AddUp:
-    if measure.kind == "distinct":
-        return lambda name: _smallest(F.array_distinct(F.flatten(F.collect_list(name))), cap)
-    return {"min": F.min, "max": F.max}.get(measure.kind, F.sum)
-
-
-def _smallest(values: Column, cap: int) -> Column:
-    """The ``cap`` smallest values, sorted: the same whatever the order in which they arrived."""
-    return F.slice(F.sort_array(values), 1, cap)
+    if measure.kind == "last":
+        return lambda name: F.max(name)["value"]
+    return lambda name: merged(name, measure, cap)
 
 
 def _whole(value: Column, kind: DataType) -> Column:

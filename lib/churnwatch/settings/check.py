@@ -10,7 +10,7 @@ from sqlglot import expressions as exp
 
 from churnwatch.settings.facts import Source
 from churnwatch.settings.model import Settings
-from churnwatch.settings.names import feature_names, measure_names, segment_names, summed_measures
+from churnwatch.settings.names import feature_names, last_day_column, measure_names, segment_names, summed_measures
 
 EVENT_COLUMNS = (
     "day",
@@ -114,12 +114,16 @@ def _measure_faults(settings: Settings) -> Found:
         "bucket",
         "first_time",
         "last_time",
+        "hours",
+        "bot",
         "day",
         "user_id",
         "active_days",
+        "first_day",
+        "last_day",
         "tenure",
         "history",
-    }
+    } | {last_day_column(name) for name in m.measures}
     for name, measure in m.measures.items():
         path: Path_ = ("measures", "measures", name)
         if name in reserved or name.startswith("def_"):

@@ -75,18 +75,36 @@ class Sources(Settings_):
 
 
 class Measure(Settings_):
-    """A daily measure per user over canonical event columns; stored as an integer (cents, ms, counts)."""
+    """A daily measure per user over canonical event columns; stored as an integer (cents, ms, counts).
 
-    kind: Literal["count", "sum", "min", "max", "distinct"]
+    ``last``: the value of the day's last event that has one. ``transition``: how often the step ``from`` is followed at
+    once by the step ``to`` within a session of one user, where ``of`` names the step of each event that meets ``where``;
+    without ``to``: sessions that ended with ``from`` (drop-outs); without ``from``: sessions that began with ``to``.
+    """
+
+    kind: Literal["count", "sum", "min", "max", "distinct", "last", "transition"]
     of: str | None = None
     where: str | None = None
+    from_: str | None = Field(default=None, alias="from")
+    to: str | None = None
     comment: str | None = None
 
     @model_validator(mode="after")
     def _of(self) -> "Measure":
         if self.kind != "count" and self.of is None:
             raise ValueError(f"kind {self.kind} needs of")
+        steps = [step for step in (self.from_, self.to) if step is not None]
+        if self.kind == "transition" and not steps:
+            raise ValueError("kind transition needs from, to or both")
+        if self.kind != "transition" and steps:
+            raise ValueError(f"from and to belong to kind transition, not to {self.kind}")
         return self
+
+
+class Bots(Settings_):
+    """Who is no person: a user is a bot on days with more than ``events_a_day`` events; null: nobody is."""
+
+    events_a_day: int | None = Field(default=None, ge=1)
 
 
 class Measures(Settings_):
@@ -98,6 +116,7 @@ class Measures(Settings_):
     ratios: dict[Name, str] = {}
     segments: list[Name] = []
     population_days: Days = 90
+    bots: Bots = Bots()
 
     @model_validator(mode="after")
     def _windows(self) -> "Measures":

@@ -2,7 +2,7 @@
 
 from churnwatch.settings.model import Settings
 
-SUMMED = ("count", "sum")
+SUMMED = ("count", "sum", "transition")
 
 
 def measure_names(settings: Settings) -> list[str]:
@@ -15,13 +15,23 @@ def definition_column(definition: str) -> str:
     return f"def_{definition}"
 
 
+def first_day_column(stem: str) -> str:
+    """Column of monthly_activity: first day of the month with the measure or definition column ``stem``."""
+    return f"{stem}_first_day"
+
+
+def last_day_column(stem: str) -> str:
+    """Column of monthly_activity: last day of the month with the measure or definition column ``stem``."""
+    return f"{stem}_last_day"
+
+
 def window_column(measure: str, days: int) -> str:
     """Column of user_features: the measure over the ``days`` days that end with O."""
     return f"{measure}_{days}d"
 
 
 def summed_measures(settings: Settings) -> list[str]:
-    """Measures that add up over days: ``events``, ``sessions`` and those of kind count and sum."""
+    """Measures that add up over days: ``events``, ``sessions`` and those of kind count, sum and transition."""
     return ["events", "sessions"] + [n for n, m in settings.measures.measures.items() if m.kind in SUMMED]
 
 
