@@ -68,7 +68,8 @@ class Duck:
             f"WITH slots AS (SELECT user_id, day, epoch_us(event_time) // {gap} AS slot, {', '.join(narrow)}"
             f" FROM {_files(self.source / 'events')} GROUP BY ALL),"
             f" starts AS (SELECT *, coalesce({idle} > {gap}, true) AS starts_session FROM slots)"
-            f" SELECT day, user_id, count(*) FILTER (WHERE starts_session) AS sessions, {', '.join(wide)}"
+            f" SELECT day, user_id, count(*) FILTER (WHERE starts_session) AS sessions, {', '.join(wide)},"
+            f" sum(events) > {self.settings.measures.bots.events_a_day} AS bot"
             " FROM starts GROUP BY day, user_id"
         )
 
@@ -78,6 +79,7 @@ class Duck:
             "events": ("count(*)", "sum({})"),
             "first_time": ("min(event_time)", "min({})"),
             "last_time": ("max(event_time)", "max({})"),
+            "hours": ("bit_or(1 << (epoch_us(event_time) // 3600000000 % 24)::INTEGER)", "bit_or({})"),
         }
         for name, measure in self.settings.measures.measures.items():
             chosen = f" FILTER (WHERE {measure.where})" if measure.where else ""
