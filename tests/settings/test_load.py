@@ -66,6 +66,27 @@ def test_names_that_do_not_exist_are_named_with_the_nearest_that_does(conf):
     assert f"measures.yaml:{line}: column 'loginz' is not known; did you mean 'logins'?" in text
 
 
+def test_families_of_features_name_what_is_there(conf):
+    cuts = ", ".join(f"{part}_cuts: [1, 2, 3, 4]" for part in ("recency", "frequency", "monetary"))
+    signals = f"""population_days: 60
+rates: [functions]
+shifts: [logins, functionz]
+months_of: [loginz]
+rfm: {{recency: sessions, frequency: orders, monetary: spend_cents, window_days: 60, {cuts}}}
+context: {{logins_7d: {{name: price, scope: plans}}}}"""
+    conf("domains/app/measures.yaml", "population_days: 60", signals)
+    text = faults(conf.path)
+    for fault in (
+        "summed measure 'functions' is not known",
+        "distinct measure 'logins' is not known; did you mean 'functions'?",
+        "measure 'loginz' is not known; did you mean 'logins'?",
+        "measure 'sessions' is not known",
+        "scope 'plans' is not known; did you mean 'plan'?",
+        "two features would be called 'logins_7d'",
+    ):
+        assert fault in text, text
+
+
 @pytest.mark.parametrize(
     "value, what",
     [

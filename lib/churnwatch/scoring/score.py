@@ -61,9 +61,10 @@ def score(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
 
 def only_eligible(features: DataFrame, activity: DataFrame, settings: Settings) -> DataFrame:
     """Keeps users who have not churned yet, as labels know them: with an event of the primary definition in ``activity``,
-    the rows of daily_activity of its ``active_within_days``. Other events (a bill, a visit) make nobody eligible."""
+    the rows of daily_activity of its ``active_within_days``. Other events (a bill, a visit) make nobody eligible, and a bot
+    is nobody: percentiles and thresholds are those of people."""
     active = activity.where(F.col(definition_column(settings.churn.primary)) > 0)
-    return features.join(active.select("user_id"), "user_id", "left_semi")
+    return features.where("bot IS NOT TRUE").join(active.select("user_id"), "user_id", "left_semi")
 
 
 def _refuse_other_features(schema: Schema, features: DataFrame, version: str, day: date) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, Settings_
+from churnwatch.settings.signals import MEMORY_DAYS, Signals
 
 # --- sources.yaml ---------------------------------------------------------------------------------------------------
 
@@ -107,8 +108,11 @@ class Bots(Settings_):
     events_a_day: int | None = Field(default=None, ge=1)
 
 
-class Measures(Settings_):
-    """measures.yaml. ``trend_days`` n: the last n days against the n days before; n and 2n are windows."""
+class Measures(Signals):
+    """measures.yaml. ``trend_days`` n: the last n days against the n days before; n and 2n are windows.
+
+    ``population_days``: how long a silent user keeps a row; what lies before the longest window comes from months.
+    """
 
     measures: dict[Name, Measure]
     windows_days: list[Days] = [1, 7, 14, 30, 60, 90]
@@ -124,14 +128,35 @@ class Measures(Settings_):
             raise ValueError("windows_days must rise and not repeat")
         if not {self.trend_days, 2 * self.trend_days} <= set(self.windows_days):
             raise ValueError(f"trend_days {self.trend_days} needs windows of {self.trend_days} and {2 * self.trend_days} days")
-        if self.population_days > self.windows_days[-1]:
-            raise ValueError(f"population_days is at most the longest window, {self.windows_days[-1]}")
+        if self.population_days > max(MEMORY_DAYS, self.longest_window):
+            raise ValueError(f"population_days is at most {MEMORY_DAYS}, or the longest window")
+        if self.slope_weeks and 7 * self.slope_weeks > self.longest_window:
+            raise ValueError(f"slope_weeks {self.slope_weeks} needs a longest window of {7 * self.slope_weeks} days or more")
+        if self.rfm and self.rfm.window_days not in self.windows_days:
+            raise ValueError(f"rfm.window_days {self.rfm.window_days} is none of windows_days {self.windows_days}")
         return self
 
     @property
     def longest_window(self) -> int:
         """Days of the longest window."""
         return self.windows_days[-1]
+
+    @property
+    def memory_days(self) -> int:
+        """How far back ``<measure>_days_since`` knows: beyond it is null."""
+        return max(self.longest_window, self.population_days)
+
+    @property
+    def activity_days(self) -> int:
+        """Days of daily_activity that features read: the longest window, and all of O's month where months matter."""
+        return max(self.longest_window, 31) if self.months_of or self.months_days else self.longest_window
+
+    @property
+    def months_days(self) -> int:
+        """Days of monthly_activity that features read; 0: none. They hold the last day of every month that matters: the
+        end of the n-th month before O's is at most 31 n days old."""
+        silent = self.population_days if self.population_days > self.longest_window else 0
+        return max(silent, 31 * self.months + 1 if self.months else 0)
 
 
 # --- churn.yaml -----------------------------------------------------------------------------------------------------
