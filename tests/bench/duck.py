@@ -109,6 +109,7 @@ class Duck:
         for name in ["events", *kinds]:
             present = f"{name} <> 0" if name in summed else f"len({name}) > 0" if name in sets else f"{name} IS NOT NULL"
             columns.append(f"min(age) FILTER (WHERE {present}) AS {name}_days_since")
+        columns.append("coalesce(bool_or(bot), false) AS bot")
         first = today - timedelta(days=windows[-1] - 1)
         joined = " ".join(f"LEFT JOIN {name}_sizes USING (user_id)" for name in sets)
         sizes = [f"coalesce({window_column(n, w)}, 0) AS {window_column(n, w)}" for n in sets for w in windows]
