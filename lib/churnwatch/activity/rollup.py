@@ -31,12 +31,14 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
         .transform(beside_paths, read, settings)
         .withColumn("bucket", bucket(settings))
         .repartition("bucket")
+        # leads the sort: numbers sort without comparing rows, and users' keys often begin alike
+        .withColumn("user_hash", F.xxhash64("user_id"))
     )
     daily = (
         slots.transform(with_session_start, settings.activity.session_gap_minutes)
         .transform(with_crossings, earlier(), settings)
         .transform(only_days, days)
-        .groupBy("day", "bucket", "user_id")
+        .groupBy("user_hash", "bucket", "user_id", "day")
         .agg(
             F.sum(F.col("starts_session").cast("long")).alias("sessions"),
             *(add_up(name).alias(name) for name, (_, add_up) in _measures(settings).items()),
@@ -75,25 +77,29 @@ def only_days_and_evenings(events: DataFrame, days: Sequence[date], settings: Se
 
 
 def per_user_slot(events: DataFrame, settings: Settings) -> DataFrame:
-    """One row per user, day and slot of the session gap's length, with all measures of ``daily_activity`` but sessions."""
+    """One row per user, day, slot of the session gap's length and value of the distinct measures (null: events without),
+    with all measures of ``daily_activity`` but sessions.
+
+    Values are keys and not sets, because sets do not fit Spark's fast hash table: a rollup with one took three times as
+    long. No group holds more than its key and numbers, however many values a user has.
+    """
     seconds = 60 * settings.activity.session_gap_minutes
-    measures = {name: one.alias(name) for name, (one, _) in _measures(settings, events).items()}
-    return (
-        events.withColumn("slot", F.expr(f"unix_seconds(event_time) - pmod(unix_seconds(event_time), {seconds})"))
-        .groupBy("user_id", "day", "slot")
-        .agg(*measures.values())
-    )
+    slot = F.expr(f"unix_seconds(event_time) - pmod(unix_seconds(event_time), {seconds})")
+    measures = [one.alias(name) for name, (one, _) in _measures(settings, events).items() if one is not None]
+    keys = {name: _hashed(measure) for name, measure in settings.measures.measures.items() if measure.kind == "distinct"}
+    return events.withColumns({"slot": slot, **keys}).groupBy("user_id", "day", "slot", *keys).agg(*measures)
 
 
 def earlier() -> WindowSpec:
-    """A user's rows before the row, by time."""
-    return Window.partitionBy("bucket", "user_id").orderBy("slot", "day").rowsBetween(Window.unboundedPreceding, -1)
+    """A user's rows before the row, by time; the day leads, so that the rows of a user and day lie together for their sum."""
+    of_user = Window.partitionBy("user_hash", "bucket", "user_id").orderBy("day", "first_time")
+    return of_user.rowsBetween(Window.unboundedPreceding, -1)
 
 
 def with_session_start(slots: DataFrame, gap_minutes: int) -> DataFrame:
     """Adds ``starts_session``: the slot's first event has no event of the user in the ``gap_minutes`` before it.
 
-    Events of one slot lie less than the gap apart, so only the first of a slot can start a session: counting slots
+    Events of one slot lie less than the gap apart, so only the first of a slot can start a session: counting rows
     that start one is exact, and the window sees slots, not events. Rows of paths have no ``events`` and start none.
     """
     idle = F.unix_micros("first_time") - F.unix_micros(F.max("last_time").over(earlier()))
@@ -104,10 +110,11 @@ def with_session_start(slots: DataFrame, gap_minutes: int) -> DataFrame:
 AddUp = Callable[[str], Column]
 
 
-def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, tuple[Column, AddUp]]:
-    """Per column of daily_activity but transitions: how events make it within a slot, and how slots add up to a day."""
+def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, tuple[Column | None, AddUp]]:
+    """Per column of daily_activity but transitions: how events make it within a slot (None: a key of the slot, or another
+    column does), and how slots add up to a day."""
     cap = settings.activity.distinct_cap
-    columns: dict[str, tuple[Column, AddUp]] = {
+    columns: dict[str, tuple[Column | None, AddUp]] = {
         "events": (F.count(F.lit(1)), F.sum),
         "first_time": (F.min("event_time"), F.min),
         "last_time": (F.max("event_time"), F.max),
@@ -115,13 +122,21 @@ def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, 
     }
     paths = path_measures(settings)
     for name, measure in settings.measures.measures.items():
-        if name in paths:
-            continue
-        columns[name] = (_of_slot(measure, events, cap), _of_day(measure, cap))
+        if name not in paths:
+            columns[name] = (_of_slot(measure, events), _of_day(measure, cap))
     for name, definition in settings.churn.definitions.items():
-        counts = F.lit(True) if definition.events is None else F.col("event_type").isin(definition.events)
-        columns[definition_column(name)] = (F.count(F.when(counts, 1)), F.sum)
+        if definition.events is None:
+            columns[definition_column(name)] = (None, lambda _: F.sum("events"))
+        else:
+            columns[definition_column(name)] = (F.count(F.when(F.col("event_type").isin(definition.events), 1)), F.sum)
     return columns
+
+
+def _hashed(measure: Measure) -> Column:
+    """Hash of the value of a distinct measure, null where the event has none."""
+    value = F.expr(measure.of or "")
+    # xxhash64 of a null is a number: nulls must leave before it
+    return F.when((F.expr(measure.where) if measure.where else F.lit(True)) & value.isNotNull(), F.xxhash64(value))
 
 
 def _hour_bit(settings: Settings) -> Column:
@@ -130,14 +145,13 @@ def _hour_bit(settings: Settings) -> Column:
     return F.call_function("shiftleft", F.lit(1), F.hour(local))
 
 
-def _of_slot(measure: Measure, events: DataFrame | None, cap: int) -> Column:
+def _of_slot(measure: Measure, events: DataFrame | None) -> Column | None:
+    if measure.kind == "distinct":
+        return None
     where = F.expr(measure.where) if measure.where else F.lit(True)
     if measure.kind == "count":
         return F.count(F.when(where, F.expr(measure.of) if measure.of else F.lit(1)))
     value = F.expr(measure.of or "")
-    if measure.kind == "distinct":
-        # xxhash64 of a null is a number: nulls must leave before it
-        return smallest(F.collect_set(F.when(where & value.isNotNull(), F.xxhash64(value))), cap)
     if events is not None:
         value = whole(value, events.select(value).schema.fields[0].dataType)
     value = F.when(where, value)
@@ -152,4 +166,6 @@ def _of_slot(measure: Measure, events: DataFrame | None, cap: int) -> Column:
 def _of_day(measure: Measure, cap: int) -> AddUp:
     if measure.kind == "last":
         return lambda name: F.max(name)["value"]
+    if measure.kind == "distinct":
+        return lambda name: smallest(F.collect_set(name), cap)
     return lambda name: merged(name, measure, cap)

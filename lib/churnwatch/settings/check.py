@@ -123,6 +123,7 @@ def _measure_faults(settings: Settings) -> Found:
         "bucket",
         "slot",
         "starts_session",
+        "user_hash",
         "first_time",
         "last_time",
         "hours",
