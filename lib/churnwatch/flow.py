@@ -64,22 +64,27 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         writes=(t.first_seen,),
         build=activity.first_seen,
     )
+    measures = settings.measures
+    # a year's silence, or months as columns, cost at most 13 days of monthly_activity; nothing where nobody asks for them
+    months = {"months": t.monthly_activity.trailing(measures.months_days)} if measures.months_days else {}
     people = {"users": t.users.as_of(), "first_seen": t.first_seen.as_of()}
     yield Job(
         "build_features",
         reads={
-            "activity": t.daily_activity.trailing(settings.measures.longest_window),
+            "activity": t.daily_activity.trailing(measures.activity_days),
+            **months,
             **people,
-            "context": t.context.as_of(),
+            "context": t.context.as_of(measures.context_days),
             "consents": t.consents.as_of(),
         },
         writes=(t.user_features,),
         snapshots=True,
         build=partial(features.per_user, settings=settings),
     )
+    looked_at = max(SHARE_DAYS, settings.measures.indicator_days)
     yield Job(
         "measure_activity",
-        reads={"activity": t.daily_activity.trailing(SHARE_DAYS), **people},
+        reads={"activity": t.daily_activity.trailing(looked_at), **people},
         writes=(t.activity_trend,),
         build=partial(activity.trend, settings=settings),
     )

@@ -140,11 +140,11 @@ def scored(spark):
     """Settings, the users given, and their rows of user_scores by user."""
     one = settings(tiers=TIERS, causes=CAUSES, model={"value": "spend_cents_4d * 1.5"})
     given = users()
-    gone = {**given[0], "user_id": "gone"}
+    gone, robot = {**given[0], "user_id": "gone"}, {**given[0], "user_id": "robot", "bot": True}
     inputs = {
-        "features": rows(spark, tables(one).user_features, [*given, gone]).repartition(3),
+        "features": rows(spark, tables(one).user_features, [*given, gone, robot]).repartition(3),
         # a bill came for 'gone', but nothing that the churn definition counts
-        "before": active(spark, one, *((user["user_id"], 1) for user in given), ("user0", 1), ("gone", 0)),
+        "before": active(spark, one, *((user["user_id"], 1) for user in given), ("user0", 1), ("gone", 0), ("robot", 1)),
         "scores": rows(
             spark,
             tables(one).user_scores,

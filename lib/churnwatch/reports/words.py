@@ -8,6 +8,14 @@ from churnwatch.settings import Definition, Settings
 
 NONE = "–"
 WINDOW = re.compile(r"^(?P<stem>\w+)_(?P<days>\d+)d$")
+MONTH = re.compile(r"^(?P<stem>\w+)_m(?P<back>\d+)$")
+ENDINGS = {
+    "_trend": "trend",
+    "_slope": "rise a week",
+    "_new": "new ones",
+    "_given_up": "given up",
+    "_change": "change",
+}
 UNITS = {"_cents": (100.0, ""), "_ms": (60_000.0, " min")}
 FIXED = {
     "events": "events",
@@ -16,6 +24,13 @@ FIXED = {
     "active_days": "active days",
     "tenure_days": "days since registration",
     "history_days": "days of history",
+    "longest_gap_days": "longest pause, days",
+    "usual_gap_days": "usual pause, days",
+    "gap_ratio": "days since the last activity, by the usual pause",
+    "regularity": "regularity of activity",
+    "habit": "usual rhythm",
+    "active_share": "share of active days",
+    "active_hours": "active hours of the day",
 }
 
 
@@ -107,8 +122,12 @@ def measure_title(name: str, settings: Settings) -> str:
         return FIXED[name]
     if name.endswith("_days_since"):
         return f"days without {_stem(name.removesuffix('_days_since'), settings)}"
-    if name.endswith("_trend"):
-        return f"{_stem(name.removesuffix('_trend'), settings)}, trend"
+    for ending, text in ENDINGS.items():
+        if name.endswith(ending):
+            return f"{_stem(name.removesuffix(ending), settings)}, {text}"
+    if found := MONTH.match(name):
+        back = int(found["back"])
+        return f"{_stem(found['stem'], settings)}, " + (f"{plural(back, 'month')} before" if back else "month so far")
     if found := WINDOW.match(name):
         return f"{_stem(found['stem'], settings)}, {plural(int(found['days']), 'day')}"
     return _stem(name, settings)
@@ -126,7 +145,7 @@ def measure_value(name: str, value: float | None) -> str:
     """The value of a column of user_features with its unit: cents as money, milliseconds as minutes."""
     if value is None:
         return "none"
-    stem = WINDOW.match(name)
+    stem = WINDOW.match(name) or MONTH.match(name)
     if stem:
         for ending, (divisor, unit) in UNITS.items():
             if stem["stem"].endswith(ending):

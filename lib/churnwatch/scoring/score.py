@@ -61,9 +61,10 @@ def score(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
 
 def only_eligible(features: DataFrame, inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:
     """Keeps users who have not churned yet, as labels of the primary definition know them; ``inputs`` as ``eligible_users``
-    takes them. What the definition does not count (a bill, a visit) makes nobody eligible."""
+    takes them. What the definition does not count (a bill, a visit) makes nobody eligible, and a bot
+    is nobody: percentiles and thresholds are those of people."""
     eligible = eligible_users(inputs, days, settings, settings.churn.primary)
-    return features.join(eligible.select("day", "user_id"), ["day", "user_id"], "left_semi")
+    return features.where("bot IS NOT TRUE").join(eligible.select("day", "user_id"), ["day", "user_id"], "left_semi")
 
 
 def _refuse_other_features(schema: Schema, features: DataFrame, version: str, day: date) -> None:
