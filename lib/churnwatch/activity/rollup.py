@@ -94,7 +94,11 @@ def with_session_start(slots: DataFrame, gap_minutes: int) -> DataFrame:
     that start one is exact, and the window sees slots, not events. The day leads the order, so that the rows of a user
     and day lie together for the sum that follows.
     """
-    before = Window.partitionBy("user_hash", "bucket", "user_id").orderBy("day", "first_time").rowsBetween(Window.unboundedPreceding, -1)
+    before = (
+        Window.partitionBy("user_hash", "bucket", "user_id")
+        .orderBy("day", "first_time")
+        .rowsBetween(Window.unboundedPreceding, -1)
+    )
     idle = F.unix_micros("first_time") - F.unix_micros(F.max("last_time").over(before))
     return slots.withColumn("starts_session", F.coalesce(idle > gap_minutes * 60_000_000, F.lit(True)))
 
