@@ -80,9 +80,10 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         snapshots=True,
         build=partial(features.per_user, settings=settings),
     )
+    looked_at = max(SHARE_DAYS, settings.measures.indicator_days)
     yield Job(
         "measure_activity",
-        reads={"activity": t.daily_activity.trailing(SHARE_DAYS), **people},
+        reads={"activity": t.daily_activity.trailing(looked_at), **people},
         writes=(t.activity_trend,),
         build=partial(activity.trend, settings=settings),
     )

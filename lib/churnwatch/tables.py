@@ -310,7 +310,7 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
         ),
         "activity_trend": _table(
             "activity_trend",
-            "share of last week's active users who came back this week; segment 'all' is the base",
+            "how a segment fares: last week's users who came back this week, and indicators; 'all' is the base; no bots",
             [
                 _day("last day of this week (7 days)"),
                 column(
@@ -325,6 +325,7 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
                 column("share", "double", "came_back / active"),
                 column("low", "double", f"{INTERVAL} (Wilson) of share, lower end"),
                 column("high", "double", f"{INTERVAL} (Wilson) of share, upper end"),
+                column("indicators", NUMBER_BY_NAME, "indicators of measures.yaml by name; null: none is configured"),
             ],
             ("day", "segment", "value"),
             rules={

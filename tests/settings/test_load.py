@@ -66,6 +66,20 @@ def test_names_that_do_not_exist_are_named_with_the_nearest_that_does(conf):
     assert f"measures.yaml:{line}: column 'loginz' is not known; did you mean 'logins'?" in text
 
 
+def test_measures_and_indicators_that_mean_nothing_are_told(conf):
+    wrong = {
+        "kind transition needs from, to or both": "measures.measures.path={kind: transition, of: item_id}",
+        "kind transition needs of": "measures.measures.path={kind: transition, from: home}",
+        "from and to belong to kind transition, not to last": "measures.measures.path={kind: last, of: item_id, to: pay}",
+        "measures.bots.events_a_day": "measures.bots.events_a_day=0",
+        "measure name 'hours' is reserved": "measures.measures.hours={kind: count}",
+        "measure name 'orders_last_day' is reserved": "measures.measures.orders_last_day={kind: count}",
+        "column 'order' is not known; did you mean 'orders'?": "measures.indicators.value={of: order}",
+        "an indicator divides by its key per, not in 'spend_cents / orders'": "measures.indicators.v={of: spend_cents / orders}",
+    }
+    assert {what: what in faults(conf.path, one) for what, one in wrong.items()} == dict.fromkeys(wrong, True)
+
+
 def test_families_of_features_name_what_is_there(conf):
     cuts = ", ".join(f"{part}_cuts: [1, 2, 3, 4]" for part in ("recency", "frequency", "monetary"))
     signals = f"""population_days: 60

@@ -2,6 +2,7 @@
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralType, StringType
 
 from churnwatch.settings import Measure
 
@@ -26,3 +27,14 @@ def present(name: str, measure: Measure) -> Column:
     if measure.kind == "distinct":
         return F.size(name) > 0
     return F.col(name).isNotNull() if measure.kind in ("min", "max", "last") else F.col(name) != 0
+
+
+def whole(value: Column, kind: DataType) -> Column:
+    """``value`` as a whole number; fractions are rounded event by event, so that sums are exact; null where it is none."""
+    if isinstance(kind, IntegralType | BooleanType):
+        return value.cast("long")
+    if isinstance(kind, StringType):
+        value = value.try_cast("double")
+    if isinstance(kind, StringType | FractionalType):
+        value = F.round(value)
+    return value.try_cast("long")

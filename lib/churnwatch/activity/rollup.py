@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralType, StringType
 
-from churnwatch.activity.kinds import merged, smallest
+from churnwatch.activity.kinds import merged, smallest, whole
+from churnwatch.activity.paths import beside_paths, path_measures, with_crossings
 from churnwatch.core import only_days, to_ranges
 from churnwatch.core.job import Frames
 from churnwatch.settings import Measure, Settings
@@ -21,13 +21,14 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
 
     Two steps, each bounded for a user with millions of events: events are first combined per user and slot of the
     session gap's length (on the map side, before any shuffle), then slots are added up per day. One repartition by
-    bucket serves the sessions' window, the second sum and the files, which never split a bucket.
+    bucket serves the sessions' window, the second sum and the files, which never split a bucket. Where transitions are
+    configured, rows of paths go beside the slots, through the same repartition, window and sum.
     """
     target = tables(settings).daily_activity
+    read = inputs["events"].transform(only_days_and_evenings, days, settings)
     slots = (
-        inputs["events"]
-        .transform(only_days_and_evenings, days, settings)
-        .transform(per_user_slot, settings)
+        read.transform(per_user_slot, settings)
+        .transform(beside_paths, read, settings)
         .withColumn("bucket", bucket(settings))
         .repartition("bucket")
         # leads the sort: numbers sort without comparing rows, and users' keys often begin alike
@@ -35,11 +36,13 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
     )
     daily = (
         slots.transform(with_session_start, settings.activity.session_gap_minutes)
+        .transform(with_crossings, earlier(), settings)
         .transform(only_days, days)
         .groupBy("user_hash", "bucket", "user_id", "day")
         .agg(
             F.sum(F.col("starts_session").cast("long")).alias("sessions"),
             *(add_up(name).alias(name) for name, (_, add_up) in _measures(settings).items()),
+            *(F.sum(name).alias(name) for name in path_measures(settings)),
         )
         .withColumn("bot", is_bot(settings))
         .select(*target.schema.names)
@@ -87,28 +90,29 @@ def per_user_slot(events: DataFrame, settings: Settings) -> DataFrame:
     return events.withColumns({"slot": slot, **keys}).groupBy("user_id", "day", "slot", *keys).agg(*measures)
 
 
+def earlier() -> WindowSpec:
+    """A user's rows before the row, by time; the day leads, so that the rows of a user and day lie together for their sum."""
+    of_user = Window.partitionBy("user_hash", "bucket", "user_id").orderBy("day", "first_time")
+    return of_user.rowsBetween(Window.unboundedPreceding, -1)
+
+
 def with_session_start(slots: DataFrame, gap_minutes: int) -> DataFrame:
     """Adds ``starts_session``: the slot's first event has no event of the user in the ``gap_minutes`` before it.
 
     Events of one slot lie less than the gap apart, so only the first of a slot can start a session: counting rows
-    that start one is exact, and the window sees slots, not events. The day leads the order, so that the rows of a user
-    and day lie together for the sum that follows.
+    that start one is exact, and the window sees slots, not events. Rows of paths have no ``events`` and start none.
     """
-    before = (
-        Window.partitionBy("user_hash", "bucket", "user_id")
-        .orderBy("day", "first_time")
-        .rowsBetween(Window.unboundedPreceding, -1)
-    )
-    idle = F.unix_micros("first_time") - F.unix_micros(F.max("last_time").over(before))
-    return slots.withColumn("starts_session", F.coalesce(idle > gap_minutes * 60_000_000, F.lit(True)))
+    idle = F.unix_micros("first_time") - F.unix_micros(F.max("last_time").over(earlier()))
+    starts = F.coalesce(idle > gap_minutes * 60_000_000, F.lit(True)) & F.col("events").isNotNull()
+    return slots.withColumn("starts_session", starts)
 
 
 AddUp = Callable[[str], Column]
 
 
 def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, tuple[Column | None, AddUp]]:
-    """Per column of daily_activity: how events make it within a slot (None: a key of the slot, or another column does),
-    and how slots add up to a day."""
+    """Per column of daily_activity but transitions: how events make it within a slot (None: a key of the slot, or another
+    column does), and how slots add up to a day."""
     cap = settings.activity.distinct_cap
     columns: dict[str, tuple[Column | None, AddUp]] = {
         "events": (F.count(F.lit(1)), F.sum),
@@ -116,8 +120,10 @@ def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, 
         "last_time": (F.max("event_time"), F.max),
         "hours": (F.bit_or(_hour_bit(settings)), F.bit_or),
     }
+    paths = path_measures(settings)
     for name, measure in settings.measures.measures.items():
-        columns[name] = (_of_slot(measure, events), _of_day(measure, cap))
+        if name not in paths:
+            columns[name] = (_of_slot(measure, events), _of_day(measure, cap))
     for name, definition in settings.churn.definitions.items():
         if definition.events is None:
             columns[definition_column(name)] = (None, lambda _: F.sum("events"))
@@ -147,7 +153,7 @@ def _of_slot(measure: Measure, events: DataFrame | None) -> Column | None:
         return F.count(F.when(where, F.expr(measure.of) if measure.of else F.lit(1)))
     value = F.expr(measure.of or "")
     if events is not None:
-        value = _whole(value, events.select(value).schema.fields[0].dataType)
+        value = whole(value, events.select(value).schema.fields[0].dataType)
     value = F.when(where, value)
     if measure.kind == "last":
         # of events of one instant the larger value, so that no order of rows decides
@@ -163,14 +169,3 @@ def _of_day(measure: Measure, cap: int) -> AddUp:
     if measure.kind == "distinct":
         return lambda name: smallest(F.collect_set(name), cap)
     return lambda name: merged(name, measure, cap)
-
-
-def _whole(value: Column, kind: DataType) -> Column:
-    """``value`` as a whole number; fractions are rounded event by event, so that sums are exact; null where it is none."""
-    if isinstance(kind, IntegralType | BooleanType):
-        return value.cast("long")
-    if isinstance(kind, StringType):
-        value = value.try_cast("double")
-    if isinstance(kind, StringType | FractionalType):
-        value = F.round(value)
-    return value.try_cast("long")

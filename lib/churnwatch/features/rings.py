@@ -44,6 +44,7 @@ def per_user_window(activity: DataFrame, days: Sequence[date], settings: Setting
         .sortWithinPartitions(*ring)
         .groupBy(*ring)
         .agg(*part.narrow)
+        .sortWithinPartitions(*user)  # they are: it costs nothing, and tells the planner so
         .groupBy(*user)
         .agg(*part.wide)
         .withColumnRenamed("snapshot", "day")
@@ -63,8 +64,9 @@ def with_ring(seen: DataFrame, settings: Settings) -> DataFrame:
     that number + n for the n-th month before ``snapshot``'s. Where months are columns also ``current``: the row lies in
     the month of ``snapshot``."""
     m = settings.measures
-    ring = F.lit(len(m.windows_days) - (m.activity_days == m.longest_window))
-    for index in reversed(range(len(m.windows_days) - (m.activity_days == m.longest_window))):
+    oldest = len(m.windows_days) - (m.activity_days == m.longest_window)
+    ring = F.lit(oldest)
+    for index in reversed(range(oldest)):
         ring = F.when(F.col("age") < m.windows_days[index], index).otherwise(ring)
     if "back" in seen.columns:
         ring = F.when(F.col("back") > 0, F.col("back") + len(m.windows_days)).otherwise(ring)
@@ -127,7 +129,6 @@ def _final(kinds: Kinds, settings: Settings) -> Iterator[Column]:
     for name in kinds:
         if name != "sessions":
             since = F.col(f"{name}_days_since")
-            # months and days are read whole: what is older than features may know leaves here
-            known = since if m.activity_days == m.longest_window else F.when(since < m.memory_days, since)
-            yield known.alias(f"{name}_days_since")
+            # months are read whole: what is older than features may know leaves here
+            yield F.when(since < m.memory_days, since).alias(f"{name}_days_since")
     yield F.col("bot")

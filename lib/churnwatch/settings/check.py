@@ -76,6 +76,7 @@ def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
     return [
         *_source_faults(settings),
         *_measure_faults(settings),
+        *_indicator_faults(settings),
         *_signal_faults(settings),
         *_definition_faults(settings),
         *_rule_faults(settings),
@@ -120,6 +121,9 @@ def _measure_faults(settings: Settings) -> Found:
         "events",
         "sessions",
         "bucket",
+        "slot",
+        "starts_session",
+        "user_hash",
         "first_time",
         "last_time",
         "hours",
@@ -127,6 +131,9 @@ def _measure_faults(settings: Settings) -> Found:
         "day",
         "user_id",
         "active_days",
+        "active_hours",
+        "active_share",
+        "habit",
         "first_day",
         "last_day",
         "tenure",
@@ -154,6 +161,17 @@ def _measure_faults(settings: Settings) -> Found:
             yield ("measures", "segments", index), f"segment name {name!r} is reserved"
         yield from _known(("measures", "segments", index), "segment", name, attributes)
     yield from _expression(("model", "value"), settings.model.value, feature_names(settings))
+
+
+def _indicator_faults(settings: Settings) -> Found:
+    known = [*summed_measures(settings), "active_days"]
+    for name, indicator in settings.measures.indicators.items():
+        for key in ("of", "per"):
+            path: Path_ = ("measures", "indicators", name, key)
+            faults = list(_expression(path, text := getattr(indicator, key), known))
+            yield from faults
+            if not faults and sqlglot.parse_one(text, dialect="spark").find(exp.Div, exp.IntDiv, exp.Mod):
+                yield path, f"an indicator divides by its key per, not in {text!r}"
 
 
 def _signal_faults(settings: Settings) -> Found:

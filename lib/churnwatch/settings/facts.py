@@ -78,9 +78,10 @@ class Sources(Settings_):
 class Measure(Settings_):
     """A daily measure per user over canonical event columns; stored as an integer (cents, ms, counts).
 
-    ``last``: the value of the day's last event that has one. ``transition``: how often the step ``from`` is followed at
-    once by the step ``to`` within a session of one user, where ``of`` names the step of each event that meets ``where``;
-    without ``to``: sessions that ended with ``from`` (drop-outs); without ``from``: sessions that began with ``to``.
+    ``last``: the value of the day's last event that has one. ``transition``: how often a user's step ``from`` is
+    followed at once, within the session gap, by the step ``to``, where ``of`` names the step of each event that meets
+    ``where``; without ``to``: how often no step followed ``from`` (drop-outs; one that goes on after midnight is taken
+    back on the next day); without ``from``: how often ``to`` came first.
     """
 
     kind: Literal["count", "sum", "min", "max", "distinct", "last", "transition"]
@@ -108,6 +109,19 @@ class Bots(Settings_):
     events_a_day: int | None = Field(default=None, ge=1)
 
 
+class Indicator(Settings_):
+    """A ratio of a segment: ``of`` summed over its users, per ``per`` summed over them.
+
+    Both are Spark SQL over what a user did in the ``days`` days that end with O: summed measures and ``active_days``;
+    true counts as 1, so that ``orders >= 2`` counts users. ``per`` 1: users active in these days.
+    """
+
+    of: str
+    per: str = "1"
+    days: Days = 30
+    comment: str | None = None
+
+
 class Measures(Signals):
     """measures.yaml. ``trend_days`` n: the last n days against the n days before; n and 2n are windows.
 
@@ -121,6 +135,7 @@ class Measures(Signals):
     segments: list[Name] = []
     population_days: Days = 90
     bots: Bots = Bots()
+    indicators: dict[Name, Indicator] = {}
 
     @model_validator(mode="after")
     def _windows(self) -> "Measures":
@@ -140,6 +155,11 @@ class Measures(Signals):
     def longest_window(self) -> int:
         """Days of the longest window."""
         return self.windows_days[-1]
+
+    @property
+    def indicator_days(self) -> int:
+        """Days that the longest indicator looks at; 0 without indicators."""
+        return max((indicator.days for indicator in self.indicators.values()), default=0)
 
     @property
     def memory_days(self) -> int:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from churnwatch.settings.base import Days, Name, Settings_
 
 MONTHS_KEPT = 13  # monthly partitions that features may read: a year, and the month that it began in
-MEMORY_DAYS = 396
+MEMORY_DAYS = 394  # what 13 months before O's hold at the least: 1 February of a common year to 1 March of the next
 
 Cuts = Annotated[tuple[float, float, float, float], Field(description="four rising cut points between the scores 1 to 5")]
 
