@@ -3,7 +3,7 @@
 import re
 
 from churnwatch.begin.columns import Column, Layout, words
-from churnwatch.begin.guesses import Facts, Filled, Guess, Guesses, NoLog, distinct_words, id_sql, rank
+from churnwatch.begin.guesses import Facts, Filled, Guess, Guesses, NoLog, distinct_words, id_sql, is_counted, rank
 from churnwatch.begin.known import OTHER_TIMES
 from churnwatch.begin.numbers import number_form
 from churnwatch.begin.rest import Rest
@@ -85,7 +85,9 @@ def _looks_like_ids(column: Column, facts: Facts) -> bool:
     filled = facts.columns[column.name]
     plain = [v for v in column.filled if re.fullmatch(r"\S{1,64}", v.strip())]
     form = number_form(column)
-    small = form is not None and all(len(v) < 3 for v in column.filled)
+    # numbers that are counted, or named as money, time spent or pieces, come again too
+    counted = is_counted(column) or any(rank(f, column.name) is not None for f in ("amount", "duration_s", "quantity", "price"))
+    small = form is not None and (counted or all(len(v) < 3 for v in column.filled))
     times = time_forms(column)
     return not small and not times and not is_clock(column) and len(plain) >= 0.95 * len(column.filled) and filled.distinct >= 10
 

@@ -70,7 +70,8 @@ def proposed(kinds: Sequence[Kind], guesses: Mapping[str, Guesses]) -> Measures:
     fields = {name for guess in guesses.values() for name in guess.fields}
     if "amount" in fields:
         others = [k.name for k in kinds if k.amounts and k.name not in takes]
-        _sum(made, "spend_cents", "amount_cents", buys or (others if takes else []), "spend, cents" if buys else "amounts, cents")
+        only = (buys or others) if len(buys or others) < sum(k.amounts > 0 for k in kinds) else []
+        _sum(made, "spend_cents", "amount_cents", only, "spend, cents" if buys else "amounts, cents")
         made.money.append("spend_cents")
         if takes:
             name = _sum(made, "returned_cents", "amount_cents", takes, "given back, cents")

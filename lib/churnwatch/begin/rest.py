@@ -1,5 +1,6 @@
 """The fields of an event besides user and time, and what is kept beside them."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from churnwatch.begin.columns import Column, key, words
@@ -53,6 +54,7 @@ class Rest:
         price = self._named("price", self._is_number)
         column = self._named("amount", self._is_number)
         if column is None:
+            yield from self._unnamed_amount()
             return
         form = number_form(column) or NumberForm(column.sql, "", False)
         if price is not None and column.name == price.name and self.quantity is not None:
@@ -65,6 +67,15 @@ class Rest:
         if "cents" in words(column.name) or key(column.name).endswith("cents"):
             sql, told = f"try_cast({sql} AS DECIMAL(18,2)) / 100", f"{told}, in cents"
         yield "amount", self._guess(column, sql, f"its name is one of money; {told}")
+
+    def _unnamed_amount(self) -> Iterator[tuple[str, Guess]]:
+        """Of a log without names the only column with two decimals in every row."""
+        money = [c for c in self._columns if c.filled and all(re.fullmatch(r"-?\d+[.]\d\d", v.strip()) for v in c.filled)]
+        if len(money) == 1 and re.fullmatch(r"column_\d+", money[0].name) and money[0].name not in self._taken:
+            yield (
+                "amount",
+                self._guess(money[0], money[0].sql, "the only column with two decimals in every row, so it may be money"),
+            )
 
     def spare(self, found: Mapping[str, Guess]) -> tuple[list[Column], dict[str, str]]:
         """Columns that go into the properties, and why the others do not."""

@@ -185,7 +185,7 @@ def _common_start(names: Sequence[str]) -> str:
     start = names[0]
     while not all(name.startswith(start) for name in names):
         start = start[:-1]
-    return start
+    return start.rstrip("0123456789")  # the files of another month are of the same kind
 
 
 def _ending(name: str) -> str:

@@ -80,7 +80,7 @@ def where(domain: Domain, folder: str, input_: str, spark: Mapping[str, object])
         "clock:",
         "  time_zone: UTC    # the zone of the business day: a day begins at its midnight",
         f"  settle_days: {domain.settle_days}    # {domain.settle_reason}",
-        "spark:",
+        "spark:" if spark else "spark: {}",
         *(f"  {key}: {_text(str(value))}" for key, value in spark.items()),
         'mlflow: {tracking_uri: "sqlite:///{storage.files}/mlflow.db", experiment: churnwatch, model: "churnwatch-{domain}"}',
         f"activity: {{buckets: {domain.buckets}, session_gap_minutes: 30}}",
