@@ -268,7 +268,7 @@ def init(
     check_new([folder, beside])
     settings = load(config, set_ or ())
     domain, root = begun([*from_, *(more or ())], folder.name, Logs(session(settings), settings))
-    text = where(domain, str(folder.resolve()), root, spark_settings(config))
+    text = where(domain, str(Path(f"warehouse_{folder.name}").resolve()), root, spark_settings(config))
     keep(folder, files(domain), beside, text)
     load(beside)
     for line in summary(domain, str(folder), str(beside)):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from churnwatch.begin.columns import Column, literal, quoted, slug
-from churnwatch.begin.guesses import Facts, Filled, Guesses, NoLog
+from churnwatch.begin.guesses import Facts, Filled, Guesses, NoLog, rank
 from churnwatch.begin.guessing import guessed, sample_facts
 from churnwatch.begin.numbers import number_form
 from churnwatch.begin.texts import day_pattern, text_layout
@@ -159,8 +159,42 @@ def test_reading_options_fit_the_file():
 
 
 @pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("user_id", "user_id"),
+        ("referrer_user_id", "user_id"),
+        ("purchaseAmount", "amount"),
+        ("session.user.id", "user_id"),
+        ("SalesChannelId", "channel"),
+        ("payment_type", None),
+    ],
+)
+def test_names_are_known_also_where_words_stand_around_them(name, right):
+    assert {field for field in ("user_id", "event_type", "amount", "channel") if rank(field, name) is not None} == {right} - {
+        None
+    }
+
+
+def test_the_events_own_time_is_taken_and_not_a_delivery_or_an_expiry():
+    lines = log(
+        "msno,membership_expire_date,t_dat,registration_init_time,referrer_user_id",
+        lambda n, u, t: f"{u}x,{t + timedelta(days=30):%Y%m%d},{t:%Y-%m-%d},{t - timedelta(days=9):%Y%m%d},{u + 3}",
+    )
+    assert {name: sql for name, sql in fields(lines).items() if name in ("user_id", "event_time")} == {
+        "user_id": "msno",
+        "event_time": "t_dat",
+    }
+
+
+def test_inches_are_no_quotes():
+    layout = text_layout(log("user\ttime\titem", lambda n, u, t: f'{u}\t{t:%Y-%m-%d}\tpipe {n}"'))
+    assert layout.options == {"header": "true", "sep": "\t", "quote": ""} and layout.columns[2].values[0] == 'pipe 0"'
+
+
+@pytest.mark.parametrize(
     ("values", "read"),
     [
+        (["2019-10-01 00:00:00+00"], "c"),
         (["2024-02-03T10:00:00+02:00"], "c"),
         (["2019-10-01 00:00:00 UTC"], "c"),
         (["1706692800"], "try_cast(try_cast(c AS DECIMAL(26,6)) AS TIMESTAMP)"),

@@ -101,18 +101,19 @@ def property_keys(spare: Sequence[Column]) -> dict[str, str]:
     return keys
 
 
+ENDED = ("user_id", "event_time", "amount", "quantity", "duration_s")  # fields whose names may have more before them
+
+
 def rank(field_: str, name: str) -> int | None:
     """Place of the column's name among those that ``field_`` may have; None where it is none of them.
 
-    The last part of a nested name counts too, and a name that begins or ends with one of the first ten.
+    From 100 on it is like one of them: two of its words are one, or it ends with one.
     """
-    names, own = NAMES[field_], key(name)
-    inner = key(name.rpartition(".")[2])
-    joined = "".join(words(name.replace(".", " "))[-2:])
-    for candidate in (own, inner, joined):
-        if candidate in names:
-            return names.index(candidate)
-    parts = words(name)
-    ends = [f"{a}{b}" for a, b in zip(parts, parts[1:], strict=False)]
-    near = [names.index(end) for end in ends if end in names]
-    return 100 + min(near) if near else None
+    names, own, parts = NAMES[field_], key(name), words(name)
+    for exact in (own, key(name.rpartition(".")[2])):
+        if exact in names:
+            return names.index(exact)
+    if near := [names.index(pair) for a, b in zip(parts, parts[1:], strict=False) if (pair := f"{a}{b}") in names]:
+        return 100 + min(near)
+    ends = [place for place, known in enumerate(names) if len(known) >= 4 and own.endswith(known)]
+    return 200 + min(ends) if ends and field_ in ENDED else None

@@ -9,6 +9,9 @@ from churnwatch.begin.numbers import number_form
 from churnwatch.begin.rest import Rest
 from churnwatch.begin.times import TimeForm, is_clock, time_forms, with_clock
 
+LIKE = 100  # from this place on a name is only like one that is known
+# whose names are those of something else is not taken for a user
+NO_USERS = ("event_time", "event_type", "amount", "duration_s", "item_id", "session_id", "channel", "quantity", "price")
 CLOCK_WORDS = {"time", "clock", "hour", "uhrzeit", "zeit", "heure", "hora"}
 
 
@@ -85,9 +88,9 @@ def _looks_like_ids(column: Column, facts: Facts) -> bool:
     filled = facts.columns[column.name]
     plain = [v for v in column.filled if re.fullmatch(r"\S{1,64}", v.strip())]
     form = number_form(column)
-    # numbers that are counted, or named as money, time spent or pieces, come again too
-    counted = is_counted(column) or any(rank(f, column.name) is not None for f in ("amount", "duration_s", "quantity", "price"))
-    small = form is not None and (counted or all(len(v) < 3 for v in column.filled))
+    places = [place for field in NO_USERS if (place := rank(field, column.name)) is not None]
+    other = is_counted(column) or any(place < LIKE for place in places)
+    small = other or (form is not None and all(len(v) < 3 for v in column.filled))
     times = time_forms(column)
     return not small and not times and not is_clock(column) and len(plain) >= 0.95 * len(column.filled) and filled.distinct >= 10
 
@@ -115,7 +118,7 @@ def _time(layout: Layout, facts: Facts) -> tuple[Time | None, dict[str, str]]:
             refused[column.name] = "its name is one of an id"
             continue
         form = max(forms, key=lambda f: facts.read_as_time.get(f.sql, 0))  # the first of equals
-        other = bool(OTHER_TIMES & set(words(column.name))) and place is None
+        other = bool(OTHER_TIMES & set(words(column.name))) and (place is None or place >= LIKE)
         score = (other, place is None and form.number, form.dates_alone, 999 if place is None else place, position)
         found.append((score, column, form, forms))
     if not found:

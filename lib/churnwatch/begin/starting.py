@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 
 from churnwatch.begin import counting, curve
 from churnwatch.begin.columns import Layout, from_records, literal, slug
-from churnwatch.begin.guesses import Facts, Guess, Guesses, NoLog
+from churnwatch.begin.guesses import Guess, Guesses, NoLog, rank
 from churnwatch.begin.guessing import guessed, id_candidates, time_candidates
 from churnwatch.begin.measuring import MOST_TYPES, Kind, is_purchase, is_return, proposed
 from churnwatch.begin.rest import FEW_TYPES
@@ -61,6 +61,16 @@ class Group:
     files: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Looked:
+    """Files of one layout, the path that finds them, and what was found out about them."""
+
+    group: Group
+    path: str
+    path_reason: str
+    found: Guesses | NoLog
+
+
 def begun(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
     """The domain ``name`` proposed for the logs at ``places``, and the folder under which they lie.
 
@@ -68,35 +78,44 @@ def begun(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
     """
     groups = _groups(places, port)
     root = _root(groups)
+    looked = [_looked(group, port) for group in groups]
+    logs = [one for one in looked if isinstance(one.found, Guesses)]
+    if not logs:
+        refused = [line for one in looked for line in (f"{one.path}:", *(f"  {line}" for line in _why_not(one)))]
+        raise NoEventLog("\n".join(["this is no log of events, nothing was written:", *refused]))
+    # beside a log whose user has a user's name, a file without one is rather a list of something else
+    named = [one for one in logs if _names_user(one)] or logs
+    left_out = [f"{one.path}: {_why_not(one)[0]}" for one in looked if one not in named]
     sources: list[Source] = []
     counted: list[Mapping[str, int]] = []
     frames: list[DataFrame] = []
-    left_out: list[str] = []
-    refused: list[str] = []
-    for group in groups:
-        path, reason = day_pattern(group.files)
-        facts, found = _facts(group, path, port)
-        if isinstance(found, NoLog):
-            refused += [f"{path}:", *(f"  {line}" for line in found.lines())]
-            left_out.append(f"{path}: no column can be {' and none '.join(found.lacks)}")
+    for one in named:
+        if not isinstance(one.found, Guesses):
             continue
-        names = [source.name for source in sources]
-        source = Source(
-            slug(re.sub(r"\..*|\{day\}|[*]", "", path.rpartition("/")[2]) or name, "log", names),
-            group.layout,
-            "{storage.input}" + path.removeprefix(root) if path.startswith(root) else path,
-            reason,
-            found,
-            "",
-            "",
-        )
-        source, events, counts = _with_kinds(source, _read(group.layout, path, port), port)
+        path = "{storage.input}" + one.path.removeprefix(root) if one.path.startswith(root) else one.path
+        called = _source_name(one.path, name, [source.name for source in sources])
+        source = Source(called, one.group.layout, path, one.path_reason, one.found, "", "")
+        source, events, counts = _with_kinds(source, _read(one.group.layout, one.path, port), port)
         sources.append(source)
         counted.append(counts)
         frames.append(events)
-    if not sources:
-        raise NoEventLog("\n".join(["this is no log of events, nothing was written:", *refused]))
     return _domain(name, sources, counted, frames, left_out, port), root
+
+
+def _names_user(one: "Looked") -> bool:
+    column = one.found.fields["user_id"].column if isinstance(one.found, Guesses) else None
+    return column is not None and rank("user_id", column.name) is not None
+
+
+def _why_not(one: "Looked") -> list[str]:
+    return one.found.lines() if isinstance(one.found, NoLog) else ["no column has a user's name, as those of other files have"]
+
+
+def _source_name(path: str, domain: str, taken: Sequence[str]) -> str:
+    """A name for a source: its file's, or the first folder's above it that says more than a day or a part."""
+    parts = [re.sub(r"[.].*|[{]day[}]|[*]", "", part) for part in reversed(path.split("/"))]
+    said = (part for part in parts if re.sub(r"[^a-z]", "", part.lower()) not in ("", "day", "date", "dt", "part"))
+    return slug(next(said, domain), "log", taken)
 
 
 # --- look -------------------------------------------------------------------------------------------------------------
@@ -154,8 +173,9 @@ def _settings(
     return {"name": "log", "format": format_, "path": path, "options": options, "columns": given, "map": columns}
 
 
-def _facts(group: Group, path: str, port: Port) -> tuple[Facts, Guesses | NoLog]:
+def _looked(group: Group, port: Port) -> Looked:
     """Counts over the whole log, and what they make of its columns."""
+    path, reason = day_pattern(group.files)
     layout = replace(group.layout, columns=group.layout.columns[:MOST_COLUMNS])
     rows = _read(layout, path, port)
     forms = [form for _, form in time_candidates(layout)]
@@ -165,7 +185,7 @@ def _facts(group: Group, path: str, port: Port) -> tuple[Facts, Guesses | NoLog]
         columns = [column for name in names for column in layout.columns if column.name == name]
         [row] = port.few(counting.distinct_counted(rows, columns))
         facts = counting.with_exact(facts, names, row)
-    return facts, guessed(layout, facts)
+    return Looked(group, path, reason, guessed(layout, facts))
 
 
 # --- count ------------------------------------------------------------------------------------------------------------

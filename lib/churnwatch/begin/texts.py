@@ -51,6 +51,8 @@ def _csv(lines: Sequence[str], encoding: str | None) -> Layout:
     delimiter = _delimiter(lines, quote)
     if delimiter is None:
         return _by_blanks(lines, encoding)
+    if quote in "".join(lines) and not any(re.search(rf"(^|{re.escape(delimiter)}){quote}", line) for line in lines):
+        quote = ""  # inches and the like: no field begins with one
     rows = _rows(lines, delimiter, quote)
     header = _is_header(rows)
     body = rows[1:] if header else rows
@@ -59,9 +61,9 @@ def _csv(lines: Sequence[str], encoding: str | None) -> Layout:
         f"columns are parted by {DELIMITERS[delimiter]}",
         "the first line names the columns" if header else "no line of names",
     ]
-    if not any('\\"' in line for line in lines):
+    if quote and not any('\\"' in line for line in lines):
         options["escape"] = quote  # doubled quotes inside quotes, as RFC 4180 and spreadsheets write them
-    if quote == "'":
+    if quote != '"':
         options["quote"] = quote
     if encoding:
         options["encoding"] = encoding
@@ -82,7 +84,8 @@ def _csv(lines: Sequence[str], encoding: str | None) -> Layout:
 
 
 def _rows(lines: Sequence[str], delimiter: str, quote: str) -> list[list[str]]:
-    return [row for row in csv.reader("\n".join(lines).splitlines(), delimiter=delimiter, quotechar=quote, strict=False) if row]
+    how = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+    return [row for row in csv.reader([f"{line}\n" for line in lines], delimiter=delimiter, **how) if row]  # type: ignore[arg-type]
 
 
 def _delimiter(lines: Sequence[str], quote: str) -> str | None:

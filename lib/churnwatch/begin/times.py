@@ -10,7 +10,7 @@ from churnwatch.begin.columns import Column, literal
 ENOUGH = 0.9  # share of the values that a form must fit: a log has a few broken rows
 FIRST_YEAR, LAST_YEAR = 1990, 2099
 ISO = re.compile(
-    r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ]+\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?P<zone> *(?:Z|UTC|GMT|[+-]\d{2}:?\d{2}))?)?"
+    r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ]+\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?P<zone> *(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?))?)?"
 )
 PARTED = re.compile(
     r"(\d{1,4})([./-])(\d{1,2})\2(\d{4}|\d{2})"

@@ -68,14 +68,14 @@ def files(domain: Domain) -> dict[str, str]:
     }
 
 
-def where(domain: Domain, folder: str, input_: str, spark: Mapping[str, object]) -> str:
-    """conf/<where>.yaml for ``domain``; ``folder``: path of the domain folder; ``input_``: where the log lies."""
+def where(domain: Domain, root: str, input_: str, spark: Mapping[str, object]) -> str:
+    """conf/<where>.yaml for ``domain``; ``root``: where its tables will lie; ``input_``: where the log lies."""
     lines = [
         f"# Where {domain.name} runs. Proposed by `churnwatch init`: check what the comments say.",
         f"domain: {_text(domain.name)}",
         "storage:",
-        f"  root: {_text(folder + '_warehouse')}    # a Delta table a folder",
-        f"  files: {_text(folder + '_warehouse/_files')}    # pages, models, keys",
+        f"  root: {_text(root)}    # a Delta table a folder",
+        f"  files: {_text(f'{root}/_files')}    # pages, models, keys",
         f"  input: {_text(input_)}",
         "clock:",
         "  time_zone: UTC    # the zone of the business day: a day begins at its midnight",
