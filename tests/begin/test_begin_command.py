@@ -60,7 +60,7 @@ def test_a_strangers_orders_become_a_domain_that_runs(typed, spark, tmp_path):
     source = settings.sources.events[0]
     assert source.path == str(tmp_path / "in" / "bestellungen.csv")
     assert (source.options["sep"], source.map["user_id"], source.where) == (";", "Kundennummer", None)
-    assert set(settings.measures.measures) == {"purchase", "return", "spend_cents", "returned_cents", "items", "menge"}
+    assert set(settings.measures.measures) == {"purchases", "returns", "spend_cents", "returned_cents", "items", "menge"}
     assert settings.primary.events == ["purchase"]
     written = (tmp_path / "shop" / "sources.yaml").read_text(encoding="utf-8")
     assert "# Bestelldatum: day first, such as 01.01.2024 09:00; 1 of" in written

@@ -111,6 +111,7 @@ def _text(value: object) -> str:
 KEYWORDS = frozenset(
     " ".join(
         (
+            "count sum min max avg return call cancel open close exists for in is update delete insert merge alter drop",
             "all and any array as between both by case cast column date day double else end event false for from",
             "full group having hour in int interval is join left like limit map minute month natural not null on",
             "or order outer over position right row second select session session_user set start string table",

@@ -80,7 +80,7 @@ def _no_user(column: Column, facts: Facts, is_time: bool, named: bool) -> str:
         return f"every row has another value ({filled.distinct:,} in {filled.rows:,} rows), so nobody comes twice"
     form = number_form(column)
     if form and not form.whole:
-        return f"it holds amounts such as {column.filled[0]}"
+        return f"it holds amounts such as {column.filled[0][:40]}"
     return ""
 
 
@@ -112,7 +112,7 @@ def _time(layout: Layout, facts: Facts) -> tuple[Time | None, dict[str, str]]:
         forms = time_forms(column)
         place = rank("event_time", column.name)
         if not forms:
-            refused[column.name] = f"{column.filled[0]!r} is no time" if column.filled else "it is empty"
+            refused[column.name] = f"{column.filled[0][:40]!r} is no time" if column.filled else "it is empty"
             continue
         if rank("user_id", column.name) is not None or (place is None and forms[0].number and _is_id(column)):
             refused[column.name] = "its name is one of an id"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from churnwatch.begin.columns import Column, key, literal, plain, slug, words
+from churnwatch.begin.columns import KEYWORDS, Column, key, literal, plain, slug, words
 from churnwatch.begin.guesses import Guesses, is_counted, property_keys
 from churnwatch.begin.known import PURCHASES, RETURNS
 
@@ -19,6 +19,7 @@ TAKEN = frozenset(
         )
     ).split()
 )
+DONE = {"done", "success", "complete", "completed", "confirmed", "purchase", "order", "buy", "paid", "transaction", "kauf"}
 VIEWS = ("view", "visit", "page", "browse", "catalog", "product", "detail", "pv", "impression")
 TROUBLES = ("error", "crash", "fail", "complain", "fault", "timeout", "slow", "bug", "help", "support", "ticket")
 
@@ -46,6 +47,15 @@ class Measures:
     troubles: list[str] = field(default_factory=list)
 
 
+def plural(name: str) -> str:
+    """The name of many, where it is one word: ``order`` is a word of SQL, ``orders`` is none."""
+    if "_" in name or name.endswith("s") or not name.isalpha():
+        return name
+    if name.endswith(("ch", "sh", "x", "z")):
+        return f"{name}es"
+    return f"{name[:-1]}ies" if name.endswith("y") and name[-2:-1] not in "aeiou" else f"{name}s"
+
+
 def is_purchase(kind: str) -> bool:
     """Whether events of the kind are purchases, by their name."""
     return not is_return(kind) and any(word in PURCHASES for word in _singular(kind))
@@ -68,6 +78,7 @@ def proposed(kinds: Sequence[Kind], guesses: Mapping[str, Guesses]) -> Measures:
     buys = [k.name for k in kinds if is_purchase(k.name) and k.amounts]
     takes = [k.name for k in kinds if is_return(k.name) and k.amounts]
     fields = {name for guess in guesses.values() for name in guess.fields}
+    only: list[str] = []
     if "amount" in fields:
         others = [k.name for k in kinds if k.amounts and k.name not in takes]
         only = (buys or others) if len(buys or others) < sum(k.amounts > 0 for k in kinds) else []
@@ -82,9 +93,9 @@ def proposed(kinds: Sequence[Kind], guesses: Mapping[str, Guesses]) -> Measures:
         made.engagement.append(_distinct(made, "items", "item_id", "different items"))
     orders = [g.fields["session_id"].column for g in guesses.values() if "session_id" in g.fields]
     if any(column and _is_order(column) for column in orders):
-        made.engagement.append(_distinct(made, "orders", "session_id", "different orders"))
+        made.engagement.append(_distinct(made, "orders", "session_id", "different orders", only))
     for property_, column in _counted(guesses.values()).items():
-        name = slug(column.name, "sum", {*TAKEN, *made.measures})
+        name = slug(column.name, "sum", {*TAKEN, *KEYWORDS, *made.measures})
         made.measures[name] = {"kind": "sum", "of": f"properties[{literal(property_)}]", "comment": f"sum of {column.name}"}
         made.engagement.append(name)
     _ratios(made, kinds)
@@ -92,8 +103,9 @@ def proposed(kinds: Sequence[Kind], guesses: Mapping[str, Guesses]) -> Measures:
 
 
 def _count(made: Measures, kind: Kind, many: bool) -> None:
-    name = slug(kind.name, "type", {*TAKEN, *made.measures})
-    name = name if name.endswith("s") or many else slug(f"{name}s", "type", {*TAKEN, *made.measures})
+    if not many and kind.name == "event":
+        return  # `events` counts them
+    name = slug(plural(slug(kind.name, "type")), "type", {*TAKEN, *KEYWORDS, *made.measures})
     measure = {"kind": "count"} | ({"where": f"event_type = {literal(kind.name)}"} if many else {})
     made.measures[name] = measure | {"comment": f"{kind.name}, events"}
     made.notes[name] = f"{kind.events:,} events"
@@ -107,15 +119,18 @@ def _count(made: Measures, kind: Kind, many: bool) -> None:
 
 def _sum(made: Measures, wanted: str, of: str, kinds: Sequence[str], comment: str) -> str:
     name = slug(wanted, "sum", {*TAKEN, *made.measures})
-    where = {"where": f"event_type IN ({', '.join(map(literal, kinds))})"} if kinds else {}
-    made.measures[name] = {"kind": "sum", "of": of} | where | {"comment": comment}
+    made.measures[name] = {"kind": "sum", "of": of} | _of_kinds(kinds) | {"comment": comment}
     return name
 
 
-def _distinct(made: Measures, wanted: str, of: str, comment: str) -> str:
+def _distinct(made: Measures, wanted: str, of: str, comment: str, kinds: Sequence[str] = ()) -> str:
     name = slug(wanted, "distinct", {*TAKEN, *made.measures})
-    made.measures[name] = {"kind": "distinct", "of": of, "comment": comment}
+    made.measures[name] = {"kind": "distinct", "of": of} | _of_kinds(kinds) | {"comment": comment}
     return name
+
+
+def _of_kinds(kinds: Sequence[str]) -> dict[str, str]:
+    return {"where": f"event_type IN ({', '.join(map(literal, kinds))})"} if kinds else {}
 
 
 def _is_order(column: Column) -> bool:
@@ -140,7 +155,8 @@ def _ratios(made: Measures, kinds: Sequence[Kind]) -> None:
     by_kind = {
         kind.name: n for kind in kinds[:MOST_TYPES] for n, w in counts.items() if w == f"event_type = {literal(kind.name)}"
     }
-    bought = next((n for kind, n in by_kind.items() if is_purchase(kind)), None)
+    buys = {kind: n for kind, n in by_kind.items() if is_purchase(kind)}
+    bought = next((n for kind, n in buys.items() if DONE & set(_singular(kind))), next(iter(buys.values()), None))
     seen = next((n for kind, n in by_kind.items() if any(w.startswith(VIEWS) for w in words(kind))), None)
     back = next((n for kind, n in by_kind.items() if is_return(kind)), None)
     if bought and seen and bought != seen:

@@ -127,7 +127,7 @@ class Rest:
         return filled.exact and filled.rows == filled.distinct == self._facts.rows
 
     def _is_number(self, column: Column) -> bool:
-        return number_form(column) is not None and not is_clock(column) and self._facts.columns[column.name].distinct > 1
+        return number_form(column) is not None and not is_clock(column)
 
 
 def _seconds(column: Column, sql: str) -> tuple[str, str]:

@@ -312,8 +312,9 @@ def _settle(sources: Sequence[Source]) -> tuple[int, str]:
     late = [max(source.file_days) for source in sources if "{day}" in source.path]
     if not late:
         return 0, "the log is taken as finished: nothing comes late; 2 where events of a day still arrive after it"
-    days = max(1, *late)
-    return days, f"events were found in files up to {max(0, *late)} day(s) after their own"
+    if max(late) <= 0:
+        return 1, "every file holds events of its own day alone; a day more, for files that come again"
+    return max(late), f"events were found in files up to {max(late)} day(s) after their own"
 
 
 def _rejected(sources: Sequence[Source], counted: Sequence[Mapping[str, int]]) -> tuple[float, str]:

@@ -47,7 +47,11 @@ def time_forms(column: Column) -> list[TimeForm]:
     if not values:
         return []
     text = column.sql if column.kind == "string" else f"CAST({column.sql} AS STRING)"
-    return [*_iso(values, text), *_numbers(values, column.sql, text), *_parted(values, text), *_with_month_names(values, text)]
+    return _iso(values, text) or [
+        *_numbers(values, column.sql, text),
+        *_parted(values, text),
+        *_with_month_names(values, text),
+    ]
 
 
 def is_clock(column: Column) -> bool:

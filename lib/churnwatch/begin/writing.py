@@ -110,7 +110,9 @@ def _sources(domain: Domain) -> str:
 
 def _source(source: Source) -> list[str]:
     layout, guesses = source.layout, source.guesses
-    zone = "the log tells offsets or instants, this is for times without" if guesses.time.zoned else "the log does not tell it"
+    zone = "the log does not tell it: write yours here, and in clock.time_zone"
+    if guesses.time.zoned:
+        zone = "not asked: the log's times are instants; your days begin in clock.time_zone"
     lines = [
         *(f"  # {_comment(note)}" for note in (*layout.notes, *source.notes)),
         f"  - name: {source.name}",
@@ -125,7 +127,7 @@ def _source(source: Source) -> list[str]:
         lines.append(
             f"    file_days: {list(source.file_days)}    # the files, from the day's own, in which its events were found"
         )
-    lines.append(f"    time_zone: UTC    # {zone}: write yours here, and in clock.time_zone")
+    lines.append(f"    time_zone: UTC    # {zone}")
     if source.where:
         lines.append(f"    where: {_text(source.where)}    # {_comment(source.where_reason)}")
     lines.append("    map:")
