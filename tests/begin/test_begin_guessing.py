@@ -103,8 +103,13 @@ STRANGERS = {
         {"user_id": "uid", "event_time": "concat(left(trim(`date`), 10), ' ', trim(`time`))", "event_type": "action"},
     ),
     "no header": (
-        log(None, lambda n, u, t: f"{u + 500},{epoch(t, 1)},view,{n % 9}"),
-        {"user_id": "column_1", "event_time": "try_cast(try_cast(column_2 AS DECIMAL(26,6)) AS TIMESTAMP)"},
+        log(None, lambda n, u, t: f"{u + 500},{epoch(t, 1)},{['view', 'buy'][n % 2]},{n % 9},{n}.90"),
+        {
+            "user_id": "column_1",
+            "event_time": "try_cast(try_cast(column_2 AS DECIMAL(26,6)) AS TIMESTAMP)",
+            "event_type": "column_3",
+            "amount": "column_5",
+        },
     ),
     "blanks": (
         log(" customer_id  date number_of_cds  dollar_value", lambda n, u, t: f" {u:05d} {t:%Y%m%d}  {n % 3 + 1}   {n}.77"),
@@ -149,7 +154,7 @@ def test_reading_options_fit_the_file():
     german = text_layout(STRANGERS["German orders"][0])
     assert (german.options["sep"], german.options["header"], german.given) == (";", "true", None)
     bare = text_layout(STRANGERS["no header"][0])
-    assert (bare.options["header"], bare.given) == ("false", ("column_1", "column_2", "column_3", "column_4"))
+    assert (bare.options["header"], bare.given) == ("false", tuple(f"column_{n}" for n in range(1, 6)))
     blanks = text_layout(STRANGERS["blanks"][0])
     assert (blanks.options, blanks.given) == ({"header": "true", "sep": "\u0001"}, ("line",))
     nulls = text_layout(log("user,time,item", lambda n, u, t: f"{u},{t:%Y-%m-%d},{'NULL' if n % 2 else n}"))

@@ -13,7 +13,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "learnerid studentid buyerid shopperid guestid contactid loyaltyid cardid cardnumber lineid msisdn phone",
         "phonenumber email mail emailaddress username login userhash userkey userno useruuid kundennummer kundenid",
         "kundennr kunde nutzerid nutzer benutzerid benutzer idclient idutilisateur utilisateur idcliente cliente",
-        "usuario idusuario cookieid deviceid machineid ip",
+        "usuario idusuario reviewerid authorid ownerid actorid senderid patientid driverid riderid passengerid employeeid",
+        "donorid borrowerid enrollmentid steamid cookieid deviceid machineid actorlogin customername clientname membername ip",
     ),
     "event_time": _of(
         "eventtime eventtimestamp timestamp ts time datetime eventdatetime occurredat happenedat eventdate date",
@@ -43,7 +44,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "item_id": _of(
         "itemid productid sku stockcode articleid articlenumber productcode product item contentid songid trackid",
         "movieid videoid courseid gameid pageid screenid article song track video movie course screen feature",
-        "page url pageurl path artikelnummer artikelnr artikel produkt produktid asin isbn categoryid category",
+        "page url pageurl path artikelnummer artikelnr artikel produkt produktid produit asin isbn categoryid category",
     ),
     "session_id": _of(
         "sessionid session usersession visitid visitnumber gasessionid sid basketid cartid orderid orderno",

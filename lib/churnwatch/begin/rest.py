@@ -7,7 +7,7 @@ from churnwatch.begin.columns import Column, key, words
 from churnwatch.begin.guesses import Facts, Guess, distinct_words, id_sql, is_counted, rank
 from churnwatch.begin.known import PERSONAL
 from churnwatch.begin.numbers import NumberForm, number_form
-from churnwatch.begin.times import is_clock
+from churnwatch.begin.times import is_clock, time_forms
 
 FEW_TYPES = 200  # more kinds of events than that are no kinds
 FEW_VALUES = 100  # a property with more values tells little
@@ -29,6 +29,8 @@ class Rest:
         if column := self._named("event_type", self._is_type):
             kinds = self._facts.columns[column.name].distinct
             yield "event_type", self._guess(column, column.sql, f"its name is one of an event's kind; {kinds:,} kinds")
+        else:
+            yield from self._unnamed_type()
         if column := self._named("event_id", self._is_unique):
             yield "event_id", Guess(column.sql, "every row has another value", column)
         yield from self._amount()
@@ -68,6 +70,13 @@ class Rest:
             sql, told = f"try_cast({sql} AS DECIMAL(18,2)) / 100", f"{told}, in cents"
         yield "amount", self._guess(column, sql, f"its name is one of money; {told}")
 
+    def _unnamed_type(self) -> Iterator[tuple[str, Guess]]:
+        """Of a log without names the only column with few words."""
+        texts = [c for c in self._columns if c.filled and all(re.fullmatch(r"[A-Za-z][\w .-]{0,40}", v) for v in c.filled)]
+        few = [c for c in texts if re.fullmatch(r"column_\d+", c.name) and c.name not in self._taken and self._few(c)]
+        if len(few) == 1:
+            yield "event_type", self._guess(few[0], few[0].sql, "the only column with few words, so it may be an event's kind")
+
     def _unnamed_amount(self) -> Iterator[tuple[str, Guess]]:
         """Of a log without names the only column with two decimals in every row."""
         money = [c for c in self._columns if c.filled and all(re.fullmatch(r"-?\d+[.]\d\d", v.strip()) for v in c.filled)]
@@ -103,6 +112,10 @@ class Rest:
             return "it is a list"
         if is_counted(column):
             return ""
+        if any(not form.number for form in time_forms(column)) or (
+            time_forms(column) and rank("event_time", column.name) is not None
+        ):
+            return "it is another time"
         if filled.distinct > FEW_VALUES:
             return f"about {filled.distinct:,} values"
         return ""
