@@ -76,16 +76,16 @@ def begun(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
 
     Raises ConfigError where nothing is there to read, NoEventLog where no file tells who and when.
     """
-    groups = _groups(places, port)
-    root = _root(groups)
+    groups, unread = _groups(places, port)
     looked = [_looked(group, port) for group in groups]
     logs = [one for one in looked if isinstance(one.found, Guesses)]
     if not logs:
         refused = [line for one in looked for line in (f"{one.path}:", *(f"  {line}" for line in _why_not(one)))]
-        raise NoEventLog("\n".join(["this is no log of events, nothing was written:", *refused]))
+        raise NoEventLog("\n".join(["this is no log of events, nothing was written:", *refused, *unread]))
+    root = _root(groups)
     # beside a log whose user has a user's name, a file without one is rather a list of something else
     named = [one for one in logs if _names_user(one)] or logs
-    left_out = [f"{one.path}: {_why_not(one)[0]}" for one in looked if one not in named]
+    left_out = [*unread, *(f"{one.path}: {_why_not(one)[0]}" for one in looked if one not in named)]
     sources: list[Source] = []
     counted: list[Mapping[str, int]] = []
     frames: list[DataFrame] = []
@@ -121,8 +121,8 @@ def _source_name(path: str, domain: str, taken: Sequence[str]) -> str:
 # --- look -------------------------------------------------------------------------------------------------------------
 
 
-def _groups(places: Sequence[str], port: Port) -> list[Group]:
-    """Files by layout: of files whose names differ in digits alone one is looked at."""
+def _groups(places: Sequence[str], port: Port) -> tuple[list[Group], list[str]]:
+    """Files by layout, of files whose names differ in digits alone one is looked at; and why others cannot be read."""
     shaped: dict[tuple[str, str], list[str]] = {}
     for place in places:
         format_, files = port.files(place)
@@ -131,23 +131,24 @@ def _groups(places: Sequence[str], port: Port) -> list[Group]:
     if len(shaped) > MOST_GROUPS:
         raise ConfigError(f"--from: files of {len(shaped)} kinds of names, at most {MOST_GROUPS}: name the files that are events")
     merged: dict[tuple[object, ...], Group] = {}
+    unread = []
     for (format_, _), files in shaped.items():
-        layout = _layout(format_, files[0], port)
+        try:
+            layout = _layout(format_, files[0], port)
+        except DataQualityError as error:
+            unread.append(f"{files[0]}: {error}")
+            continue
         same = (layout.format, layout.given, layout.options.get("sep"), *(c.name for c in layout.columns))
         before = merged[same].files if same in merged else ()
         merged[same] = Group(merged[same].layout if before else layout, tuple(sorted({*before, *files})))
-    return list(merged.values())
+    return list(merged.values()), unread
 
 
 def _layout(format_: str, file: str, port: Port) -> Layout:
     if format_ != "text":
         records, kinds = port.records(format_, file)
         return from_records(records, format_, kinds)
-    lines, encoding = port.lines(file)
-    try:
-        return text_layout(lines, encoding)
-    except DataQualityError as error:
-        raise DataQualityError(f"{file}: {error}") from error
+    return text_layout(*port.lines(file))
 
 
 def _root(groups: Sequence[Group]) -> str:
