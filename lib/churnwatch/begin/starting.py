@@ -83,13 +83,14 @@ def begun(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
         refused = [line for one in looked for line in (f"{one.path}:", *(f"  {line}" for line in _why_not(one)))]
         raise NoEventLog("\n".join(["this is no log of events, nothing was written:", *refused, *unread]))
     root = _root(groups)
-    # beside a log whose user has a user's name, a file without one is rather a list of something else
+    # beside a log, a file that names no user, or says of nobody what he did, is rather a list of something else
     named = [one for one in logs if _names_user(one)] or logs
-    left_out = [*unread, *(f"{one.path}: {_why_not(one)[0]}" for one in looked if one not in named)]
+    telling = [one for one in named if _says_what(one)] or named
+    left_out = [*unread, *(f"{one.path}: {_why_not(one)[0]}" for one in looked if one not in telling)]
     sources: list[Source] = []
     counted: list[Mapping[str, int]] = []
     frames: list[DataFrame] = []
-    for one in named:
+    for one in telling:
         if not isinstance(one.found, Guesses):
             continue
         path = "{storage.input}" + one.path.removeprefix(root) if one.path.startswith(root) else one.path
@@ -107,8 +108,15 @@ def _names_user(one: "Looked") -> bool:
     return column is not None and rank("user_id", column.name) is not None
 
 
+def _says_what(one: "Looked") -> bool:
+    return isinstance(one.found, Guesses) and bool({"event_type", "amount", "item_id", "duration_s"} & set(one.found.fields))
+
+
 def _why_not(one: "Looked") -> list[str]:
-    return one.found.lines() if isinstance(one.found, NoLog) else ["no column has a user's name, as those of other files have"]
+    if isinstance(one.found, NoLog):
+        return one.found.lines()
+    lacks = "says what somebody did" if _names_user(one) else "has a user's name"
+    return [f"no column {lacks}, as those of other files do"]
 
 
 def _source_name(path: str, domain: str, taken: Sequence[str]) -> str:
