@@ -234,7 +234,7 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
                 column("last_time", "timestamp", "instant of the last event", nullable=False),
                 # nullable: days that were stored before these columns were known have none until they are built again
                 column("hours", "integer", HOURS),
-                column("bot", "boolean", "more events than bots.events_a_day: no person"),
+                column("bot", "boolean", "more events or hours than the limits of bots in measures.yaml: no person"),
                 *_measure_columns(settings),
                 *(
                     column(

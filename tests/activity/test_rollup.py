@@ -124,6 +124,23 @@ def test_hours_are_those_of_the_clock_on_the_wall_and_bots_are_told(spark, zone,
     }
 
 
+@pytest.mark.parametrize(
+    ("bots", "flagged"),
+    [
+        pytest.param({}, set(), id="no limit, no bot"),
+        pytest.param({"hours_a_day": 22}, {"22 hours"}, id="from so many hours on"),
+        pytest.param({"hours_a_day": 22, "events_a_day": 43}, {"22 hours", "44 events"}, id="either sign tells"),
+    ],
+)
+def test_who_never_sleeps_is_a_bot(spark, bots, flagged):
+    events = [event("22 hours", time=f"{hour:02d}:30") for hour in range(22)]
+    # as many events as hours would take, but in 21 of them; and many in two hours
+    events += [event("21 hours", time=f"{hour:02d}:{minute}") for hour in range(3, 24) for minute in (10, 50)]
+    events += [event("44 events", time=f"{hour}:{minute}") for hour in (11, 12) for minute in range(10, 32)]
+    made = built(spark, events, (DAY,), measures={"bots": bots})
+    assert {row.user_id for row in made.collect() if row.bot} == flagged
+
+
 @pytest.fixture
 def three_partitions(spark):
     """With one shuffle partition, as in all other tests, every layout is right."""
@@ -212,7 +229,7 @@ def reference(events, day, rank):
             "spend_cents": sum(e["amount_cents"] or 0 for e in today),
             "items": len({e["item_id"] for e in today} - {None}),
             "hours": sum(1 << hour for hour in {e["event_time"].hour for e in today}),
-            "bot": len(today) > 5,
+            "bot": len(today) > 5 or len({e["event_time"].hour for e in today}) >= 3,
             "balance": latest[1],
             "a_to_b": moves.count(("a", "b")),
             "began_at_a": moves.count((None, "a")),
@@ -231,7 +248,10 @@ def broken_off(steps, item, day):
 @examples(max_examples=4, phases=[Phase.generate], deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(events=EVENTS)
 def test_a_range_equals_day_by_day_and_the_definition(spark, events):
-    days, changes = (DAY - timedelta(days=1), DAY, NEXT), {"measures": MEASURES, "ratios": {}, "bots": {"events_a_day": 5}}
+    days, changes = (
+        (DAY - timedelta(days=1), DAY, NEXT),
+        {"measures": MEASURES, "ratios": {}, "bots": {"events_a_day": 5, "hours_a_day": 3}},
+    )
     whole = collected(built(spark, events, days, measures=changes))
     one_by_one = [built(spark, events, (day,), measures=changes) for day in days]
     assert whole == collected(one_by_one[0].unionByName(one_by_one[1]).unionByName(one_by_one[2]))

@@ -89,6 +89,7 @@ def test_measures_and_indicators_that_mean_nothing_are_told(conf):
         "kind transition needs of": "measures.measures.path={kind: transition, from: home}",
         "from and to belong to kind transition, not to last": "measures.measures.path={kind: last, of: item_id, to: pay}",
         "measures.bots.events_a_day": "measures.bots.events_a_day=0",
+        "measures.bots.hours_a_day": "measures.bots.hours_a_day=25",
         "measure name 'hours' is reserved": "measures.measures.hours={kind: count}",
         "measure name 'orders_last_day' is reserved": "measures.measures.orders_last_day={kind: count}",
         "column 'order' is not known; did you mean 'orders'?": "measures.indicators.value={of: order}",

@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 from pyspark.sql import functions as F
 
 from churnwatch import simulate as sim
+from churnwatch.activity import per_user_day
+from churnwatch.settings import load
 from churnwatch.simulate import Run, Wave, World
 from churnwatch.simulate.draws import Draws
 from churnwatch.simulate.events import FUNCTIONS, PAGES, TYPES
 
+CONF = Path(__file__).resolve().parents[2] / "conf"
 WORLD = World(users=300, days=56, events_a_day=3.0, waves=(Wave(day=40, region="north", share=0.6),))
 BOTH_RUNS = (Run(1, 30), Run(31, 56, actions_until=30))
 
@@ -160,6 +164,18 @@ def test_users_do_everything_by_its_weight(spark):
     }
     assert items["view"] == set(PAGES)
     assert items["use"] == set(FUNCTIONS)
+
+
+def test_the_app_tells_its_bots_by_their_hours_and_no_person(spark):
+    app = load(CONF / "local.yaml", ["domain=app"])
+    who = sim.people(spark, replace(WORLD, bot_share=0.1))
+    done = sim.clean_events(sim.active_days(who, WORLD, 1, 2), WORLD).withColumn("day", F.to_date("event_time"))
+    missing = {name: F.lit(None).cast("long") for name in ("amount_cents", "duration_ms")}
+    daily = per_user_day({"events": done.withColumns(missing)}, (WORLD.day(1), WORLD.day(2)), app)["daily_activity"]
+    told = daily.join(who.select("user_id", F.col("bot").alias("is_one")), "user_id").groupBy("bot", "is_one").count().collect()
+    counts = {(row.bot, row.is_one): row["count"] for row in told}
+    assert set(counts) == {(True, True), (False, False)}
+    assert min(counts.values()) > 10
 
 
 def test_users_join_over_time(spark):

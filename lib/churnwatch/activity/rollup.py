@@ -57,9 +57,13 @@ def bucket(settings: Settings) -> Column:
 
 
 def is_bot(settings: Settings) -> Column:
-    """Whether ``events`` of a day are more than a person makes; false where no limit is configured."""
-    limit = settings.measures.bots.events_a_day
-    return F.lit(False) if limit is None else F.col("events") > limit
+    """Whether ``events`` of a day, or its ``hours``, are more than a person has; false where no limit is configured."""
+    bots, found = settings.measures.bots, F.lit(False)
+    if bots.events_a_day is not None:
+        found |= F.col("events") > bots.events_a_day
+    if bots.hours_a_day is not None:
+        found |= F.bit_count("hours") >= bots.hours_a_day
+    return found
 
 
 def only_days_and_evenings(events: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:

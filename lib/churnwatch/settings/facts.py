@@ -104,9 +104,11 @@ class Measure(Settings_):
 
 
 class Bots(Settings_):
-    """Who is no person: a user is a bot on days with more than ``events_a_day`` events; null: nobody is."""
+    """Who is no person: a user is a bot on days with more than ``events_a_day`` events, and on days with events in
+    ``hours_a_day`` different hours of the clock or more: who never sleeps. Null: that sign tells nobody."""
 
     events_a_day: int | None = Field(default=None, ge=1)
+    hours_a_day: int | None = Field(default=None, ge=1, le=24)
 
 
 class Indicator(Settings_):
