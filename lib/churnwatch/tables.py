@@ -439,10 +439,10 @@ def _churn_tables() -> dict[str, Table]:
                 column(
                     "churned",
                     "boolean",
-                    "true: none of the definition's events in O+lead+1 .. O+lead+horizon",
+                    "true: lost in O+lead+1 .. O+lead+horizon, as the definition means it",
                     nullable=False,
                 ),
-                column("last_active_day", "date", "last day with the definition's events up to O", nullable=False),
+                column("last_active_day", "date", "last day up to O of what makes the user eligible", nullable=False),
             ],
             ("day", "definition", "user_id"),
             replace_key=("day", "definition"),

@@ -144,7 +144,7 @@ def scored(spark):
     inputs = {
         "features": rows(spark, tables(one).user_features, [*given, gone, robot]).repartition(3),
         # a bill came for 'gone', but nothing that the churn definition counts
-        "activity": active(spark, one, *((user["user_id"], 1) for user in given), ("user0", 1), ("gone", 0), ("robot", 1)),
+        "before": active(spark, one, *((user["user_id"], 1) for user in given), ("user0", 1), ("gone", 0), ("robot", 1)),
         "scores": rows(
             spark,
             tables(one).user_scores,
@@ -263,7 +263,7 @@ def test_a_day_without_users_gives_no_rows(spark):
     one = settings(tiers=TIERS)
     contracts = tables(one)
     inputs = {"features": rows(spark, contracts.user_features, []), "scores": rows(spark, contracts.user_scores, [])}
-    inputs |= {"model_runs": runs(spark, one, {"day": DAY}), "activity": active(spark, one)}
+    inputs |= {"model_runs": runs(spark, one, {"day": DAY}), "before": active(spark, one)}
     assert score(inputs, (DAY,), Stub(one), settings=one)["user_scores"].collect() == []
 
 

@@ -66,6 +66,23 @@ def test_names_that_do_not_exist_are_named_with_the_nearest_that_does(conf):
     assert f"measures.yaml:{line}: column 'loginz' is not known; did you mean 'logins'?" in text
 
 
+def test_definitions_of_churn_are_checked_against_their_kind_and_the_measures(conf):
+    app = "domains/app/churn.yaml"
+    line = (
+        conf(
+            app,
+            "definitions:",
+            "definitions:\n  less: {kind: drop, before_days: 7, keep_share: 0.5, events: [use], horizon_days: 7}",
+        )
+        + 1
+    )
+    text = faults(conf.path)
+    assert f"churn.yaml:{line}: churn.definitions.less: kind drop lacks measure; kind drop lacks min_before" in text
+    assert "kind drop has no events (it has measure, before_days, min_before, keep_share)" in text
+    conf(app, "events: [use]", "measure: use_minutes, min_before: 60")
+    assert f"churn.yaml:{line}: summed measure 'use_minutes' is not known; did you mean 'use_ms'?" in faults(conf.path)
+
+
 def test_measures_and_indicators_that_mean_nothing_are_told(conf):
     wrong = {
         "kind transition needs from, to or both": "measures.measures.path={kind: transition, of: item_id}",

@@ -68,5 +68,7 @@ def _of_month(name: str, measure: Measure, cap: int) -> Column:
     if measure.kind == "last":
         return F.max_by(name, F.when(F.col(name).isNotNull(), F.col("day")))  # a user has one row a day: no ties
     total = merged(name, measure, cap)
+    if measure.kind == "distinct":
+        return F.array_compact(total)  # sets that were stored may hold nulls by their type, those of the contract may not
     # days that were stored before a measure was configured hold none of it
     return F.coalesce(total, F.lit(0).cast("long")) if measure.kind in SUMMED else total

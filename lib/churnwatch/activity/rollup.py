@@ -125,10 +125,10 @@ def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, 
         if name not in paths:
             columns[name] = (_of_slot(measure, events), _of_day(measure, cap))
     for name, definition in settings.churn.definitions.items():
-        if definition.events is None:
+        if definition.counted is None:
             columns[definition_column(name)] = (None, lambda _: F.sum("events"))
         else:
-            columns[definition_column(name)] = (F.count(F.when(F.col("event_type").isin(definition.events), 1)), F.sum)
+            columns[definition_column(name)] = (F.count(F.when(F.col("event_type").isin(definition.counted), 1)), F.sum)
     return columns
 
 

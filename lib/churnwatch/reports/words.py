@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
-from churnwatch.settings import Settings
+from churnwatch.settings import Definition, Settings
 
 NONE = "–"
 WINDOW = re.compile(r"^(?P<stem>\w+)_(?P<days>\d+)d$")
@@ -161,3 +161,23 @@ def reason_texts(reasons: list[Mapping[str, object]], settings: Settings, most: 
         f"{measure_title(str(r['measure']), settings)}: {measure_value(str(r['measure']), r['value'])}"  # type: ignore[arg-type]
         for r in named
     ]
+
+
+def definition_text(meant: Definition) -> str:
+    """What a definition of churn means, as a clause: active in the last 14 days, then silent for 14 days."""
+    horizon, seen = meant.horizon_days, f"active in the last {meant.seen_days} days"
+    if meant.kind == "drop":
+        text = (
+            f"{meant.measure} of at least {meant.min_before:,} in {meant.seen_days} days, then less than {meant.keep_share:.0%} "
+        )
+        text += f"of it a day over {horizon} days"
+    elif meant.attribute:
+        text = f"{seen} with a {meant.attribute} in the next {horizon} days, then not renewed in these days"
+    elif meant.kind == "event":
+        text = f"{seen}, then {' or '.join(meant.events or [])} within {horizon} days"
+    elif meant.kind == "gap":
+        text = f"active on at least {meant.min_active_days} of the last {meant.seen_days} days, then silent for "
+        text += f"{meant.times:g} times the user's usual gap, at most {horizon} days"
+    else:
+        text = f"{seen}, then silent for {horizon} days"
+    return text + (f", which begin {meant.lead_days} days later" if meant.lead_days else "")

@@ -151,11 +151,7 @@ def _measure_faults(settings: Settings) -> Found:
         if name in known:
             yield ("measures", "ratios", name), f"ratio {name!r} has the name of a measure"
         yield from _expression(("measures", "ratios", name), text, [*known, "active_days"])
-    attributes = (
-        [k for k in settings.sources.users.map if k not in ("user_id", "registered_on", "changed_at")]
-        if settings.sources.users
-        else []
-    )
+    attributes = _attributes(settings)
     for index, name in enumerate(m.segments):
         if name in ("all", "tenure"):
             yield ("measures", "segments", index), f"segment name {name!r} is reserved"
@@ -202,10 +198,22 @@ def _signal_faults(settings: Settings) -> Found:
 
 def _definition_faults(settings: Settings) -> Found:
     types = _event_types(settings)
+    attributes = _attributes(settings)
     for name, definition in settings.churn.definitions.items():
-        for index, event_type in enumerate(definition.events or []):
-            if types is not None:
-                yield from _known(("churn", "definitions", name, "events", index), "event type", event_type, types)
+        path: Path_ = ("churn", "definitions", name)
+        for key in ("events", "renewed_by"):
+            for index, event_type in enumerate(getattr(definition, key) or []):
+                if types is not None:
+                    yield from _known((*path, key, index), "event type", event_type, types)
+        if definition.measure:
+            yield from _known((*path, "measure"), "summed measure", definition.measure, summed_measures(settings))
+        if definition.attribute:
+            yield from _known((*path, "attribute"), "attribute", definition.attribute, attributes)
+
+
+def _attributes(settings: Settings) -> list[str]:
+    users = settings.sources.users
+    return [k for k in users.map if k not in ("user_id", "registered_on", "changed_at")] if users else []
 
 
 def _event_types(settings: Settings) -> list[str] | None:

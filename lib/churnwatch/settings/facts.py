@@ -1,4 +1,4 @@
-"""What the facts mean: sources.yaml, measures.yaml, churn.yaml."""
+"""What the facts mean: sources.yaml, measures.yaml."""
 
 from typing import Literal
 
@@ -177,36 +177,3 @@ class Measures(Signals):
         end of the n-th month before O's is at most 31 n days old."""
         silent = self.population_days if self.population_days > self.longest_window else 0
         return max(silent, 31 * self.months + 1 if self.months else 0)
-
-
-# --- churn.yaml -----------------------------------------------------------------------------------------------------
-
-
-class Definition(Settings_):
-    """A definition of churn: eligible when active in the ``active_within_days`` days ending with O, churned when no
-    event of ``events`` falls in O+lead+1 .. O+lead+horizon."""
-
-    kind: Literal["inactivity"] = "inactivity"
-    events: list[str] | None = None
-    horizon_days: Days
-    lead_days: int = Field(default=0, ge=0)
-    active_within_days: Days
-    class_: Literal["short", "long", "competitor"] = Field(default="short", alias="class")
-
-    @property
-    def ahead_days(self) -> int:
-        """Days after O that a label looks at: lead + horizon."""
-        return self.lead_days + self.horizon_days
-
-
-class Churn(Settings_):
-    """churn.yaml."""
-
-    primary: Name
-    definitions: dict[Name, Definition]
-
-    @model_validator(mode="after")
-    def _primary(self) -> "Churn":
-        if self.primary not in self.definitions:
-            raise ValueError(f"primary {self.primary!r} is none of the definitions {sorted(self.definitions)}")
-        return self
