@@ -79,8 +79,8 @@ def on_days(given: Iterable[Row], first: date, last: date) -> list[Row]:
     return [row for row in given if first <= row["day"] <= last]
 
 
-def as_of(spark: SparkSession, table: Table, given: Iterable[Row], days: Sequence[date]) -> DataFrame:
-    """What ``as_of()`` gives for ``days``: rows per pick key with ``day`` (in force from) and ``until``."""
+def as_of(spark: SparkSession, table: Table, given: Iterable[Row], days: Sequence[date], since_days: int = 0) -> DataFrame:
+    """What ``as_of(since_days)`` gives for ``days``: rows per pick key with ``day`` (in force from) and ``until``."""
     by_key: dict[tuple, list[Row]] = {}
     for row in sorted(on_days(given, date.min, max(days)), key=lambda r: r["day"]):
         by_key.setdefault(tuple(row[k] for k in table.pick_key), []).append(row)
@@ -90,7 +90,9 @@ def as_of(spark: SparkSession, table: Table, given: Iterable[Row], days: Sequenc
             kept.append({**changes[0], "until": OPEN_END})
             continue
         ends = [after["day"] - timedelta(days=1) for after in changes[1:]] + [OPEN_END]
-        kept += [{**row, "until": end} for row, end in zip(changes, ends, strict=True) if end >= min(days)]
+        kept += [
+            {**row, "until": end} for row, end in zip(changes, ends, strict=True) if end >= min(days) - timedelta(since_days)
+        ]
     names = [*table.schema.names, "until"]
     schema = ", ".join([*(f"`{f.name}` {f.dataType.simpleString()}" for f in table.schema), "until date"])
     return spark.createDataFrame([tuple(row.get(name) for name in names) for row in kept], schema)
@@ -109,6 +111,7 @@ def collected(frame: DataFrame) -> list[dict[str, Any]]:
 def activity(user: str, day: date, **measures: Any) -> Row:
     """A row of daily_activity: one view that counts for the definition, unless ``measures`` say otherwise."""
     base = {"bucket": 0, "events": 1, "sessions": 1, "first_time": at(day, "12:00"), "last_time": at(day, "12:00")}
+    base |= {"hours": 1 << 12, "bot": False}
     nothing = {"orders": 0, "cancels": 0, "spend_cents": 0, "slowest_ms": None, "items": [], "def_silent": 1}
     return {"day": day, "user_id": user, **base, **nothing, **measures}
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from functools import partial
 
 from churnwatch import activity, alerts, churn, events, features, model, reports, retention, scoring
-from churnwatch.core import Due, Job
-from churnwatch.settings import Settings
+from churnwatch.core import Due, Job, Read
+from churnwatch.settings import Definition, Settings
 from churnwatch.tables import Tables, tables
 
+MONTH_DAYS = 31  # the longest month, of which O is the last day
 SHARE_DAYS = 14  # last week's users, and this week's
 COHORT_DAYS = 62  # O's month and the one before, which `change` compares with: at the most July and August
+MONTH_DAYS = 31  # daily rows that cover a month which is not over, beside the months that are
 PREVIOUS_TIER_DAYS = 7
 USUAL_DAYS = 28  # what is usual: four weeks before
 DELIVERY_DAYS = 7
@@ -51,27 +53,38 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         build=partial(activity.per_user_day, settings=settings),
     )
     yield Job(
+        "build_months",
+        reads={"activity": t.daily_activity.trailing(MONTH_DAYS)},
+        writes=(t.monthly_activity,),
+        build=partial(activity.per_user_month, settings=settings),
+    )
+    yield Job(
         "build_first_seen",
         reads={"activity": t.daily_activity.on(), "first_seen": t.first_seen.as_of()},
         writes=(t.first_seen,),
         build=activity.first_seen,
     )
+    measures = settings.measures
+    # a year's silence, or months as columns, cost at most 13 days of monthly_activity; nothing where nobody asks for them
+    months = {"months": t.monthly_activity.trailing(measures.months_days)} if measures.months_days else {}
     people = {"users": t.users.as_of(), "first_seen": t.first_seen.as_of()}
     yield Job(
         "build_features",
         reads={
-            "activity": t.daily_activity.trailing(settings.measures.longest_window),
+            "activity": t.daily_activity.trailing(measures.activity_days),
+            **months,
             **people,
-            "context": t.context.as_of(),
+            "context": t.context.as_of(measures.context_days),
             "consents": t.consents.as_of(),
         },
         writes=(t.user_features,),
         snapshots=True,
         build=partial(features.per_user, settings=settings),
     )
+    looked_at = max(SHARE_DAYS, settings.measures.indicator_days)
     yield Job(
         "measure_activity",
-        reads={"activity": t.daily_activity.trailing(SHARE_DAYS), **people},
+        reads={"activity": t.daily_activity.trailing(looked_at), **people},
         writes=(t.activity_trend,),
         build=partial(activity.trend, settings=settings),
     )
@@ -90,10 +103,7 @@ def _labels(settings: Settings, t: Tables) -> Iterator[Job]:
         yield Job(
             "label_churn",
             instance=name,
-            reads={
-                "before": t.daily_activity.trailing(definition.active_within_days),
-                "after": t.daily_activity.following(1, definition.ahead_days),
-            },
+            reads={**_up_to(definition, t), **_ahead(definition, t)},
             writes=(t.user_labels,),
             lag_days=settings.label_lag_days(name),
             snapshots=True,
@@ -115,6 +125,28 @@ def _labels(settings: Settings, t: Tables) -> Iterator[Job]:
             where=partial(churn.replaced_definition, table=t.churn_rates.name, definition=name),
             build=partial(churn.rates, settings=settings, definition=name),
         )
+
+
+def _up_to(definition: Definition, t: Tables) -> dict[str, Read]:
+    """What tells who is eligible at O; months that are over in place of their days, where these are many."""
+    days = definition.seen_days
+    reads = {"before": t.daily_activity.trailing(MONTH_DAYS if definition.months_before else days)}
+    if definition.months_before:
+        reads["months_before"] = t.monthly_activity.trailing(days)
+    if definition.attribute:
+        reads["users"] = t.users.as_of()
+    return reads
+
+
+def _ahead(definition: Definition, t: Tables) -> dict[str, Read]:
+    """What tells who churned after O."""
+    days = definition.ahead_days
+    reads = {"after": t.daily_activity.following(days - MONTH_DAYS + 1 if definition.months_after else 1, days)}
+    if definition.months_after:
+        reads["months_after"] = t.monthly_activity.following(1, days)
+    if definition.attribute:
+        reads["changes"] = t.users.following(1, days)
+    return reads
 
 
 def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
@@ -156,7 +188,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         pass_="daily",
         reads={
             "features": t.user_features.on(needed=True),
-            "activity": t.daily_activity.trailing(settings.primary.active_within_days),
+            **_up_to(settings.primary, t),
             "scores": t.user_scores.before(PREVIOUS_TIER_DAYS),
             "model_runs": t.model_runs.as_of(),
         },

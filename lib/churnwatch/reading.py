@@ -37,8 +37,8 @@ class Reader:
         last = min(last, self.known(step, read))
         if read.span.as_of:
             # a job that keeps changes of its own table needs the state before its first day too
-            own = read.table in step.job.writes
-            return self._as_of(read, step.days[0] - timedelta(days=own), last)
+            earlier = max(read.table in step.job.writes, -(read.span.first or 0))
+            return self._as_of(read, step.days[0] - timedelta(days=earlier), last)
         where = _between(first, last) if first is None or contiguous(step.days) else _spans_predicate(step.days, read, last)
         return self._store.read(read.table, f"({where}){self._known_by_instance(step, read)}")
 

@@ -4,6 +4,7 @@ Some columns are configured (measures, windows, segments, definitions), so the t
 Instants are UTC; ``day`` is the business day in ``clock.time_zone``; money is in cents, durations in milliseconds.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -11,12 +12,13 @@ from pyspark.sql.types import ArrayType, DoubleType, LongType, MapType, StringTy
 
 from churnwatch.core import Table, column
 from churnwatch.settings import Settings, feature_names
-from churnwatch.settings.names import definition_column, segment_names, summed_measures
+from churnwatch.settings.names import definition_column, first_day_column, last_day_column, summed_measures, text_names
 
 BUSINESS_DAY = "business day, in clock.time_zone"
 USER = "user key as the source gives it"
 PROBABILITY = "{0} IS NULL OR ({0} >= 0 AND {0} <= 1)"
 INTERVAL = "95 % interval"
+HOURS = "hours with an event: bit h stands for the hour h (0 .. 23) of the clock in clock.time_zone"
 
 
 def _structs(**types: str) -> ArrayType:
@@ -45,6 +47,7 @@ class Tables:
     context: Table
     events: Table
     daily_activity: Table
+    monthly_activity: Table
     first_seen: Table
     user_features: Table
     activity_trend: Table
@@ -229,6 +232,9 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
                 column("sessions", "long", "sessions that started on the day", nullable=False),
                 column("first_time", "timestamp", "instant of the first event", nullable=False),
                 column("last_time", "timestamp", "instant of the last event", nullable=False),
+                # nullable: days that were stored before these columns were known have none until they are built again
+                column("hours", "integer", HOURS),
+                column("bot", "boolean", "more events than bots.events_a_day: no person"),
                 *_measure_columns(settings),
                 *(
                     column(
@@ -246,6 +252,32 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
             complete=True,
             properties={"churnwatch.buckets": str(settings.activity.buckets)},
         ),
+        "monthly_activity": _table(
+            "monthly_activity",
+            "what a user did in a calendar month: the month's days of daily_activity put together",
+            [
+                _day("last day of the calendar month"),
+                _user(),
+                column("bucket", "integer", "pmod(xxhash64(user_id), activity.buckets)", nullable=False),
+                column("active_days", "long", "days of the month with an event", nullable=False),
+                column("first_day", "date", "first day of the month with an event", nullable=False),
+                column("last_day", "date", "last day of the month with an event", nullable=False),
+                column("events", "long", "events of the month, all types", nullable=False),
+                column("sessions", "long", "sessions that started in the month", nullable=False),
+                column("hours", "integer", HOURS),
+                column("bot", "boolean", "whether the user was a bot on any day of the month"),
+                *_measure_columns(settings),
+                *(
+                    column(last_day_column(name), "date", f"last day of the month with {name}")
+                    for name in settings.measures.measures
+                ),
+                *_monthly_definitions(settings),
+            ],
+            ("day", "user_id"),
+            rules={"active_days_in_month": "active_days >= 1 AND active_days <= 31", "day_ends_month": "day = last_day(day)"},
+            partitions=("day",),
+            complete=True,
+        ),
         "first_seen": _table(
             "first_seen",
             "users on the first day on which they were active",
@@ -261,10 +293,16 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
             [
                 _day("as-of day: nothing later is in the row"),
                 _user(),
-                *(column(name, "double", _feature_comment(name)) for name in feature_names(settings)),
+                *(column(name, "double", _feature_comment(name, settings)) for name in feature_names(settings)),
                 *(
                     column(name, "string", f"the user's {name.removeprefix('segment_')} as of the day")
-                    for name in segment_names(settings)
+                    for name in text_names(settings)
+                ),
+                # nullable: days that were stored before it was known have none until they are built again
+                column(
+                    "bot",
+                    "boolean",
+                    "more events than a person makes on a day of the longest window: neither trained on nor scored",
                 ),
             ],
             ("day", "user_id"),
@@ -272,7 +310,7 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
         ),
         "activity_trend": _table(
             "activity_trend",
-            "share of last week's active users who came back this week; segment 'all' is the base",
+            "how a segment fares: last week's users who came back this week, and indicators; 'all' is the base; no bots",
             [
                 _day("last day of this week (7 days)"),
                 column(
@@ -287,6 +325,7 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
                 column("share", "double", "came_back / active"),
                 column("low", "double", f"{INTERVAL} (Wilson) of share, lower end"),
                 column("high", "double", f"{INTERVAL} (Wilson) of share, upper end"),
+                column("indicators", NUMBER_BY_NAME, "indicators of measures.yaml by name; null: none is configured"),
             ],
             ("day", "segment", "value"),
             rules={
@@ -300,7 +339,8 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
 def _measure_columns(settings: Settings) -> Iterator[StructField]:
     summed = summed_measures(settings)
     for name, measure in settings.measures.measures.items():
-        text = measure.comment or f"{measure.kind} of {measure.of or 'events'}" + (
+        steps = f" from {measure.from_ or 'outside'} to {measure.to or 'outside'}" if measure.kind == "transition" else ""
+        text = measure.comment or f"{measure.kind}{steps} of {measure.of or 'events'}" + (
             f" where {measure.where}" if measure.where else ""
         )
         if measure.kind == "distinct":
@@ -314,17 +354,54 @@ def _measure_columns(settings: Settings) -> Iterator[StructField]:
             yield column(name, "long", text, nullable=name not in summed)
 
 
-def _feature_comment(name: str) -> str:
-    if name.endswith("_days_since"):
-        return f"days since the last day with {name.removesuffix('_days_since')}; 0: that day; null: not in the longest window"
-    if name.endswith("_trend"):
-        return f"{name.removesuffix('_trend')}: (last n days - n days before) / both together, in -1 .. 1; null: none in both"
-    if name == "tenure_days":
-        return "days since registration, else since the first active day"
-    if name == "history_days":
-        return "days of stored history up to the as-of day, at most the longest window"
+def _monthly_definitions(settings: Settings) -> Iterator[StructField]:
+    for name in settings.churn.definitions:
+        counted, what = definition_column(name), f"events that count for churn definition {name}"
+        yield column(counted, "long", what, nullable=False)
+        yield column(first_day_column(counted), "date", f"first day of the month with {what}")
+        yield column(last_day_column(counted), "date", f"last day of the month with {what}")
+
+
+FEATURE_ENDINGS = {
+    "_days_since": "days since the last day with {0}; 0: that day; null: not in the days that features know",
+    "_trend": "{0}: (last n days - n days before) / both together, in -1 .. 1; null: none in both",
+    "_slope": "{0}: rise a week of the least-squares line through the weekly sums; null: not all weeks are stored",
+    "_new": "{0}: values of the last trend_days that no earlier day of the longest window has",
+    "_given_up": "{0}: values of earlier days of the longest window that the last trend_days lack",
+    "_change": "{0}: value in force less the one change_days before",
+}
+FEATURES = {
+    "tenure_days": "days since registration, else since the first active day",
+    "history_days": "days of stored history up to the as-of day, at most the longest window",
+    "longest_gap_days": "days of the longest gap between two active days within the longest window; null: under two",
+    "usual_gap_days": "mean days from one active day to the next within the longest window; null: under two active days",
+    "gap_ratio": "days since the last active day by usual_gap_days",
+    "regularity": "how alike the gaps are: 1 all the same, 0 chance, towards -1 bursts; null: under two gaps",
+    "rfm_recency": "recency score, 1 (long ago) .. 5 (just now)",
+    "rfm_frequency": "frequency score, 1 (seldom) .. 5 (often)",
+    "rfm_monetary": "monetary score, 1 (little) .. 5 (much)",
+}
+WINDOW_STEMS = {
+    "active_share": "share of the days with activity, of those on which the user could have been active,",
+    "active_hours": "hours of the clock with activity, 0 .. 24,",
+}
+
+
+def _feature_comment(name: str, settings: Settings) -> str:
+    if name in settings.measures.context:
+        return f"value of {settings.measures.context[name].name} in force on the as-of day"
+    if name in FEATURES:
+        return FEATURES[name]
+    for ending, text in FEATURE_ENDINGS.items():
+        if name.endswith(ending):
+            return text.format(name.removesuffix(ending))
+    if month := re.fullmatch(r"(\w+)_m(\d+)", name):
+        return f"{month[1]} in the calendar month {month[2]} months before the as-of day's; 0: that month so far"
     stem, _, window = name.rpartition("_")
-    return f"{stem} over the {window.removesuffix('d')} days that end with the as-of day"
+    what = WINDOW_STEMS.get(stem, stem)
+    if stem.removesuffix("_rate") in settings.measures.rates:
+        what = f"{stem.removesuffix('_rate')} per day on which the user could have been active,"
+    return f"{what} over the {window.removesuffix('d')} days that end with the as-of day"
 
 
 def _churn_tables() -> dict[str, Table]:
@@ -362,10 +439,10 @@ def _churn_tables() -> dict[str, Table]:
                 column(
                     "churned",
                     "boolean",
-                    "true: none of the definition's events in O+lead+1 .. O+lead+horizon",
+                    "true: lost in O+lead+1 .. O+lead+horizon, as the definition means it",
                     nullable=False,
                 ),
-                column("last_active_day", "date", "last day with the definition's events up to O", nullable=False),
+                column("last_active_day", "date", "last day up to O of what makes the user eligible", nullable=False),
             ],
             ("day", "definition", "user_id"),
             replace_key=("day", "definition"),

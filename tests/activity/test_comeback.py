@@ -10,15 +10,20 @@ from churnwatch.activity import trend
 from smallworld import activity, collected, inputs_of, plan_of, settings, stacked, worlds
 
 TODAY = date(2024, 3, 14)
-SPANS = {"activity": (-13, 0)}
+SPANS = {"activity": (-30, 0)}
+INDICATORS = {
+    "cancel_rate": {"of": "cancels", "per": "orders", "days": 7},
+    "repurchase": {"of": "orders >= 2", "per": "orders >= 1", "days": 20},
+    "value_cents": {"of": "spend_cents", "days": 7},
+}
 
 
 def ago(days):
     return TODAY - timedelta(days=days)
 
 
-def shares(spark, world, days):
-    return trend(inputs_of(spark, world, days, **SPANS), days, settings())["activity_trend"]
+def shares(spark, world, days, **measures):
+    return trend(inputs_of(spark, world, days, **SPANS), days, settings(measures=measures))["activity_trend"]
 
 
 def test_who_counts_and_where(spark):
@@ -28,6 +33,7 @@ def test_who_counts_and_where(spark):
             activity("gone", ago(7)),
             activity("new here", ago(0)),
             activity("too old", ago(14)), activity("too old", ago(3)),
+            activity("bot", ago(9)), activity("bot", ago(4), bot=True),
         ],
         "users": [
             plan_of("back", ago(300), "gold", ago(30)),
@@ -53,8 +59,32 @@ def test_the_share_has_its_wilson_interval(spark):
     assert (row["low"], row["high"]) == pytest.approx((0.0178762, 0.4041500), abs=1e-6)
 
 
+def test_indicators_are_ratios_of_what_the_users_of_a_segment_did(spark):
+    world = {
+        "activity": [
+            activity("a", ago(15), orders=1), activity("a", ago(2), orders=1, cancels=1, spend_cents=300),
+            activity("b", ago(1), orders=3, spend_cents=100),
+            activity("c", ago(10), orders=1, spend_cents=999),
+            activity("d", ago(19), orders=2),
+            activity("too old", ago(20), orders=2),
+            activity("bot", ago(3), orders=1000, cancels=1000, bot=True),
+            activity("idle", ago(5)),
+        ],
+        "users": [plan_of("b", ago(300), "basic"), plan_of("idle", ago(300), "idle")],
+    }  # fmt: skip
+    made = collected(shares(spark, world, (TODAY,), indicators=INDICATORS))
+    found = {r["value"]: (r["active"], r["share"], *(r["indicators"][name] for name in INDICATORS)) for r in made}
+    assert {value: found[value] for value in ("all", "basic", "idle", "unknown")} == {
+        "all": (1, 0.0, 1 / 4, 3 / 4, 400 / 3),
+        "basic": (0, None, 0.0, 1.0, 100.0),
+        "idle": (0, None, None, None, 0.0),
+        "unknown": (1, 0.0, 1.0, 2 / 3, 300.0),
+    }
+
+
 @examples(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(world=worlds(TODAY - timedelta(days=16), 19))
 def test_a_range_equals_day_by_day(spark, world):
     days = (ago(1), TODAY, TODAY + timedelta(days=2))
-    assert collected(shares(spark, world, days)) == collected(stacked(shares(spark, world, (day,)) for day in days))
+    one_by_one = stacked(shares(spark, world, (day,), indicators=INDICATORS) for day in days)
+    assert collected(shares(spark, world, days, indicators=INDICATORS)) == collected(one_by_one)

@@ -1,28 +1,16 @@
 """Daily activity: measures of hand-made events, sessions, the layout."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from rollupworld import DAY, NEXT, built, event
 
-from churnwatch.activity import per_user_day
 from churnwatch.settings.names import definition_column
-from smallworld import at, collected, contracts, on_days, rows, settings
-
-DAY = date(2024, 2, 29)
-NEXT = date(2024, 3, 1)
-
-
-def event(user="u", day=DAY, time="12:00", kind="view", **more):
-    return {"day": day, "event_id": "e", "user_id": user, "event_time": at(day, time), "event_type": kind, **more}
-
-
-def built(spark, events, days, **changes):
-    made = settings(**changes)
-    read = on_days(events, min(days) - timedelta(days=1), max(days))
-    return per_user_day({"events": rows(spark, contracts(**changes).events, read)}, days, made)["daily_activity"]
+from smallworld import at, collected, contracts
 
 
 def test_every_kind_of_measure(spark):
@@ -91,6 +79,51 @@ def test_fractions_are_rounded_event_by_event_and_what_is_no_number_is_left_out(
     assert (row.half, row.stars) == (4, 4)
 
 
+def test_the_last_value_is_the_latest_and_of_one_instant_the_larger(spark):
+    measures = {"balance": {"kind": "last", "of": "amount_cents", "where": "event_type <> 'cancel'"}}
+    events = [
+        event(time="10:00", amount_cents=900),
+        event(time="15:00", amount_cents=-7), event(time="15:00", amount_cents=-8),
+        # neither an event without a value, nor one that is not meant
+        event(time="16:00"), event(time="17:00", kind="cancel", amount_cents=5),
+        event("nothing"),
+    ]  # fmt: skip
+    made = built(spark, events, (DAY,), measures={"measures": measures, "ratios": {}})
+    assert {row.user_id: row.balance for row in made.collect()} == {"u": -7, "nothing": None}
+
+
+def every_half_hour(day, zone):
+    """An event in each half hour of a business day, at its end."""
+    ends = (datetime(d.year, d.month, d.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) for d in (day, day + timedelta(days=1)))
+    start, end = ends
+    times = [start + timedelta(minutes=30 * n + 29) for n in range(int((end - start) / timedelta(minutes=30)))]
+    return [{**event("all day", day), "event_time": time} for time in times]
+
+
+ALL_HOURS, SPRING, AUTUMN = (1 << 24) - 1, date(2024, 3, 31), date(2024, 10, 27)
+
+
+@pytest.mark.parametrize(
+    ("zone", "gap", "day", "events", "hours"),
+    [
+        pytest.param("UTC", 30, DAY, 48, ALL_HOURS, id="24 hours"),
+        pytest.param("Europe/Berlin", 30, SPRING, 46, ALL_HOURS & ~(1 << 2), id="23 hours: two o'clock does not come"),
+        pytest.param("Europe/Berlin", 30, AUTUMN, 50, ALL_HOURS, id="25 hours: two o'clock comes twice"),
+        pytest.param("Asia/Kathmandu", 50, DAY, 48, ALL_HOURS, id="hours that begin at a quarter past"),
+    ],
+)
+def test_hours_are_those_of_the_clock_on_the_wall_and_bots_are_told(spark, zone, gap, day, events, hours):
+    # 00:00, 01:30 (01:00 with the second pass) and 23:59 of the wall; the first and the last lie in other days of UTC
+    walls = [datetime(day.year, day.month, day.day, *wall, tzinfo=ZoneInfo(zone)) for wall in ((0, 0), (1, 30), (23, 59))]
+    few = [{**event("few", day), "event_time": wall.astimezone(UTC)} for wall in walls]
+    changes = {"clock": {"time_zone": zone}, "activity": {"buckets": 2, "session_gap_minutes": gap}}
+    made = built(spark, every_half_hour(day, zone) + few, (day,), measures={"bots": {"events_a_day": 3}}, **changes)
+    assert {row.user_id: (row.events, row.hours, row.bot) for row in made.collect()} == {
+        "all day": (events, hours, True),
+        "few": (3, 1 << 0 | 1 << 1 | 1 << 23, False),
+    }
+
+
 @pytest.fixture
 def three_partitions(spark):
     """With one shuffle partition, as in all other tests, every layout is right."""
@@ -118,6 +151,12 @@ def test_a_user_with_very_many_events_never_reaches_a_window_event_by_event(spar
     assert "Window" in above and "Exchange" not in above, "one repartition serves sessions, days and files"
     first_shuffle = below.split("Exchange", 1)[1]
     assert "partial_count(1)" in first_shuffle, "events are combined per slot before they are shuffled"
+    paths = {"measures": {"left": {"kind": "transition", "of": "item_id", "from": "a"}}, "ratios": {}}
+    plan = built(spark, [event()], (DAY,), measures=paths)._jdf.queryExecution().executedPlan().toString()
+    (above,) = plan.split("Exchange hashpartitioning(bucket")[:-1]
+    assert above.count("Sort [user_hash") == 1, "and paths"
+    steps = [line for line in plan.splitlines() if "Exchange" in line and "_path" in line]
+    assert len(steps) == 1 and "slot" in steps[0], "minutes of a user lie apart"
 
 
 EVENTS = st.lists(
@@ -137,33 +176,68 @@ EVENTS = st.lists(
 )
 
 
-def reference(events, day):
-    """Daily activity by its definition, event by event."""
+PATHS = {"kind": "transition", "of": "item_id"}
+MEASURES = {
+    "orders": {"kind": "count", "where": "event_type = 'order'"},
+    "spend_cents": {"kind": "sum", "of": "amount_cents"},
+    "items": {"kind": "distinct", "of": "item_id"},
+    "balance": {"kind": "last", "of": "amount_cents"},
+    "a_to_b": {**PATHS, "from": "a", "to": "b"},
+    "began_at_a": {**PATHS, "to": "a"},
+    "left_at_c": {**PATHS, "from": "c"},
+}
+GAP = timedelta(minutes=30)
+
+
+def reference(events, day, rank):
+    """Daily activity by its definition, event by event; ``rank`` orders steps of one instant."""
     found = {}
     for user in {e["user_id"] for e in events if e["day"] == day}:
         mine = sorted((e for e in events if e["user_id"] == user), key=lambda e: e["event_time"])
         times = [e["event_time"] for e in mine]
         today = [e for e in mine if e["day"] == day]
-        starts = {t for i, t in enumerate(times) if i == 0 or t - times[i - 1] > timedelta(minutes=30)}
-        found[user] = (
-            len(today),
-            len(starts & {e["event_time"] for e in today}),
-            sum(e["event_type"] == "order" for e in today),
-            sum(e["amount_cents"] or 0 for e in today),
-            len({e["item_id"] for e in today} - {None}),
+        starts = {t for i, t in enumerate(times) if i == 0 or t - times[i - 1] > GAP}
+        steps = sorted((e["event_time"], rank[e["item_id"]], e["item_id"], e["day"]) for e in mine if e["item_id"])
+        followed = [(b, a[2] if a and b[0] - a[0] <= GAP else None) for a, b in zip([None, *steps], steps, strict=False)]
+        moves = [(before, step[2]) for step, before in followed if step[3] == day]
+        latest = (
+            max((e["event_time"], e["amount_cents"]) for e in today if e["amount_cents"] is not None)
+            if any(e["amount_cents"] is not None for e in today)
+            else (None, None)
         )
+        found[user] = {
+            "events": len(today),
+            "sessions": len(starts & {e["event_time"] for e in today}),
+            "orders": sum(e["event_type"] == "order" for e in today),
+            "spend_cents": sum(e["amount_cents"] or 0 for e in today),
+            "items": len({e["item_id"] for e in today} - {None}),
+            "hours": sum(1 << hour for hour in {e["event_time"].hour for e in today}),
+            "bot": len(today) > 5,
+            "balance": latest[1],
+            "a_to_b": moves.count(("a", "b")),
+            "began_at_a": moves.count((None, "a")),
+            "left_at_c": broken_off(steps, "c", day) - broken_off(steps, "c", day - timedelta(days=1)),
+        }
     return found
 
 
-@examples(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def broken_off(steps, item, day):
+    """How many steps ``item`` up to the end of ``day`` had no step after them within the gap, as known then."""
+    known = [s for s in steps if s[3] <= day]
+    return sum(a[2] == item and (b is None or b[0] - a[0] > GAP) for a, b in zip(known, [*known, None][1:], strict=True))
+
+
+# without shrinking: it would run the rollup for minutes
+@examples(max_examples=4, phases=[Phase.generate], deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(events=EVENTS)
 def test_a_range_equals_day_by_day_and_the_definition(spark, events):
-    days = (DAY - timedelta(days=1), DAY, NEXT)
-    at_once = built(spark, events, days)
-    one_by_one = [built(spark, events, (day,)) for day in days]
-    whole = collected(at_once)
+    days, changes = (DAY - timedelta(days=1), DAY, NEXT), {"measures": MEASURES, "ratios": {}, "bots": {"events_a_day": 5}}
+    whole = collected(built(spark, events, days, measures=changes))
+    one_by_one = [built(spark, events, (day,), measures=changes) for day in days]
     assert whole == collected(one_by_one[0].unionByName(one_by_one[1]).unionByName(one_by_one[2]))
+    rank = spark.sql("SELECT xxhash64('a') AS a, xxhash64('b') AS b, xxhash64('c') AS c").first().asDict()
     for day in days:
-        rows_ = [row for row in whole if row["day"] == day]
-        found = {r["user_id"]: (r["events"], r["sessions"], r["orders"], r["spend_cents"], len(r["items"])) for r in rows_}
-        assert found == reference(events, day)
+        expected = reference(events, day, rank)
+        rows_ = {row["user_id"]: {**row, "items": len(row["items"])} for row in whole if row["day"] == day}
+        assert {user: {name: rows_[user][name] for name in values} for user, values in expected.items()} == expected
+        assert rows_.keys() == expected.keys()

@@ -1,72 +1,108 @@
-"""Benchmarks: ``make bench``. Each step of the chain on a simulated world, median of several runs; never a test by time.
+"""Benchmarks: ``make bench``. Writes out/bench.json and out/bench.md beside this file and prints the table.
 
-Writes out/bench.json and out/bench.md beside this file and prints the table. USERS, DAYS and RUNS come from the environment.
+Answers are compared with DuckDB's before any time is told. From the environment: BENCH_EVENTS, sizes of worlds in
+millions of events (default 5); BENCH_FULL=1, all sizes, large writes and memory (hours); BENCH_ONLY, groups of rows.
+Rows that were not asked for stay in bench.json as an earlier run found them, with their commit.
 """
 
 import json
 import os
-import shutil
-import statistics
+import subprocess
 import sys
-import tempfile
-import time
+from dataclasses import asdict
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-USERS, DAYS, RUNS = (int(os.environ.get(name, default)) for name, default in (("USERS", 2000), ("DAYS", 120), ("RUNS", 3)))
-STEPS = ("ingest_events", "build_activity", "build_first_seen", "build_features", "measure_activity", "measure_cohorts")
+from rows import GROUPS, Row
+from worlds import World
+
+HERE = Path(__file__).resolve().parent
+OUT = HERE / "out"
+ALL_SIZES = "5,10,20,40"
 
 
-def main():
-    """Loads one world RUNS times over itself (a re-run replaces what the first wrote) and tells the median of each step."""
-    from churnwatch.io.raw import simulate
-    from churnwatch.io.session import session
-    from churnwatch.runner import Order, Runner
-    from churnwatch.settings import load
-    from churnwatch.simulate import World
+class Measurements:
+    """Measures each thing once, in a process of its own; refuses answers that are not the reference's."""
 
-    folder = Path(tempfile.mkdtemp(prefix="bench"))
-    world = World(users=USERS, days=DAYS)
-    os.chdir(ROOT)
-    settings = load("conf/local.yaml", [f"storage.root={folder}/tables", f"storage.files={folder}/files"])
-    (source,) = settings.sources.events
-    moved = source.model_copy(update={"path": f"{folder}/raw/events/day={{day}}"})
-    people = {
-        kind: getattr(settings.sources, kind).model_copy(update={"path": f"{folder}/raw/{kind}"})
-        for kind in ("users", "consents", "context")
+    def __init__(self) -> None:
+        self.found: dict[str, dict] = {}
+
+    def __call__(self, engine: str, step: str, world: World, cores: int = 2, runs: int = 3, **more: str) -> dict:
+        """What child.py measured: of a step with one variant that variant's, else all by name."""
+        key = f"{step} {engine} {cores} cores {world.name}"
+        if key not in self.found:
+            if not (OUT / "worlds" / world.name).exists():
+                _child("spark", "world_made", world, cores=2, runs=0)
+            found = _child(engine, step, world, cores=cores, runs=runs, **more)
+            if wrong := found.pop("differences", []):
+                raise SystemExit(f"{key}: not the reference's answer: {', '.join(wrong)}")
+            self.found[key] = found
+        found = self.found[key]
+        variants = found["variants"]
+        return {**found, **variants.get(step, variants)}
+
+
+def _child(engine: str, step: str, world: World, **more: object) -> dict:
+    order = json.dumps({"engine": engine, "step": step, "world": asdict(world), **more})
+    done = subprocess.run([sys.executable, str(HERE / "child.py"), order], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"{step} of {world.name} failed")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measures, then writes and prints."""
+    full = bool(os.environ.get("BENCH_FULL"))
+    sizes = sorted(int(size) for size in os.environ.get("BENCH_EVENTS", ALL_SIZES if full else "5").split(","))
+    wanted = os.environ.get("BENCH_ONLY", ",".join(GROUPS)).split(",")
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True).stdout.strip()
+    measure = Measurements()
+    for name in wanted:
+        # what was measured is kept, should a later group fail
+        _write(list(GROUPS[name](measure, sizes, full)), measure.found, commit)
+    print((OUT / "bench.md").read_text())
+
+
+def _write(rows: list[Row], measurements: dict[str, dict], commit: str) -> None:
+    file = OUT / "bench.json"
+    earlier = json.loads(file.read_text()) if file.exists() else {"rows": {}, "measurements": {}}
+    told = {f"{row.step}, {row.world}": asdict(row) | {"met": row.met, "commit": commit} for row in rows}
+    result = {
+        "cores": os.cpu_count(),
+        "rows": earlier["rows"] | told,
+        "measurements": earlier["measurements"] | measurements,
     }
-    settings = settings.model_copy(update={"sources": settings.sources.model_copy(update={"events": [moved], **people})})
-    spark = session(settings, "churnwatch bench")
-    started = time.monotonic()
-    made = simulate(spark, world, folder / "raw", folder / "truth")
-    seconds = {"simulate": [time.monotonic() - started]}
-    runner = Runner(settings, spark)
-    for _ in range(RUNS):
-        for step in STEPS:
-            (outcome,) = runner.run(Order((step,), world.day(1), world.day(DAYS), 7))
-            seconds.setdefault(step, []).append(outcome.seconds)
-    _write(seconds, made["rows"])
-    shutil.rmtree(folder)
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    text = "\n".join([*_table(result["rows"].values()), "", *_details(result["measurements"])]) + "\n"
+    (OUT / "bench.md").write_text(text)
 
 
-def _write(seconds, events):
-    out = HERE / "out"
-    out.mkdir(exist_ok=True)
-    rows = [
-        {"step": step, "median_seconds": round(statistics.median(s), 2), "first_seconds": round(s[0], 2), "runs": len(s)}
-        for step, s in seconds.items()
-    ]
+def _table(rows) -> list[str]:
+    lines = ["| step | world | measured | bar | met | commit |", "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
-        row["events_per_second"] = round(events / row["median_seconds"])
-    result = {"users": USERS, "days": DAYS, "events": events, "cores": os.cpu_count(), "steps": rows}
-    (out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
-    lines = [f"{events:,} events, {USERS:,} users, {DAYS} days, {os.cpu_count()} cores; medians", ""]
-    lines += ["| step | median s | first (cold) s | events/s |", "| --- | --- | --- | --- |"]
-    lines += [f"| {r['step']} | {r['median_seconds']} | {r['first_seconds']} | {r['events_per_second']:,} |" for r in rows]
-    (out / "bench.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+        bar = f"at least {row['at_least']}" if row["at_least"] is not None else f"at most {row['at_most']}"
+        met = {True: "yes", False: "**no**", None: "too small to judge"}[row["met"]]
+        measured = f"{row['measured']:.2f} {row['unit']}"
+        lines.append(f"| {row['step']} | {row['world']} | {measured} | {bar} | {met} | {row['commit']} |")
+    return lines
+
+
+def _details(measurements: dict[str, dict]) -> list[str]:
+    lines = [
+        "Every measurement, cold and warm (median):",
+        "",
+        "| measured | cold s | cold CPU s | warm s | warm CPU s | shuffle MB | peak MB of a task | peak MB of the JVM |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for key, found in measurements.items():
+        for name, one in found["variants"].items():
+            cold, warm = one["cold"], one["warm"]
+            times = [f"{run[part]:.2f}" for run in (cold, warm) for part in ("seconds", "cpu_seconds")]
+            peaks = [
+                f"{warm[n] / 1e6:.1f}" if n in warm else "" for n in ("shuffle_bytes", "peak_execution_bytes", "peak_jvm_bytes")
+            ]
+            lines.append(f"| {key}{'' if name in key else ', ' + name} | {' | '.join([*times, *peaks])} |")
+    return lines
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

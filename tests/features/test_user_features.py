@@ -52,7 +52,7 @@ def test_every_feature_of_a_user_by_hand(spark):
         "slowest_ms_days_since": 0, "items_days_since": 1,
         "cancel_rate_1d": None, "cancel_rate_2d": 0, "cancel_rate_4d": 1 / 3,
         "tenure_days": 100, "history_days": 4,
-        "day": TODAY, "user_id": "u", "segment_plan": "gold",
+        "day": TODAY, "user_id": "u", "segment_plan": "gold", "bot": False,
     }  # fmt: skip
     assert row == expected
 

@@ -55,6 +55,14 @@ def test_a_job_with_a_lag_reads_nothing_of_after_d(jobs):
         assert all(read.span.last <= job.lag_days for read in job.reads.values()), job.full_name
 
 
+def test_months_and_earlier_prices_are_read_only_where_features_ask_for_them(jobs):
+    shop = flow(load(ROOT / "conf" / "local.yaml", ["domain=ecommerce"]))
+    assert out_of_order(shop) == []
+    app, shop = ({job.name: job for job in of}["build_features"].reads for of in (jobs, shop))
+    assert [str(shop[name].span) for name in ("activity", "months", "context")] == ["O-89 .. O", "O-364 .. O", "as of O-30 .. O"]
+    assert [str(app[name].span) for name in ("activity", "context")] == ["O-59 .. O", "as of O"] and "months" not in app
+
+
 def test_every_table_has_one_kind_of_writer(jobs):
     writers = {}
     for job in jobs:

@@ -64,7 +64,7 @@ def world(spark, one, shuffled=False):
         by_user = np.random.default_rng(4).permutation(USERS)
         labels = np.concatenate([one_day[by_user] for one_day in churned])
     keys = {"day": pa.array(day_of, pa.date32()), "user_id": pa.array(user_of)}
-    values = {}
+    values = {"bot": pa.array([False] * len(user_of))}
     for name in names:
         column = np.concatenate(frames[name])
         values[name] = pa.array(column, mask=np.isnan(column))

@@ -108,7 +108,7 @@ def test_shuffled_labels_are_refused_and_the_release_stays(spark, trained):
     assert models.champion() == released.model_version
 
 
-def test_users_who_got_an_offer_in_time_leave_and_the_held_out_stay(spark, trained):
+def test_users_who_got_an_offer_in_time_and_bots_leave_and_the_held_out_stay(spark, trained):
     one, inputs, _ = trained
     day = date(2025, 5, 12)
     base = {"campaign": "c", "cost_cents": 0, "expected_value_cents": 0, "arm": "offer", "day": day + timedelta(days=3)}
@@ -120,9 +120,10 @@ def test_users_who_got_an_offer_in_time_leave_and_the_held_out_stay(spark, train
         {"user_id": "user5", **base, "day": day - timedelta(days=1)},  # features may show it
     ]
     given = {**inputs, "actions": rows(spark, tables(one).retention_actions, actions)}
+    given["features"] = inputs["features"].withColumn("bot", F.col("user_id") == "user6")
     spans = Spans((day,), (date(2025, 5, 19),), (date(2025, 5, 26),))
     kept = frame.only_span(frame.labelled_rows(given, spans, one), "train").select("user_id").collect()
-    assert len(kept) == 158 and {row.user_id for row in kept}.isdisjoint({"user1", "user3"})
+    assert len(kept) == 157 and {row.user_id for row in kept}.isdisjoint({"user1", "user3", "user6"})
 
 
 def test_a_span_of_one_class_is_refused(spark, trained):

@@ -140,11 +140,11 @@ def scored(spark):
     """Settings, the users given, and their rows of user_scores by user."""
     one = settings(tiers=TIERS, causes=CAUSES, model={"value": "spend_cents_4d * 1.5"})
     given = users()
-    gone = {**given[0], "user_id": "gone"}
+    gone, robot = {**given[0], "user_id": "gone"}, {**given[0], "user_id": "robot", "bot": True}
     inputs = {
-        "features": rows(spark, tables(one).user_features, [*given, gone]).repartition(3),
+        "features": rows(spark, tables(one).user_features, [*given, gone, robot]).repartition(3),
         # a bill came for 'gone', but nothing that the churn definition counts
-        "activity": active(spark, one, *((user["user_id"], 1) for user in given), ("user0", 1), ("gone", 0)),
+        "before": active(spark, one, *((user["user_id"], 1) for user in given), ("user0", 1), ("gone", 0), ("robot", 1)),
         "scores": rows(
             spark,
             tables(one).user_scores,
@@ -263,7 +263,7 @@ def test_a_day_without_users_gives_no_rows(spark):
     one = settings(tiers=TIERS)
     contracts = tables(one)
     inputs = {"features": rows(spark, contracts.user_features, []), "scores": rows(spark, contracts.user_scores, [])}
-    inputs |= {"model_runs": runs(spark, one, {"day": DAY}), "activity": active(spark, one)}
+    inputs |= {"model_runs": runs(spark, one, {"day": DAY}), "before": active(spark, one)}
     assert score(inputs, (DAY,), Stub(one), settings=one)["user_scores"].collect() == []
 
 

@@ -66,6 +66,58 @@ def test_names_that_do_not_exist_are_named_with_the_nearest_that_does(conf):
     assert f"measures.yaml:{line}: column 'loginz' is not known; did you mean 'logins'?" in text
 
 
+def test_definitions_of_churn_are_checked_against_their_kind_and_the_measures(conf):
+    app = "domains/app/churn.yaml"
+    line = (
+        conf(
+            app,
+            "definitions:",
+            "definitions:\n  less: {kind: drop, before_days: 7, keep_share: 0.5, events: [use], horizon_days: 7}",
+        )
+        + 1
+    )
+    text = faults(conf.path)
+    assert f"churn.yaml:{line}: churn.definitions.less: kind drop lacks measure; kind drop lacks min_before" in text
+    assert "kind drop has no events (it has measure, before_days, min_before, keep_share)" in text
+    conf(app, "events: [use]", "measure: use_minutes, min_before: 60")
+    assert f"churn.yaml:{line}: summed measure 'use_minutes' is not known; did you mean 'use_ms'?" in faults(conf.path)
+
+
+def test_measures_and_indicators_that_mean_nothing_are_told(conf):
+    wrong = {
+        "kind transition needs from, to or both": "measures.measures.path={kind: transition, of: item_id}",
+        "kind transition needs of": "measures.measures.path={kind: transition, from: home}",
+        "from and to belong to kind transition, not to last": "measures.measures.path={kind: last, of: item_id, to: pay}",
+        "measures.bots.events_a_day": "measures.bots.events_a_day=0",
+        "measure name 'hours' is reserved": "measures.measures.hours={kind: count}",
+        "measure name 'orders_last_day' is reserved": "measures.measures.orders_last_day={kind: count}",
+        "column 'order' is not known; did you mean 'orders'?": "measures.indicators.value={of: order}",
+        "an indicator divides by its key per, not in 'spend_cents / orders'": "measures.indicators.v={of: spend_cents / orders}",
+    }
+    assert {what: what in faults(conf.path, one) for what, one in wrong.items()} == dict.fromkeys(wrong, True)
+
+
+def test_families_of_features_name_what_is_there(conf):
+    cuts = ", ".join(f"{part}_cuts: [1, 2, 3, 4]" for part in ("recency", "frequency", "monetary"))
+    signals = f"""population_days: 60
+rates: [functions]
+shifts: [logins, functionz]
+months_of: [loginz]
+rfm: {{recency: sessions, frequency: orders, monetary: spend_cents, window_days: 60, {cuts}}}
+context: {{logins_7d: {{name: price, scope: plans}}}}"""
+    conf("domains/app/measures.yaml", "population_days: 60", signals)
+    text = faults(conf.path)
+    for fault in (
+        "summed measure 'functions' is not known",
+        "distinct measure 'logins' is not known; did you mean 'functions'?",
+        "measure 'loginz' is not known; did you mean 'logins'?",
+        "measure 'sessions' is not known",
+        "scope 'plans' is not known; did you mean 'plan'?",
+        "two features would be called 'logins_7d'",
+    ):
+        assert fault in text, text
+
+
 @pytest.mark.parametrize(
     "value, what",
     [

@@ -1,10 +1,11 @@
-"""Who of last week's users came back this week: the early sign of sudden churn."""
+"""How segments fare: who of last week's users came back this week, the early sign of sudden churn, and indicators."""
 
 from collections.abc import Sequence
 from datetime import date
 
 from pyspark.sql import functions as F
 
+from churnwatch.activity.indicators import parts, ratios, used_measures, window_sums
 from churnwatch.activity.segments import sums_per_segment, with_segments
 from churnwatch.activity.snapshots import per_snapshot
 from churnwatch.core.intervals import wilson
@@ -15,23 +16,47 @@ WEEK = 7
 
 
 def trend(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """``activity_trend``: one row per day, segment and value: users active in O-13 .. O-7, and of them those who were
-    active again in O-6 .. O; ``share`` with its Wilson interval."""
+    """``activity_trend``: one row per day, segment and value with users active in O-13 .. O (with indicators: in the days
+    of the longest too).
+
+    Of the users active in O-13 .. O-7 those who were active again in O-6 .. O, ``share`` with its Wilson interval, and
+    the configured indicators. Who was a bot on one of the days that are looked at is left out.
+    """
+    oldest = max(2 * WEEK, settings.measures.indicator_days)
+    last_week = F.col("age").between(WEEK, 2 * WEEK - 1)
     users = (
         inputs["activity"]
-        .select("day", "user_id")
-        .repartition("user_id")  # two columns of a row travel once, not once a snapshot
-        .transform(per_snapshot, days, oldest=2 * WEEK - 1)
+        .select("day", "user_id", "bot", *used_measures(settings))
+        .repartition("user_id")  # few columns of a row travel once, not once a snapshot
+        .transform(per_snapshot, days, oldest=oldest - 1)
         .groupBy(F.col("snapshot").alias("day"), "user_id")
-        .agg(F.max(F.col("age") >= WEEK).alias("last_week"), F.max(F.col("age") < WEEK).alias("this_week"))
-        .where("last_week")
+        .agg(
+            F.max(last_week).alias("last_week"),
+            F.max(F.col("age") < WEEK).alias("this_week"),
+            F.coalesce(F.bool_or("bot"), F.lit(False)).alias("bot"),
+            *window_sums(settings),
+        )
+        .where(F.lit(bool(settings.measures.indicators)) | F.col("last_week"))
+        .where(~F.col("bot"))
         .transform(with_segments, inputs["users"], settings, inputs["first_seen"])
     )
-    sums = {"active": F.lit(1), "came_back": F.col("this_week").cast("long")}
+    sums = {
+        "active": F.col("last_week").cast("long"),
+        "came_back": (F.col("last_week") & F.col("this_week")).cast("long"),
+        **parts(users, settings),
+    }
     totals = sums_per_segment(users, settings, ["day"], **sums)
     low, high = wilson(F.col("came_back"), F.col("active"))
     share = F.try_divide(F.col("came_back"), F.col("active"))
     shares = totals.select(
-        "day", "segment", "value", "active", "came_back", share.alias("share"), low.alias("low"), high.alias("high")
+        "day",
+        "segment",
+        "value",
+        "active",
+        "came_back",
+        share.alias("share"),
+        low.alias("low"),
+        high.alias("high"),
+        ratios(settings).alias("indicators"),
     )
     return {"activity_trend": shares}

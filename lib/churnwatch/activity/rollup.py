@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralType, StringType
 
+from churnwatch.activity.kinds import merged, smallest, whole
+from churnwatch.activity.paths import beside_paths, path_measures, with_crossings
 from churnwatch.core import only_days, to_ranges
 from churnwatch.core.job import Frames
 from churnwatch.settings import Measure, Settings
@@ -20,24 +21,30 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
 
     Two steps, each bounded for a user with millions of events: events are first combined per user and slot of the
     session gap's length (on the map side, before any shuffle), then slots are added up per day. One repartition by
-    bucket serves the sessions' window, the second sum and the files, which never split a bucket.
+    bucket serves the sessions' window, the second sum and the files, which never split a bucket. Where transitions are
+    configured, rows of paths go beside the slots, through the same repartition, window and sum.
     """
     target = tables(settings).daily_activity
+    read = inputs["events"].transform(only_days_and_evenings, days, settings)
     slots = (
-        inputs["events"]
-        .transform(only_days_and_evenings, days, settings)
-        .transform(per_user_slot, settings)
+        read.transform(per_user_slot, settings)
+        .transform(beside_paths, read, settings)
         .withColumn("bucket", bucket(settings))
         .repartition("bucket")
+        # leads the sort: numbers sort without comparing rows, and users' keys often begin alike
+        .withColumn("user_hash", F.xxhash64("user_id"))
     )
     daily = (
         slots.transform(with_session_start, settings.activity.session_gap_minutes)
+        .transform(with_crossings, earlier(), settings)
         .transform(only_days, days)
-        .groupBy("day", "bucket", "user_id")
+        .groupBy("user_hash", "bucket", "user_id", "day")
         .agg(
             F.sum(F.col("starts_session").cast("long")).alias("sessions"),
             *(add_up(name).alias(name) for name, (_, add_up) in _measures(settings).items()),
+            *(F.sum(name).alias(name) for name in path_measures(settings)),
         )
+        .withColumn("bot", is_bot(settings))
         .select(*target.schema.names)
         .sortWithinPartitions("day", "bucket", "user_id")
     )
@@ -47,6 +54,12 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
 def bucket(settings: Settings) -> Column:
     """The bucket of ``user_id`` in the layout of daily_activity, 0 .. buckets - 1."""
     return F.pmod(F.xxhash64("user_id"), F.lit(settings.activity.buckets)).cast("int")
+
+
+def is_bot(settings: Settings) -> Column:
+    """Whether ``events`` of a day are more than a person makes; false where no limit is configured."""
+    limit = settings.measures.bots.events_a_day
+    return F.lit(False) if limit is None else F.col("events") > limit
 
 
 def only_days_and_evenings(events: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
@@ -64,79 +77,95 @@ def only_days_and_evenings(events: DataFrame, days: Sequence[date], settings: Se
 
 
 def per_user_slot(events: DataFrame, settings: Settings) -> DataFrame:
-    """One row per user, day and slot of the session gap's length, with all measures of ``daily_activity`` but sessions."""
+    """One row per user, day, slot of the session gap's length and value of the distinct measures (null: events without),
+    with all measures of ``daily_activity`` but sessions.
+
+    Values are keys and not sets, because sets do not fit Spark's fast hash table: a rollup with one took three times as
+    long. No group holds more than its key and numbers, however many values a user has.
+    """
     seconds = 60 * settings.activity.session_gap_minutes
-    measures = {name: one.alias(name) for name, (one, _) in _measures(settings, events).items()}
-    return (
-        events.withColumn("slot", F.expr(f"unix_seconds(event_time) - pmod(unix_seconds(event_time), {seconds})"))
-        .groupBy("user_id", "day", "slot")
-        .agg(*measures.values())
-    )
+    slot = F.expr(f"unix_seconds(event_time) - pmod(unix_seconds(event_time), {seconds})")
+    measures = [one.alias(name) for name, (one, _) in _measures(settings, events).items() if one is not None]
+    keys = {name: _hashed(measure) for name, measure in settings.measures.measures.items() if measure.kind == "distinct"}
+    return events.withColumns({"slot": slot, **keys}).groupBy("user_id", "day", "slot", *keys).agg(*measures)
+
+
+def earlier() -> WindowSpec:
+    """A user's rows before the row, by time; the day leads, so that the rows of a user and day lie together for their sum."""
+    of_user = Window.partitionBy("user_hash", "bucket", "user_id").orderBy("day", "first_time")
+    return of_user.rowsBetween(Window.unboundedPreceding, -1)
 
 
 def with_session_start(slots: DataFrame, gap_minutes: int) -> DataFrame:
     """Adds ``starts_session``: the slot's first event has no event of the user in the ``gap_minutes`` before it.
 
-    Events of one slot lie less than the gap apart, so only the first of a slot can start a session: counting slots
-    that start one is exact, and the window sees slots, not events.
+    Events of one slot lie less than the gap apart, so only the first of a slot can start a session: counting rows
+    that start one is exact, and the window sees slots, not events. Rows of paths have no ``events`` and start none.
     """
-    before = Window.partitionBy("bucket", "user_id").orderBy("slot", "day")
-    idle = F.unix_micros("first_time") - F.unix_micros(F.lag("last_time").over(before))
-    return slots.withColumn("starts_session", F.coalesce(idle > gap_minutes * 60_000_000, F.lit(True)))
+    idle = F.unix_micros("first_time") - F.unix_micros(F.max("last_time").over(earlier()))
+    starts = F.coalesce(idle > gap_minutes * 60_000_000, F.lit(True)) & F.col("events").isNotNull()
+    return slots.withColumn("starts_session", starts)
 
 
 AddUp = Callable[[str], Column]
 
 
-def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, tuple[Column, AddUp]]:
-    """Per column of daily_activity: how events make it within a slot, and how slots add up to a day."""
+def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, tuple[Column | None, AddUp]]:
+    """Per column of daily_activity but transitions: how events make it within a slot (None: a key of the slot, or another
+    column does), and how slots add up to a day."""
     cap = settings.activity.distinct_cap
-    columns: dict[str, tuple[Column, AddUp]] = {
+    columns: dict[str, tuple[Column | None, AddUp]] = {
         "events": (F.count(F.lit(1)), F.sum),
         "first_time": (F.min("event_time"), F.min),
         "last_time": (F.max("event_time"), F.max),
+        "hours": (F.bit_or(_hour_bit(settings)), F.bit_or),
     }
+    paths = path_measures(settings)
     for name, measure in settings.measures.measures.items():
-        columns[name] = (_of_slot(measure, events, cap), _of_day(measure, cap))
+        if name not in paths:
+            columns[name] = (_of_slot(measure, events), _of_day(measure, cap))
     for name, definition in settings.churn.definitions.items():
-        counts = F.lit(True) if definition.events is None else F.col("event_type").isin(definition.events)
-        columns[definition_column(name)] = (F.count(F.when(counts, 1)), F.sum)
+        if definition.counted is None:
+            columns[definition_column(name)] = (None, lambda _: F.sum("events"))
+        else:
+            columns[definition_column(name)] = (F.count(F.when(F.col("event_type").isin(definition.counted), 1)), F.sum)
     return columns
 
 
-def _of_slot(measure: Measure, events: DataFrame | None, cap: int) -> Column:
+def _hashed(measure: Measure) -> Column:
+    """Hash of the value of a distinct measure, null where the event has none."""
+    value = F.expr(measure.of or "")
+    # xxhash64 of a null is a number: nulls must leave before it
+    return F.when((F.expr(measure.where) if measure.where else F.lit(True)) & value.isNotNull(), F.xxhash64(value))
+
+
+def _hour_bit(settings: Settings) -> Column:
+    """The bit of the hour that the clock shows at ``event_time``; both passes of an hour that comes twice are one."""
+    local = F.from_utc_timestamp("event_time", settings.clock.time_zone)
+    return F.call_function("shiftleft", F.lit(1), F.hour(local))
+
+
+def _of_slot(measure: Measure, events: DataFrame | None) -> Column | None:
+    if measure.kind == "distinct":
+        return None
     where = F.expr(measure.where) if measure.where else F.lit(True)
     if measure.kind == "count":
         return F.count(F.when(where, F.expr(measure.of) if measure.of else F.lit(1)))
     value = F.expr(measure.of or "")
-    if measure.kind == "distinct":
-        # xxhash64 of a null is a number: nulls must leave before it
-        return _smallest(F.collect_set(F.when(where & value.isNotNull(), F.xxhash64(value))), cap)
     if events is not None:
-        value = _whole(value, events.select(value).schema.fields[0].dataType)
+        value = whole(value, events.select(value).schema.fields[0].dataType)
     value = F.when(where, value)
+    if measure.kind == "last":
+        # of events of one instant the larger value, so that no order of rows decides
+        return F.max(F.when(value.isNotNull(), F.struct("event_time", value.alias("value"))))
     if measure.kind == "sum":
         return F.coalesce(F.sum(value), F.lit(0).cast("long"))
     return F.min(value) if measure.kind == "min" else F.max(value)
 
 
 def _of_day(measure: Measure, cap: int) -> AddUp:
+    if measure.kind == "last":
+        return lambda name: F.max(name)["value"]
     if measure.kind == "distinct":
-        return lambda name: _smallest(F.array_distinct(F.flatten(F.collect_list(name))), cap)
-    return {"min": F.min, "max": F.max}.get(measure.kind, F.sum)
-
-
-def _smallest(values: Column, cap: int) -> Column:
-    """The ``cap`` smallest values, sorted: the same whatever the order in which they arrived."""
-    return F.slice(F.sort_array(values), 1, cap)
-
-
-def _whole(value: Column, kind: DataType) -> Column:
-    """``value`` as a whole number; fractions are rounded event by event, so that sums are exact; null where it is none."""
-    if isinstance(kind, IntegralType | BooleanType):
-        return value.cast("long")
-    if isinstance(kind, StringType):
-        value = value.try_cast("double")
-    if isinstance(kind, StringType | FractionalType):
-        value = F.round(value)
-    return value.try_cast("long")
+        return lambda name: smallest(F.collect_set(name), cap)
+    return lambda name: merged(name, measure, cap)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 
@@ -13,10 +13,18 @@ def per_snapshot(frame: DataFrame, days: Sequence[date], oldest: int, newest: in
     Adds ``snapshot`` (the day that looks at the row) and ``age`` (whole days from the row's ``day`` to it; negative:
     the row lies ahead). One broadcast join on ``day``, whatever the number of snapshots.
     """
-    values = ", ".join(f"(DATE'{day}')" for day in sorted(set(days)))
-    seen = (
-        frame.sparkSession.sql(f"SELECT snapshot FROM VALUES {values} AS t(snapshot)")
-        .select("snapshot", F.explode(F.sequence(F.lit(newest), F.lit(oldest))).alias("age"))
-        .select("snapshot", "age", F.date_sub("snapshot", F.col("age")).alias("day"))
-    )
+    seen = days_seen(snapshots(frame.sparkSession, days), oldest, newest)
     return frame.join(F.broadcast(seen), "day", "inner")  # unique by (day, snapshot)
+
+
+def snapshots(session: SparkSession, days: Sequence[date]) -> DataFrame:
+    """One row per day of ``days``: ``snapshot``."""
+    values = ", ".join(f"(DATE'{day}')" for day in sorted(set(days)))
+    return session.sql(f"SELECT snapshot FROM VALUES {values} AS t(snapshot)")
+
+
+def days_seen(snapshots: DataFrame, oldest: int, newest: int = 0) -> DataFrame:
+    """One row per ``snapshot`` and ``day`` that is ``newest`` .. ``oldest`` days old on it, with its ``age``."""
+    return snapshots.select("snapshot", F.explode(F.sequence(F.lit(newest), F.lit(oldest))).alias("age")).select(
+        "snapshot", "age", F.date_sub("snapshot", F.col("age")).alias("day")
+    )

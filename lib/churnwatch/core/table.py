@@ -20,7 +20,8 @@ class Span:
 
     ``as_of``: one row per pick key, the one that was in force on O, with the columns ``day`` (in force from) and
     ``until`` (last day in force): a range of days joins on ``O >= day AND O <= until``; for a single day that is
-    always true, except that a job that writes the table itself gets the state of the day before O too.
+    always true, except that a job that writes the table itself gets the state of the day before O too. With ``first`` -n
+    also the rows that were in force n days before O: a join on those days finds them.
     """
 
     first: int | None
@@ -34,7 +35,7 @@ class Span:
 
     def __str__(self) -> str:
         if self.as_of:
-            return "as of O"
+            return f"as of O{self.first} .. O" if self.first else "as of O"
         if (self.first, self.last) == (0, 0):
             return "O"
         start = "beginning" if self.first is None else f"O{self.first:+d}"
@@ -106,8 +107,8 @@ class Table:
         """Looks ahead: reads O+first .. O+last."""
         return Read(self, Span(first, last))
 
-    def as_of(self) -> Read:
-        """Reads one row per pick key: the one in force on the output day."""
+    def as_of(self, since_days: int = 0) -> Read:
+        """Reads one row per pick key: the one in force on the output day; ``since_days`` n: all in force on O-n .. O."""
         if self.pick is None:
             raise ValueError(f"{self.name} has no pick: it cannot be read as of a day")
-        return Read(self, Span(None, 0, as_of=True))
+        return Read(self, Span(-since_days if since_days else None, 0, as_of=True))

@@ -1,58 +1,105 @@
 """Windows from daily activity by age rings: every stored row is added up once, whatever the number of windows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.activity.snapshots import per_snapshot
+from churnwatch.features.habit import habit, hours, slopes
+from churnwatch.features.months import month_columns, per_snapshot_of_months, with_months
+from churnwatch.features.parts import Kinds, Part, combined, joined, measure_kinds
+from churnwatch.features.sets import sets
 from churnwatch.settings import Settings
-from churnwatch.settings.names import measure_names, summed_measures, window_column
-
-Kinds = dict[str, str]
+from churnwatch.settings.names import last_day_column, window_column
 
 
-def per_user_window(activity: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
-    """One row per (day, user_id) of ``days`` and users active within the longest window: ``<measure>_<window>d``,
-    ``active_days_<window>d`` and ``<measure>_days_since`` as integers.
+def per_user_window(activity: DataFrame, days: Sequence[date], settings: Settings, months: DataFrame | None = None) -> DataFrame:
+    """One row per (day, user_id) of ``days`` and users active within the longest window, or in a month of ``months``:
+    ``<measure>_<window>d``, ``active_days_<window>d`` and ``<measure>_days_since`` as integers, ``bot``, and what the
+    configured families add.
 
-    A ring is what a window adds to the next shorter one (1-7, 8-14, 15-30 days ...). One shuffle by user; then rows
-    are added up per (user, day, ring) in narrow sums, and the few rings of a user into windows.
+    A ring is what a window adds to the next shorter one (1-7, 8-14, 15-30 days ...); days beyond the longest window make
+    one more, and each calendar month one of its own. One shuffle by user; then rows are added up per (user, day, ring) in
+    narrow sums, and the few rings of a user into windows.
     """
-    windows, kinds = settings.measures.windows_days, measure_kinds(settings)
-    ring = F.lit(len(windows) - 1)
-    for index in reversed(range(len(windows) - 1)):
-        ring = F.when(F.col("age") < windows[index], index).otherwise(ring)
+    m, kinds = settings.measures, measure_kinds(settings)
+    part = joined([windows(kinds, settings), sets(kinds, settings), slopes(settings), habit(settings), hours(settings)])
+    if m.months_of:
+        part = joined([part, month_columns(kinds, settings)])
+    rows = activity.select("day", "user_id", "bot", *(["hours"] if m.active_hours else []), *kinds)
+    if months is None:
+        seen = rows.repartition("user_id").transform(per_snapshot, days, oldest=m.activity_days - 1)
+    else:
+        rows = with_months(rows, months, days, settings)
+        seen = rows.repartition("user_id").transform(per_snapshot_of_months, days, settings)
+    # sets fit no fast hash table; of sorted rows they are put together as they come (without sets Spark drops the sort).
+    # The hash leads: numbers sort without comparing rows, and users' keys often begin alike
+    user = ["user_hash", "user_id", "snapshot"]
+    ring = [*user, "ring", *(["current"] if m.months_of else [])]
     return (
-        activity.select("day", "user_id", *kinds)
-        .repartition("user_id")
-        .transform(per_snapshot, days, oldest=windows[-1] - 1)
-        .withColumn("ring", ring)
-        .groupBy("snapshot", "user_id", "ring")
-        .agg(*_narrow(kinds))
-        .groupBy(F.col("snapshot").alias("day"), "user_id")
-        .agg(*_wide(kinds, windows))
-        .select("day", "user_id", *_columns(kinds, windows))
+        seen.transform(with_ring, settings)
+        .withColumn("user_hash", F.xxhash64("user_id"))
+        .sortWithinPartitions(*ring)
+        .groupBy(*ring)
+        .agg(*part.narrow)
+        .sortWithinPartitions(*user)  # they are: it costs nothing, and tells the planner so
+        .groupBy(*user)
+        .agg(*part.wide)
+        .withColumnRenamed("snapshot", "day")
+        .transform(_with, part.ready)
+        .select("day", "user_id", *part.final)
     )
 
 
-def measure_kinds(settings: Settings) -> Kinds:
-    """Measure -> how its days become a window: sum, min, max or distinct; ``events`` and ``sessions`` first."""
-    summed, measures = summed_measures(settings), settings.measures.measures
-    names = ["events", "sessions", *measure_names(settings)]
-    return {name: "sum" if name in summed else measures[name].kind for name in names}
+def _with(frame: DataFrame, columns: Sequence[tuple[str, Column]]) -> DataFrame:
+    for name, value in columns:
+        frame = frame.withColumn(name, value)
+    return frame
+
+
+def with_ring(seen: DataFrame, settings: Settings) -> DataFrame:
+    """Adds ``ring``: 0 for the shortest window's days, and so on; after the longest window's its number for older days, and
+    that number + n for the n-th month before ``snapshot``'s. Where months are columns also ``current``: the row lies in
+    the month of ``snapshot``."""
+    m = settings.measures
+    oldest = len(m.windows_days) - (m.activity_days == m.longest_window)
+    ring = F.lit(oldest)
+    for index in reversed(range(oldest)):
+        ring = F.when(F.col("age") < m.windows_days[index], index).otherwise(ring)
+    if "back" in seen.columns:
+        ring = F.when(F.col("back") > 0, F.col("back") + len(m.windows_days)).otherwise(ring)
+    seen = seen.withColumn("ring", ring)
+    if not m.months_of:
+        return seen
+    return seen.withColumn("current", F.coalesce(F.col("age") < F.dayofmonth("snapshot"), F.lit(False)))
+
+
+def windows(kinds: Kinds, settings: Settings) -> Part:
+    """Windows of all measures but distinct ones, days since, and whether a bot was at work within the longest window."""
+    names = {name: kind for name, kind in kinds.items() if kind != "distinct"}
+    return Part(
+        narrow=[*_narrow(names), *(_since(name, kind, settings) for name, kind in kinds.items() if name != "sessions")],
+        wide=list(_wide(kinds, settings)),
+        final=list(_final(kinds, settings)),
+    )
 
 
 def _narrow(kinds: Kinds) -> Iterator[Column]:
     yield F.count(F.lit(1)).alias("active_days")
+    yield F.max("bot").alias("bot")
     for name, kind in kinds.items():
-        if kind == "distinct":
-            yield F.array_distinct(F.flatten(F.collect_list(name))).alias(name)
-        else:
-            yield _combine(kind)(name).alias(name)
-        if name != "sessions":
-            yield F.min(F.when(_present(name, kind), F.col("age"))).alias(f"{name}_days_since")
+        # a month's row has no age; it is alone in its ring
+        age = F.coalesce("age", F.lit(0))
+        yield (F.sum(name) if kind == "sum" else combined(name, kind, F.lit(True), age)).alias(name)
+
+
+def _since(name: str, kind: str, settings: Settings) -> Column:
+    age: Column = F.when(_present(name, kind), F.col("age"))
+    if settings.measures.memory_days > settings.measures.longest_window:
+        age = F.coalesce(F.datediff("snapshot", last_day_column(name)), age)
+    return F.min(age).alias(f"{name}_days_since")
 
 
 def _present(name: str, kind: str) -> Column:
@@ -61,36 +108,27 @@ def _present(name: str, kind: str) -> Column:
     return F.size(name) > 0 if kind == "distinct" else F.col(name).isNotNull()
 
 
-def _combine(kind: str) -> Callable[[Column | str], Column]:
-    return {"sum": F.sum, "min": F.min, "max": F.max}[kind]
-
-
-def _wide(kinds: Kinds, windows: Sequence[int]) -> Iterator[Column]:
+def _wide(kinds: Kinds, settings: Settings) -> Iterator[Column]:
+    windows = settings.measures.windows_days
     for name, kind in {"active_days": "sum", **kinds}.items():
-        if kind == "distinct":
-            # once per measure, not once per window: the sets are the only wide thing here
-            yield F.collect_list(F.struct("ring", F.col(name).alias("values"))).alias(f"{name}_sets")
-            continue
-        for index, window in enumerate(windows):
-            value = _combine(kind)(F.when(F.col("ring") <= index, F.col(name)))
-            value = F.coalesce(value, F.lit(0).cast("long")) if kind == "sum" else value
-            yield value.alias(window_column(name, window))
+        if kind != "distinct":
+            for index, window in enumerate(windows):
+                age = F.col(f"{name}_days_since") if kind == "last" else F.lit(0)
+                yield combined(name, kind, F.col("ring") <= index, age).alias(window_column(name, window))
     for name in kinds:
         if name != "sessions":
             yield F.min(f"{name}_days_since").alias(f"{name}_days_since")
+    yield F.coalesce(F.max(F.when(F.col("ring") < len(windows), F.col("bot"))), F.lit(False)).alias("bot")
 
 
-def _columns(kinds: Kinds, windows: Sequence[int]) -> Iterator[Column]:
+def _final(kinds: Kinds, settings: Settings) -> Iterator[Column]:
+    m = settings.measures
     for name, kind in {"active_days": "sum", **kinds}.items():
-        for index, window in enumerate(windows):
-            column = window_column(name, window)
-            yield _union_size(f"{name}_sets", index).alias(column) if kind == "distinct" else F.col(column)
+        if kind != "distinct":
+            yield from (F.col(window_column(name, window)) for window in m.windows_days)
     for name in kinds:
         if name != "sessions":
-            yield F.col(f"{name}_days_since")
-
-
-def _union_size(sets: str, ring: int) -> Column:
-    """How many values the sets of the rings up to ``ring`` hold together."""
-    inside = F.filter(sets, lambda one: one["ring"] <= ring)
-    return F.size(F.array_distinct(F.flatten(F.transform(inside, lambda one: one["values"]))))
+            since = F.col(f"{name}_days_since")
+            # months are read whole: what is older than features may know leaves here
+            yield F.when(since < m.memory_days, since).alias(f"{name}_days_since")
+    yield F.col("bot")

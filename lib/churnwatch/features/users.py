@@ -1,4 +1,4 @@
-"""Features per user and day: windows, trends, days since, ratios, tenure, segments."""
+"""Features per user and day: windows and what is made of them, tenure, segments, context."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -8,30 +8,47 @@ from pyspark.sql import functions as F
 
 from churnwatch.activity.segments import with_segments
 from churnwatch.core.job import Frames
+from churnwatch.features.context import with_context
 from churnwatch.features.expressions import over_window
+from churnwatch.features.habit import slope
+from churnwatch.features.months import month_end
+from churnwatch.features.rfm import rfm_scores, rfm_segment
 from churnwatch.features.rings import per_user_window
 from churnwatch.settings import Settings, feature_names
-from churnwatch.settings.names import segment_names, summed_measures, window_column
+from churnwatch.settings.names import (
+    RFM_SEGMENT,
+    month_column,
+    rate_column,
+    segment_names,
+    slope_measures,
+    summed_measures,
+    window_column,
+)
 
 PROFILING = "profiling"
 
 
 def per_user(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     """``user_features``: one row per day of ``days`` and user who was active in the ``population_days`` that end with it
-    and has not refused profiling; columns as ``feature_names`` and ``segment_names`` list them, nothing later than
-    the day's end in any of them."""
-    made = dict(_made(settings))
+    and has not refused profiling; columns as ``feature_names`` and ``text_names`` list them, and ``bot``; nothing later
+    than the day's end in any of them."""
+    made = {**dict(_made(settings)), **dict(_made_by_days(settings))}
+    texts = [F.col(name) for name in segment_names(settings)]
+    if settings.measures.rfm:
+        texts.append(rfm_segment(settings.measures.rfm).alias(RFM_SEGMENT))
     features = (
-        per_user_window(inputs["activity"], days, settings)
+        per_user_window(inputs["activity"], days, settings, inputs.get("months"))
         .where(F.col("events_days_since") < settings.measures.population_days)
         .transform(only_profiled, inputs["consents"])
         .transform(with_segments, inputs["users"], settings, inputs["first_seen"])
         .transform(with_history, inputs["first_seen"], settings)
+        .transform(_with_context, inputs, days, settings)
         .select(
             "day",
             "user_id",
             *(made.get(name, F.col(name)).cast("double").alias(name) for name in feature_names(settings)),
-            *segment_names(settings),
+            *texts,
+            "bot",
         )
         .sortWithinPartitions("day", "user_id")
     )
@@ -48,13 +65,17 @@ def only_profiled(frame: DataFrame, consents: DataFrame) -> DataFrame:
 
 
 def with_history(frame: DataFrame, first_seen: DataFrame, settings: Settings) -> DataFrame:
-    """Adds ``history_days``: stored days up to ``day``, from the first day on which anybody was active; at most the
+    """Adds ``first_day`` on which anybody was active, and ``history_days``: stored days from it up to ``day``, at most the
     longest window."""
     # the condition is the one of the join that gives tenure: so one shuffle of all users serves both
-    first = first_seen.where(F.col("user_id").isNotNull()).agg(F.min("day").alias("_first_day"))
-    history = F.datediff(F.col("day"), F.col("_first_day")) + 1
+    first = first_seen.where(F.col("user_id").isNotNull()).agg(F.min("day").alias("first_day"))
+    history = F.datediff(F.col("day"), F.col("first_day")) + 1
     capped = F.when(history > 0, F.least(history, F.lit(settings.measures.longest_window)))
-    return frame.crossJoin(F.broadcast(first)).withColumn("history_days", capped).drop("_first_day")
+    return frame.crossJoin(F.broadcast(first)).withColumn("history_days", capped)
+
+
+def _with_context(frame: DataFrame, inputs: Frames, days: Sequence[date], settings: Settings) -> DataFrame:
+    return with_context(frame, inputs["context"], days, settings) if settings.measures.context else frame
 
 
 def _made(settings: Settings) -> Iterator[tuple[str, Column]]:
@@ -68,3 +89,28 @@ def _made(settings: Settings) -> Iterator[tuple[str, Column]]:
     for name, text in settings.measures.ratios.items():
         for window in settings.measures.windows_days:
             yield window_column(name, window), over_window(text, window)
+    if settings.measures.rfm:
+        yield from rfm_scores(settings.measures.rfm)
+
+
+def _made_by_days(settings: Settings) -> Iterator[tuple[str, Column]]:
+    """Features that depend on how many days there are: of the user, and of stored history."""
+    m = settings.measures
+    for name in slope_measures(settings):
+        yield f"{name}_slope", slope(name, m.slope_weeks or 0)
+    for window in m.windows_days:
+        # least() passes over nulls: a user whose tenure is not known may have been there all the time
+        possible = F.least(F.lit(window), F.col("tenure_days") + 1, F.col("history_days"))
+        share = F.try_divide(F.col(window_column("active_days", window)), possible)
+        # someone who was active before the day of registration that the source names
+        yield f"active_share_{window}d", F.least(share, F.lit(1.0))
+        for name in m.rates:
+            yield rate_column(name, window), F.try_divide(F.col(window_column(name, window)), possible)
+    for name in m.shifts:
+        for what in ("new", "given_up"):
+            # without a stored day before the last ones, everything would be new
+            yield f"{name}_{what}", F.when(F.col("history_days") > m.trend_days, F.col(f"{name}_{what}"))
+    for name in m.months_of:
+        for back in range(m.months + 1):
+            stored = F.col("first_day") <= F.least(month_end(F.col("day"), back), F.col("day"))
+            yield month_column(name, back), F.when(stored, F.col(month_column(name, back)))

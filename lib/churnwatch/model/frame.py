@@ -40,6 +40,7 @@ def labelled_rows(inputs: Mapping[str, DataFrame], spans: Spans, settings: Setti
 
     Users who got an offer in O .. O+lead+horizon leave: what they would have done is not known (an offer of O is decided at
     its end and reaches them on O+1). Held-out and unassigned users stay.
+    Bots leave: what they do tells nothing of people.
     """
     days = F.col("day")
     span = F.when(days >= spans.test[0], "test").when(days >= spans.calibration[0], "calibration").otherwise("train")
@@ -50,7 +51,8 @@ def labelled_rows(inputs: Mapping[str, DataFrame], spans: Spans, settings: Setti
     in_time = (F.col("offered_on") >= days) & (F.col("offered_on") <= F.date_add(days, settings.primary.ahead_days))
     untreated = labels.join(offered, (labels["user_id"] == offered["user_id"]) & in_time, "left_anti")
     # (day, user_id) is the key on both sides: the join keeps the grain
-    return untreated.join(only_days(inputs["features"], spans.days), ["day", "user_id"]).withColumn("span", span)
+    people = only_days(inputs["features"], spans.days).where("bot IS NOT TRUE")
+    return untreated.join(people, ["day", "user_id"]).withColumn("span", span)
 
 
 def _primary(labels: DataFrame, settings: Settings) -> DataFrame:

@@ -11,6 +11,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
+from churnwatch.settings.names import features_with_measure
 
 SUFFIX = re.compile(r"_(\d+d|trend|days_since|days)$")
 
@@ -20,8 +21,8 @@ class Schema:
     """``features`` in the order of the trees, the ``fills`` that stand for missing values, and their ``measures``.
 
     Spark's trees cannot take missing values. A feature ``<measure>_days_since`` is missing when the measure was not seen
-    in the longest window: it is filled with that window + 1, farther back than any value. Every other feature is missing
-    where there was nothing to measure: it is filled with 0, and the counts beside it tell the two apart.
+    in all the days that features know: it is filled with their number + 1, farther back than any value. Every other
+    feature is missing where there was nothing to measure: it is filled with 0, and the counts beside it tell the two apart.
     """
 
     features: tuple[str, ...]
@@ -58,13 +59,15 @@ class Schema:
 
 def schema_of(features: Sequence[str], settings: Settings) -> Schema:
     """The schema of the columns ``features`` of user_features under ``settings``."""
-    beyond = float(settings.measures.longest_window + 1)
+    beyond = float(settings.measures.memory_days + 1)
+    known = dict(features_with_measure(settings))
     fills = tuple(beyond if name.endswith("_days_since") else 0.0 for name in features)
-    return Schema(tuple(features), fills, tuple(measure_of(name) for name in features))
+    return Schema(tuple(features), fills, tuple(known.get(name) or measure_of(name) for name in features))
 
 
 def measure_of(feature: str) -> str:
-    """The measure of a feature column, without window or kind: ``orders_30d``, ``orders_trend`` -> ``orders``."""
+    """The measure of a feature column that the settings no longer name, by its ending: ``orders_30d``, ``orders_trend``
+    -> ``orders``."""
     return SUFFIX.sub("", feature)
 
 

@@ -27,7 +27,8 @@ def feature_drift(features: DataFrame, day: date, settings: Settings) -> DataFra
     reference_day = F.min(F.when(F.col("day").between(first, last), F.col("day")))
     reference = features.where(F.col("day").between(first, last)).agg(reference_day.alias("day")).first()
     reference_of = reference["day"] if reference else None
-    both = features.where(F.col("day").isin([day, reference_of or day]))
+    # a bot is not scored, and one alone moves a decile of a small base
+    both = features.where("bot IS NOT TRUE").where(F.col("day").isin([day, reference_of or day]))
     values = per_feature(both, ["day"], feature_names(settings))
     binned = values.join(F.broadcast(_edges(values, reference_of)), "feature").select("day", "feature", _bin().alias("bin"))
     counts = binned.groupBy("feature", "bin").agg(

@@ -16,7 +16,7 @@ from churnwatch.reports.model_card import model
 from churnwatch.reports.supply import supply
 from churnwatch.reports.today import cards, changes, headline, people
 from churnwatch.reports.trends import cohorts, trend
-from churnwatch.reports.words import day_text
+from churnwatch.reports.words import day_text, definition_text
 from churnwatch.settings import Settings
 from churnwatch.tables import tables
 
@@ -71,11 +71,8 @@ def page_html(facts: Gathered, settings: Settings, keyed: Callable[[Iterable[str
 
 
 def _foot(settings: Settings) -> list[str]:
-    primary = settings.primary
     return [
-        f"Churn, by the primary definition {settings.churn.primary}: active in the last {primary.active_within_days} days, "
-        f"then silent for {primary.horizon_days} days"
-        + (f", which begin {primary.lead_days} days later." if primary.lead_days else "."),
+        f"Churn, by the primary definition {settings.churn.primary}: {definition_text(settings.primary)}.",
         f"Days are business days in {settings.clock.time_zone}. Money is in the currency of the source. "
         f"Intervals are 95 % intervals. Groups under {settings.privacy.min_group_size} users are not shown.",
     ]

@@ -18,8 +18,9 @@ def alert_quality(alerts: DataFrame, known: DataFrame, day: date, settings: Sett
     """
     untreated = ~F.col("treated")
     hit = untreated & (F.col("churned") == 1)
-    horizon = settings.primary.horizon_days
-    lead = F.lit(horizon) - F.datediff(F.lit(day), "last_active_day")
+    # only where churn is silence does it come to pass on a day that the last active one tells
+    horizon = settings.primary.horizon_days if settings.primary.kind == "inactivity" else None
+    lead = F.lit(horizon).cast("int") - F.datediff(F.lit(day), "last_active_day")
     warned = alerts.where("scope = 'user'").select("user_id", "rule_id", F.explode(F.array("level", F.lit("all"))).alias("level"))
     counts = (
         warned.join(known, "user_id", "left")

@@ -4,10 +4,18 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
-from churnwatch.settings import Settings
+from churnwatch.settings import Definition, Settings
 
 NONE = "–"
 WINDOW = re.compile(r"^(?P<stem>\w+)_(?P<days>\d+)d$")
+MONTH = re.compile(r"^(?P<stem>\w+)_m(?P<back>\d+)$")
+ENDINGS = {
+    "_trend": "trend",
+    "_slope": "rise a week",
+    "_new": "new ones",
+    "_given_up": "given up",
+    "_change": "change",
+}
 UNITS = {"_cents": (100.0, ""), "_ms": (60_000.0, " min")}
 FIXED = {
     "events": "events",
@@ -16,6 +24,13 @@ FIXED = {
     "active_days": "active days",
     "tenure_days": "days since registration",
     "history_days": "days of history",
+    "longest_gap_days": "longest pause, days",
+    "usual_gap_days": "usual pause, days",
+    "gap_ratio": "days since the last activity, by the usual pause",
+    "regularity": "regularity of activity",
+    "habit": "usual rhythm",
+    "active_share": "share of active days",
+    "active_hours": "active hours of the day",
 }
 
 
@@ -107,8 +122,12 @@ def measure_title(name: str, settings: Settings) -> str:
         return FIXED[name]
     if name.endswith("_days_since"):
         return f"days without {_stem(name.removesuffix('_days_since'), settings)}"
-    if name.endswith("_trend"):
-        return f"{_stem(name.removesuffix('_trend'), settings)}, trend"
+    for ending, text in ENDINGS.items():
+        if name.endswith(ending):
+            return f"{_stem(name.removesuffix(ending), settings)}, {text}"
+    if found := MONTH.match(name):
+        back = int(found["back"])
+        return f"{_stem(found['stem'], settings)}, " + (f"{plural(back, 'month')} before" if back else "month so far")
     if found := WINDOW.match(name):
         return f"{_stem(found['stem'], settings)}, {plural(int(found['days']), 'day')}"
     return _stem(name, settings)
@@ -126,7 +145,7 @@ def measure_value(name: str, value: float | None) -> str:
     """The value of a column of user_features with its unit: cents as money, milliseconds as minutes."""
     if value is None:
         return "none"
-    stem = WINDOW.match(name)
+    stem = WINDOW.match(name) or MONTH.match(name)
     if stem:
         for ending, (divisor, unit) in UNITS.items():
             if stem["stem"].endswith(ending):
@@ -142,3 +161,23 @@ def reason_texts(reasons: list[Mapping[str, object]], settings: Settings, most: 
         f"{measure_title(str(r['measure']), settings)}: {measure_value(str(r['measure']), r['value'])}"  # type: ignore[arg-type]
         for r in named
     ]
+
+
+def definition_text(meant: Definition) -> str:
+    """What a definition of churn means, as a clause: active in the last 14 days, then silent for 14 days."""
+    horizon, seen = meant.horizon_days, f"active in the last {meant.seen_days} days"
+    if meant.kind == "drop":
+        text = (
+            f"{meant.measure} of at least {meant.min_before:,} in {meant.seen_days} days, then less than {meant.keep_share:.0%} "
+        )
+        text += f"of it a day over {horizon} days"
+    elif meant.attribute:
+        text = f"{seen} with a {meant.attribute} in the next {horizon} days, then not renewed in these days"
+    elif meant.kind == "event":
+        text = f"{seen}, then {' or '.join(meant.events or [])} within {horizon} days"
+    elif meant.kind == "gap":
+        text = f"active on at least {meant.min_active_days} of the last {meant.seen_days} days, then silent for "
+        text += f"{meant.times:g} times the user's usual gap, at most {horizon} days"
+    else:
+        text = f"{seen}, then silent for {horizon} days"
+    return text + (f", which begin {meant.lead_days} days later" if meant.lead_days else "")

@@ -9,6 +9,7 @@ from pyspark import cloudpickle
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.churn import eligible_users
 from churnwatch.core import Refused, Skipped, only_days
 from churnwatch.model import last_release
 from churnwatch.model.schema import Schema, raw_values
@@ -17,7 +18,6 @@ from churnwatch.model.trees import base_value, contributions, parsed
 from churnwatch.scoring import worker
 from churnwatch.scoring.cuts import cuts, ranked
 from churnwatch.settings import Settings
-from churnwatch.settings.names import definition_column
 
 cloudpickle.register_pickle_by_value(worker)
 
@@ -43,7 +43,7 @@ def score(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
     release = models.load(row["model_version"], row["mlflow_run_id"])
     schema = Schema.from_json(release.schema)
     _refuse_other_features(schema, inputs["features"], release.version, day)
-    users = only_eligible(only_days(inputs["features"], days), inputs["activity"], settings).select(
+    users = only_eligible(only_days(inputs["features"], days), inputs, days, settings).select(
         "user_id",
         _value_cents(settings).alias("value_cents"),
         F.xxhash64("user_id").alias("user_hash"),
@@ -59,11 +59,12 @@ def score(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
     return {"user_scores": _contract(scored, _previous_tier(inputs["scores"]), day, release.version)}
 
 
-def only_eligible(features: DataFrame, activity: DataFrame, settings: Settings) -> DataFrame:
-    """Keeps users who have not churned yet, as labels know them: with an event of the primary definition in ``activity``,
-    the rows of daily_activity of its ``active_within_days``. Other events (a bill, a visit) make nobody eligible."""
-    active = activity.where(F.col(definition_column(settings.churn.primary)) > 0)
-    return features.join(active.select("user_id"), "user_id", "left_semi")
+def only_eligible(features: DataFrame, inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:
+    """Keeps users who have not churned yet, as labels of the primary definition know them; ``inputs`` as ``eligible_users``
+    takes them. What the definition does not count (a bill, a visit) makes nobody eligible, and a bot
+    is nobody: percentiles and thresholds are those of people."""
+    eligible = eligible_users(inputs, days, settings, settings.churn.primary)
+    return features.where("bot IS NOT TRUE").join(eligible.select("day", "user_id"), ["day", "user_id"], "left_semi")
 
 
 def _refuse_other_features(schema: Schema, features: DataFrame, version: str, day: date) -> None:

@@ -10,7 +10,14 @@ from sqlglot import expressions as exp
 
 from churnwatch.settings.facts import Source
 from churnwatch.settings.model import Settings
-from churnwatch.settings.names import feature_names, measure_names, segment_names, summed_measures
+from churnwatch.settings.names import (
+    feature_names,
+    features_with_measure,
+    last_day_column,
+    measure_names,
+    summed_measures,
+    text_names,
+)
 
 EVENT_COLUMNS = (
     "day",
@@ -69,6 +76,8 @@ def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
     return [
         *_source_faults(settings),
         *_measure_faults(settings),
+        *_indicator_faults(settings),
+        *_signal_faults(settings),
         *_definition_faults(settings),
         *_rule_faults(settings),
         *_cause_faults(settings),
@@ -112,14 +121,24 @@ def _measure_faults(settings: Settings) -> Found:
         "events",
         "sessions",
         "bucket",
+        "slot",
+        "starts_session",
+        "user_hash",
         "first_time",
         "last_time",
+        "hours",
+        "bot",
         "day",
         "user_id",
         "active_days",
+        "active_hours",
+        "active_share",
+        "habit",
+        "first_day",
+        "last_day",
         "tenure",
         "history",
-    }
+    } | {last_day_column(name) for name in m.measures}
     for name, measure in m.measures.items():
         path: Path_ = ("measures", "measures", name)
         if name in reserved or name.startswith("def_"):
@@ -131,12 +150,8 @@ def _measure_faults(settings: Settings) -> Found:
     for name, text in m.ratios.items():
         if name in known:
             yield ("measures", "ratios", name), f"ratio {name!r} has the name of a measure"
-        yield from _expression(("measures", "ratios", name), text, known)
-    attributes = (
-        [k for k in settings.sources.users.map if k not in ("user_id", "registered_on", "changed_at")]
-        if settings.sources.users
-        else []
-    )
+        yield from _expression(("measures", "ratios", name), text, [*known, "active_days"])
+    attributes = _attributes(settings)
     for index, name in enumerate(m.segments):
         if name in ("all", "tenure"):
             yield ("measures", "segments", index), f"segment name {name!r} is reserved"
@@ -144,12 +159,61 @@ def _measure_faults(settings: Settings) -> Found:
     yield from _expression(("model", "value"), settings.model.value, feature_names(settings))
 
 
+def _indicator_faults(settings: Settings) -> Found:
+    known = [*summed_measures(settings), "active_days"]
+    for name, indicator in settings.measures.indicators.items():
+        for key in ("of", "per"):
+            path: Path_ = ("measures", "indicators", name, key)
+            faults = list(_expression(path, text := getattr(indicator, key), known))
+            yield from faults
+            if not faults and sqlglot.parse_one(text, dialect="spark").find(exp.Div, exp.IntDiv, exp.Mod):
+                yield path, f"an indicator divides by its key per, not in {text!r}"
+
+
+def _signal_faults(settings: Settings) -> Found:
+    m = settings.measures
+    summed, measures = summed_measures(settings), ["events", "sessions", *measure_names(settings)]
+    seen = [name for name in measures if name != "sessions"]
+    lists = {
+        "slopes": (m.slopes or [], "summed measure", summed),
+        "rates": (m.rates, "summed measure", summed),
+        "shifts": (m.shifts, "distinct measure", [name for name, one in m.measures.items() if one.kind == "distinct"]),
+        "months_of": (m.months_of, "measure", measures),
+    }
+    for key, (names, what, known) in lists.items():
+        for index, name in enumerate(names):
+            yield from _known(("measures", key, index), what, name, known)
+    if m.rfm:
+        for part, known in (("recency", seen), ("frequency", measures), ("monetary", measures)):
+            yield from _known(("measures", "rfm", part), "measure", getattr(m.rfm, part), known)
+    for name, series in m.context.items():
+        yield from _known(("measures", "context", name, "scope"), "scope", series.scope, ["base", *m.segments])
+    if m.context and not settings.sources.context:
+        yield ("measures", "context"), "no source of context is configured"
+    columns = feature_names(settings) + text_names(settings)
+    for name in sorted({name for name in columns if columns.count(name) > 1}):
+        key = "context" if name.removesuffix("_change") in m.context else "measures"
+        yield ("measures", key), f"two features would be called {name!r}"
+
+
 def _definition_faults(settings: Settings) -> Found:
     types = _event_types(settings)
+    attributes = _attributes(settings)
     for name, definition in settings.churn.definitions.items():
-        for index, event_type in enumerate(definition.events or []):
-            if types is not None:
-                yield from _known(("churn", "definitions", name, "events", index), "event type", event_type, types)
+        path: Path_ = ("churn", "definitions", name)
+        for key in ("events", "renewed_by"):
+            for index, event_type in enumerate(getattr(definition, key) or []):
+                if types is not None:
+                    yield from _known((*path, key, index), "event type", event_type, types)
+        if definition.measure:
+            yield from _known((*path, "measure"), "summed measure", definition.measure, summed_measures(settings))
+        if definition.attribute:
+            yield from _known((*path, "attribute"), "attribute", definition.attribute, attributes)
+
+
+def _attributes(settings: Settings) -> list[str]:
+    users = settings.sources.users
+    return [k for k in users.map if k not in ("user_id", "registered_on", "changed_at")] if users else []
 
 
 def _event_types(settings: Settings) -> list[str] | None:
@@ -159,7 +223,7 @@ def _event_types(settings: Settings) -> list[str] | None:
 
 def _rule_faults(settings: Settings) -> Found:
     attributes = list(settings.sources.users.map) if settings.sources.users else []
-    user_columns = ["day", *feature_names(settings), *segment_names(settings), *attributes, *SCORE_COLUMNS]
+    user_columns = ["day", *feature_names(settings), *text_names(settings), *attributes, *SCORE_COLUMNS]
     levels = [level.name for level in settings.tiers.levels]
     for index, rule in enumerate(settings.rules.rules):
         path: Path_ = ("rules", "rules", index)
@@ -173,15 +237,7 @@ def _rule_faults(settings: Settings) -> Found:
 
 
 def _cause_faults(settings: Settings) -> Found:
-    known = [
-        "events",
-        "sessions",
-        "active_days",
-        "tenure",
-        "history",
-        *measure_names(settings),
-        *settings.measures.ratios,
-    ]
+    known = dict.fromkeys(measure for _, measure in features_with_measure(settings))
     for name, cause in settings.causes.causes.items():
         for index, measure in enumerate(cause.measures):
             yield from _known(("causes", "causes", name, "measures", index), "measure", measure, known)

@@ -1,10 +1,11 @@
-"""What the facts mean: sources.yaml, measures.yaml, churn.yaml."""
+"""What the facts mean: sources.yaml, measures.yaml."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, Settings_
+from churnwatch.settings.signals import MEMORY_DAYS, Signals
 
 # --- sources.yaml ---------------------------------------------------------------------------------------------------
 
@@ -75,22 +76,57 @@ class Sources(Settings_):
 
 
 class Measure(Settings_):
-    """A daily measure per user over canonical event columns; stored as an integer (cents, ms, counts)."""
+    """A daily measure per user over canonical event columns; stored as an integer (cents, ms, counts).
 
-    kind: Literal["count", "sum", "min", "max", "distinct"]
+    ``last``: the value of the day's last event that has one. ``transition``: how often a user's step ``from`` is
+    followed at once, within the session gap, by the step ``to``, where ``of`` names the step of each event that meets
+    ``where``; without ``to``: how often no step followed ``from`` (drop-outs; one that goes on after midnight is taken
+    back on the next day); without ``from``: how often ``to`` came first.
+    """
+
+    kind: Literal["count", "sum", "min", "max", "distinct", "last", "transition"]
     of: str | None = None
     where: str | None = None
+    from_: str | None = Field(default=None, alias="from")
+    to: str | None = None
     comment: str | None = None
 
     @model_validator(mode="after")
     def _of(self) -> "Measure":
         if self.kind != "count" and self.of is None:
             raise ValueError(f"kind {self.kind} needs of")
+        steps = [step for step in (self.from_, self.to) if step is not None]
+        if self.kind == "transition" and not steps:
+            raise ValueError("kind transition needs from, to or both")
+        if self.kind != "transition" and steps:
+            raise ValueError(f"from and to belong to kind transition, not to {self.kind}")
         return self
 
 
-class Measures(Settings_):
-    """measures.yaml. ``trend_days`` n: the last n days against the n days before; n and 2n are windows."""
+class Bots(Settings_):
+    """Who is no person: a user is a bot on days with more than ``events_a_day`` events; null: nobody is."""
+
+    events_a_day: int | None = Field(default=None, ge=1)
+
+
+class Indicator(Settings_):
+    """A ratio of a segment: ``of`` summed over its users, per ``per`` summed over them.
+
+    Both are Spark SQL over what a user did in the ``days`` days that end with O: summed measures and ``active_days``;
+    true counts as 1, so that ``orders >= 2`` counts users. ``per`` 1: users active in these days.
+    """
+
+    of: str
+    per: str = "1"
+    days: Days = 30
+    comment: str | None = None
+
+
+class Measures(Signals):
+    """measures.yaml. ``trend_days`` n: the last n days against the n days before; n and 2n are windows.
+
+    ``population_days``: how long a silent user keeps a row; what lies before the longest window comes from months.
+    """
 
     measures: dict[Name, Measure]
     windows_days: list[Days] = [1, 7, 14, 30, 60, 90]
@@ -98,6 +134,8 @@ class Measures(Settings_):
     ratios: dict[Name, str] = {}
     segments: list[Name] = []
     population_days: Days = 90
+    bots: Bots = Bots()
+    indicators: dict[Name, Indicator] = {}
 
     @model_validator(mode="after")
     def _windows(self) -> "Measures":
@@ -105,8 +143,12 @@ class Measures(Settings_):
             raise ValueError("windows_days must rise and not repeat")
         if not {self.trend_days, 2 * self.trend_days} <= set(self.windows_days):
             raise ValueError(f"trend_days {self.trend_days} needs windows of {self.trend_days} and {2 * self.trend_days} days")
-        if self.population_days > self.windows_days[-1]:
-            raise ValueError(f"population_days is at most the longest window, {self.windows_days[-1]}")
+        if self.population_days > max(MEMORY_DAYS, self.longest_window):
+            raise ValueError(f"population_days is at most {MEMORY_DAYS}, or the longest window")
+        if self.slope_weeks and 7 * self.slope_weeks > self.longest_window:
+            raise ValueError(f"slope_weeks {self.slope_weeks} needs a longest window of {7 * self.slope_weeks} days or more")
+        if self.rfm and self.rfm.window_days not in self.windows_days:
+            raise ValueError(f"rfm.window_days {self.rfm.window_days} is none of windows_days {self.windows_days}")
         return self
 
     @property
@@ -114,35 +156,24 @@ class Measures(Settings_):
         """Days of the longest window."""
         return self.windows_days[-1]
 
-
-# --- churn.yaml -----------------------------------------------------------------------------------------------------
-
-
-class Definition(Settings_):
-    """A definition of churn: eligible when active in the ``active_within_days`` days ending with O, churned when no
-    event of ``events`` falls in O+lead+1 .. O+lead+horizon."""
-
-    kind: Literal["inactivity"] = "inactivity"
-    events: list[str] | None = None
-    horizon_days: Days
-    lead_days: int = Field(default=0, ge=0)
-    active_within_days: Days
-    class_: Literal["short", "long", "competitor"] = Field(default="short", alias="class")
+    @property
+    def indicator_days(self) -> int:
+        """Days that the longest indicator looks at; 0 without indicators."""
+        return max((indicator.days for indicator in self.indicators.values()), default=0)
 
     @property
-    def ahead_days(self) -> int:
-        """Days after O that a label looks at: lead + horizon."""
-        return self.lead_days + self.horizon_days
+    def memory_days(self) -> int:
+        """How far back ``<measure>_days_since`` knows: beyond it is null."""
+        return max(self.longest_window, self.population_days)
 
+    @property
+    def activity_days(self) -> int:
+        """Days of daily_activity that features read: the longest window, and all of O's month where months matter."""
+        return max(self.longest_window, 31) if self.months_of or self.months_days else self.longest_window
 
-class Churn(Settings_):
-    """churn.yaml."""
-
-    primary: Name
-    definitions: dict[Name, Definition]
-
-    @model_validator(mode="after")
-    def _primary(self) -> "Churn":
-        if self.primary not in self.definitions:
-            raise ValueError(f"primary {self.primary!r} is none of the definitions {sorted(self.definitions)}")
-        return self
+    @property
+    def months_days(self) -> int:
+        """Days of monthly_activity that features read; 0: none. They hold the last day of every month that matters: the
+        end of the n-th month before O's is at most 31 n days old."""
+        silent = self.population_days if self.population_days > self.longest_window else 0
+        return max(silent, 31 * self.months + 1 if self.months else 0)

@@ -3,8 +3,9 @@
 from typing import Any
 
 from churnwatch.settings.base import Name, Settings_
+from churnwatch.settings.churn import Churn, Definition
 from churnwatch.settings.decisions import Causes, Experiment, ModelSettings, Offers, Outcome, Rules, Tiers
-from churnwatch.settings.facts import Churn, Definition, Measures, Sources
+from churnwatch.settings.facts import Measures, Sources
 from churnwatch.settings.where import Activity, Clock, Mlflow, Privacy, Quality, Runs, Sending, Storage
 
 

@@ -2,7 +2,7 @@
 
 from churnwatch.settings.model import Settings
 
-SUMMED = ("count", "sum")
+SUMMED = ("count", "sum", "transition")
 
 
 def measure_names(settings: Settings) -> list[str]:
@@ -15,28 +15,86 @@ def definition_column(definition: str) -> str:
     return f"def_{definition}"
 
 
+def first_day_column(stem: str) -> str:
+    """Column of monthly_activity: first day of the month with the measure or definition column ``stem``."""
+    return f"{stem}_first_day"
+
+
+def last_day_column(stem: str) -> str:
+    """Column of monthly_activity: last day of the month with the measure or definition column ``stem``."""
+    return f"{stem}_last_day"
+
+
 def window_column(measure: str, days: int) -> str:
     """Column of user_features: the measure over the ``days`` days that end with O."""
     return f"{measure}_{days}d"
 
 
 def summed_measures(settings: Settings) -> list[str]:
-    """Measures that add up over days: ``events``, ``sessions`` and those of kind count and sum."""
+    """Measures that add up over days: ``events``, ``sessions`` and those of kind count, sum and transition."""
     return ["events", "sessions"] + [n for n, m in settings.measures.measures.items() if m.kind in SUMMED]
+
+
+def slope_measures(settings: Settings) -> list[str]:
+    """Measures that have a slope over weeks."""
+    m = settings.measures
+    if m.slope_weeks is None:
+        return []
+    return summed_measures(settings) if m.slopes is None else list(m.slopes)
+
+
+def rate_column(measure: str, days: int) -> str:
+    """Column of user_features: the measure per day of the window on which the user could have been active."""
+    return f"{measure}_rate_{days}d"
+
+
+def month_column(measure: str, back: int) -> str:
+    """Column of user_features: the measure in the calendar month ``back`` months before O's, 0: O's month so far."""
+    return f"{measure}_m{back}"
+
+
+HABIT = ("longest_gap_days", "usual_gap_days", "gap_ratio", "regularity")
+RFM = ("recency", "frequency", "monetary")
+RFM_SEGMENT = "segment_rfm"
 
 
 def feature_names(settings: Settings) -> list[str]:
     """Numeric columns of user_features that a model may learn from, in order."""
+    return [name for name, _ in features_with_measure(settings)]
+
+
+def features_with_measure(settings: Settings) -> list[tuple[str, str]]:
+    """Every feature, and the measure that it speaks of: what reasons add up by, and what causes are told by."""
     windows = settings.measures.windows_days
     measures = ["events", "sessions", *measure_names(settings)]
-    names = [f"active_days_{w}d" for w in windows]
-    names += [window_column(m, w) for m in measures for w in windows]
-    names += [f"{m}_trend" for m in summed_measures(settings)]
-    names += [f"{m}_days_since" for m in measures if m != "sessions"]
-    names += [window_column(r, w) for r in settings.measures.ratios for w in windows]
-    return [*names, "tenure_days", "history_days"]
+    pairs = [(f"active_days_{w}d", "active_days") for w in windows]
+    pairs += [(window_column(m, w), m) for m in measures for w in windows]
+    pairs += [(f"{m}_trend", m) for m in summed_measures(settings)]
+    pairs += [(f"{m}_days_since", m) for m in measures if m != "sessions"]
+    pairs += [(window_column(r, w), r) for r in settings.measures.ratios for w in windows]
+    return [*pairs, ("tenure_days", "tenure"), ("history_days", "history"), *_signals(settings)]
+
+
+def _signals(settings: Settings) -> list[tuple[str, str]]:
+    m = settings.measures
+    pairs = [(f"{name}_slope", name) for name in slope_measures(settings)]
+    pairs += [(name, "habit") for name in HABIT if m.habit]
+    pairs += [(f"active_share_{w}d", "active_days") for w in m.windows_days if m.active_share]
+    pairs += [(f"active_hours_{w}d", "active_hours") for w in m.windows_days if m.active_hours]
+    pairs += [(rate_column(name, w), name) for name in m.rates for w in m.windows_days]
+    pairs += [(f"{name}_{what}", name) for name in m.shifts for what in ("new", "given_up")]
+    pairs += [(f"rfm_{part}", getattr(m.rfm, part)) for part in RFM if m.rfm]
+    pairs += [(month_column(name, back), name) for name in m.months_of for back in range(m.months + 1)]
+    for name, series in m.context.items():
+        pairs += [(name, name)] + ([(f"{name}_change", name)] if series.change_days else [])
+    return pairs
+
+
+def text_names(settings: Settings) -> list[str]:
+    """Text columns of user_features: the configured segments, and the one by RFM scores."""
+    return [*segment_names(settings), *([RFM_SEGMENT] if settings.measures.rfm else [])]
 
 
 def segment_names(settings: Settings) -> list[str]:
-    """Text columns of user_features, one a configured segment: ``segment_<name>``."""
+    """Text columns, one a configured segment of users: ``segment_<name>``."""
     return [f"segment_{name}" for name in settings.measures.segments]

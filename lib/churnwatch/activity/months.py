@@ -1,0 +1,74 @@
+"""Calendar months of users, put together from their days: long memory without long scans."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from churnwatch.activity.kinds import merged, present
+from churnwatch.core import day_range, only_days
+from churnwatch.core.days import ONE_DAY
+from churnwatch.core.job import Frames
+from churnwatch.settings import Measure, Settings
+from churnwatch.settings.names import SUMMED, definition_column, first_day_column, last_day_column
+from churnwatch.tables import tables
+
+
+def per_user_month(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
+    """``monthly_activity``: one row per user and calendar month that ends on one of ``days``; other days have none.
+
+    One repartition by bucket serves the sums and the files, as in daily_activity.
+    """
+    target = tables(settings).monthly_activity
+    of_months = [day for end in month_ends(days) for day in day_range(end.replace(day=1), end)]
+    # the month end is a column of its own: the sums below speak of the activity's days
+    monthly = (
+        inputs["activity"]
+        .transform(only_days, of_months)
+        .withColumn("month_end", F.last_day("day"))
+        .repartition("bucket")
+        .groupBy("month_end", "bucket", "user_id")
+        .agg(*_totals(settings))
+        .withColumnRenamed("month_end", "day")
+        .select(*target.schema.names)
+        .sortWithinPartitions("day", "bucket", "user_id")
+    )
+    return {target.name: monthly}
+
+
+def month_ends(days: Sequence[date]) -> list[date]:
+    """Those of ``days`` that are the last of their calendar month.
+
+    >>> month_ends([date(2024, 2, 28), date(2024, 2, 29), date(2023, 2, 28)])
+    [datetime.date(2024, 2, 29), datetime.date(2023, 2, 28)]
+    """
+    return [day for day in days if (day + ONE_DAY).day == 1]
+
+
+def _totals(settings: Settings) -> Iterator[Column]:
+    yield F.count(F.lit(1)).alias("active_days")
+    yield F.min("day").alias("first_day")
+    yield F.max("day").alias("last_day")
+    yield F.sum("events").alias("events")
+    yield F.sum("sessions").alias("sessions")
+    yield F.bit_or("hours").alias("hours")
+    yield F.coalesce(F.bool_or("bot"), F.lit(False)).alias("bot")
+    for name, measure in settings.measures.measures.items():
+        yield _of_month(name, measure, settings.activity.distinct_cap).alias(name)
+        yield F.max(F.when(present(name, measure), F.col("day"))).alias(last_day_column(name))
+    for counted in map(definition_column, settings.churn.definitions):
+        on_day = F.when(F.col(counted) > 0, F.col("day"))
+        yield F.sum(counted).alias(counted)
+        yield F.min(on_day).alias(first_day_column(counted))
+        yield F.max(on_day).alias(last_day_column(counted))
+
+
+def _of_month(name: str, measure: Measure, cap: int) -> Column:
+    if measure.kind == "last":
+        return F.max_by(name, F.when(F.col(name).isNotNull(), F.col("day")))  # a user has one row a day: no ties
+    total = merged(name, measure, cap)
+    if measure.kind == "distinct":
+        return F.array_compact(total)  # sets that were stored may hold nulls by their type, those of the contract may not
+    # days that were stored before a measure was configured hold none of it
+    return F.coalesce(total, F.lit(0).cast("long")) if measure.kind in SUMMED else total

@@ -1,0 +1,65 @@
+"""Long memory without long scans: months of users beside their days."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.activity.snapshots import days_seen, snapshots
+from churnwatch.features.parts import Kinds, Part, combined
+from churnwatch.settings import Settings
+from churnwatch.settings.names import last_day_column, measure_names, month_column
+from churnwatch.settings.signals import MONTHS_KEPT
+
+
+def with_months(rows: DataFrame, months: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
+    """Rows of daily activity, and below them rows of monthly_activity that ended before the month of the last of ``days``:
+    one shuffle serves both. ``monthly`` tells them apart; what only one of them has is null in the other."""
+    m = settings.measures
+    last_days: list[Column] = []
+    if m.memory_days > m.longest_window:
+        last_days = [F.col("last_day").alias(last_day_column("events"))]
+        last_days += [F.col(last_day_column(name)) for name in measure_names(settings)]
+    monthly = months.where(F.col("day") < F.lit(max(days).replace(day=1))).select(
+        "day", "user_id", F.lit(True).alias("monthly"), *m.months_of, *last_days
+    )
+    return rows.withColumn("monthly", F.lit(False)).unionByName(monthly, allowMissingColumns=True)
+
+
+def per_snapshot_of_months(rows: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
+    """One row per row of ``rows`` and day of ``days`` that looks at it: ``snapshot``, ``age`` in days (null: a month) and
+    ``back``, the number of months that the row's month lies before ``snapshot``'s (0: a day)."""
+    m = settings.measures
+    back = MONTHS_KEPT if m.memory_days > m.longest_window else m.months
+    looking = snapshots(rows.sparkSession, days)
+    daily = days_seen(looking, m.activity_days - 1).select("snapshot", "day", "age", F.lit(0).alias("back"))
+    monthly = looking.select("snapshot", F.explode(F.sequence(F.lit(1), F.lit(back))).alias("back")).select(
+        "snapshot", month_end(F.col("snapshot"), F.col("back")).alias("day"), F.lit(None).cast("int").alias("age"), "back"
+    )
+    seen = daily.union(monthly).withColumn("monthly", F.col("back") > 0)
+    return rows.join(F.broadcast(seen), ["day", "monthly"])  # unique by (day, monthly, snapshot)
+
+
+def month_end(day: Column, back: Column | int) -> Column:
+    """The last day of the calendar month ``back`` months before ``day``'s."""
+    return F.last_day(F.add_months(day, -back))
+
+
+def month_columns(kinds: Kinds, settings: Settings) -> Part:
+    """``<measure>_m0`` from the days of the current month, ``<measure>_m<n>`` from its month's one row; see ``sets`` for
+    distinct measures."""
+    names = [name for name in settings.measures.months_of if kinds[name] != "distinct"]
+    return Part(
+        wide=[column for name in names for column in _wide(name, kinds[name], settings)],
+        final=[F.col(month_column(name, back)) for name in names for back in range(settings.measures.months + 1)],
+    )
+
+
+def _wide(name: str, kind: str, settings: Settings) -> Iterator[Column]:
+    age = F.col(f"{name}_days_since") if kind == "last" else F.lit(0)
+    yield combined(name, kind, F.col("current"), age).alias(month_column(name, 0))
+    for back in range(1, settings.measures.months + 1):
+        mine = F.col("ring") == len(settings.measures.windows_days) + back
+        # one row, so that max is its value, of kind last too
+        yield combined(name, "sum" if kind == "sum" else "max", mine, age).alias(month_column(name, back))

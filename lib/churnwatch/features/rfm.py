@@ -1,0 +1,47 @@
+"""Recency, frequency and monetary value: scores by fixed cut points, and the segment that they make."""
+
+from collections.abc import Iterator, Sequence
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from churnwatch.settings.names import window_column
+from churnwatch.settings.signals import Rfm
+
+BEST = 5
+# by recency (rows, 5 first) and frequency (columns, 1 first): the grid in common use, as Putler's RFM segments name it
+GRID = (
+    ("new", "potential_loyal", "potential_loyal", "champion", "champion"),
+    ("promising", "potential_loyal", "potential_loyal", "loyal", "loyal"),
+    ("about_to_sleep", "about_to_sleep", "needs_attention", "loyal", "loyal"),
+    ("hibernating", "hibernating", "at_risk", "at_risk", "cannot_lose"),
+    ("hibernating", "hibernating", "at_risk", "at_risk", "cannot_lose"),
+)
+
+
+def rfm_scores(rfm: Rfm) -> Iterator[tuple[str, Column]]:
+    """``rfm_recency``, ``rfm_frequency`` and ``rfm_monetary``, 1 (worst) .. 5 (best), after A. M. Hughes, Strategic
+    Database Marketing, 1994, but by fixed cut points instead of quintiles."""
+    since = F.col(f"{rfm.recency}_days_since")
+    # a measure that was not seen at all is longer ago than any cut
+    yield "rfm_recency", F.when(since.isNull(), 1).otherwise(BEST - _passed(since > cut for cut in rfm.recency_cuts))
+    for part, measure, cuts in (
+        ("frequency", rfm.frequency, rfm.frequency_cuts),
+        ("monetary", rfm.monetary, rfm.monetary_cuts),
+    ):
+        value = F.coalesce(F.col(window_column(measure, rfm.window_days)), F.lit(0))
+        yield f"rfm_{part}", 1 + _passed(value >= cut for cut in cuts)
+
+
+def rfm_segment(rfm: Rfm) -> Column:
+    """The name of the scores' field in the grid of recency and frequency."""
+    scores = dict(rfm_scores(rfm))
+    rows = F.array(*(F.array(*(F.lit(name) for name in row)) for row in GRID))
+    return F.get(F.get(rows, BEST - scores["rfm_recency"]), scores["rfm_frequency"] - 1)
+
+
+def _passed(cuts: Iterator[Column] | Sequence[Column]) -> Column:
+    count = F.lit(0)
+    for cut in cuts:
+        count += cut.cast("int")
+    return count

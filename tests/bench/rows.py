@@ -1,0 +1,110 @@
+"""The rows of the table: which measurements make which ratio, and the bar that it should reach."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import ge, le
+
+from worlds import World
+
+SMALL_DAYS, LONG_DAYS = 91, 364
+USUAL, BUSY = 7, 10  # events a user-day
+LARGE = 20  # millions of events: 1 GB and more as Parquet, and from where doubling is judged
+GB = 1_000_000_000
+
+Measure = Callable[..., dict]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of a step, in ``unit``, and its bar; ``judged`` False: told, but the world is too small to judge."""
+
+    step: str
+    world: str
+    measured: float
+    unit: str
+    at_least: float | None = None
+    at_most: float | None = None
+    judged: bool = True
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bar is reached; None where it is not judged."""
+        if not self.judged:
+            return None
+        return all(compare(self.measured, bar) for compare, bar in ((ge, self.at_least), (le, self.at_most)) if bar is not None)
+
+
+def rollup(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
+    """Speed against DuckDB, events a second and core, bytes of shuffle an event."""
+    for world in (World(size, USUAL, SMALL_DAYS) for size in sizes):
+        spark, duck = measure("spark", "rollup", world), measure("duckdb", "rollup", world)
+        seconds, events = spark["warm"]["seconds"], duck["events"]
+        yield Row("rollup against DuckDB, speed", world.name, duck["warm"]["seconds"] / seconds, "x", at_least=0.3)
+        yield Row("rollup, events a second and core", world.name, events / seconds / 2 / 1e6, "M", at_least=0.8)
+        yield Row("rollup, shuffle", world.name, spark["warm"]["shuffle_bytes"] / events, "bytes/event", at_most=8)
+
+
+def scaling(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
+    """One core against two, and twice the events."""
+    largest = World(sizes[-1], USUAL, SMALL_DAYS)
+    one, two = (measure("spark", "rollup", largest, cores=cores)["warm"]["seconds"] for cores in (1, 2))
+    yield Row("rollup, 1 core to 2 cores", largest.name, one / two, "x", at_least=1.7)
+    for size in sizes:
+        if 2 * size in sizes:
+            half, whole = World(size, USUAL, SMALL_DAYS), World(2 * size, USUAL, SMALL_DAYS)
+            ratio = measure("spark", "rollup", whole)["warm"]["seconds"] / measure("spark", "rollup", half)["warm"]["seconds"]
+            yield Row("rollup, time(2n)/time(n)", f"{half.name} twice", ratio, "x", at_most=2.1, judged=size >= LARGE)
+
+
+def day(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
+    """Features of a day from stored days, against all of its raw events once more."""
+    world = World(sizes[-1], BUSY, SMALL_DAYS)
+    measure("spark", "rollup", world, runs=1)  # the stored days
+    stored, again = measure("spark", "one_day", world), measure("spark", "again", world)
+    for step in ("one_day", "again"):
+        measure("duckdb", step, world, runs=1)  # the answer
+    ratio = again["warm"]["seconds"] / stored["warm"]["seconds"]
+    yield Row("features of a day, against 90 days of raw events again", world.name, ratio, "x", at_least=2.2)
+
+
+def windows(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
+    """CPU of windows from stored days, against DuckDB's."""
+    world = World(sizes[-1], USUAL, SMALL_DAYS)
+    measure("spark", "rollup", world)  # the stored days
+    spark, duck = measure("spark", "windows", world), measure("duckdb", "windows", world)
+    ratio = spark["warm"]["cpu_seconds"] / duck["warm"]["cpu_seconds"]
+    yield Row("windows against DuckDB, CPU", world.name, ratio, "x", at_most=1.2)
+
+
+def history(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
+    """A day's jobs with a year of stored days, and with a quarter."""
+    world = World(sizes[0], USUAL, LONG_DAYS)
+    measure("spark", "rollup", world, runs=1)
+    found = measure("spark", "history", world, runs=7)
+    ratio = found["long"]["warm"]["cpu_seconds"] / found["short"]["warm"]["cpu_seconds"]
+    yield Row(f"a day with {LONG_DAYS} days of history against {SMALL_DAYS}, CPU", world.name, ratio, "x", at_most=1.05)
+
+
+def writing(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
+    """A day replaced in Delta: a small one, and from 1 GB against an append."""
+    world = World(sizes[0], USUAL, SMALL_DAYS)
+    measure("spark", "rollup", world)
+    small = measure("spark", "write_day", world, runs=7)["warm"]["cpu_seconds"]
+    yield Row("Delta day replaced, small", world.name, small, "core-seconds", at_most=4)
+    large = World(max(LARGE, sizes[-1]) if full else sizes[-1], USUAL, SMALL_DAYS)
+    found = measure("spark", "write_large", large)
+    ratio = found["replace"]["warm"]["seconds"] / found["append"]["warm"]["seconds"]
+    size = f"{large.name}, {found['bytes'] / GB:.1f} GB"
+    yield Row("Delta days replaced, against an append", size, ratio, "x", at_most=1.2, judged=found["bytes"] >= GB)
+
+
+def memory(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
+    """One small JVM, executors included, makes the rollup and the windows of a million users: the driver needs less."""
+    if full:
+        world = World(7, USUAL, 2)  # a million users
+        steps = [measure("spark", step, world, runs=1, memory="1700m") for step in ("rollup", "windows")]
+        peak = max(run["peak_jvm_bytes"] for step in steps for run in (step["cold"], step["warm"]))
+        yield Row("driver memory, 1 M users", world.name, peak / GB, "GB", at_most=2)
+
+
+GROUPS = {group.__name__: group for group in (rollup, scaling, day, windows, history, writing, memory)}
