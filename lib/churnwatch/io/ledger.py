@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -41,7 +41,7 @@ class Ledger:
         self._hashes = {"config_hash": config_hash, "code_hash": code_hash}
         self._seen: int | None = -1
         self._runs: dict[tuple[str, str, str, date], Run] = {}
-        self._ended: list[dict[str, Any]] = []  # rows of steps that ended well, not yet stored
+        self._ended: list[Mapping[str, Any]] = []  # rows of steps that ended well, not yet stored
 
     def refresh(self) -> None:
         """Reads the table again where it has a new version; rows that wait count as if they were stored."""
@@ -56,7 +56,7 @@ class Ledger:
             self._take(waiting)
         self._seen = version
 
-    def _take(self, row: dict[str, Any]) -> None:
+    def _take(self, row: Mapping[str, Any]) -> None:
         key = (row["run_id"], row["job"], row["instance"], row["day"])
         before = self._runs.get(key)
         days = frozenset(d for r in row["days"] for d in day_range(r["first"], r["last"]))
