@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -16,7 +17,8 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from churnwatch.core import ChurnwatchError, ConfigError, DataQualityError
+from churnwatch.core import ChurnwatchError, ConfigError, DataQualityError, NoEventLog
+from churnwatch.progress import Progress
 from churnwatch.settings import Settings, load
 
 app = typer.Typer(
@@ -61,8 +63,8 @@ def _told(error: Exception, verbose: bool) -> int:
         traceback.print_exc()
     known = isinstance(error, ChurnwatchError)
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    # every fault of the configuration is told, whatever their number
-    shown = lines if isinstance(error, ConfigError) else lines[: 5 if known else 3]
+    # every fault of the configuration is told, and every column of a log that is none, whatever their number
+    shown = lines if isinstance(error, ConfigError | NoEventLog) else lines[: 5 if known else 3]
     text = "\n".join(line[:300] for line in shown)
     print(f"churnwatch: {text if known else f'{type(error).__name__}: {text}'}", file=sys.stderr)
     if not known and not verbose:
@@ -105,7 +107,7 @@ def run(
         raise ConfigError("--stale goes with all, and not with --resume: it finds out itself what is to be rebuilt")
     first, last = _span(day, from_, to)
     order = Order(named, first, last, every, decide, dry_run, resume)
-    with _Progress() as progress:
+    with Progress() as progress:
         runner = _runner(settings, tell=progress.tell, begin=progress.begin)
         progress.watch(runner.spark)
         if stale:
@@ -136,51 +138,6 @@ def _span(day: datetime | None, first: datetime | None, last: datetime | None) -
     if last < first:
         raise ConfigError(f"--to {last.date()} is before --from {first.date()}")
     return first.date(), last.date()
-
-
-class _Progress:
-    """One line a step, and a live line of its tasks on a terminal."""
-
-    def __init__(self) -> None:
-        self._out = Console(highlight=False, soft_wrap=True)
-        self._live: Any = None
-        self._spark: Any = None
-        self._step = ""
-
-    def __enter__(self) -> "_Progress":
-        if self._out.is_terminal:
-            from rich.live import Live
-
-            self._live = Live(get_renderable=self._line, console=self._out, refresh_per_second=4, transient=True)
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def watch(self, spark: Any) -> None:
-        """From now on the live line shows the session's tasks."""
-        self._spark = spark
-
-    def _line(self) -> str:
-        if not self._spark or not self._step:
-            return ""
-        from churnwatch.io.session import tasks
-
-        done, known = tasks(self._spark)
-        filled = round(20 * done / known) if known else 0
-        return f"{self._step} [{'#' * filled}{'.' * (20 - filled)}] tasks {done} of {known}"
-
-    def begin(self, step: Any) -> None:
-        """A step starts."""
-        self._step = f"{step.job.full_name} {step.day}"
-
-    def tell(self, outcome: Any) -> None:
-        """A step ended."""
-        self._step = ""
-        for line in outcome.lines():
-            self._out.print(line)
 
 
 # --- look ------------------------------------------------------------------------------------------------------------
@@ -287,6 +244,35 @@ def doctor(config: Config = DEFAULT_CONFIG, set_: Sets = None, verbose: Verbose 
         print(f"{'ok  ' if good else 'BAD '} {text}", flush=True)
         bad += not good
     raise typer.Exit(1 if bad else 0)
+
+
+# --- begin ------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def init(
+    from_: Annotated[list[str], typer.Option("--from", help="file or folder of events; repeatable")],
+    more: Annotated[list[str] | None, typer.Argument(help="more files, as the shell gives them for --from raw/*.csv")] = None,
+    out: Annotated[str | None, typer.Option(help="new folder for the domain; <out>.yaml comes beside it")] = None,
+    config: Config = DEFAULT_CONFIG,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Looks at a log of events and writes a domain folder and a config to check, each guess with its reason."""
+    from churnwatch.begin import begun, files, summary, where
+    from churnwatch.io.logs import Logs, check_new, keep, named, spark_settings
+    from churnwatch.io.session import session
+
+    folder = Path(out or f"churn_{named(from_[0])}")
+    beside = folder.with_name(f"{folder.name}.yaml")
+    check_new([folder, beside])
+    settings = load(config, set_ or ())
+    domain, root = begun([*from_, *(more or ())], folder.name, Logs(session(settings), settings))
+    text = where(domain, str(Path(f"warehouse_{folder.name}").resolve()), root, spark_settings(config))
+    keep(folder, files(domain), beside, text)
+    load(beside)
+    for line in summary(domain, str(folder), str(beside)):
+        print(line)
 
 
 # --- commands that write ----------------------------------------------------------------------------------------------

@@ -128,15 +128,18 @@ class Runner:
             self._sweep()
         outcomes = []
         started, all_id = time.monotonic(), uuid.uuid4().hex
-        for step in self.steps(order):
-            self.store.refresh()
-            outcome = self._dry(step) if order.dry_run else self._run(step, order)
-            outcomes.append(outcome)
-            self.tell(outcome)
-        if order.everything and not order.dry_run:
-            days = day_range(order.first, order.last)
-            seconds = time.monotonic() - started
-            self.ledger.write(all_id, "all", "", order.last, "done", days, seconds=seconds)
+        try:
+            for step in self.steps(order):
+                self.store.refresh()
+                outcome = self._dry(step) if order.dry_run else self._run(step, order)
+                outcomes.append(outcome)
+                self.tell(outcome)
+            if order.everything and not order.dry_run:
+                days = day_range(order.first, order.last)
+                seconds = time.monotonic() - started
+                self.ledger.write(all_id, "all", "", order.last, "done", days, seconds=seconds)
+        finally:
+            self.ledger.flush()
         return outcomes
 
     def rebuild(self, job: Job, days: Sequence[date], dry_run: bool = False) -> list[Outcome]:
@@ -150,6 +153,7 @@ class Runner:
             self.begin(step)
             outcomes.append(self._dry(step) if dry_run else self._recorded(step))
             self.tell(outcomes[-1])
+            self.ledger.flush()
         return outcomes
 
     def _run(self, step: Step, order: Order) -> Outcome:
@@ -191,7 +195,6 @@ class Runner:
             self.ledger.write(run_id, job.name, job.instance, step.day, status, step.days, seconds=seconds, **more)
 
         if not step.days:
-            self.ledger.write(run_id, job.name, job.instance, step.day, "running", ())
             message = "no output day lies in the ingested history"
             end("skipped", message=message)
             return Outcome(step, "skipped", message=message)

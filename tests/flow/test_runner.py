@@ -188,6 +188,20 @@ def test_skipped_is_recorded_and_the_run_goes_on(world):
     assert [(o.status, o.message) for o in runner.run(order())][1:] == [("skipped", "no release as of the day"), ("done", "")]
 
 
+def test_the_end_of_a_step_and_the_start_of_the_next_are_one_commit(world):
+    runner = world(world.sums(SEEN.on()))
+    runner.run(order("ingest_events", "sum"))
+    stored = runner.store.read(runner.tables.job_runs).orderBy("at").collect()
+    assert [(r.job, r.status) for r in stored] == [
+        ("ingest_events", "running"),
+        ("ingest_events", "done"),
+        ("sum", "running"),
+        ("sum", "done"),
+    ]
+    # created, the first claim, the turn from one step to the next, the end
+    assert runner.store.newest(runner.tables.job_runs) == 3
+
+
 def test_resume_runs_only_what_is_missing(world):
     runner = world(world.sums(SEEN.on()))
     runner.run(order(last=D + timedelta(days=1)))

@@ -19,6 +19,10 @@ class DataQualityError(ChurnwatchError):
     exit_code = 3
 
 
+class NoEventLog(DataQualityError):
+    """Raised when no file of a stranger's log tells who and when; says of every column why; exit code 3."""
+
+
 class WriteConflict(ChurnwatchError):
     """Raised when another run writes the same job and day; exit code 4."""
 

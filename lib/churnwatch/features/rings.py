@@ -34,12 +34,20 @@ def per_user_window(activity: DataFrame, days: Sequence[date], settings: Setting
     else:
         rows = with_months(rows, months, days, settings)
         seen = rows.repartition("user_id").transform(per_snapshot_of_months, days, settings)
+    # sets fit no fast hash table; of sorted rows they are put together as they come (without sets Spark drops the sort).
+    # The hash leads: numbers sort without comparing rows, and users' keys often begin alike
+    user = ["user_hash", "user_id", "snapshot"]
+    ring = [*user, "ring", *(["current"] if m.months_of else [])]
     return (
         seen.transform(with_ring, settings)
-        .groupBy("snapshot", "user_id", "ring", *(["current"] if m.months_of else []))
+        .withColumn("user_hash", F.xxhash64("user_id"))
+        .sortWithinPartitions(*ring)
+        .groupBy(*ring)
         .agg(*part.narrow)
-        .groupBy(F.col("snapshot").alias("day"), "user_id")
+        .sortWithinPartitions(*user)  # they are: it costs nothing, and tells the planner so
+        .groupBy(*user)
         .agg(*part.wide)
+        .withColumnRenamed("snapshot", "day")
         .transform(_with, part.ready)
         .select("day", "user_id", *part.final)
     )

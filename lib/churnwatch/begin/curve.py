@@ -1,0 +1,131 @@
+"""The curve of return after silence, and the churn window that it proposes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+LENGTHS = (1, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60, 90, 120, 180, 270, 365)
+MOST_RETURN = 0.10  # whoever is silent for the churn window comes back so rarely
+FEWEST = 30  # fewer silences than that tell no share
+
+
+@dataclass(frozen=True)
+class Point:
+    """Of the silences of ``days`` days that began early enough, how many ended in a return later."""
+
+    days: int
+    silences: int
+    returned: int
+
+    @property
+    def share(self) -> float | None:
+        """Share that returned; None where there are too few silences to tell."""
+        return self.returned / self.silences if self.silences >= FEWEST else None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The churn window, days, and why."""
+
+    days: int
+    reason: str
+
+
+def silences_counted(active: DataFrame, last: date) -> DataFrame:
+    """One row: users, user_days, and for each length n ``silent_<n>`` and ``returned_<n>``; ``active``: user_id and day.
+
+    A silence of n days follows an active day that has no other in the n days after it. It counts where it began at
+    least 2n days before ``last``: so it had as long again to end, and those that the log cuts off do not count as gone.
+    """
+    window = Window.partitionBy("user_id").orderBy("day")
+    known = active.where(F.col("user_id").isNotNull() & (F.col("day") <= F.lit(last)))
+    days = known.select("user_id", "day").distinct()
+    pauses = days.withColumn("pause", F.datediff(F.lead("day").over(window), "day")).withColumn(
+        "seen", F.datediff(F.lit(last), "day")
+    )
+    made = [F.count(F.lit(1)).alias("user_days"), F.count_if(F.col("pause").isNull()).alias("users")]
+    for n in LENGTHS:
+        early = F.col("seen") >= 2 * n
+        made.append(F.count_if(early & F.coalesce(F.col("pause") > n, F.lit(True))).alias(f"silent_{n}"))
+        made.append(F.count_if(early & (F.col("pause") > n)).alias(f"returned_{n}"))
+    return pauses.agg(*made)
+
+
+def points(row: Mapping[str, int]) -> list[Point]:
+    """The row of ``silences_counted`` as a curve, as far as there are silences."""
+    return [Point(n, row[f"silent_{n}"], row[f"returned_{n}"]) for n in LENGTHS if row[f"silent_{n}"]]
+
+
+def longest_window(history_days: int) -> int:
+    """The longest churn window, days, with which ``history_days`` are enough to learn from: a window before, three
+    horizons (labels of three spans, forward in time) and eight weeks of snapshots."""
+    return max(1, (history_days - 58) // 4, history_days // 12)
+
+
+def chosen(curve: Sequence[Point], history_days: int) -> Chosen:
+    """The shortest silence of which at most a tenth end in a return, as far as the history allows it."""
+    limit = longest_window(history_days)
+    allowed = [point for point in curve if point.days <= limit and point.share is not None]
+    for point in allowed:
+        if point.share is not None and point.share <= MOST_RETURN:
+            told = f"the shortest silence of which at most {MOST_RETURN:.0%} end in a return: {point.share:.1%}"
+            return Chosen(point.days, told)
+    if not allowed:
+        days = max((n for n in LENGTHS if n <= limit), default=1)
+        return Chosen(days, f"too few silences to tell; the longest that {history_days} days of history allow")
+    best = allowed[-1]
+    return Chosen(
+        best.days,
+        f"{best.share:.0%} of such silences still end in a return, but {history_days} days of history allow no longer window "
+        f"(at most {limit}); with more history take the shortest one below {MOST_RETURN:.0%}",
+    )
+
+
+def table(curve: Sequence[Point]) -> list[str]:
+    """The curve as lines of text."""
+    lines = [f"{'silent for':>12} {'silences':>10} {'came back':>10}"]
+    for point in curve:
+        share = "too few" if point.share is None else f"{point.share:.1%}"
+        lines.append(f"{f'{point.days} days':>12} {point.silences:>10,} {share:>10}")
+    return lines
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Windows of features and spans of training, days, that a churn window and a history allow; ``needed``: days of
+    history from which on a model can be trained, ``trainable``: whether they are there."""
+
+    windows: tuple[int, ...]
+    trend: int
+    train: int
+    calibration: int
+    test: int
+    needed: int
+    trainable: bool
+
+
+def scaled(churn_days: int, history_days: int, settle_days: int) -> Scale:
+    """Windows about as long as the churn window, and spans that fill what labels leave of the history."""
+    windows, trend = _windows(churn_days, history_days)
+    # three horizons, the time to settle, a snapshot's distance at each end, and half a longest window to warm up
+    apart = 3 * churn_days + settle_days + 21 + windows[-1] // 2
+    left = history_days - apart
+    test = 14 if left >= 70 else 7
+    train = min(182, max(14, 7 * ((left - 2 * test) // 7)))
+    return Scale(windows, trend, train, test, test, apart + 28, left >= 28)
+
+
+def _windows(churn_days: int, history_days: int) -> tuple[tuple[int, ...], int]:
+    """Windows, and the days of a trend: they and twice as many are windows."""
+    if churn_days >= 120:
+        return (30, 60, 90, 180), 30
+    if churn_days >= 45:
+        return (7, 14, 30, 60, 90), 30
+    if churn_days > 14:
+        return (7, 14, 28, 56), 14
+    if churn_days >= 10:
+        return (7, 14, 30, 60), 7
+    return ((1, 7, 14, 30), 7) if history_days >= 45 else ((1, 2, 4, 7), 2)

@@ -1,0 +1,338 @@
+"""From a stranger's files to a proposed domain: look, guess, count, propose."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import reduce
+from math import ceil
+from typing import Any, Protocol
+
+from pyspark.sql import DataFrame
+
+from churnwatch.begin import counting, curve
+from churnwatch.begin.columns import Layout, from_records, literal, slug
+from churnwatch.begin.guesses import Guess, Guesses, NoLog, rank
+from churnwatch.begin.guessing import guessed, id_candidates, time_candidates
+from churnwatch.begin.measuring import MOST_TYPES, Kind, is_purchase, is_return, proposed
+from churnwatch.begin.rest import FEW_TYPES
+from churnwatch.begin.texts import day_pattern, text_layout
+from churnwatch.begin.writing import Domain, Source
+from churnwatch.core import ConfigError, DataQualityError, NoEventLog
+from churnwatch.settings import Source as Read
+
+MOST_GROUPS = 20  # kinds of files that are looked at
+MOST_COLUMNS = 100
+MISSED_USERS = 0.01  # from this share of rows without a user on, they are left out, not refused
+RARE = 0.0005  # a file's distance from its events that so few have is a fault
+
+
+class Port(Protocol):
+    """What is needed of the world: listings, first rows, frames, and the rows of frames that have few."""
+
+    def files(self, place: str) -> tuple[str, list[str]]:
+        """Format and files of a place."""
+        ...
+
+    def lines(self, file: str) -> tuple[list[str], str | None]:
+        """First lines and encoding of a text file."""
+        ...
+
+    def records(self, format_: str, file: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        """First rows and types of a file with types."""
+        ...
+
+    def rows(self, source: Read) -> DataFrame:
+        """All rows of a source."""
+        ...
+
+    def few(self, frame: DataFrame) -> list[dict[str, Any]]:
+        """The rows of a frame that has few."""
+        ...
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files of one layout."""
+
+    layout: Layout
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Files of one layout, the path that finds them, and what was found out about them."""
+
+    group: Group
+    path: str
+    path_reason: str
+    found: Guesses | NoLog
+
+
+def begun(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
+    """The domain ``name`` proposed for the logs at ``places``, and the folder under which they lie.
+
+    Raises ConfigError where nothing is there to read, NoEventLog where no file tells who and when.
+    """
+    groups, unread = _groups(places, port)
+    looked = [_looked(group, port) for group in groups]
+    logs = [one for one in looked if isinstance(one.found, Guesses)]
+    if not logs:
+        refused = [line for one in looked for line in (f"{one.path}:", *(f"  {line}" for line in _why_not(one)))]
+        raise NoEventLog("\n".join(["this is no log of events, nothing was written:", *refused, *unread]))
+    root = _root(groups)
+    # beside a log, a file that names no user, or says of nobody what he did, is rather a list of something else
+    named = [one for one in logs if _names_user(one)] or logs
+    telling = [one for one in named if _says_what(one)] or named
+    left_out = [*unread, *(f"{one.path}: {_why_not(one)[0]}" for one in looked if one not in telling)]
+    sources: list[Source] = []
+    counted: list[Mapping[str, int]] = []
+    frames: list[DataFrame] = []
+    for one in telling:
+        if not isinstance(one.found, Guesses):
+            continue
+        path = "{storage.input}" + one.path.removeprefix(root) if one.path.startswith(root) else one.path
+        called = _source_name(one.path, name, [source.name for source in sources])
+        source = Source(called, one.group.layout, path, one.path_reason, one.found, "", "")
+        source, events, counts = _with_kinds(source, _read(one.group.layout, one.path, port), port)
+        sources.append(source)
+        counted.append(counts)
+        frames.append(events)
+    return _domain(name, sources, counted, frames, left_out, port), root
+
+
+def _names_user(one: "Looked") -> bool:
+    column = one.found.fields["user_id"].column if isinstance(one.found, Guesses) else None
+    return column is not None and rank("user_id", column.name) is not None
+
+
+def _says_what(one: "Looked") -> bool:
+    return isinstance(one.found, Guesses) and bool({"event_type", "amount", "item_id", "duration_s"} & set(one.found.fields))
+
+
+def _why_not(one: "Looked") -> list[str]:
+    if isinstance(one.found, NoLog):
+        return one.found.lines()
+    lacks = "says what somebody did" if _names_user(one) else "has a user's name"
+    return [f"no column {lacks}, as those of other files do"]
+
+
+def _source_name(path: str, domain: str, taken: Sequence[str]) -> str:
+    """A name for a source: its file's, or the first folder's above it that says more than a day or a part."""
+    parts = [re.sub(r"[.].*|[{]day[}]|[*]", "", part) for part in reversed(path.split("/"))]
+    said = (part for part in parts if re.sub(r"[^a-z]", "", part.lower()) not in ("", "day", "date", "dt", "part"))
+    return slug(next(said, domain), "log", taken)
+
+
+# --- look -------------------------------------------------------------------------------------------------------------
+
+
+def _groups(places: Sequence[str], port: Port) -> tuple[list[Group], list[str]]:
+    """Files by layout, of files whose names differ in digits alone one is looked at; and why others cannot be read."""
+    shaped: dict[tuple[str, str], list[str]] = {}
+    for place in places:
+        format_, files = port.files(place)
+        for file in files:
+            shaped.setdefault((format_, re.sub(r"[0-9a-f]{8}[-0-9a-f]+|\d+", "#", file)), []).append(file)
+    if len(shaped) > MOST_GROUPS:
+        raise ConfigError(f"--from: files of {len(shaped)} kinds of names, at most {MOST_GROUPS}: name the files that are events")
+    merged: dict[tuple[object, ...], Group] = {}
+    unread = []
+    for (format_, _), files in shaped.items():
+        try:
+            layout = _layout(format_, files[0], port)
+        except DataQualityError as error:
+            unread.append(f"{files[0]}: {error}")
+            continue
+        same = (layout.format, layout.given, layout.options.get("sep"), *(c.name for c in layout.columns))
+        before = merged[same].files if same in merged else ()
+        merged[same] = Group(merged[same].layout if before else layout, tuple(sorted({*before, *files})))
+    return list(merged.values()), unread
+
+
+def _layout(format_: str, file: str, port: Port) -> Layout:
+    if format_ != "text":
+        records, kinds = port.records(format_, file)
+        return from_records(records, format_, kinds)
+    return text_layout(*port.lines(file))
+
+
+def _root(groups: Sequence[Group]) -> str:
+    """The folder of all files; of files of several stores the first's."""
+    folders = [file.rpartition("/")[0] for group in groups for file in group.files]
+    if all(folder.startswith("/") for folder in folders):
+        return os.path.commonpath(folders)
+    return folders[0]
+
+
+def _read(layout: Layout, path: str, port: Port) -> DataFrame:
+    """All rows, all columns of the layout at hand, as ingest will read them."""
+    columns = {f"c{i}": column.sql for i, column in enumerate(layout.columns)}
+    given = list(layout.given) if layout.given is not None else None
+    options = dict(layout.options)
+    where = path.replace("{day}", "*")
+    return port.rows(Read.model_validate(_settings(layout.format, where, options, given, columns)))
+
+
+def _settings(
+    format_: str, path: str, options: dict[str, str], given: list[str] | None, columns: dict[str, str]
+) -> dict[str, Any]:
+    return {"name": "log", "format": format_, "path": path, "options": options, "columns": given, "map": columns}
+
+
+def _looked(group: Group, port: Port) -> Looked:
+    """Counts over the whole log, and what they make of its columns."""
+    path, reason = day_pattern(group.files)
+    layout = replace(group.layout, columns=group.layout.columns[:MOST_COLUMNS])
+    rows = _read(layout, path, port)
+    forms = [form for _, form in time_candidates(layout)]
+    [row] = port.few(counting.columns_counted(rows, layout.columns, forms))
+    facts = counting.facts(row, layout.columns, forms)
+    if names := id_candidates(layout, facts):
+        columns = [column for name in names for column in layout.columns if column.name == name]
+        [row] = port.few(counting.distinct_counted(rows, columns))
+        facts = counting.with_exact(facts, names, row)
+    return Looked(group, path, reason, guessed(layout, facts))
+
+
+# --- count ------------------------------------------------------------------------------------------------------------
+
+
+def _with_kinds(source: Source, rows: DataFrame, port: Port) -> tuple[Source, DataFrame, dict[str, int]]:
+    """The source with its event types and rows without users left out; its events; its counts."""
+    [counts] = port.few(counting.events_counted(counting.as_events(rows, source.guesses)))
+    sql, reason = _kind(source.guesses, counts)
+    source = replace(source, kind_sql=sql, kind_reason=reason)
+    missed = counts["no_user"] / max(counts["rows"], 1)
+    if missed >= MISSED_USERS:
+        user = source.guesses.fields["user_id"].column
+        told = f"{missed:.1%} of the rows name no user and are left out; without this line they are refused and kept as rejects"
+        source = replace(source, where=f"length(trim({user.sql})) > 0" if user else "", where_reason=told)
+    fields = {**source.guesses.fields, "event_type": Guess(sql, reason)}
+    events = counting.as_events(rows, replace(source.guesses, fields=fields))
+    if "{day}" in source.path:
+        late = {row["late"]: row["events"] for row in port.few(counting.lateness_counted(events))}
+        source = replace(source, file_days=file_days(late))
+    return source, events, counts
+
+
+def file_days(late: Mapping[int, int]) -> tuple[int, ...]:
+    """The days, from an event's own, whose files hold it: all between the first and the last that are not rare."""
+    usual = [days for days, events in late.items() if events >= RARE * sum(late.values())]
+    return tuple(range(min(usual), max(usual) + 1)) if usual else (-1, 0, 1)
+
+
+def _kind(guesses: Guesses, counts: Mapping[str, int]) -> tuple[str, str]:
+    """The event type: a column's, else a constant; what is given back is a kind of its own."""
+    if "event_type" in guesses.fields:
+        guess = guesses.fields["event_type"]
+        return guess.sql, f"{guess.column.name}: {guess.reason}" if guess.column else guess.reason
+    money = "amount" in guesses.fields
+    kind, why = ("purchase", "it has money") if money or guesses.quantity else ("event", "it has no money")
+    reason = f"no column tells kinds of events: all are called {kind}, for {why if money or kind == 'event' else 'it has pieces'}"
+    users = counts["rows"] - counts["no_user"]
+    tests = []
+    session = guesses.fields.get("session_id")
+    if session and 0 < counts["cancelled_sessions"] < 0.3 * users:
+        tests.append(f"{session.sql} LIKE 'C%'")
+        reason += f"; {counts['cancelled_sessions']:,} rows with C before the number in {_name(session)} are called returns"
+    if counts["below_zero"]:
+        value = guesses.quantity.sql if guesses.quantity else guesses.fields["amount"].sql
+        tests.append(f"coalesce(try_cast({value} AS DOUBLE), 0) < 0")
+        reason += f"; {counts['below_zero']:,} rows below zero are called returns"
+    if not tests:
+        return literal(kind), reason
+    return f"CASE WHEN {' OR '.join(tests)} THEN 'return' ELSE {literal(kind)} END", reason
+
+
+def _name(guess: Guess) -> str:
+    return guess.column.name if guess.column else guess.sql
+
+
+# --- propose ----------------------------------------------------------------------------------------------------------
+
+
+def _domain(
+    name: str,
+    sources: Sequence[Source],
+    counted: Sequence[Mapping[str, int]],
+    frames: Sequence[DataFrame],
+    left_out: Sequence[str],
+    port: Port,
+) -> Domain:
+    kinds = _kinds(frames, port)
+    days = Counter[date]()
+    for frame in frames:
+        days.update({row["day"]: row["events"] for row in port.few(counting.days_counted(frame))})
+    if not days:
+        raise NoEventLog("this is no log of events, nothing was written: no row has both a user and a time that can be read")
+    first, last = counting.main_span(dict(days))
+    backs = [kind.name for kind in kinds if is_return(kind.name)]
+    keeps = [kind.name for kind in kinds if kind.name not in backs]
+    only = keeps if backs and any(map(is_purchase, keeps)) and len(kinds) <= MOST_TYPES else None
+    active = reduce(DataFrame.unionByName, [frame.select("user_id", "day", "kind") for frame in frames])
+    if only is not None:
+        active = active.where(active["kind"].isin(only))
+    [row] = port.few(curve.silences_counted(active, last))
+    points = curve.points(row)
+    history = (last - first).days + 1
+    churn = curve.chosen(points, history)
+    settle, settle_reason = _settle(sources)
+    rejected, rejected_reason = _rejected(sources, counted)
+    return Domain(
+        name=name,
+        sources=sources,
+        kinds=kinds,
+        measures=proposed(kinds, {source.name: source.guesses for source in sources}),
+        curve=points,
+        churn=churn,
+        churn_kinds=only,
+        scale=curve.scaled(churn.days, history, settle),
+        first=first,
+        last=last,
+        users=row["users"],
+        settle_days=settle,
+        settle_reason=settle_reason,
+        rejected_share=rejected,
+        rejected_reason=rejected_reason,
+        buckets=4 if row["user_days"] < 20_000_000 else 16 if row["user_days"] < 200_000_000 else 64,
+        left_out=left_out,
+    )
+
+
+def _kinds(frames: Sequence[DataFrame], port: Port) -> list[Kind]:
+    found: dict[str, Kind] = {}
+    for frame in frames:
+        for row in port.few(counting.kinds_counted(frame, FEW_TYPES)):
+            before = found.get(row["kind"], Kind(row["kind"], 0))
+            found[row["kind"]] = Kind(
+                row["kind"],
+                before.events + row["events"],
+                before.amounts + row["amounts"],
+                before.durations + row["durations"],
+            )
+    return sorted(found.values(), key=lambda kind: (-kind.events, kind.name))
+
+
+def _settle(sources: Sequence[Source]) -> tuple[int, str]:
+    """Days after which late events are no longer waited for, and why."""
+    late = [max(source.file_days) for source in sources if "{day}" in source.path]
+    if not late:
+        return 0, "the log is taken as finished: nothing comes late; 2 where events of a day still arrive after it"
+    if max(late) <= 0:
+        return 1, "every file holds events of its own day alone; a day more, for files that come again"
+    return max(late), f"events were found in files up to {max(late)} day(s) after their own"
+
+
+def _rejected(sources: Sequence[Source], counted: Sequence[Mapping[str, int]]) -> tuple[float, str]:
+    worst = 0.0
+    for source, counts in zip(sources, counted, strict=True):
+        refused = counts["no_time"] + (0 if source.where else counts["no_user"])
+        worst = max(worst, refused / max(counts["rows"] - (counts["no_user"] if source.where else 0), 1))
+    if worst <= 0.03:
+        return 0.05, f"{worst:.2%} of the rows cannot be used: no user, or no time that can be read"
+    return min(
+        1.0, ceil(worst * 150) / 100
+    ), f"{worst:.1%} of the rows cannot be used (see rejected_events); half as much again is let pass"

@@ -1,0 +1,142 @@
+"""Logs of which nothing is known yet: which files there are, their first rows, and few-row answers about the whole."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import yaml
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+
+from churnwatch.core import ConfigError
+from churnwatch.io.sources import Sources
+from churnwatch.settings import Settings, Source
+
+HEAD = 2000  # rows that are looked at one by one
+TEXT = r"(csv|tsv|tab|psv|txt|text|log|dat|data|json|jsonl|ndjson)(\.(gz|bz2|deflate))?"
+PARQUET = r"(parquet|pq)"
+# what Spark cannot read, and what to do
+UNREADABLE = {
+    "xlsx xls ods": "save the sheet as CSV",
+    "zip 7z rar tar tgz": "unpack it; single files may stay compressed as .gz",
+    "zst lz4 br xz": "pack it as .gz",
+    "db sqlite sqlite3 duckdb": "export the table as Parquet or CSV",
+    "feather arrow pkl pickle rds": "write it as Parquet",
+    "xml html avro orc": "convert it to Parquet, JSON lines or CSV",
+}
+
+
+class Logs:
+    """Reads only: listings, first rows, and frames of few rows."""
+
+    def __init__(self, spark: SparkSession, settings: Settings) -> None:
+        self._spark = spark
+        self._sources = Sources(spark, settings)
+
+    def files(self, place: str) -> tuple[str, list[str]]:
+        """The format (delta, parquet, text) and the files of a file or folder, in order; of a Delta table its folder.
+
+        Raises ConfigError where nothing is there, or nothing that can be read.
+        """
+        here = place if "://" in place else str(Path(place).expanduser().resolve())
+        if self._is_delta(here):
+            return "delta", [here]
+        try:
+            uris = self._spark.read.option("recursiveFileLookup", "true").text(here).inputFiles()
+        except AnalysisException as error:
+            raise ConfigError(f"--from {place}: there is nothing at {here}") from error
+        found = sorted(re.sub(r"^file:/+", "/", unquote(uri)) for uri in uris)
+        named = len(found) == 1 and found[0].rstrip("/") == here.rstrip("/")
+        data = {kind: [f for f in found if re.search(rf"\.{kind}$", f.lower())] for kind in (PARQUET, TEXT)}
+        data[TEXT] += [f for f in found if re.fullmatch(r"part-[^.]*", f.rpartition("/")[2])]
+        if data[PARQUET]:
+            return "parquet", data[PARQUET]
+        if data[TEXT]:
+            return "text", sorted(data[TEXT])
+        for endings, advice in UNREADABLE.items():
+            if bad := [f for f in found if f.lower().rpartition(".")[2] in endings.split()]:
+                raise ConfigError(f"--from {place}: {bad[0]} cannot be read: {advice}")
+        if named:
+            return "text", found
+        raise ConfigError(f"--from {place}: no CSV, JSON or Parquet file among {len(found)} files; name the files themselves")
+
+    def _is_delta(self, place: str) -> bool:
+        if "://" not in place:
+            return (Path(place) / "_delta_log").is_dir()
+        try:
+            self._spark.sql(f"DESCRIBE DETAIL delta.`{place}`")
+        except Exception:  # no Delta table, told by several kinds of errors
+            return False
+        return True
+
+    def lines(self, file: str) -> tuple[list[str], str | None]:
+        """The first lines of a text file, and its encoding where that is not UTF-8."""
+        lines = [row[0] for row in self._spark.read.text(file).limit(HEAD).collect()]
+        if not any("\ufffd" in line for line in lines):
+            return lines, None
+        encoding = "ISO-8859-1"  # every byte is a letter of it
+        reader = self._spark.read.option("encoding", encoding).option("sep", "\u0001").option("quote", "")
+        return [row[0] or "" for row in reader.csv(file).limit(HEAD).collect()], encoding
+
+    def records(self, format_: str, file: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        """The first rows of a file with types, and the type of each column, of inner ones by ``outer.inner``."""
+        frame = self._spark.read.format(format_).load(file)
+        kinds: dict[str, str] = {}
+        for name, kind in _kinds(frame):
+            kinds[name] = kind
+        return [row.asDict(recursive=True) for row in frame.limit(HEAD).collect()], kinds
+
+    def rows(self, source: Source) -> DataFrame:
+        """All rows of ``source``, as ingest reads them."""
+        found = self._sources.found(source, [])
+        if found is None:
+            raise ConfigError(f"there is nothing at {source.path}")
+        return found
+
+    def few(self, frame: DataFrame) -> list[dict[str, Any]]:
+        """The rows of a frame that has few, whatever the log."""
+        return [row.asDict() for row in frame.collect()]
+
+
+def _kinds(frame: DataFrame) -> list[tuple[str, str]]:
+    kinds = []
+    for field in frame.schema.fields:
+        kinds.append((field.name, field.dataType.simpleString()))
+        if field.dataType.typeName() == "struct":
+            inner = field.dataType.fields  # type: ignore[attr-defined]
+            kinds += [(f"{field.name}.{f.name}", f.dataType.simpleString()) for f in inner]
+    return kinds
+
+
+def named(place: str) -> str:
+    """A plain name for a file or folder: its own, without endings, in lower case."""
+    last = re.sub(r"[*{}?\\[\\]]", "", place.rstrip("/").rpartition("/")[2]) or Path.cwd().name
+    return re.sub(r"[^a-z0-9]+", "_", last.partition(".")[0].lower()).strip("_") or "events"
+
+
+def spark_settings(config: str) -> dict[str, Any]:
+    """The Spark settings of a config as they are written there, with the JARs by their whole path."""
+    tree = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
+    settings = dict(tree.get("spark") or {})
+    if jars := settings.get("spark.jars"):
+        settings["spark.jars"] = ",".join(str(Path(jar).resolve()) if Path(jar).exists() else jar for jar in jars.split(","))
+    return settings
+
+
+def keep(folder: Path, files: Mapping[str, str], config: Path, config_text: str) -> None:
+    """Writes a new folder with ``files`` and the config beside it. Raises ConfigError where either is there."""
+    check_new([folder, config])
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    with config.open("x", encoding="utf-8") as out:
+        out.write(config_text)
+
+
+def check_new(places: Sequence[Path]) -> None:
+    """Raises ConfigError where something is there: nobody's folder is written over."""
+    for place in places:
+        if place.exists():
+            raise ConfigError(f"{place} is there and is not written over: give --out another folder, or move it away")

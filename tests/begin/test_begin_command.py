@@ -1,0 +1,98 @@
+"""``churnwatch init`` as it is typed: from a stranger's files to a domain with which the first jobs run."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from churnwatch.cli import main
+from churnwatch.runner import Order, Runner
+from churnwatch.settings import load
+
+CONFIG = Path(__file__).resolve().parents[1] / "conf" / "test.yaml"
+START = datetime(2024, 1, 1, 9, 0)
+
+
+@pytest.fixture
+def typed(spark, tmp_path, capsys):
+    """Types ``churnwatch init`` with the folder of the test; gives its exit code, what it printed, and its errors."""
+
+    def ended(*words):
+        with pytest.raises(SystemExit) as end:
+            main(
+                [
+                    "init",
+                    *words,
+                    "--config",
+                    str(CONFIG),
+                    "--set",
+                    f"storage.root={tmp_path}",
+                    "--set",
+                    f"storage.files={tmp_path}",
+                ]
+            )
+        told = capsys.readouterr()
+        return end.value.code, told.out, told.err
+
+    return ended
+
+
+def orders():
+    """A German shop: 20 customers with an order every third day, the last ten of them only in January; the 7th gives back."""
+    lines = ["Kundennummer;Bestelldatum;Artikel;Menge;Gesamtpreis"]
+    for day in range(90):
+        for user in range(day % 3, 20, 3):
+            if user < 10 or day < 30:
+                time, pieces = START + timedelta(days=day, minutes=user), -1 if user == 7 and day == 31 else 2
+                lines.append(f"K{user:03d};{time:%d.%m.%Y %H:%M};Schraube {user % 4};{pieces};{pieces * 10},50 €")
+    return [*lines, ";05.02.2024 10:00;Schraube 1;1;5,25 €", "K001;irgendwann;Schraube 1;1;5,25 €"]
+
+
+def test_a_strangers_orders_become_a_domain_that_runs(typed, spark, tmp_path):
+    lines = orders()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bestellungen.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    code, out, err = typed("--from", str(tmp_path / "in"), "--out", str(tmp_path / "shop"))
+    assert (code, err) == (0, "")
+    assert "churnwatch run all --config" in out and "2024-01-01 .. 2024-03-30" in out
+
+    settings = load(tmp_path / "shop.yaml")
+    source = settings.sources.events[0]
+    assert source.path == str(tmp_path / "in" / "bestellungen.csv")
+    assert (source.options["sep"], source.map["user_id"], source.where) == (";", "Kundennummer", None)
+    assert set(settings.measures.measures) == {"purchases", "returns", "spend_cents", "returned_cents", "items", "menge"}
+    assert settings.primary.events == ["purchase"]
+    written = (tmp_path / "shop" / "sources.yaml").read_text(encoding="utf-8")
+    assert "# Bestelldatum: day first, such as 01.01.2024 09:00; 1 of" in written
+    assert "with a decimal comma and the sign €" in written
+    assert "1 rows below zero are called returns" in written
+    assert "silent for" in (tmp_path / "shop" / "churn.yaml").read_text(encoding="utf-8")
+
+    runner = Runner(settings, spark)
+    outcomes = runner.run(Order(("ingest_events",), START.date(), START.date() + timedelta(days=40)))
+    assert {outcome.status for outcome in outcomes} == {"done"}
+    events = runner.store.read(runner.tables.events).selectExpr(
+        "count(*)", "sum(amount_cents)", "count_if(event_type = 'return')", "min(event_time)"
+    )
+    rows = [line.split(";") for line in lines[1:-2]]
+    kept = [row for row in rows if datetime.strptime(row[1], "%d.%m.%Y %H:%M") < START + timedelta(days=40, hours=15)]
+    cents = sum(int(row[3]) * 10 * 100 + (50 if int(row[3]) > 0 else -50) for row in kept)
+    assert tuple(events.first())[:3] == (len(kept), cents, 1)
+    reasons = {tuple(row["reasons"]) for row in runner.store.read(runner.tables.rejected_events).collect()}
+    assert reasons == {("no_user",), ("no_time",)}
+
+    before = (tmp_path / "shop.yaml").read_text(encoding="utf-8")
+    code, _, err = typed("--from", str(tmp_path / "in"), "--out", str(tmp_path / "shop"))
+    assert code == 2 and "is not written over" in err
+    assert (tmp_path / "shop.yaml").read_text(encoding="utf-8") == before
+
+
+def test_what_is_no_log_of_events_is_refused_and_nothing_is_written(typed, tmp_path):
+    table = ["userid,version,rounds,retained", *(f"{n},{['gate_30', 'gate_40'][n % 2]},{n % 9},{n % 3 == 0}" for n in range(80))]
+    (tmp_path / "cats.csv").write_text("\n".join(table), encoding="utf-8")
+    code, _, err = typed("--from", str(tmp_path / "cats.csv"), "--out", str(tmp_path / "cats"))
+    assert code == 3 and not (tmp_path / "cats").exists() and not (tmp_path / "cats.yaml").exists()
+    assert "userid: no user: every row has another value (80 in 80 rows)" in err and "'gate_30' is no time" in err
+    assert "experiments.yaml" in err
+    code, _, err = typed("--from", str(tmp_path / "nothing"), "--out", str(tmp_path / "cats"))
+    assert code == 2 and "there is nothing at" in err

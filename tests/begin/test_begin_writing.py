@@ -1,0 +1,86 @@
+"""What is written for a log: files that load, with a reason beside each guess, whatever the names in it."""
+
+from datetime import date
+
+import yaml
+
+from churnwatch.begin import files, summary, where
+from churnwatch.begin.curve import Chosen, Point, scaled
+from churnwatch.begin.guesses import Guesses
+from churnwatch.begin.guessing import guessed, sample_facts
+from churnwatch.begin.measuring import Kind, proposed, rules
+from churnwatch.begin.texts import text_layout
+from churnwatch.begin.writing import Domain, Source
+from churnwatch.settings import load
+
+KINDS = [Kind("page view", 900), Kind("order", 60, amounts=60), Kind("it's", 50), Kind("refund", 9, amounts=9), Kind("加入", 5)]
+KINDS += [Kind("values", 4), Kind("events", 3), Kind("Order", 2, amounts=1), Kind("error", 1)]
+
+
+def a_domain():
+    lines = [
+        "user,time,event,amount,order id,n_clicks,n clicks",
+        *(f"u{n % 12},2024-01-{n % 28 + 1:02d},x{n % 3},1.5,{n % 30},{n},{n % 7}" for n in range(60)),
+    ]
+    layout = text_layout(lines)
+    found = guessed(layout, sample_facts(layout))
+    assert isinstance(found, Guesses)
+    source = Source("log", layout, "{storage.input}/a: b #1.csv", "one file", found, "event", "event: kinds")
+    return Domain(
+        name="shop",
+        sources=[source],
+        kinds=KINDS,
+        measures=proposed(KINDS, {"log": found}),
+        curve=[Point(7, 100, 40), Point(14, 100, 9)],
+        churn=Chosen(14, "9.0% return"),
+        churn_kinds=[kind.name for kind in KINDS if kind.name != "refund"],
+        scale=scaled(14, 200, 0),
+        first=date(2024, 1, 1),
+        last=date(2024, 7, 18),
+        users=12,
+        settle_days=0,
+        settle_reason="one file",
+        rejected_share=0.05,
+        rejected_reason="0.00%",
+    )
+
+
+def test_a_proposed_domain_loads_whatever_the_names_in_the_log(tmp_path):
+    domain = a_domain()
+    (tmp_path / "shop").mkdir()
+    for name, text in files(domain).items():
+        (tmp_path / "shop" / name).write_text(text, encoding="utf-8")
+    config = tmp_path / "shop.yaml"
+    config.write_text(where(domain, str(tmp_path / "w"), "/data/in", {"spark.master": "local[*]"}), encoding="utf-8")
+    settings = load(config)
+    assert settings.sources.events[0].path == "/data/in/a: b #1.csv"
+    assert settings.primary.events == domain.churn_kinds
+    assert settings.measures.measures["it_s"].where == "event_type = 'it\\'s'"
+    assert {"page_view", "orders", "refunds", "values_2", "events_2", "orders_2", "errors"} <= set(settings.measures.measures)
+    assert settings.measures.measures["spend_cents"].where == "event_type IN ('order', 'Order')"
+    assert settings.measures.ratios == {"conversion": "orders / page_view", "return_rate": "refunds / orders"}
+    # two columns whose names differ in their separator alone have two keys: a map with one twice stops Spark
+    assert "'n_clicks', n_clicks, 'n_clicks_2', `n clicks`" in settings.sources.events[0].map["properties"]
+    assert [rule.id for rule in settings.rules.rules] == [
+        *("half_way_silent", "events_falling", "refunds_rising", "errors_rising", "base_stays_away"),
+    ]
+
+
+def test_every_guess_has_its_reason_on_its_line():
+    written = files(a_domain())["sources.yaml"]
+    mapped = yaml.safe_load(written)["events"][0]["map"]
+    lines = written.splitlines()
+    assert [name for name in mapped if not any(line.strip().startswith(f"{name}:") and "    # " in line for line in lines)] == []
+    assert "#   page view: 900" in lines
+
+
+def test_the_next_commands_are_told_with_the_days_of_the_log():
+    told = "\n".join(summary(a_domain(), "shop", "shop.yaml"))
+    assert "run all --config shop.yaml --from 2024-01-01 --to 2024-07-18 --every 7" in told
+    assert "train_model" in told
+
+
+def test_one_kind_called_event_is_counted_by_events_alone():
+    made = proposed([Kind("event", 10)], {})
+    assert made.measures == {}
+    assert [rule["id"] for rule in rules(made, 3, (1, 7, 14, 30), 7)] == ["events_falling", "base_stays_away"]
