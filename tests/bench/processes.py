@@ -18,9 +18,10 @@ def cpu_seconds() -> float:
 
 
 def _stats():
-    for file in Path("/proc").glob("[0-9]*/stat"):
+    # no glob over the files in it: it stumbles over processes that end meanwhile
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             # a name may hold blanks and brackets: what counts starts after the last one
-            yield int(file.parent.name), file.read_text().rpartition(")")[2].split()
+            yield int(pid), Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue

@@ -66,10 +66,10 @@ def test_after_a_fault_before_every_table_the_resumed_day_gives_the_same_rows(
     assert sorted(sent[0].collect()) == sorted(sent[1].collect())
 
 
-def command(folder, what, number, seconds, *arguments):
-    """A process that runs ``churnwatch`` with a fault."""
+def command(folder, what, number, *arguments):
+    """A process that runs ``churnwatch`` with a fault; one that waits goes on once ``folder``/go is there."""
     environment = os.environ | {"PYTHONPATH": str(world.CONFIG.parents[2] / "lib"), "SPARK_LOCAL_IP": "127.0.0.1"}
-    given = [sys.executable, str(HELD), what, str(number), str(seconds), "run", *arguments, "--config", str(world.CONFIG)]
+    given = [sys.executable, str(HELD), what, str(number), f"{folder}/go", "run", *arguments, "--config", str(world.CONFIG)]
     for pair in [*world.sets(folder), *(f"spark.{k}={v}" for k, v in (TEST_SPARK | SHORT_LIVED).items())]:
         given += ["--set", pair]
     return subprocess.Popen(given, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -81,7 +81,7 @@ def test_a_killed_process_leaves_tables_that_a_re_run_makes_right(spark, raw_wor
     span = ["--from", str(DAY(1)), "--to", str(DAY(2))]
     # before the first table, before the last of ingest, and before that of the next job
     for number in (1, 5, 6):
-        killed = command(folder, "die", number, 0, "ingest_events", "build_activity", *span)
+        killed = command(folder, "die", number, "ingest_events", "build_activity", *span)
         output, _ = killed.communicate(timeout=240)
         assert killed.returncode == -9, output
     of = world.runner(spark, folder)
@@ -95,15 +95,16 @@ def test_of_two_runs_of_one_day_one_wins_and_the_other_exits_4(spark, raw_world,
     folder = world.copied(raw_world, tmp_path / "w")
     span = ["--from", str(DAY(1)), "--to", str(DAY(2))]
     of = world.runner(spark, folder)
-    first = command(folder, "wait", 1, 45, "ingest_events", *span)
+    first = command(folder, "wait", 1, "ingest_events", *span)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         of.store.refresh()
         if of.store.exists(of.tables.job_runs) and of.store.read(of.tables.job_runs).count():
             break
         time.sleep(1)
-    second = command(folder, "wait", 0, 0, "ingest_events", *span)
+    second = command(folder, "wait", 0, "ingest_events", *span)
     output, _ = second.communicate(timeout=240)
+    (folder / "go").touch()
     assert second.returncode == 4, output
     assert "is being run by" in output
     assert len(output.strip().splitlines()[-5:]) <= 5

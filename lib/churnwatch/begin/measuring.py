@@ -13,6 +13,7 @@ MOST_SUMS = 8
 TAKEN = frozenset(
     " ".join(
         (
+            "slot starts_session user_hash habit indicator",
             "events sessions bucket first_time last_time day user_id active_days tenure history hours bot",
             "first_day last_day month active_share longest_gap gap_ratio regularity rfm active_hours margin",
             "probability percentile tier previous_tier value value_cents value_at_risk_cents",

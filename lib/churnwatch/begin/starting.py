@@ -32,8 +32,8 @@ RARE = 0.0005  # a file's distance from its events that so few have is a fault
 class Port(Protocol):
     """What is needed of the world: listings, first rows, frames, and the rows of frames that have few."""
 
-    def files(self, place: str) -> tuple[str, list[str]]:
-        """Format and files of a place."""
+    def files(self, place: str) -> list[tuple[str, list[str]]]:
+        """Per format the files of a place."""
         ...
 
     def lines(self, file: str) -> tuple[list[str], str | None]:
@@ -86,7 +86,7 @@ def begun(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
     # beside a log, a file that names no user, or says of nobody what he did, is rather a list of something else
     named = [one for one in logs if _names_user(one)] or logs
     telling = [one for one in named if _says_what(one)] or named
-    left_out = [*unread, *(f"{one.path}: {_why_not(one)[0]}" for one in looked if one not in telling)]
+    left_out = [*unread, *(f"{one.path}: {_why_not(one)[0].partition(';')[0]}" for one in looked if one not in telling)]
     sources: list[Source] = []
     counted: list[Mapping[str, int]] = []
     frames: list[DataFrame] = []
@@ -132,8 +132,7 @@ def _source_name(path: str, domain: str, taken: Sequence[str]) -> str:
 def _groups(places: Sequence[str], port: Port) -> tuple[list[Group], list[str]]:
     """Files by layout, of files whose names differ in digits alone one is looked at; and why others cannot be read."""
     shaped: dict[tuple[str, str], list[str]] = {}
-    for place in places:
-        format_, files = port.files(place)
+    for format_, files in (found for place in places for found in port.files(place)):
         for file in files:
             shaped.setdefault((format_, re.sub(r"[0-9a-f]{8}[-0-9a-f]+|\d+", "#", file)), []).append(file)
     if len(shaped) > MOST_GROUPS:

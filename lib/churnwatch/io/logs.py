@@ -35,14 +35,14 @@ class Logs:
         self._spark = spark
         self._sources = Sources(spark, settings)
 
-    def files(self, place: str) -> tuple[str, list[str]]:
-        """The format (delta, parquet, text) and the files of a file or folder, in order; of a Delta table its folder.
+    def files(self, place: str) -> list[tuple[str, list[str]]]:
+        """Per format (delta, parquet, text) the files of a file or folder, in order; of a Delta table its folder.
 
         Raises ConfigError where nothing is there, or nothing that can be read.
         """
         here = place if "://" in place else str(Path(place).expanduser().resolve())
         if self._is_delta(here):
-            return "delta", [here]
+            return [("delta", [here])]
         try:
             uris = self._spark.read.option("recursiveFileLookup", "true").text(here).inputFiles()
         except AnalysisException as error:
@@ -51,15 +51,13 @@ class Logs:
         named = len(found) == 1 and found[0].rstrip("/") == here.rstrip("/")
         data = {kind: [f for f in found if re.search(rf"\.{kind}$", f.lower())] for kind in (PARQUET, TEXT)}
         data[TEXT] += [f for f in found if re.fullmatch(r"part-[^.]*", f.rpartition("/")[2])]
-        if data[PARQUET]:
-            return "parquet", data[PARQUET]
-        if data[TEXT]:
-            return "text", sorted(data[TEXT])
+        if any(data.values()):
+            return [(format_, sorted(data[kind])) for format_, kind in (("parquet", PARQUET), ("text", TEXT)) if data[kind]]
         for endings, advice in UNREADABLE.items():
             if bad := [f for f in found if f.lower().rpartition(".")[2] in endings.split()]:
                 raise ConfigError(f"--from {place}: {bad[0]} cannot be read: {advice}")
         if named:
-            return "text", found
+            return [("text", found)]
         raise ConfigError(f"--from {place}: no CSV, JSON or Parquet file among {len(found)} files; name the files themselves")
 
     def _is_delta(self, place: str) -> bool:

@@ -93,12 +93,13 @@ def peak_memory_mb() -> int:
 def _family() -> list[int]:
     """This process and its descendants."""
     parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    # no glob over the files in it: it stumbles over processes that end meanwhile
+    for name in filter(str.isdigit, os.listdir("/proc") if Path("/proc").is_dir() else ()):
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
+            fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        parents[int(stat.parent.name)] = int(fields[1])
+        parents[int(name)] = int(fields[1])
     family = [os.getpid()]
     for pid in family:
         family += [child for child, parent in parents.items() if parent == pid]

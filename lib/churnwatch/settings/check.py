@@ -153,7 +153,7 @@ def _measure_faults(settings: Settings) -> Found:
         yield from _expression(("measures", "ratios", name), text, [*known, "active_days"])
     attributes = _attributes(settings)
     for index, name in enumerate(m.segments):
-        if name in ("all", "tenure"):
+        if name in ("all", "tenure", "base"):
             yield ("measures", "segments", index), f"segment name {name!r} is reserved"
         yield from _known(("measures", "segments", index), "segment", name, attributes)
     yield from _expression(("model", "value"), settings.model.value, feature_names(settings))
