@@ -1,6 +1,8 @@
 """The runner's promises, shown on jobs of two lines."""
 
+import json
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from pyspark.errors import PySparkException
@@ -177,6 +179,14 @@ def test_a_running_row_of_a_dead_process_is_no_hindrance(world, monkeypatch):
     monkeypatch.setattr("churnwatch.io.ledger.here", lambda: f"pid 4194303 on {__import__('socket').gethostname()}")
     runner.ledger.write("dead", "sum", "", D, "running", (D,))
     assert runner.run(order("sum"))[0].status == "done"
+
+
+def test_files_are_skipped_by_keys_and_by_nothing_else(world):
+    runner = world(world.sums(SEEN.on()))
+    runner.run(order("ingest_events"))
+    commits = [json.loads(line) for line in Path(runner.store.path(SEEN), "_delta_log", f"{1:020}.json").read_text().splitlines()]
+    (least,) = {tuple(json.loads(action["add"]["stats"])["minValues"]) for action in commits if "add" in action}
+    assert least == ("user_id",)
 
 
 def test_skipped_is_recorded_and_the_run_goes_on(world):

@@ -101,6 +101,9 @@ class Store:
             for f in table.schema.fields
         )
         properties = {"delta.enableDeletionVectors": "false", **table.properties}
+        # files are skipped by day and keys alone: least and greatest of 32 measures cost a write of features 15 % of its time
+        if told_apart_by := [name for name in dict.fromkeys(("day", *table.keys)) if name not in table.partitions]:
+            properties["delta.dataSkippingStatsColumns"] = ", ".join(told_apart_by)
         if table.kind == "log":
             # a log gets a small commit with every job: a checkpoint after each tenth costs more than reading the commits
             properties["delta.checkpointInterval"] = "100"
