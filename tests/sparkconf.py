@@ -9,6 +9,8 @@ SHORT_LIVED = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+Us
 TEST_SPARK = {
     "spark.master": "local[2]",
     "spark.driver.memory": "3g",
+    # a collector without threads of its own beside the work, and room for all that is compiled: a fifth of the CPU
+    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:ReservedCodeCacheSize=512m",
     "spark.jars": ",".join(str(jar) for jar in sorted((ROOT / ".jars").glob("*.jar"))),
     "spark.ui.enabled": "false",  # a port a session, and seconds at start
     "spark.ui.showConsoleProgress": "false",

@@ -4,7 +4,9 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -19,6 +21,7 @@ ALWAYS = {
 }
 # spark-submit has already decided these when it starts us
 DECIDED_BY_SUBMIT = ("spark.master", "spark.jars", "spark.driver.memory", "spark.submit.", "spark.app.name")
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 LOG4J = Path(__file__).parent / "log4j2.properties"
 
 
@@ -39,7 +42,7 @@ def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(name)
-    for key, value in {**_quiet(submitted), **settings.spark, **ALWAYS}.items():
+    for key, value in {**settings.spark, **_quiet(submitted, settings.spark), **ALWAYS}.items():
         if not (submitted and key.startswith(DECIDED_BY_SUBMIT)):
             builder = builder.config(key, str(value))
     spark = builder.getOrCreate()
@@ -47,11 +50,12 @@ def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
     return spark
 
 
-def _quiet(submitted: bool) -> dict[str, str]:
+def _quiet(submitted: bool, configured: Mapping[str, Any]) -> dict[str, str]:
     """A console without Spark's start-up chatter: only where we start the JVM ourselves and the file is a real one."""
     if submitted or not LOG4J.is_file():
         return {}
-    return {"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{LOG4J}"}
+    options = f"-Dlog4j2.configurationFile=file:{LOG4J} {configured.get(JAVA_OPTIONS, '')}"
+    return {JAVA_OPTIONS: options.strip()}
 
 
 def describe(spark: SparkSession, text: str) -> None:
