@@ -49,8 +49,8 @@ CHURN = {
             "lead_days": 1,
             "horizon_days": 5,
         },
-        "silent_long": {"horizon_days": 70, "lead_days": 5, "active_within_days": 70},
-        "left_long": {"kind": "event", "events": ["port_out"], "horizon_days": 66, "active_within_days": 75},
+        "silent_long": {"horizon_days": 100, "lead_days": 5, "active_within_days": 95},
+        "left_long": {"kind": "event", "events": ["port_out"], "horizon_days": 95, "active_within_days": 100},
     },
 }
 ONE = settings(churn=CHURN)
@@ -258,9 +258,9 @@ def test_every_kind_is_as_the_reference_says_day_by_day(spark, seed):
 @FEW
 @given(seed=SEEDS)
 def test_long_definitions_are_the_same_by_months_and_by_days(spark, seed):
-    world = a_world(seed, -90, 110)
-    # 29 February, the end and the beginning of a month, and a day from which the horizon ends one day before May does
-    days, names = (TODAY, on(1), on(17), on(32), on(33)), ("silent_long", "left_long")
+    world = a_world(seed, -120, 140)
+    # 29 February, the end and the beginning of a month, and days from which the horizon ends with June and a day before
+    days, names = (TODAY, on(1), on(16), on(17), on(32), on(33)), ("silent_long", "left_long")
     reference = {(n, d, u): e for n in names for d in days for u, e in expected(world, d, n).items()}
     assert told(labelled(spark, world, days, n) for n in names) == reference
     assert told(labelled(spark, world, days, n, by_months=True) for n in names) == reference

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, Settings_
 
-LONG_DAYS = 62  # above this, days are read as months: two months of daily rows cost as much as 31 days and 12 months
+LONG_DAYS = 92  # above three months, days are read as months: half a year of daily rows costs four times 31 days and 6 months
 EXACT = 10_000  # shares and factors have four decimals at the most, so that cross products of sums fit into 38 digits
 
 # beside kind, horizon_days, lead_days and class: what a kind needs, and what else it may have
