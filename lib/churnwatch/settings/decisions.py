@@ -1,4 +1,4 @@
-"""How is decided: model.yaml, tiers.yaml, rules.yaml, causes.yaml, offers.yaml, experiments.yaml."""
+"""How is decided: tiers.yaml, rules.yaml, causes.yaml, offers.yaml, experiments.yaml."""
 
 from datetime import date
 from typing import Literal
@@ -7,46 +7,6 @@ from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Hour, Name, Settings_, Share
 from churnwatch.settings.facts import Source
-
-# --- model.yaml -----------------------------------------------------------------------------------------------------
-
-
-class Gate(Settings_):
-    """What a model must show before it is released."""
-
-    min_users: int = 200
-    min_positives: int = 50
-    min_margin_over_rule: float = 0.0
-    min_margin_over_release: float = 0.0
-    max_calibration_error: Share = 0.1
-
-
-class ModelSettings(Settings_):
-    """model.yaml. Spans in days, forward in time; ``search`` bounds of the tuner; ``value``: cents a user is worth."""
-
-    algorithms: list[Literal["gbt"]] = ["gbt"]
-    every_days: Days = 28
-    train_days: Days = 91
-    calibration_days: Days = 14
-    test_days: Days = 14
-    snapshot_every_days: Days = 7
-    max_evals: Days = 8
-    max_minutes: float = 60.0
-    max_trees: Days = 40
-    max_depth: int = Field(default=5, ge=1, le=10)
-    search_users: Days = 20000
-    bootstraps: Days = 200
-    partitions: Days = 4
-    seed: int = 7
-    value: str = "0"
-    gate: Gate = Gate()
-
-    def history_days(self, ahead_days: int, lag_days: int) -> int:
-        """Days up to D that training reads: three spans, ``ahead_days`` between them, the labels' lag, and a snapshot's
-        distance at each of the three ends."""
-        spans = self.train_days + self.calibration_days + self.test_days
-        return spans + 2 * ahead_days + lag_days + 3 * self.snapshot_every_days
-
 
 # --- tiers.yaml -----------------------------------------------------------------------------------------------------
 
