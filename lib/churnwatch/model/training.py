@@ -48,7 +48,7 @@ def train(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
     if stored is None:
         stored = _attempt(inputs, today, models, settings)
     schema = tables(settings).model_runs.schema
-    row = Row(*schema.names)(*(stored[name] for name in schema.names))
+    row = Row(*schema.names)(*(stored.get(name) for name in schema.names))
     return {"model_runs": inputs["features"].sparkSession.createDataFrame([row], schema)}
 
 
@@ -56,7 +56,7 @@ def last_release(model_runs: DataFrame, day: date, settings: Settings) -> Row | 
     """The row of the newest release of the primary definition with ``day`` <= the given one, the latest of a day."""
     released = model_runs.where("outcome = 'released'").where(F.col("definition") == settings.churn.primary)
     newest = released.where(F.col("day") <= F.lit(day)).orderBy(F.desc("day"), F.desc("at"), F.desc("run_id"))
-    return newest.select("day", "model_version", "mlflow_run_id", "schema_hash").first()
+    return newest.select("day", "model_version", "mlflow_run_id", "schema_hash", "artifacts_hash").first()
 
 
 def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings: Settings) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings
     fit = _fit(rows, sizes, spans, models, settings)
     later = fr.for_evaluation(rows, schema_of(names, settings), sizes, settings).cache()
     try:
-        ours = shipped.forest(fit.text, fit.schema, names)
+        ours = shipped.packed(fit.text, fit.schema, names)
         calibration = calibration_of(fr.only_span(later, "calibration"), ours, len(names))
         last, note = _last(inputs, today, models, names, settings)
         forests = [ours] if last is None else [ours, last]
@@ -130,11 +130,11 @@ def _last(
     row = last_release(inputs["model_runs"], today, settings)
     if row is None:
         return None, ["no earlier release to beat: ok"]
-    release = models.load(row["model_version"], row["mlflow_run_id"])
+    release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
     schema = Schema.from_json(release.schema)
     if gone := [name for name in schema.features if name not in names]:
         return None, [f"release {row['model_version']} reads {len(gone)} features that are gone ({gone[0]}): not compared: ok"]
-    return shipped.forest(release.text, schema, tuple(names)), []
+    return shipped.packed(release.text, schema, names), []
 
 
 def _parameters(fit: Fitted, seen: Evaluation, calibration: Mapping[str, Any]) -> dict[str, str]:

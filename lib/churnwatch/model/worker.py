@@ -1,15 +1,17 @@
 """What Spark's workers run on Arrow batches: numpy, pyarrow and lightgbm alone.
 
-The functions travel by value (``shipped``), so that an executor needs nothing of ours installed; a forest travels as a
-plain dictionary: ``text``, ``columns`` (places of its features in the array of values), ``fills``, ``low``, ``high``.
+The functions travel by value (``shipped``), so that an executor needs nothing of ours installed; so do models, as plain
+dictionaries (``shipped.packed``).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+import churnwatch.model.applied as a
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -18,13 +20,6 @@ Batches = Iterator[pa.RecordBatch]
 MARGIN_BINS = 10_000
 LOSSES, PROBABILITY_SUMS = 100_000, 100_001  # keys of sums that belong to no score
 CODE_BITS = 16  # of a float32's 32: sign, exponent and 7 bits of fraction; whole numbers to 256 stay apart
-
-
-def booster(text: str) -> Any:
-    """LightGBM's model of the text; cheap next to a batch."""
-    import lightgbm
-
-    return lightgbm.Booster(model_str=text)
 
 
 def column_of(batch: pa.RecordBatch, name: str) -> pa.Array:
@@ -40,21 +35,10 @@ def matrix(column: pa.Array | pa.ChunkedArray, width: int) -> Floats:
     return np.asarray(flat, dtype=np.float64).reshape(-1, width)
 
 
-def filled(values: Floats, fills: Sequence[float]) -> Floats:
-    """The matrix with NaN replaced by the column's fill: the same as ``schema.filled_values`` in Spark."""
-    return np.where(np.isnan(values), np.asarray(fills)[None, :], values)
-
-
-def margins(model: Any, forest: Mapping[str, Any], values: Floats) -> Floats:
-    """Margin (log-odds) of each row of raw ``values``."""
-    rows = filled(values[:, forest["columns"]], forest["fills"])
-    return np.asarray(model.predict(rows, raw_score=True, num_threads=1), dtype=np.float64)
-
-
-def margin_bins(margin: Floats, forest: Mapping[str, Any]) -> Whole:
-    """Bin 0 .. 9,999 of each margin: equal widths between the least and the greatest that the trees can give."""
-    place = (margin - forest["low"]) / (forest["high"] - forest["low"]) * MARGIN_BINS
-    return np.clip(place.astype(np.int64), 0, MARGIN_BINS - 1)
+def margin_bins(margin: Floats, packed: Mapping[str, Any]) -> Whole:
+    """Bin 0 .. 9,999 of each margin: equal widths between the least and the greatest that the model knows."""
+    place = (margin - packed["low"]) / (packed["high"] - packed["low"]) * MARGIN_BINS
+    return np.clip(place, 0, MARGIN_BINS - 1).astype(np.int64)
 
 
 def probabilities(margin: Floats, calibration: Mapping[str, Any]) -> Floats:
@@ -91,14 +75,14 @@ def counted(batches: Batches, spec: Mapping[str, Any]) -> Batches:
 
     Score 0 is the model's margin, 1 the earlier release's where there is one, 2 + n the n-th column of the values.
     """
-    models = [booster(forest["text"]) for forest in spec["forests"]]
+    models = [a.opened(packed) for packed in spec["forests"]]
     sums: dict[tuple[int, int], Floats] = {}
     for batch in batches:
         values = matrix(column_of(batch, "values"), spec["width"])
         label = column_of(batch, "label").to_numpy(zero_copy_only=False)
-        for score, (model, forest) in enumerate(zip(models, spec["forests"], strict=True)):
-            margin = margins(model, forest, values)
-            _count(sums, score, margin_bins(margin, forest), label, margin)
+        for score, (model, packed) in enumerate(zip(models, spec["forests"], strict=True)):
+            margin = model.margin(model.columns(values))
+            _count(sums, score, margin_bins(margin, packed), label, margin)
         for column in spec["columns"]:
             _count(sums, 2 + column, order_codes(values[:, column]), label, np.zeros(len(label)))
     keys = sorted(sums)
@@ -125,7 +109,7 @@ def key_of(score: int, group: Any, label: Any) -> Any:
 
 def resampled(batches: Batches, spec: Mapping[str, Any]) -> Batches:
     """Bootstrap sums: rows of (key, sum by replicate) for the scores in ``spec["edges"]``, losses and probabilities."""
-    models = [booster(forest["text"]) for forest in spec["forests"]]
+    models = [a.opened(packed) for packed in spec["forests"]]
     sums: dict[int, Any] = {}
     for batch in batches:
         values = matrix(column_of(batch, "values"), spec["width"])
@@ -134,7 +118,7 @@ def resampled(batches: Batches, spec: Mapping[str, Any]) -> Batches:
             continue
         hashes = column_of(batch, "user_hash").to_numpy(zero_copy_only=False)
         weights = poisson_weights(hashes, spec["replicates"])
-        all_margins = [margins(model, forest, values) for model, forest in zip(models, spec["forests"], strict=True)]
+        all_margins = [model.margin(model.columns(values)) for model in models]
         for score, edges in spec["edges"].items():
             column = score - 2
             codes = order_codes(values[:, column]) if column >= 0 else margin_bins(all_margins[score], spec["forests"][score])
