@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rows import GROUPS, Row
-from worlds import World
+from worlds import Base, World
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
@@ -26,11 +26,11 @@ class Measurements:
     def __init__(self) -> None:
         self.found: dict[str, dict] = {}
 
-    def __call__(self, engine: str, step: str, world: World, cores: int = 2, runs: int = 3, **more: str) -> dict:
+    def __call__(self, engine: str, step: str, world: World | Base, cores: int = 2, runs: int = 3, **more: str) -> dict:
         """What child.py measured: of a step with one variant that variant's, else all by name."""
         key = f"{step} {engine} {cores} cores {world.name}"
         if key not in self.found:
-            if not (OUT / "worlds" / world.name).exists():
+            if isinstance(world, World) and not (OUT / "worlds" / world.name).exists():
                 _child("spark", "world_made", world, cores=2, runs=0)
             found = _child(engine, step, world, cores=cores, runs=runs, **more)
             if wrong := found.pop("differences", []):
@@ -41,7 +41,7 @@ class Measurements:
         return {**found, **variants.get(step, variants)}
 
 
-def _child(engine: str, step: str, world: World, **more: object) -> dict:
+def _child(engine: str, step: str, world: World | Base, **more: object) -> dict:
     order = json.dumps({"engine": engine, "step": step, "world": asdict(world), **more})
     done = subprocess.run([sys.executable, str(HERE / "child.py"), order], stdout=subprocess.PIPE, text=True)
     if done.returncode:

@@ -17,11 +17,28 @@ class Gate(Settings_):
     max_calibration_error: Share = 0.1
 
 
+class Asked(Settings_):
+    """What asks for a training before ``every_days`` have passed, at the earliest ``wait_days`` after the last attempt.
+
+    ``max_psi``: index of a feature of the model, or of its margin, against training; ``max_auc_loss``: AUC of the test span
+    minus that of the newest days whose labels have matured.
+    """
+
+    max_psi: float | None = Field(default=None, gt=0)
+    max_auc_loss: Share | None = None
+    wait_days: Days = 7
+
+
 class ModelSettings(Settings_):
-    """model.yaml. Spans in days, forward in time; ``search`` bounds of the tuner; ``value``: cents a user is worth."""
+    """model.yaml. Spans in days, forward in time; ``search`` bounds of the tuner; ``value``: cents a user is worth.
+
+    ``challenger``: mlflow_run_id of an attempt in model_runs, released or refused, whose scores are kept in shadow_scores.
+    """
 
     algorithms: list[Literal["gbt"]] = ["gbt"]
     every_days: Days = 28
+    due: Asked | None = None
+    challenger: str | None = None
     train_days: Days = 91
     calibration_days: Days = 14
     test_days: Days = 14
