@@ -198,6 +198,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         },
         writes=(t.user_scores, t.shadow_scores) if shadow else (t.user_scores,),
         ports=("models",),
+        stage=partial(scoring.staged, settings=settings),
         build=partial(scoring.score, settings=settings),
     )
     longest_pause = max((rule.cool_down_days for rule in settings.rules.rules), default=0)

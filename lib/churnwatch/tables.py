@@ -638,7 +638,8 @@ def _score_tables() -> dict[str, Table]:
                     "reasons",
                     REASONS,
                     "measures that moved the margin most, with value and the median of users of the same segment in training; "
-                    "the rest as '(other)' and '(base)': they add up to the margin. Exact Shapley values in tiers with a level",
+                    "the rest as '(other)' and '(base)': they add up to the margin. Exact Shapley values; of forests too deep for "
+                    "tables in tiers with a level alone",
                     nullable=False,
                 ),
                 column("model_version", "string", "released model version that scored", nullable=False),

@@ -19,8 +19,9 @@ from churnwatch.model.applied import opened
 from churnwatch.model.schema import Schema, schema_of
 from churnwatch.model.shipped import packed
 from churnwatch.model.trees import to_text
-from churnwatch.scoring import score, worker
+from churnwatch.scoring import score, staged, worker
 from churnwatch.scoring.cuts import cuts, ranked
+from churnwatch.scoring.score import ranked_users, staged_by
 from churnwatch.settings import Tier
 from churnwatch.tables import tables
 from smallworld import rows, settings
@@ -148,6 +149,12 @@ def runs(spark, one, *given):
     return rows(spark, tables(one).model_runs, [{**base, **row} for row in given])
 
 
+def scored_by(port, inputs, one):
+    """The job's two steps, as the runner makes them."""
+    made = {**inputs, **staged(inputs, (DAY,), port, settings=one)}
+    return score({name: frame for name, frame in made.items() if name != "features"}, (DAY,), settings=one)
+
+
 @pytest.fixture(scope="module")
 def scored(spark):
     """Settings, the users given, and their rows of user_scores by user."""
@@ -175,7 +182,7 @@ def scored(spark):
             {"day": date(2025, 6, 3), "model_version": "8", "mlflow_run_id": "m8"},
         ),
     }
-    found = score(inputs, (DAY,), Stub(one), settings=one)["user_scores"]
+    found = scored_by(Stub(one), inputs, one)["user_scores"]
     assert found.columns == tables(one).user_scores.schema.names
     hashes = inputs["features"].select("user_id", F.xxhash64("user_id").alias("h")).collect()
     return one, given, {row.user_id: row for row in found.collect()}, {row.user_id: row.h for row in hashes}
@@ -233,20 +240,45 @@ def test_reasons_add_up_to_the_margin_and_group_windows_of_a_measure(scored):
             assert reason.cause == (cause if reason.contribution > 0 else None)
 
 
-def test_reasons_are_exact_where_people_act_and_follow_the_paths_elsewhere(scored):
+def shapley(one, user):
+    """LightGBM's own values, the expected one last."""
+    return Booster(model_str=Stub(one).release.text).predict([filled(user)], pred_contrib=True)[0]
+
+
+def test_reasons_are_exact(scored):
     one, given, found, _ = scored
     model = packed(Stub(one).release.text, schema_of(FEATURES, one), FEATURES, reasons=True)
-    lightgbm = Booster(model_str=Stub(one).release.text)
     assert model["base"] == pytest.approx(2 * 0.1 + 0.0 + 0.05) and abs(model["base"] - model["expected"]) > 0.01
     for user in given:
-        row = found[user["user_id"]]
-        exact = lightgbm.predict([filled(user)], pred_contrib=True)[0]
-        orders = next((r.contribution for r in row.reasons if r.measure == "orders"), None)
-        is_exact = row.reasons[4].contribution == pytest.approx(exact[-1], abs=1e-12)
-        assert is_exact == (row.tier == "critical")
-        assert row.reasons[4].contribution == pytest.approx(model["expected" if is_exact else "base"], abs=1e-12)
-        if is_exact and orders is not None:
-            assert orders == pytest.approx(exact[0] + exact[1], abs=1e-12)
+        row, exact = found[user["user_id"]], shapley(one, user)
+        by_measure = {"orders": exact[0] + exact[1], "cancels": exact[2], "cancel_rate": exact[3], "events": exact[4]}
+        assert row.reasons[4].contribution == pytest.approx(exact[-1], abs=1e-12)
+        assert all(r.contribution == pytest.approx(by_measure.get(r.measure, exact[5]), abs=1e-12) for r in row.reasons[:3])
+
+
+@pytest.mark.parametrize("at_least", [False, True])
+def test_of_forests_too_deep_for_tables_they_are_exact_where_people_act_alone(spark, scored, monkeypatch, at_least):
+    _, given, found, _ = scored
+    monkeypatch.setattr("churnwatch.model.shap.MOST_BYTES", 10)
+    by_probability = {"name": "critical", "min_probability": 0.5, "level": "red"}
+    own = {**TIERS, "tiers": [by_probability, {"name": "low"}]} if at_least else TIERS
+    one = settings(tiers=own, causes=CAUSES, model={"value": "spend_cents_4d * 1.5"})
+    people = rows(spark, tables(one).user_features, given)
+    deep = ranked_users(staged_by(Stub(one).release, people, one), one).collect()
+    model = packed(Stub(one).release.text, schema_of(FEATURES, one), FEATURES, reasons=True)
+    assert model["pieces"] is None
+    by_id = {user["user_id"]: user for user in given}
+    acted_on = {row.user_id for row in deep if row.tier == "critical"}
+    assert 0 < len(acted_on) < len(deep) == len(given)
+    for row in deep:
+        exact = shapley(one, by_id[row.user_id])
+        base = model["expected"] if row.user_id in acted_on else model["base"]
+        assert row.margin == pytest.approx(found[row.user_id].margin, abs=1e-12)
+        assert row.reasons[4].contribution == pytest.approx(base, abs=1e-12)
+        assert sum(reason.contribution for reason in row.reasons) == pytest.approx(row.margin, abs=1e-12)
+        if row.user_id in acted_on:
+            assert row.reasons[4].contribution == pytest.approx(exact[-1], abs=1e-12)
+            assert {r.measure for r in row.reasons} == {r.measure for r in found[row.user_id].reasons}
 
 
 def test_what_is_usual_is_the_median_of_the_segment_and_for_strangers_that_of_all(scored):
@@ -323,7 +355,7 @@ def test_a_challengers_scores_stand_beside_the_releases_and_never_stop_them(spar
             "scores": rows(spark, tables(one).user_scores, []),
             "model_runs": runs(spark, one, *runs_),
         }
-        found = score(inputs, (DAY,), Both(one), settings=one)
+        found = scored_by(Both(one), inputs, one)
         assert found["shadow_scores"].columns == tables(one).shadow_scores.schema.names
         return {name: {row.user_id: row for row in frame.collect()} for name, frame in found.items()}
 
@@ -344,7 +376,7 @@ def test_without_a_release_as_of_the_day_it_is_skipped_with_the_command(spark):
     one = settings()
     later = runs(spark, one, {"day": date(2025, 6, 3)}, {"day": DAY, "outcome": "refused"}, {"day": DAY, "definition": "other"})
     with pytest.raises(Skipped, match=r"no release as of 2025-06-02: .*`churnwatch run train_model --day 2025-06-02`"):
-        score({"model_runs": later}, (DAY,), Stub(one), settings=one)
+        staged({"model_runs": later}, (DAY,), Stub(one), settings=one)
 
 
 def test_features_that_are_gone_are_refused_by_name(spark):
@@ -352,7 +384,7 @@ def test_features_that_are_gone_are_refused_by_name(spark):
     inputs = {"features": rows(spark, tables(one).user_features, []), "model_runs": runs(spark, one, {"day": DAY})}
     port = Stub(one, features=["old_4d", *FEATURES[1:]])
     with pytest.raises(Refused, match=r"version 7 reads 1 features that user_features lacks \(old_4d\)"):
-        score(inputs, (DAY,), port, settings=one)
+        staged(inputs, (DAY,), port, settings=one)
 
 
 def test_a_day_without_users_gives_no_rows(spark):
@@ -360,7 +392,7 @@ def test_a_day_without_users_gives_no_rows(spark):
     contracts = tables(one)
     inputs = {"features": rows(spark, contracts.user_features, []), "scores": rows(spark, contracts.user_scores, [])}
     inputs |= {"model_runs": runs(spark, one, {"day": DAY}), "before": active(spark, one)}
-    assert score(inputs, (DAY,), Stub(one), settings=one)["user_scores"].collect() == []
+    assert scored_by(Stub(one), inputs, one)["user_scores"].collect() == []
 
 
 def test_a_capacity_is_never_exceeded_and_shares_count_from_the_riskiest():
@@ -369,8 +401,8 @@ def test_a_capacity_is_never_exceeded_and_shares_count_from_the_riskiest():
     assert ranks.cells.tolist() == [5, 9, 20] and ranks.users == 9
     assert ranks.position.tolist() == [9, 5, 2]
     made = cuts([Tier(name="a", top_users=4), Tier(name="b", top_share=0.56), Tier(name="c")], 9)
-    index = worker.tiers(np.zeros(3), ranks.position, made)
-    assert index.tolist() == [2, 1, 0]  # cell 9 would make five of four
+    # at most four: cell 9 would make five of them
+    assert [cut["last"] for cut in made] == [4, 5, None]
     assert cuts([Tier(name="a", top_share=0.29)], 100)[0]["last"] == 29
 
 
@@ -382,7 +414,8 @@ import pickle, sys
 sys.modules["churnwatch"] = sys.modules["pydantic"] = sys.modules["mlflow"] = None
 import pyarrow as pa
 function, spec = pickle.load(open(sys.argv[1], "rb"))
-batch = pa.RecordBatch.from_pydict({"user_hash": [5, 5], "values": [[1.0] * 6, [1.0] * 6]})
+features = {f"feature_{n}": [1.0, 1.0] for n in range(6)}
+batch = pa.RecordBatch.from_pydict({"user_hash": [5, 5], **features})
 (found,) = function(iter([batch]), spec)
 print(found.to_pydict()["users"])
 """
