@@ -3,8 +3,6 @@
 Every function takes matrices of (replicate, bin) and gives a number a replicate; rows of one bin are ties.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,11 +35,21 @@ def base_rate(churned: Floats, others: Floats) -> Floats:
 
 def top_decile_lift(churned: Floats, others: Floats) -> Floats:
     """Churn rate of the riskiest tenth / base rate; the bin at the edge counts by its share."""
+    return at_capacity(churned, others, 0.1)["lift"]
+
+
+def at_capacity(churned: Floats, others: Floats, share: float) -> dict[str, Floats]:
+    """Precision, recall and lift of the riskiest ``share`` of rows; the bin at the edge counts by its share."""
     rows = (churned + others)[:, ::-1]
     before = np.cumsum(rows, axis=1) - rows
-    room = np.clip(rows.sum(axis=1, keepdims=True) / 10 - before, 0, rows)
+    room = np.clip(rows.sum(axis=1, keepdims=True) * share - before, 0, rows)
     hits = (churned[:, ::-1] * _ratio(room, rows)).sum(axis=1)
-    return _ratio(_ratio(hits, room.sum(axis=1)), base_rate(churned, others))
+    precision = _ratio(hits, room.sum(axis=1))
+    return {
+        "precision": precision,
+        "recall": _ratio(hits, churned.sum(axis=1)),
+        "lift": _ratio(precision, base_rate(churned, others)),
+    }
 
 
 def calibration_error(churned: Floats, rows: Floats, probability: Floats) -> Floats:
@@ -68,18 +76,17 @@ def decile_bins(rows: Floats, bins: int = CALIBRATION_BINS) -> list[int]:
 
 
 def curves(churned: Floats, others: Floats) -> dict[str, list[list[float]]]:
-    """ROC points (false, true positive rate) and precision-recall points (recall, precision), at most 200 of each."""
+    """Points at up to 200 cuts, riskiest first: ROC (false, true positive rate), precision-recall (recall, precision),
+    lift (share of rows, churn rate among them / base rate)."""
     hits, false = np.cumsum(churned[::-1]), np.cumsum(others[::-1])
     chosen = np.unique(np.linspace(0, len(hits) - 1, min(CURVE_POINTS, len(hits))).astype(int))
     roc = [[0.0, 0.0]] + [[_point(false[i], false[-1]), _point(hits[i], hits[-1])] for i in chosen]
     recall = [[_point(hits[i], hits[-1]), _point(hits[i], hits[i] + false[i])] for i in chosen]
-    return {"roc": roc, "precision_recall": recall}
+    rows = hits[-1] + false[-1]
+    taken = [(hits[i], hits[i] + false[i]) for i in chosen]
+    lift = [[_point(all_, rows), _point(hit * rows, all_ * hits[-1])] for hit, all_ in taken if all_]
+    return {"roc": roc, "precision_recall": recall, "lift": lift}
 
 
 def _point(over: float, under: float) -> float:
     return round(float(over / under), 6) if under else 0.0
-
-
-def differences(first: Mapping[str, Floats], second: Mapping[str, Floats]) -> dict[str, Floats]:
-    """The first's metrics minus the second's, replicate by replicate."""
-    return {name: first[name] - second[name] for name in first if name in second}
