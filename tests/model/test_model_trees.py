@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.io.models import Models
 from churnwatch.model import worker
-from churnwatch.model.schema import filled_values, measure_of, schema_of
+from churnwatch.model.schema import filled_values, measure_of, raw_values, schema_of
 from churnwatch.model.shipped import forest
 from churnwatch.model.trees import base_value, bounds, contributions, parsed, to_text
 from smallworld import settings
@@ -40,7 +40,8 @@ def spark_trees(spark, tmp_path_factory):
         "label double, " + ", ".join(f"{name} double" for name in NAMES),
     ).coalesce(1)
     schema = schema_of(NAMES, settings())
-    vectors = frame.select("label", array_to_vector(filled_values(schema)).alias("vector")).cache()
+    vectors = frame.select("label", raw_values(schema).alias("values"))
+    vectors = vectors.select("label", array_to_vector(filled_values(schema, schema)).alias("vector")).cache()
     model = GBTClassifier(featuresCol="vector", labelCol="label", maxIter=5, maxDepth=3, seed=3).fit(vectors)
     raw = vector_to_array(F.col("rawPrediction"))[1]
     margin = np.array([2 * row[0] for row in model.transform(vectors).select(raw).collect()])

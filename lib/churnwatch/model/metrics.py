@@ -17,20 +17,20 @@ def auc(churned: Floats, others: Floats) -> Floats:
     """Area under the ROC curve: the share of pairs in the right order, ties half (Mann-Whitney)."""
     below = np.cumsum(others, axis=1) - others
     right = (churned * (below + others / 2)).sum(axis=1)
-    return _ratio(right, churned.sum(axis=1) * others.sum(axis=1))
+    return ratio(right, churned.sum(axis=1) * others.sum(axis=1))
 
 
 def average_precision(churned: Floats, others: Floats) -> Floats:
     """Sum of precision x growth of recall from the riskiest bin down, without interpolation (as in scikit-learn)."""
     hits = np.cumsum(churned[:, ::-1], axis=1)
     taken = hits + np.cumsum(others[:, ::-1], axis=1)
-    precision = _ratio(hits, taken)
-    return _ratio((precision * churned[:, ::-1]).sum(axis=1), churned.sum(axis=1))
+    precision = ratio(hits, taken)
+    return ratio((precision * churned[:, ::-1]).sum(axis=1), churned.sum(axis=1))
 
 
 def base_rate(churned: Floats, others: Floats) -> Floats:
     """Churned rows / rows."""
-    return _ratio(churned.sum(axis=1), (churned + others).sum(axis=1))
+    return ratio(churned.sum(axis=1), (churned + others).sum(axis=1))
 
 
 def top_decile_lift(churned: Floats, others: Floats) -> Floats:
@@ -43,22 +43,23 @@ def at_capacity(churned: Floats, others: Floats, share: float) -> dict[str, Floa
     rows = (churned + others)[:, ::-1]
     before = np.cumsum(rows, axis=1) - rows
     room = np.clip(rows.sum(axis=1, keepdims=True) * share - before, 0, rows)
-    hits = (churned[:, ::-1] * _ratio(room, rows)).sum(axis=1)
-    precision = _ratio(hits, room.sum(axis=1))
+    hits = (churned[:, ::-1] * ratio(room, rows)).sum(axis=1)
+    precision = ratio(hits, room.sum(axis=1))
     return {
         "precision": precision,
-        "recall": _ratio(hits, churned.sum(axis=1)),
-        "lift": _ratio(precision, base_rate(churned, others)),
+        "recall": ratio(hits, churned.sum(axis=1)),
+        "lift": ratio(precision, base_rate(churned, others)),
     }
 
 
 def calibration_error(churned: Floats, rows: Floats, probability: Floats) -> Floats:
     """Mean of |observed - predicted| over bins of equal size, weighted by rows; ``probability``: sums of the bins."""
-    gap = np.abs(_ratio(churned, rows) - _ratio(probability, rows))
-    return _ratio((gap * rows).sum(axis=1), rows.sum(axis=1))
+    gap = np.abs(ratio(churned, rows) - ratio(probability, rows))
+    return ratio((gap * rows).sum(axis=1), rows.sum(axis=1))
 
 
-def _ratio(over: Floats, under: Floats) -> Floats:
+def ratio(over: Floats, under: Floats) -> Floats:
+    """over / under, 0 where nothing is below."""
     return np.divide(over, under, out=np.zeros(np.broadcast(over, under).shape), where=under > 0)
 
 

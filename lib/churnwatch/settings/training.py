@@ -59,7 +59,8 @@ class ModelSettings(Settings_):
     """model.yaml. Spans in days, forward in time; ``value``: cents a user is worth.
 
     ``origins``: how many rolling origins the procedure is judged on, ``test_days`` apart; the earlier ones search with
-    ``origin_evals`` trials, at the oldest alone. ``patience``: trials without a better one that end a search;
+    ``origin_evals`` trials, at the oldest alone. ``roll``: what passes the gate is fitted again on the newest settled days
+    (else what was tested is released). ``patience``: trials without a better one that end a search;
     ``trial_threads``: trials at once. ``capacity_users``: users a day that the team can work (else ``capacity_share``).
     """
 
@@ -71,6 +72,7 @@ class ModelSettings(Settings_):
     snapshot_every_days: Days = 7
     origins: Days = 3
     origin_evals: Days = 2
+    roll: bool = True
     max_evals: Days = 8
     max_minutes: float = Field(default=60.0, gt=0)
     patience: Days | None = None
