@@ -31,7 +31,7 @@ def _structs(**types: str) -> ArrayType:
 STRINGS = ArrayType(StringType())
 TEXT_BY_NAME = MapType(StringType(), StringType())
 NUMBER_BY_NAME = MapType(StringType(), DoubleType())
-REASONS = _structs(measure="string", value="double", contribution="double", cause="string")
+REASONS = _structs(measure="string", value="double", contribution="double", cause="string", usual="double")
 RANGES = _structs(first="date", last="date")
 INPUTS = _structs(table="string", version="long", first="date", last="date")
 OUTPUTS = _structs(table="string", version="long", rows="long")
@@ -606,6 +606,8 @@ def _score_tables() -> dict[str, Table]:
                 column("mlflow_run_id", "string", "run in MLflow"),
                 column("origins", "string", "JSON of the rolling origins, oldest first: spans, algorithm, metrics"),
                 column("left_out", TEXT_BY_NAME, "features that left before the fit, and why"),
+                column("reference", "string", "JSON: edges and shares of the features and of the margin in training"),
+                column("artifacts_hash", "string", "hash of the files that scoring needs"),
             ],
             ("run_id", "algorithm"),
             kind="log",
@@ -619,7 +621,12 @@ def _score_tables() -> dict[str, Table]:
             [
                 _day("as-of day of the score"),
                 _user(),
-                column("margin", "double", "uncalibrated log-odds of the model", nullable=False),
+                column(
+                    "margin",
+                    "double",
+                    "what the model says before calibration: log-odds, of a forest or a single tree a share of churned",
+                    nullable=False,
+                ),
                 column("probability", "double", "calibrated probability of churn", nullable=False),
                 column(
                     "percentile",
@@ -634,10 +641,12 @@ def _score_tables() -> dict[str, Table]:
                 column(
                     "reasons",
                     REASONS,
-                    "measures that moved the margin most, the rest as '(other)' and '(base)': they add up to the margin",
+                    "measures that moved the margin most, with value and the median of users of the same segment in training; "
+                    "the rest as '(other)' and '(base)': they add up to the margin. Exact Shapley values in tiers with a level",
                     nullable=False,
                 ),
                 column("model_version", "string", "released model version that scored", nullable=False),
+                column("features_hash", "long", "hash of the values that were scored: tells what late data changed since"),
             ],
             ("day", "user_id"),
             partitions=("day",),

@@ -9,7 +9,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from churnwatch.core import ConfigError, Job, Read, Table, day_range, to_ranges
+from pyspark.sql.types import DataType
+
+from churnwatch.core import ConfigError, Job, Read, Table, day_range, new_fields, to_ranges
 from churnwatch.reading import INGEST
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
@@ -79,18 +81,19 @@ def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
     Raises ConfigError where the change is none that can be added: another type, a dropped column, other buckets.
     """
     faults: list[str] = []
-    plans: list[tuple[Table, list[str] | None]] = []
+    plans: list[tuple[Table, dict[str, DataType] | None]] = []
     for table in runner.tables:
         if not runner.store.exists(table):
             plans.append((table, None))
             continue
-        stored = {f.name: f.dataType.simpleString() for f in runner.store.stored_schema(table).fields}
-        new = [f.name for f in table.schema.fields if f.name not in stored]
-        faults += [
-            f"{table.name}.{f.name} is stored as {stored[f.name]}, the contract says {f.dataType.simpleString()}"
-            for f in table.schema.fields
-            if f.name in stored and stored[f.name] != f.dataType.simpleString()
-        ]
+        stored = {f.name: f.dataType for f in runner.store.stored_schema(table).fields}
+        new: dict[str, DataType] = {}
+        for f in table.schema.fields:
+            more = new_fields(stored[f.name], f.dataType, f.name) if f.name in stored else {f.name: f.dataType}
+            if more is None:
+                was = stored[f.name].simpleString()
+                faults.append(f"{table.name}.{f.name} is stored as {was}, the contract says {f.dataType.simpleString()}")
+            new |= more or {}
         properties = runner.store.properties(table)
         faults += [
             f"{table.name}: {name} is {properties[name]} as stored and {value} in conf; rebuild the table from its first day"
@@ -104,7 +107,7 @@ def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
     yield from _migrated(runner, plans, dry_run)
 
 
-def _migrated(runner: Runner, plans: list[tuple[Table, list[str] | None]], dry_run: bool) -> Iterator[str]:
+def _migrated(runner: Runner, plans: list[tuple[Table, dict[str, DataType] | None]], dry_run: bool) -> Iterator[str]:
     for table, new in plans:
         if new is None:
             if not dry_run:

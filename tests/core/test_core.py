@@ -4,10 +4,10 @@ from datetime import date
 
 import pytest
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import ArrayType, DoubleType, StringType, StructType
 from statsmodels.stats.proportion import proportion_confint
 
-from churnwatch.core import Table, column, days_predicate, to_ranges
+from churnwatch.core import Table, column, days_predicate, new_fields, to_ranges
 from churnwatch.core.chance import share_of
 from churnwatch.core.intervals import wilson
 
@@ -67,3 +67,17 @@ def test_wilson_equals_statsmodels(spark, hits, total):
 
 def test_wilson_of_nobody_is_null(spark):
     assert tuple(spark.range(1).select(*wilson(F.lit(0), F.lit(0))).first()) == (None, None)
+
+
+def test_new_fields_of_structs_are_told_by_path_and_other_differences_are_none():
+    old = StructType().add("a", "string")
+    both = StructType().add("a", "string").add("b", "double")
+    assert new_fields(ArrayType(old), ArrayType(both), "r") == {"r.element.b": DoubleType()}
+    assert new_fields(StructType().add("s", old), StructType().add("s", both).add("t", "string"), "r") == {
+        "r.s.b": DoubleType(),
+        "r.t": StringType(),
+    }
+    assert new_fields(ArrayType(both), ArrayType(both), "r") == {}
+    assert new_fields(both, old, "r") is None  # nothing is dropped
+    assert new_fields(StructType().add("a", "long"), both, "r") is None
+    assert new_fields(StringType(), DoubleType(), "r") is None

@@ -1,5 +1,6 @@
 """Attempts, releases and their files in MLflow."""
 
+import logging
 import shutil
 from datetime import UTC, date, datetime
 from importlib import import_module
@@ -8,13 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from churnwatch.core import JobFailed
-from churnwatch.io.models import Models
+from churnwatch.io.models import Models, artifacts_hash
 from smallworld import settings
 
 FILES = {
     "model.txt": "tree\n",
     "calibration.json": '{"kind": "platt"}',
     "schema.json": '{"features": ["a"]}',
+    "reference.json": '{"rows": 5}',
     "curves.json": "{}",
 }
 ROW = {
@@ -96,12 +98,12 @@ def test_the_champion_never_moves_back(spark, conf):
 def test_a_release_is_kept_beside_the_tables_and_its_owner_is_checked(spark, conf, monkeypatch):
     row = released(spark, conf, "kept")
     models = Models(spark, conf, "x")
-    kept = models._folder(row["model_version"])
-    shutil.rmtree(kept)
+    shutil.rmtree(models._folder(row["model_version"]))
     assert models.load(row["model_version"], row["mlflow_run_id"]).text == "tree\n"  # from MLflow
     monkeypatch.setattr(Models, "_artifact", lambda *_: (_ for _ in ()).throw(OSError("server is down")))
     loaded = models.load(row["model_version"], row["mlflow_run_id"])  # from the files
     assert (loaded.calibration, loaded.schema) == ({"kind": "platt"}, {"features": ["a"]})
+    assert loaded.reference == {"rows": 5}
     with pytest.raises(JobFailed, match="failed to load model version .*server is down"):
         models.load(row["model_version"], "of another server")
 
@@ -126,3 +128,32 @@ def test_trials_are_kept_for_a_run_that_breaks_off_and_forgotten_when_it_is_comp
     assert models.kept_trial("newest-gbt-2") is None
     models.forget_trials()
     assert models.kept_trial("newest-gbt-1") is None and not folder.exists()
+
+
+def test_kept_files_serve_while_the_server_is_down_if_their_hash_agrees(spark, conf, monkeypatch, caplog):
+    row = released(spark, conf, "offline")
+    assert row["artifacts_hash"] == artifacts_hash(FILES) != artifacts_hash({**FILES, "reference.json": "{}"})
+    models, version = Models(spark, conf, "x"), row["model_version"]
+    kept = models._folder(version)
+    answers = {}
+    monkeypatch.setattr(Models, "_texts", lambda *_: answers.get("now") or (_ for _ in ()).throw(OSError("server is down")))
+    with caplog.at_level(logging.INFO, logger="churnwatch"):
+        assert models.load(version, row["mlflow_run_id"], row["artifacts_hash"]).text == "tree\n"
+    assert f"model version {version} comes from the files kept in {kept}, their hash agrees with model_runs" in caplog.text
+    (kept / "model.txt").write_text("other\n")
+    with pytest.raises(JobFailed, match=rf"server is down; the files kept in {kept} are not those of the release"):
+        models.load(version, row["mlflow_run_id"], row["artifacts_hash"])
+    answers["now"] = {**FILES, "model.txt": "changed in MLflow"}
+    with pytest.raises(JobFailed, match="are not those that were released: .*nothing was scored. Restore them, or train"):
+        models.load(version, row["mlflow_run_id"], row["artifacts_hash"])
+    answers["now"] = FILES
+    assert models.load(version, row["mlflow_run_id"], row["artifacts_hash"]).text == "tree\n"
+    assert (kept / "model.txt").read_text() == "tree\n"
+
+
+def test_a_release_of_an_older_version_has_neither_hash_nor_reference(spark, conf):
+    older = {name: text for name, text in FILES.items() if name != "reference.json"}
+    (row,) = Models(spark, conf, "older").release([{**ROW, "run_id": "older"}], older, {}, None)
+    models = Models(spark, conf, "x")
+    shutil.rmtree(models._folder(row["model_version"]))
+    assert models.load(row["model_version"], row["mlflow_run_id"], None).reference is None

@@ -7,8 +7,8 @@ import pytest
 from churnwatch.core import Refused
 from churnwatch.model import selection, worker_sums
 from churnwatch.model.evaluation import Histogram
-from churnwatch.model.selection import Moments, reasons, stability
 from churnwatch.model.schema import Schema
+from churnwatch.model.selection import Moments, reasons, stability
 from churnwatch.settings.training import Selection
 from smallworld import settings
 

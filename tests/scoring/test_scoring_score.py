@@ -10,13 +10,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from lightgbm import Booster
 from pyspark import cloudpickle
 from pyspark.sql import functions as F
 
 from churnwatch.core import Refused, Skipped
-from churnwatch.model import worker as base_worker
-from churnwatch.model.schema import schema_of
-from churnwatch.model.shipped import forest
+from churnwatch.model.applied import opened
+from churnwatch.model.schema import Schema, schema_of
+from churnwatch.model.shipped import packed
 from churnwatch.model.trees import to_text
 from churnwatch.scoring import score, worker
 from churnwatch.scoring.cuts import cuts, ranked
@@ -28,17 +29,25 @@ DAY = date(2025, 6, 2)
 FEATURES = ["orders_4d", "orders_trend", "cancels_2d", "cancel_rate_4d", "events_days_since", "spend_cents_4d"]
 TIERS = {
     "tiers": [
-        {"name": "critical", "top_users": 3},
+        {"name": "critical", "top_users": 3, "level": "red"},
         {"name": "high", "top_share": 0.3},
         {"name": "medium", "min_probability": 0.5},
         {"name": "low"},
     ],
-    "levels": [],
+    "levels": [{"name": "red", "owner": "o", "within_days": 1}],
 }
 CAUSES = {
     "causes": {
         "price": {"title": "Price", "measures": ["cancels", "orders"]},
         "silence": {"title": "Silence", "measures": ["events"]},
+    }
+}
+# what is usual: by plan, and for everybody else
+REFERENCE = {
+    "usual": {
+        "by": "segment_plan",
+        "values": ["basic", "gold"],
+        "medians": {name: [10.0 + n, 20.0 + n, 30.0 + n] for n, name in enumerate(FEATURES[:-1])},
     }
 }
 CALIBRATION = {"kind": "isotonic", "margins": [-3.0, 0.0, 3.0], "probabilities": [0.05, 0.4, 0.9]}
@@ -59,7 +68,7 @@ TREES = [
     (
         1.0,
         [
-            split(0, 0.1, 0, 2.5),
+            split(0, 0.1, 0, 2.5, count=20),
             split(1, 0.5, 4, 0.5),
             split(2, -0.3, 2, 1.5),
             leaf(3, 0.2),
@@ -68,7 +77,7 @@ TREES = [
             leaf(6, 0.4),
         ],
     ),
-    (0.5, [split(0, 0.0, 1, -0.2), leaf(1, 0.6), split(2, -0.2, 5, 300.0), leaf(5, 0.1), leaf(6, -0.7)]),
+    (0.5, [split(0, 0.0, 1, -0.2, count=15), leaf(1, 0.6), split(2, -0.2, 5, 300.0), leaf(5, 0.1), leaf(6, -0.7)]),
     (0.5, [split(0, 0.05, 3, 0.3), leaf(1, -0.1), leaf(2, 0.8)]),
 ]
 
@@ -94,6 +103,7 @@ def users(count=60):
             {
                 "user_id": f"user{n}",
                 "day": DAY,
+                "segment_plan": [None, "gold", "basic", "new"][n % 4],
                 **dict(zip(FEATURES, map(lambda v: v if v is None else float(v), values), strict=True)),
             }
         )
@@ -106,10 +116,12 @@ class Stub:
     def __init__(self, one, features=FEATURES):
         text = to_text(TREES, FEATURES, range(len(FEATURES)))
         schema = schema_of(FEATURES, one).to_json() | {"features": list(features)}
-        self.release = SimpleNamespace(version="7", text=text, calibration=CALIBRATION, schema=json.loads(json.dumps(schema)))
+        self.release = SimpleNamespace(
+            version="7", text=text, calibration=CALIBRATION, schema=json.loads(json.dumps(schema)), reference=REFERENCE
+        )
 
-    def load(self, version, mlflow_run_id):
-        assert (version, mlflow_run_id) == ("7", "m7")
+    def load(self, version, mlflow_run_id, wanted_hash):
+        assert (version, mlflow_run_id, wanted_hash) == ("7", "m7", "h7")
         return self.release
 
 
@@ -131,6 +143,7 @@ def runs(spark, one, *given):
         "outcome": "released",
         "mlflow_run_id": "m7",
         "model_version": "7",
+        "artifacts_hash": "h7",
     }
     return rows(spark, tables(one).model_runs, [{**base, **row} for row in given])
 
@@ -209,11 +222,10 @@ def test_reasons_add_up_to_the_margin_and_group_windows_of_a_measure(scored):
     _, given, found, _ = scored
     by_id = {user["user_id"]: user for user in given}
     for row in found.values():
-        assert sum(reason.contribution for reason in row.reasons) == pytest.approx(row.margin, abs=1e-9)
+        assert sum(reason.contribution for reason in row.reasons) == pytest.approx(row.margin, abs=1e-12)
         assert [reason.measure for reason in row.reasons[3:]] == ["(other)", "(base)"]
         sizes = [abs(reason.contribution) for reason in row.reasons[:3]]
         assert sizes == sorted(sizes, reverse=True)
-        assert row.reasons[4].contribution == pytest.approx(2 * 0.1 + 0.0 + 0.05)
         for reason in row.reasons[:3]:
             own = [name for name in FEATURES if name.startswith(reason.measure + "_")]
             assert reason.value in [by_id[row.user_id][name] for name in own]
@@ -221,27 +233,69 @@ def test_reasons_add_up_to_the_margin_and_group_windows_of_a_measure(scored):
             assert reason.cause == (cause if reason.contribution > 0 else None)
 
 
+def test_reasons_are_exact_where_people_act_and_follow_the_paths_elsewhere(scored):
+    one, given, found, _ = scored
+    model = packed(Stub(one).release.text, schema_of(FEATURES, one), FEATURES, reasons=True)
+    lightgbm = Booster(model_str=Stub(one).release.text)
+    assert model["base"] == pytest.approx(2 * 0.1 + 0.0 + 0.05) and abs(model["base"] - model["expected"]) > 0.01
+    for user in given:
+        row = found[user["user_id"]]
+        exact = lightgbm.predict([filled(user)], pred_contrib=True)[0]
+        orders = next((r.contribution for r in row.reasons if r.measure == "orders"), None)
+        is_exact = row.reasons[4].contribution == pytest.approx(exact[-1], abs=1e-12)
+        assert is_exact == (row.tier == "critical")
+        assert row.reasons[4].contribution == pytest.approx(model["expected" if is_exact else "base"], abs=1e-12)
+        if is_exact and orders is not None:
+            assert orders == pytest.approx(exact[0] + exact[1], abs=1e-12)
+
+
+def test_what_is_usual_is_the_median_of_the_segment_and_for_strangers_that_of_all(scored):
+    _, given, found, _ = scored
+    for user in given:
+        first = {"basic": 10.0, "gold": 20.0}.get(user["segment_plan"], 30.0)
+        for reason in found[user["user_id"]].reasons:
+            own = [n for n, name in enumerate(FEATURES) if name.startswith(reason.measure + "_")]
+            # spend_cents_4d was not known to the reference
+            assert reason.usual in [first + n if n < 5 else None for n in own] if own else reason.usual is None
+    assert {r.usual for row in found.values() for r in row.reasons if r.measure == "cancels"} == {12.0, 22.0, 32.0}
+
+
 def test_a_reason_by_hand(scored):
     one, _, _, _ = scored
     release = Stub(one).release
-    from churnwatch.model.schema import Schema
     from churnwatch.scoring.score import _spec
 
-    spec = _spec(release, Schema.from_json(release.schema), one)
+    spec, by = _spec(release, Schema.from_json(release.schema), ["segment_plan"], one)
+    assert by == "segment_plan"
     raw = np.array([[1.0, np.nan, 0.0, 0.9, 1.0, 400.0]])
-    margin, added = worker.explained(base_worker.booster(release.text), spec, raw)
+    model = opened(spec["model"])
+    margin, added = model.explained(model.columns(raw))
     # tree 1: orders 0.1 -> 0.5 -> events 0.9; tree 2: trend (missing: 0) 0 -> -0.2 -> spend -0.7; tree 3: rate 0.05 -> 0.8
     assert margin.tolist() == pytest.approx([1.8 - 0.7 + 0.8])
-    assert added.tolist() == [pytest.approx([0.8, -0.2, 0.0, 0.75, 0.8, -0.5])]
-    (reasons,) = worker.reasons(raw, added, spec).to_pylist()
-    assert [(r["measure"], r["value"], r["cause"]) for r in reasons] == [
-        ("events", 1.0, "silence"),
-        ("cancel_rate", 0.9, None),
-        ("orders", 1.0, "price"),
-        ("(other)", None, None),
-        ("(base)", None, None),
+    assert added[:, 0].tolist() == pytest.approx([0.8, -0.2, 0.0, 0.75, 0.8, -0.5])
+    base = np.array([spec["model"]["base"]])
+    (reasons,) = worker.reasons(raw, added, base, np.array([0]), spec).to_pylist()
+    assert [(r["measure"], r["value"], r["cause"], r["usual"]) for r in reasons] == [
+        ("events", 1.0, "silence", 14.0),
+        ("cancel_rate", 0.9, None, 13.0),
+        ("orders", 1.0, "price", 10.0),
+        ("(other)", None, None, None),
+        ("(base)", None, None, None),
     ]
     assert [r["contribution"] for r in reasons] == pytest.approx([0.8, 0.75, 0.6, -0.5, 0.25])
+
+
+def test_a_segment_that_conf_no_longer_has_leaves_what_is_usual_for_all(scored):
+    one, _, _, _ = scored
+    from churnwatch.scoring.score import _spec
+
+    release = Stub(one).release
+    spec, by = _spec(release, Schema.from_json(release.schema), FEATURES, one)
+    assert by is None and spec["segments"] == []
+    assert spec["usual"][0, :5].tolist() == [30.0, 31.0, 32.0, 33.0, 34.0] and len(spec["usual"]) == 1
+    release.reference = None
+    spec, by = _spec(release, Schema.from_json(release.schema), ["segment_plan"], one)
+    assert by is None and np.isnan(spec["usual"]).all() and spec["usual"].shape == (1, 6)
 
 
 def test_without_a_release_as_of_the_day_it_is_skipped_with_the_command(spark):
@@ -271,7 +325,6 @@ def test_a_capacity_is_never_exceeded_and_shares_count_from_the_riskiest():
     # cells 5, 9, 20 hold 4, 3 and 2 users
     ranks = ranked(np.array([9, 20, 5]), np.array([3, 2, 4]))
     assert ranks.cells.tolist() == [5, 9, 20] and ranks.users == 9
-    assert ranks.percentile.tolist() == pytest.approx([0, 4 / 9, 7 / 9])
     assert ranks.position.tolist() == [9, 5, 2]
     made = cuts([Tier(name="a", top_users=4), Tier(name="b", top_share=0.56), Tier(name="c")], 9)
     index = worker.tiers(np.zeros(3), ranks.position, made)
@@ -280,7 +333,7 @@ def test_a_capacity_is_never_exceeded_and_shares_count_from_the_riskiest():
 
 
 def test_workers_need_nothing_of_ours(tmp_path):
-    spec = {"forest": forest(to_text(TREES, FEATURES, range(6)), schema_of(FEATURES, settings()), tuple(FEATURES)), "width": 6}
+    spec = {"model": packed(to_text(TREES, FEATURES, range(6)), schema_of(FEATURES, settings()), FEATURES), "width": 6}
     (tmp_path / "sent").write_bytes(cloudpickle.dumps((worker.counted, spec)))
     code = """
 import pickle, sys

@@ -13,7 +13,7 @@ from churnwatch.core.errors import (
     WriteConflict,
 )
 from churnwatch.core.job import Due, Job
-from churnwatch.core.table import Read, Span, Table, column
+from churnwatch.core.table import Read, Span, Table, column, new_fields
 
 __all__ = [
     "ChurnwatchError",
@@ -34,6 +34,7 @@ __all__ = [
     "contiguous",
     "day_range",
     "days_predicate",
+    "new_fields",
     "only_days",
     "to_ranges",
 ]

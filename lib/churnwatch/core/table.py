@@ -5,13 +5,31 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
 
-from pyspark.sql.types import ArrayType, MapType, StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
 
 
 def column(name: str, data_type: Any, comment: str, nullable: bool = True) -> StructField:
     """A column of a contract: name, Spark type (object or simple name), comment with unit."""
     field_ = StructType().add(name, data_type, nullable).fields[0]
     return StructField(name, field_.dataType, nullable, {"comment": comment})
+
+
+def new_fields(stored: DataType, declared: DataType, path: str) -> dict[str, DataType] | None:
+    """Fields of structs in the column ``path`` that ``declared`` has after those of ``stored``, by path; None where the two
+    differ in another way, {} where they do not."""
+    if isinstance(stored, ArrayType) and isinstance(declared, ArrayType):
+        return new_fields(stored.elementType, declared.elementType, f"{path}.element")
+    if isinstance(stored, StructType) and isinstance(declared, StructType):
+        known = len(stored.fields)
+        if declared.names[:known] != stored.names:
+            return None
+        found: dict[str, DataType] = {}
+        for old, new in zip(stored.fields, declared.fields, strict=False):
+            if (inside := new_fields(old.dataType, new.dataType, f"{path}.{old.name}")) is None:
+                return None
+            found |= inside
+        return found | {f"{path}.{field.name}": field.dataType for field in declared.fields[known:]}
+    return {} if stored.simpleString() == declared.simpleString() else None
 
 
 @dataclass(frozen=True)

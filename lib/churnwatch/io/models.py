@@ -5,6 +5,7 @@ complete. A release is a registered version whose artifacts (model text, calibra
 they are kept under ``<storage.files>/models``, so that scoring works while the tracking server is down.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ RUN_ID, DAY = "churnwatch.run_id", "churnwatch.day"
 FOLDER = "release"
 ROWS = "rows.json"
 NEEDED = ("model.txt", "calibration.json", "schema.json")
+REFERENCE = "reference.json"  # releases of older versions have none
 ALIAS = "champion"
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -37,15 +39,18 @@ ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Release:
-    """A released model: trees as LightGBM's text, calibration and schema as JSON objects."""
+    """A released model: its text, calibration, schema and reference as JSON objects; older releases have no reference."""
 
     version: str
     text: str
     calibration: dict[str, Any]
     schema: dict[str, Any]
+    reference: dict[str, Any] | None = None
 
 
 class Models:
@@ -83,10 +88,16 @@ class Models:
             return _from_json(self._artifact(runs[0].info.run_id, ROWS))
 
     def trees(self, model: Any) -> list[tuple[float, list[dict[str, Any]]]]:
-        """(weight, nodes) of each tree of a Spark ensemble, as Spark's own files hold them; leaves have ``left`` -1."""
+        """(weight, nodes) of each tree of a Spark ensemble, or of a single tree, as Spark's own files hold them.
+
+        Leaves have ``left`` -1; ``classes``: rows of each class in the node, of trees that classify.
+        """
         folder = f"{self._settings.storage.files}/tmp/trees-{uuid4().hex}"
         try:
             model.write().overwrite().save(folder)
+            if not hasattr(type(model), "trees"):
+                data = self._spark.read.parquet(f"{folder}/data").collect()
+                return [(1.0, sorted(map(_node, data), key=lambda n: n["id"]))]
             # the columns' names differ between Spark's versions: tree, its metadata, its weight
             about = self._spark.read.parquet(f"{folder}/treesMetadata").collect()
             weights = {row[0]: float(row[2]) for row in about}
@@ -128,6 +139,7 @@ class Models:
                     version = self._registered(run.info.run_id, first, model)
                 ids = {"mlflow_run_id": run.info.run_id}
                 full = [{**row, **ids, "model_version": version if row is first else None} for row in rows]
+                full[0]["artifacts_hash"] = artifacts_hash(files) if files else None
                 mlflow.log_text(_to_json(full), f"{FOLDER}/{ROWS}")
         if version is not None:
             self._kept(version, run.info.run_id, files)
@@ -164,19 +176,46 @@ class Models:
     def _trials(self) -> Path:
         return self._files / "trials" / self.run_id
 
-    def load(self, version: str, mlflow_run_id: str) -> Release:
+    def load(self, version: str, mlflow_run_id: str, wanted_hash: str | None = None) -> Release:
         """The release ``version``, logged by the MLflow run ``mlflow_run_id``: kept files where they are its own, else MLflow's.
 
-        Raises JobFailed when neither is at hand.
+        ``wanted_hash``: what model_runs says of the artifacts; kept files with another one are fetched anew. Scoring so needs
+        no tracking server as long as the kept files are whole. Raises JobFailed when neither is at hand, and when what MLflow
+        has is not what was released.
         """
         kept = self._folder(version)
-        owner = kept / "mlflow_run_id"
-        if not (owner.is_file() and owner.read_text(encoding="utf-8") == mlflow_run_id):
-            with self._reached(f"load model version {version}"):
-                texts = {name: self._artifact(mlflow_run_id, name) for name in NEEDED}
+        texts = self._texts_kept(version, mlflow_run_id)
+        if texts is None or wanted_hash not in (None, artifacts_hash(texts)):
+            why = "" if texts is None else f"; the files kept in {kept} are not those of the release (hash {wanted_hash})"
+            with self._reached(f"load model version {version}", why):
+                texts = self._texts(mlflow_run_id)
+            if wanted_hash not in (None, artifacts_hash(texts)):
+                raise JobFailed(
+                    f"the artifacts of model version {version} in MLflow at {self._conf.tracking_uri} are not those that were "
+                    f"released: their hash is {artifacts_hash(texts)}, model_runs says {wanted_hash}; nothing was scored. "
+                    "Restore them, or train another model with `churnwatch run train_model`"
+                )
             self._kept(version, mlflow_run_id, texts)
-        text, calibration, schema = ((kept / name).read_text(encoding="utf-8") for name in NEEDED)
-        return Release(version, text, json.loads(calibration), json.loads(schema))
+        else:
+            agrees = "" if wanted_hash is None else ", their hash agrees with model_runs"
+            LOG.info("model version %s comes from the files kept in %s%s; MLflow was not asked", version, kept, agrees)
+        text, calibration, schema = (texts[name] for name in NEEDED)
+        reference = json.loads(texts[REFERENCE]) if REFERENCE in texts else None
+        return Release(version, text, json.loads(calibration), json.loads(schema), reference)
+
+    def _texts_kept(self, version: str, mlflow_run_id: str) -> dict[str, str] | None:
+        """The kept files of the release, None where they are not there or another run's."""
+        folder = self._folder(version)
+        owner = folder / "mlflow_run_id"
+        if not owner.is_file() or owner.read_text(encoding="utf-8") != mlflow_run_id:
+            return None
+        there = [name for name in (*NEEDED, REFERENCE) if (folder / name).is_file()]
+        return {name: (folder / name).read_text(encoding="utf-8") for name in there} if set(NEEDED) <= set(there) else None
+
+    def _texts(self, mlflow_run_id: str) -> dict[str, str]:
+        """The artifacts in MLflow."""
+        there = {Path(file.path).name for file in self._client().list_artifacts(mlflow_run_id, FOLDER)}
+        return {name: self._artifact(mlflow_run_id, name) for name in (*NEEDED, *sorted({REFERENCE} & there))}
 
     def champion(self) -> str | None:
         """The version under the alias ``champion``."""
@@ -255,12 +294,13 @@ class Models:
         folder = self._folder(version)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for name in NEEDED:
-            (folder / name).write_text(texts[name], encoding="utf-8")
+        for name in (*NEEDED, REFERENCE):
+            if name in texts:
+                (folder / name).write_text(texts[name], encoding="utf-8")
         (folder / "mlflow_run_id").write_text(mlflow_run_id, encoding="utf-8")
 
     @contextmanager
-    def _reached(self, what: str) -> Iterator[None]:
+    def _reached(self, what: str, also: str = "") -> Iterator[None]:
         try:
             from mlflow.exceptions import MlflowException
             from requests.exceptions import RequestException
@@ -271,7 +311,15 @@ class Models:
             yield
         except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise JobFailed(f"MLflow at {self._conf.tracking_uri} failed to {what}: {first}; no row was written") from error
+            raise JobFailed(f"MLflow at {self._conf.tracking_uri} failed to {what}: {first}{also}; no row was written") from error
+
+
+def artifacts_hash(texts: Mapping[str, str]) -> str:
+    """The first 16 digits of the SHA-256 of what scoring needs of a release."""
+    digest = hashlib.sha256()
+    for name in (*NEEDED, REFERENCE):
+        digest.update(f"{name}\n{texts.get(name, '')}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def _node(node: Any) -> dict[str, Any]:
@@ -282,6 +330,7 @@ def _node(node: Any) -> dict[str, Any]:
     return {
         "id": node["id"],
         "prediction": float(node["prediction"]),
+        "classes": [float(rows) for rows in node["impurityStats"]],
         "count": int(node["rawCount"]),
         "gain": float(node["gain"]),
         "left": int(node["leftChild"]),

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import DataType, StructType
 
 from churnwatch.core import ContractError, JobFailed, Table, WriteConflict
 from churnwatch.settings import Settings
@@ -138,11 +138,12 @@ class Store:
         """Table properties as stored."""
         return {row["key"]: row["value"] for row in self.spark.sql(f"SHOW TBLPROPERTIES {self.sql_name(table)}").collect()}
 
-    def add_columns(self, table: Table, names: Iterable[str]) -> None:
-        """Adds columns of the contract that are not stored, nullable whatever the contract says."""
+    def add_columns(self, table: Table, new: Mapping[str, DataType]) -> None:
+        """Adds columns of the contract that are not stored, and fields of structs by path; nullable in any case."""
+        columns = {f.name: f" COMMENT {_quoted(f.metadata['comment'])}" for f in table.schema.fields}
         fields = ", ".join(
-            f"`{n}` {table.schema[n].dataType.simpleString()} COMMENT {_quoted(table.schema[n].metadata['comment'])}"
-            for n in names
+            f"{'.'.join(f'`{part}`' for part in path.split('.'))} {kind.simpleString()}{columns.get(path, '')}"
+            for path, kind in new.items()
         )
         self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD COLUMNS ({fields})")
         self._versions.pop(table.name, None)

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from churnwatch.core import Refused
-from churnwatch.model import card, gate, pictures, shipped
+from churnwatch.model import card, gate, pictures, reference, shipped
 from churnwatch.model import frame as fr
 from churnwatch.model import origins as og
 from churnwatch.model import recipe as rc
@@ -62,6 +62,15 @@ class Judged:
         return self.candidates[0]
 
 
+@dataclass(frozen=True)
+class Final:
+    """The model that is released, if any is: its spans and their sizes."""
+
+    model: Candidate
+    spans: sp.Spans
+    sizes: Mapping[str, fr.Size]
+
+
 def train(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, settings: Settings) -> dict[str, DataFrame]:
     """A row of model_runs an algorithm: the attempt of D, released or refused by the gate; the same run_id returns its
     stored rows.
@@ -84,7 +93,7 @@ def last_release(model_runs: DataFrame, day: date, settings: Settings) -> Row | 
     """The row of the newest release of the primary definition with ``day`` <= the given one, the latest of a day."""
     released = model_runs.where("outcome = 'released'").where(F.col("definition") == settings.churn.primary)
     newest = released.where(F.col("day") <= F.lit(day)).orderBy(F.desc("day"), F.desc("at"), F.desc("run_id"))
-    return newest.select("day", "model_version", "mlflow_run_id", "schema_hash").first()
+    return newest.select("day", "model_version", "mlflow_run_id", "schema_hash", "artifacts_hash").first()
 
 
 def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings: Settings) -> list[dict[str, Any]]:
@@ -94,11 +103,17 @@ def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings
     if not (early := gate.enough(data, settings)).passed:
         return models.release([_row(attempt, models, settings) | {"conditions": list(early.conditions)}], {}, {}, None)
     judged = _judged(attempt, inputs, models, settings)
-    released = _rolled(attempt, judged, models, settings) if judged.verdict.passed else judged.best
-    rows = _rows(attempt, judged, released, models, settings)
-    told = card.markdown(card.parts(rows[0], settings))
-    files = _files(attempt, judged, released, settings) | {"card.md": told}
-    full = models.release(rows, files, pictures.drawn(judged.seen.curves), released.model)
+    final = _rolled(attempt, judged, models, settings)
+    rows = _rows(attempt, judged, final, models, settings)
+    files = _files(judged, final, settings) | {"card.md": card.markdown(card.parts(rows[0], settings))}
+    if judged.verdict.passed:
+        # what drift is measured against: nobody asks it of a model that was refused
+        count, one = final.sizes["train"].rows, final.model
+        trained = fr.only_span(fr.with_span(attempt.rows, final.spans), "train")
+        seen = reference.of(trained, count, one.text, one.schema, settings)
+        files["reference.json"] = json.dumps(seen)
+        rows[0]["reference"] = json.dumps(seen["bins"])
+    full = models.release(rows, files, pictures.drawn(judged.seen.curves), final.model.model)
     models.forget_trials()
     return full
 
@@ -151,22 +166,24 @@ def _last(
     row = last_release(inputs["model_runs"], today, settings)
     if row is None:
         return None, ["no earlier release to beat: ok"]
-    release = models.load(row["model_version"], row["mlflow_run_id"])
+    release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
     schema = Schema.from_json(release.schema)
     if gone := [name for name in schema.features if name not in names]:
         return None, [f"release {row['model_version']} reads {len(gone)} features that are gone ({gone[0]}): not compared: ok"]
     return shipped.packed(release.text, schema, tuple(names)), []
 
 
-def _rolled(attempt: Attempt, judged: Judged, models: Any, settings: Settings) -> Candidate:
-    """What passed the gate, fitted and calibrated on the newest settled days."""
-    if not settings.model.roll:
-        return judged.best
+def _rolled(attempt: Attempt, judged: Judged, models: Any, settings: Settings) -> Final:
+    """What passed the gate, fitted and calibrated on the newest settled days; as tested where that is not asked for."""
+    tested = Final(judged.best, attempt.spans, attempt.sizes)
+    if not (settings.model.roll and judged.verdict.passed):
+        return tested
     sizes = fr.sizes(fr.with_span(attempt.rows, attempt.rolled))
     if any(sizes[span].positives in (0, sizes[span].rows) for span in ("train", "calibration")):
-        return judged.best
+        return tested
     with rc.opened(attempt.rows, attempt.rolled, sizes, attempt.whole, settings) as span:
-        return rc.again(span, judged.recipe, judged.best.algorithm, models, settings)
+        again = rc.again(span, judged.recipe, judged.best.algorithm, models, settings)
+    return Final(again, attempt.rolled, sizes)
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -192,13 +209,13 @@ def _row(attempt: Attempt, models: Any, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _rows(attempt: Attempt, judged: Judged, released: Candidate, models: Any, settings: Settings) -> list[dict[str, Any]]:
+def _rows(attempt: Attempt, judged: Judged, final: Final, models: Any, settings: Settings) -> list[dict[str, Any]]:
     """A row an algorithm, the one that went to the gate first."""
     base = _row(attempt, models, settings)
     best = judged.best
     spans = base["spans"]
-    if released is not best:
-        spans = spans | {f"released_{name}": text for name, text in attempt.rolled.as_text().items()}
+    if final.model is not best:
+        spans = spans | {f"released_{name}": text for name, text in final.spans.as_text().items()}
     metrics = {**judged.seen.metrics, **_counts(attempt.sizes), **og.summary(judged.origins), **_compared(best)}
     first = base | {
         **_told(best),
@@ -208,8 +225,8 @@ def _rows(attempt: Attempt, judged: Judged, released: Candidate, models: Any, se
         "curves": json.dumps(judged.seen.curves),
         "outcome": judged.verdict.outcome,
         "conditions": list(judged.verdict.conditions),
-        "features": list(released.schema.features),
-        "schema_hash": released.schema.hash,
+        "features": list(final.model.schema.features),
+        "schema_hash": final.model.schema.hash,
         "origins": json.dumps([origin.to_json() for origin in judged.origins]),
         "left_out": judged.selection.left,
     }
@@ -246,14 +263,14 @@ def _counts(sizes: Mapping[str, fr.Size]) -> dict[str, float]:
     }
 
 
-def _files(attempt: Attempt, judged: Judged, released: Candidate, settings: Settings) -> dict[str, str]:
-    spans = attempt.spans if released is judged.best else attempt.rolled
+def _files(judged: Judged, final: Final, settings: Settings) -> dict[str, str]:
+    released = final.model
     schema = released.schema.to_json(
         algorithm=released.algorithm,
         definition=settings.churn.primary,
         horizon_days=settings.primary.horizon_days,
         lead_days=settings.primary.lead_days,
-        spans=spans.as_text(),
+        spans=final.spans.as_text(),
         versions={name: version(name) for name in ("pyspark", "lightgbm", "numpy")},
     )
     tested = {"model.txt": judged.best.text, "calibration.json": json.dumps(judged.best.calibration)}

@@ -1,8 +1,10 @@
 """Spark's trees as LightGBM's text, and the text as numbers: a margin is the sum of one leaf of each tree.
 
-A leaf of the text is 2 x weight x prediction of Spark's, since Spark's probability is the logistic of twice its margin;
-so our margin is a log-odds. Splits go left on ``<=`` in both. Inner nodes keep Spark's prediction as ``internal_value``:
-the difference along a path is what the split's feature added (Saabas, Interpreting random forests, 2014).
+A leaf of boosted trees is 2 x weight x prediction of Spark's, since Spark's probability is the logistic of twice its
+margin: so their margin is a log-odds. A leaf of trees that vote (a forest, a single tree) is its share of churned rows
+divided by the number of trees: so their margin is Spark's probability. Splits go left on ``<=`` in both. Inner nodes keep
+their own value as ``internal_value``: the difference along a path is what the split's feature added (Saabas, Interpreting
+random forests, 2014). Counts are Spark's rows of each node, of the sample that the tree was grown on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +25,23 @@ class Tree:
     feature: NDArray[np.int64]
     left: NDArray[np.int64]
     right: NDArray[np.int64]
+    threshold: Floats
     internal_value: Floats
+    internal_count: Floats
     leaf_value: Floats
+    leaf_count: Floats
 
 
-def to_text(trees: Sequence[tuple[float, Sequence[Mapping[str, Any]]]], names: Sequence[str], kept: Sequence[int]) -> str:
+def to_text(
+    trees: Sequence[tuple[float, Sequence[Mapping[str, Any]]]],
+    names: Sequence[str],
+    kept: Sequence[int],
+    votes: bool = False,
+) -> str:
     """LightGBM's text form of ``trees``: (weight, nodes as Spark stores them), over the features ``kept`` of ``names``.
 
-    ``kept``: indexes that Spark knows the features by; a tree that splits on another one is a ValueError.
+    ``kept``: indexes that Spark knows the features by; a tree that splits on another one is a ValueError. ``votes``: trees
+    of a forest, or a single one, whose leaves hold rows by class.
     """
     position = {index: place for place, index in enumerate(kept)}
     head = [
@@ -45,15 +56,27 @@ def to_text(trees: Sequence[tuple[float, Sequence[Mapping[str, Any]]]], names: S
         f"feature_infos={' '.join(['[-1e308:1e308]'] * len(kept))}",
         "",
     ]
-    blocks = [_tree_text(number, weight, nodes, position) for number, (weight, nodes) in enumerate(trees)]
+    scales = [1.0 / len(trees) if votes else 2.0 * weight for weight, _ in trees]
+    value = _share if votes else _prediction
+    blocks = [
+        _tree_text(number, {node["id"]: {**node, "value": scale * value(node)} for node in nodes}, position)
+        for number, (scale, (_, nodes)) in enumerate(zip(scales, trees, strict=True))
+    ]
     return "\n".join([*head, *blocks, "end of trees", "", "pandas_categorical:null", ""])
 
 
-def _tree_text(number: int, weight: float, nodes: Sequence[Mapping[str, Any]], position: Mapping[int, int]) -> str:
-    by_id = {node["id"]: node for node in nodes}
+def _prediction(node: Mapping[str, Any]) -> float:
+    return float(node["prediction"])
+
+
+def _share(node: Mapping[str, Any]) -> float:
+    stayed, churned = node["classes"]
+    return float(churned / (stayed + churned))
+
+
+def _tree_text(number: int, by_id: Mapping[int, Mapping[str, Any]], position: Mapping[int, int]) -> str:
     inner, leaves = _in_order(by_id)
     places = {node_id: n for n, node_id in enumerate(inner)} | {node_id: -1 - n for n, node_id in enumerate(leaves)}
-    scale = 2.0 * weight
 
     def line(key: str, values: Sequence[Any]) -> str:
         return f"{key}={' '.join(repr(v) for v in values)}"
@@ -69,12 +92,12 @@ def _tree_text(number: int, weight: float, nodes: Sequence[Mapping[str, Any]], p
             line("left_child", [places[node["left"]] for node in splits]),
             line("right_child", [places[node["right"]] for node in splits]),
         ]
-    lines.append(line("leaf_value", [scale * by_id[node_id]["prediction"] for node_id in leaves]))
+    lines.append(line("leaf_value", [by_id[node_id]["value"] for node_id in leaves]))
     if splits:
         lines += [
             line("leaf_weight", [float(by_id[node_id]["count"]) for node_id in leaves]),
             line("leaf_count", [int(by_id[node_id]["count"]) for node_id in leaves]),
-            line("internal_value", [scale * node["prediction"] for node in splits]),
+            line("internal_value", [node["value"] for node in splits]),
             line("internal_weight", [float(node["count"]) for node in splits]),
             line("internal_count", [int(node["count"]) for node in splits]),
         ]
@@ -112,8 +135,11 @@ def parsed(text: str) -> list[Tree]:
                 feature=_numbers(fields, "split_feature", np.int64),
                 left=_numbers(fields, "left_child", np.int64),
                 right=_numbers(fields, "right_child", np.int64),
+                threshold=_numbers(fields, "threshold", np.float64),
                 internal_value=_numbers(fields, "internal_value", np.float64),
+                internal_count=_numbers(fields, "internal_count", np.float64),
                 leaf_value=_numbers(fields, "leaf_value", np.float64),
+                leaf_count=_numbers(fields, "leaf_count", np.float64),
             )
         )
     return trees

@@ -59,7 +59,7 @@ def counted(batches: Batches, spec: Mapping[str, Any]) -> Batches:
         values = worker.matrix(worker.column_of(batch, "values"), spec["width"])
         label, weight = _numbers(batch, "label"), _numbers(batch, "weight")
         for score, (model, packed) in enumerate(zip(models, spec["models"], strict=True)):
-            margin = model.margin(values)
+            margin = model.margin(model.columns(values))
             _count(sums, score, worker.margin_bins(margin, packed), label, weight, margin)
         for column in spec["columns"]:
             _count(sums, 2 + column, order_codes(values[:, column]), label, weight, np.zeros(len(label)))
@@ -95,7 +95,7 @@ def resampled(batches: Batches, spec: Mapping[str, Any]) -> Batches:
         if not len(label):
             continue
         weights = poisson_weights(_numbers(batch, "user_hash"), spec["replicates"]) * _numbers(batch, "weight")[:, None]
-        all_margins = [model.margin(values) for model in models]
+        all_margins = [model.margin(model.columns(values)) for model in models]
         for score, edges in spec["edges"].items():
             column = score - 2
             codes = (
@@ -159,7 +159,8 @@ def by_segment(batches: Batches, spec: Mapping[str, Any]) -> Batches:
         label = _numbers(batch, "label").astype(np.int64)
         if not len(label):
             continue
-        margin = model.margin(worker.matrix(worker.column_of(batch, "values"), spec["width"]))
+        values = worker.matrix(worker.column_of(batch, "values"), spec["width"])
+        margin = model.margin(model.columns(values))
         probability = worker.probabilities(margin, spec["calibration"])
         parts = np.column_stack([np.ones(len(label)), label, probability, _losses(label, probability)])
         parts = parts * _numbers(batch, "weight")[:, None]
@@ -197,7 +198,7 @@ def moments(batches: Batches, spec: Mapping[str, Any]) -> Batches:
         raw = worker.matrix(worker.column_of(batch, "values"), width)
         if not len(raw):
             continue
-        values = applied.filled(raw, spec["fills"])
+        values = np.where(np.isnan(raw), np.asarray(spec["fills"]), raw)
         rows += len(raw)
         added += np.vstack([np.isnan(raw).sum(axis=0), np.nansum(raw, axis=0), values.sum(axis=0)])
         least, greatest = np.minimum(least, values.min(axis=0)), np.maximum(greatest, values.max(axis=0))

@@ -13,10 +13,9 @@ EPSILON = 1e-9  # 0.29 x 100 is 28.999999999999996
 
 @dataclass(frozen=True)
 class Ranks:
-    """Cells in order of risk, rising, with the percentile and the position from the riskiest of their users."""
+    """Cells in order of risk, rising, with the position of their users from the riskiest."""
 
     cells: NDArray[np.int64]
-    percentile: NDArray[np.float64]
     position: NDArray[np.int64]
     users: int
 
@@ -24,14 +23,14 @@ class Ranks:
 def ranked(cells: NDArray[np.int64], users: NDArray[np.int64]) -> Ranks:
     """Ranks of users by cell (margin bin, then part of a hash); users of one cell are equal.
 
-    ``percentile``: share of users in lower cells. ``position``: users in the cell and above, so that a cut at position n
-    takes n users at the most: a capacity is never exceeded.
+    ``position``: users in the cell and above, so that a cut at position n takes n users at the most: a capacity is never
+    exceeded; the others are the share of users in lower cells, the percentile.
     """
     order = np.argsort(cells, kind="stable")
     sizes = users[order]
     total = int(sizes.sum())
     below = np.cumsum(sizes) - sizes
-    return Ranks(cells[order], below / max(total, 1), total - below, total)
+    return Ranks(cells[order], total - below, total)
 
 
 def cuts(tiers: list[Tier], users: int) -> list[dict[str, Any]]:

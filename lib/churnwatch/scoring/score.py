@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-import numpy as np
 from pyspark import cloudpickle
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -12,48 +11,50 @@ from pyspark.sql import functions as F
 from churnwatch.churn import eligible_users
 from churnwatch.core import Refused, Skipped, only_days
 from churnwatch.model import last_release
+from churnwatch.model.reference import usual_matrix
 from churnwatch.model.schema import Schema, raw_values
-from churnwatch.model.shipped import forest, mapped
-from churnwatch.model.trees import base_value, contributions, parsed
+from churnwatch.model.shipped import mapped, packed
 from churnwatch.scoring import worker
 from churnwatch.scoring.cuts import cuts, ranked
 from churnwatch.settings import Settings
 
 cloudpickle.register_pickle_by_value(worker)
 
-REASONS = 3
 COUNTED = "cell long, users long"
 SCORED = (
     "user_id string, value_cents long, margin double, probability double, percentile double, tier string, "
-    "reasons array<struct<measure: string, value: double, contribution: double, cause: string>>"
+    "reasons array<struct<measure: string, value: double, contribution: double, cause: string, usual: double>>, "
+    "features_hash long"
 )
 
 
 def score(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, settings: Settings) -> dict[str, DataFrame]:
     """One row of user_scores per eligible user of O: margin, probability, percentile, tier, value at risk, reasons.
 
-    Two passes over the day's features: one counts users by margin, one scores. Reasons are path contributions (Saabas) by
-    measure, read off the leaves that give the margin, so they cost little more than the margin itself.
+    Two passes over the day's features: one counts users by margin, one scores. Reasons are contributions by measure: along
+    the paths of trees (Saabas), read off the leaves that give the margin, so that they cost little more than it; exact
+    Shapley values (``model.shap``) for users in tiers that have a level, whom people act on.
     Raises Skipped without a release as of O, Refused when the features that it reads are gone.
     """
     (day,) = days
     row = last_release(inputs["model_runs"], day, settings)
     if row is None:
         raise Skipped(f"no release as of {day}: train one with `churnwatch run train_model --day {day}`")
-    release = models.load(row["model_version"], row["mlflow_run_id"])
+    release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
     schema = Schema.from_json(release.schema)
     _refuse_other_features(schema, inputs["features"], release.version, day)
+    spec, by = _spec(release, schema, inputs["features"].columns, settings)
     users = only_eligible(only_days(inputs["features"], days), inputs, days, settings).select(
         "user_id",
         _value_cents(settings).alias("value_cents"),
         F.xxhash64("user_id").alias("user_hash"),
+        *([F.col(by).alias("segment")] if by else []),
         raw_values(schema).alias("values"),
     )
-    spec = _spec(release, schema, settings)
     counts = mapped(users.select("user_hash", "values"), worker.counted, spec, COUNTED)
     table = counts.groupBy("cell").agg(F.sum("users").alias("users")).toArrow()
     ranks = ranked(table.column("cell").to_numpy(), table.column("users").to_numpy())
-    spec |= {"cells": ranks.cells, "percentile": ranks.percentile, "position": ranks.position}
+    spec |= {"cells": ranks.cells, "position": ranks.position, "users": ranks.users}
     spec |= {"tiers": cuts(settings.tiers.tiers, ranks.users), "tier_names": [t.name for t in settings.tiers.tiers]}
     scored = mapped(users, worker.scored, spec, SCORED)
     return {"user_scores": _contract(scored, _previous_tier(inputs["scores"]), day, release.version)}
@@ -79,28 +80,36 @@ def _value_cents(settings: Settings) -> Column:
     return F.coalesce(F.expr(f"try_cast(round({settings.model.value}) AS bigint)"), F.lit(0).cast("bigint"))
 
 
-def _spec(release: Any, schema: Schema, settings: Settings) -> dict[str, Any]:
-    trees = parsed(release.text)
+def _spec(release: Any, schema: Schema, columns: Sequence[str], settings: Settings) -> tuple[dict[str, Any], str | None]:
+    """What workers need, and the column that tells which users are alike."""
     measures = list(dict.fromkeys(schema.measures))
     causes: dict[str, str] = {}
     for cause, what in settings.causes.causes.items():
         for measure in what.measures:
             causes.setdefault(measure, cause)
-    paths = []
-    for tree in trees:
-        used = np.unique(tree.feature)
-        paths.append((tree.leaf_value, used, contributions(tree, len(schema.features))[:, used]))
-    return {
-        "forest": forest(release.text, schema, schema.features),
+    by, segments, usual = usual_matrix(release.reference, schema.features)
+    if by not in columns:
+        # the segment is gone from conf: what is usual for everybody remains
+        by, segments, usual = None, [], usual[-1:]
+    group = [measures.index(measure) for measure in schema.measures]
+    own = [[feature for feature, of in enumerate(group) if of == measure] for measure in range(len(measures))]
+    most = max(map(len, own), default=1)
+    # measures with fewer features repeat their first: workers look them up as one matrix
+    members = [features + features[:1] * (most - len(features)) for features in own]
+    spec = {
+        "model": packed(release.text, schema, schema.features, reasons=True),
         "width": len(schema.features),
         "calibration": release.calibration,
-        "paths": paths,
-        "base": base_value(trees),
-        "group": [measures.index(measure) for measure in schema.measures],
+        "acted_on": [tier.level is not None for tier in settings.tiers.tiers],
+        "group": group,
+        "members": members,
         "measures": measures,
         "causes": [causes.get(measure) for measure in measures],
-        "reasons": REASONS,
+        "reasons": settings.causes.reasons,
+        "segments": segments,
+        "usual": usual,
     }
+    return spec, by
 
 
 def _previous_tier(scores: DataFrame) -> DataFrame:
@@ -121,4 +130,5 @@ def _contract(scored: DataFrame, previous: DataFrame, day: date, version: str) -
         F.round(F.col("probability") * F.col("value_cents")).cast("bigint").alias("value_at_risk_cents"),
         "reasons",
         F.lit(version).alias("model_version"),
+        "features_hash",
     )

@@ -8,77 +8,84 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+import churnwatch.model.applied as a
 import churnwatch.model.worker as w
 
 HASH_PARTS = 100  # ties of a margin bin are told apart by so many parts of a hash
-REASON = pa.struct([("measure", pa.string()), ("value", pa.float64()), ("contribution", pa.float64()), ("cause", pa.string())])
+REASON = pa.struct(
+    [
+        ("measure", pa.string()),
+        ("value", pa.float64()),
+        ("contribution", pa.float64()),
+        ("cause", pa.string()),
+        ("usual", pa.float64()),
+    ]
+)
 OTHER, BASE = "(other)", "(base)"
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 
-def cells(margin: Floats, user_hash: Whole, forest: dict[str, Any]) -> Whole:
+def cells(margin: Floats, user_hash: Whole, packed: dict[str, Any]) -> Whole:
     """Cell of each user: margin bin x 100 + part of the hash; users are ranked by it."""
     part = (user_hash.view(np.uint64) >> np.uint64(32)) * np.uint64(HASH_PARTS) >> np.uint64(32)
-    return w.margin_bins(margin, forest) * HASH_PARTS + part.astype(np.int64)
+    return w.margin_bins(margin, packed) * HASH_PARTS + part.astype(np.int64)
 
 
 def counted(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """Users by cell: rows of (cell, users)."""
-    forest = spec["forest"]
-    model = w.booster(forest["text"])
+    model = a.opened(spec["model"])
     users = np.zeros(w.MARGIN_BINS * HASH_PARTS, dtype=np.int64)
     for batch in batches:
         if batch.num_rows:
-            margin = w.margins(model, forest, w.matrix(w.column_of(batch, "values"), spec["width"]))
+            margin = model.margin(model.columns(w.matrix(w.column_of(batch, "values"), spec["width"])))
             hashes = w.column_of(batch, "user_hash").to_numpy(zero_copy_only=False)
-            users += np.bincount(cells(margin, hashes, forest), minlength=len(users))
+            users += np.bincount(cells(margin, hashes, spec["model"]), minlength=len(users))
     taken = np.flatnonzero(users)
     yield pa.RecordBatch.from_arrays([pa.array(taken), pa.array(users[taken])], names=["cell", "users"])
 
 
 def scored(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-    """``user_id, value_cents`` as they came, with margin, probability, percentile, tier and reasons."""
-    forest = spec["forest"]
-    model = w.booster(forest["text"])
+    """``user_id, value_cents`` as they came, with margin, probability, percentile, tier and reasons.
+
+    Reasons follow the paths of the trees; those of users in tiers that people act on (``spec["acted_on"]``) are exact.
+    """
+    model = a.opened(spec["model"])
+    tier_names, acted_on = pa.array(spec["tier_names"], pa.string()), np.asarray(spec["acted_on"])
+    position = np.zeros(w.MARGIN_BINS * HASH_PARTS, dtype=np.int64)
+    position[spec["cells"]] = spec["position"]
     for batch in batches:
         if not batch.num_rows:
             continue
         raw = w.matrix(w.column_of(batch, "values"), spec["width"])
         hashes = w.column_of(batch, "user_hash").to_numpy(zero_copy_only=False)
-        margin, added = explained(model, spec, raw)
+        columns = model.columns(raw)
+        margin, added = model.explained(columns)
+        base = np.full(len(margin), spec["model"]["base"])
         probability = w.probabilities(margin, spec["calibration"])
-        place = np.searchsorted(spec["cells"], cells(margin, hashes, forest))
-        tier = tiers(probability, np.asarray(spec["position"])[place], spec["tiers"])
+        from_riskiest = position.take(cells(margin, hashes, spec["model"]))
+        tier = tiers(probability, from_riskiest, spec["tiers"])
+        exactly = np.flatnonzero(acted_on[tier])
+        if len(exactly):
+            added[:, exactly] = model.exact(columns[:, exactly])
+            base[exactly] = spec["model"]["expected"]
         yield pa.RecordBatch.from_arrays(
             [
                 w.column_of(batch, "user_id"),
                 w.column_of(batch, "value_cents"),
                 pa.array(margin),
                 pa.array(probability),
-                pa.array(np.asarray(spec["percentile"])[place]),
-                pa.array(np.asarray(spec["tier_names"], dtype=object)[tier], pa.string()),
-                reasons(raw[:, forest["columns"]], added, spec),
+                pa.array((spec["users"] - from_riskiest) / spec["users"]),
+                pc.take(tier_names, pa.array(tier)),
+                reasons(raw[:, spec["model"]["columns"]], added, base, like(batch, spec), spec),
+                pa.array(a.fingerprint(columns)),
             ],
-            names=["user_id", "value_cents", "margin", "probability", "percentile", "tier", "reasons"],
+            names=["user_id", "value_cents", "margin", "probability", "percentile", "tier", "reasons", "features_hash"],
         )
-
-
-def explained(model: Any, spec: dict[str, Any], raw: Floats) -> tuple[Floats, Floats]:
-    """Margin of each row, and what each feature added to it: one look at the leaves gives both."""
-    forest = spec["forest"]
-    rows = w.filled(raw[:, forest["columns"]], forest["fills"])
-    leaves = np.asarray(model.predict(rows, pred_leaf=True, num_threads=1)).astype(np.int64).reshape(len(rows), -1)
-    margin = np.zeros(len(rows))
-    added = np.zeros(rows.shape)
-    for tree, (values, used, table) in enumerate(spec["paths"]):
-        leaf = leaves[:, tree]
-        margin += values[leaf]
-        added[:, used] += table[leaf]
-    return margin, added
 
 
 def tiers(probability: Floats, position: Whole, cuts: list[dict[str, Any]]) -> Whole:
@@ -87,42 +94,67 @@ def tiers(probability: Floats, position: Whole, cuts: list[dict[str, Any]]) -> W
     return np.select(holds, list(range(len(holds))), default=len(cuts) - 1) if holds else np.zeros(len(position), np.int64)
 
 
-def reasons(values: Floats, added: Floats, spec: dict[str, Any]) -> pa.ListArray:
+def like(batch: pa.RecordBatch, spec: dict[str, Any]) -> Whole:
+    """Row of ``spec["usual"]`` for each user: that of the segment's value, the last one for values that training did not know."""
+    if not spec["segments"]:
+        return np.zeros(batch.num_rows, np.int64)
+    found = pc.index_in(w.column_of(batch, "segment"), value_set=pa.array(spec["segments"], pa.string()))
+    return pc.fill_null(found, len(spec["segments"])).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def reasons(values: Floats, added: Floats, base: Floats, group: Whole, spec: dict[str, Any]) -> pa.ListArray:
     """The measures that moved each margin most, with the rest and the base: contributions add up to the margin.
 
-    ``value`` is that of the measure's feature with the greatest part in it, null where it is missing; ``cause`` stands only
+    ``values``: one row a user; ``added``: one row a feature. ``value`` is that of the measure's feature with the greatest part
+    in it, null where it is missing; ``usual`` is what that feature usually is for users like this one; ``cause`` stands only
     by measures that raised the risk.
     """
-    groups, names, causes = np.asarray(spec["group"]), spec["measures"], spec["causes"]
-    of_measure = np.zeros((len(added), len(names)))
-    leading = np.zeros((len(added), len(names)), dtype=np.int64)
-    for group in range(len(names)):
-        members = np.flatnonzero(groups == group)
-        of_measure[:, group] = added[:, members].sum(axis=1)
-        leading[:, group] = members[np.abs(added[:, members]).argmax(axis=1)]
-    count = min(spec["reasons"], len(names))
-    chosen = np.argsort(-np.abs(of_measure), axis=1, kind="stable")[:, :count]
-    row = np.arange(len(added))[:, None]
-    parts = of_measure[row, chosen]
-    shown = values[row, leading[row, chosen]]
-    other = of_measure.sum(axis=1) - parts.sum(axis=1)
-    measure = np.column_stack([np.asarray(names, dtype=object)[chosen], _same(OTHER, row), _same(BASE, row)])
-    contribution = np.column_stack([parts, other, np.full(len(added), spec["base"])])
-    nothing = np.full((len(added), 2), np.nan)
-    cause = np.asarray(causes, dtype=object)[chosen]
-    cause[parts <= 0] = None
+    of_measure = per_measure(added, spec)
+    size = np.abs(of_measure)
+    users, count = np.arange(len(values)), min(spec["reasons"], len(size))
+    chosen = np.empty((len(values), count), dtype=np.int64)
+    parts, shown, usual = (np.empty((len(values), count)) for _ in range(3))
+    for n in range(count):
+        most = chosen[:, n] = size.argmax(axis=0)
+        parts[:, n] = of_measure[most, users]
+        feature = leading(added, most, spec)
+        shown[:, n], usual[:, n] = values[users, feature], spec["usual"][group, feature]
+        size[most, users] = -1.0
+    other = of_measure.sum(axis=0) - parts.sum(axis=1)
+    names = [*spec["measures"], OTHER, BASE]
+    ends = np.broadcast_to([len(names) - 2, len(names) - 1], (len(values), 2))
+    cause = np.hstack([np.where(parts > 0, chosen, len(names) - 1), ends])
+    nothing = np.full((len(values), 2), np.nan)
     items = pa.StructArray.from_arrays(
         [
-            pa.array(measure.ravel(), pa.string()),
-            pa.array(np.column_stack([shown, nothing]).ravel(), from_pandas=True),
-            pa.array(contribution.ravel()),
-            pa.array(np.column_stack([cause, _same(None, row), _same(None, row)]).ravel(), pa.string()),
+            pc.take(pa.array(names, pa.string()), pa.array(np.hstack([chosen, ends]).ravel())),
+            pa.array(np.hstack([shown, nothing]).ravel(), from_pandas=True),
+            pa.array(np.column_stack([parts, other, base]).ravel()),
+            pc.take(pa.array([*spec["causes"], None, None], pa.string()), pa.array(cause.ravel())),
+            pa.array(np.hstack([usual, nothing]).ravel(), from_pandas=True),
         ],
         fields=list(REASON),
     )
-    offsets = np.arange(len(added) + 1, dtype=np.int32) * (count + 2)
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * (count + 2)
     return pa.ListArray.from_arrays(pa.array(offsets), items)
 
 
-def _same(value: str | None, row: Whole) -> NDArray[Any]:
-    return np.full((len(row), 1), value, dtype=object)
+def per_measure(added: Floats, spec: dict[str, Any]) -> Floats:
+    """What the features of each measure (a row) added together."""
+    of_measure = np.zeros((len(spec["measures"]), added.shape[1]))
+    for part, measure in zip(added, spec["group"], strict=True):
+        of_measure[measure] += part
+    return of_measure
+
+
+def leading(added: Floats, measure: Whole, spec: dict[str, Any]) -> Whole:
+    """The feature of each user's ``measure`` that added the most."""
+    users, members = np.arange(added.shape[1]), np.asarray(spec["members"])
+    leader = members[measure, 0]
+    greatest = np.abs(added[leader, users])
+    for n in range(1, members.shape[1]):
+        feature = members[measure, n]
+        size = np.abs(added[feature, users])
+        leader = np.where(size > greatest, feature, leader)
+        greatest = np.maximum(greatest, size)
+    return leader

@@ -93,8 +93,9 @@ class Cause(Settings_):
 
 
 class Causes(Settings_):
-    """causes.yaml."""
+    """causes.yaml; ``reasons``: how many measures are told of each user."""
 
+    reasons: int = Field(default=3, ge=1, le=20)
     causes: dict[Name, Cause] = {}
 
 

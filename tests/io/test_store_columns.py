@@ -1,0 +1,39 @@
+"""Columns and fields that a contract got after its table was made."""
+
+import dataclasses
+from datetime import date
+
+import pytest
+from pyspark.sql.types import ArrayType, StructField, StructType
+
+from churnwatch.core import ContractError, new_fields
+from churnwatch.io.store import Store
+from smallworld import contracts, rows, settings
+
+DAY = date(2025, 6, 2)
+
+
+def test_a_new_field_within_reasons_is_added_and_older_rows_lack_it(spark, tmp_path):
+    table = contracts().user_scores
+    whole = table.schema["reasons"].dataType
+    shorter = ArrayType(StructType(whole.elementType.fields[:-1]))
+    fields = [
+        f if f.name != "reasons" else StructField("reasons", shorter, False, f.metadata)
+        for f in table.schema.fields
+        if f.name != "features_hash"
+    ]
+    older = dataclasses.replace(table, schema=StructType(fields))
+    row = {"day": DAY, "user_id": "a", "margin": 0.0, "probability": 0.5, "percentile": 0.5, "tier": "all"}
+    row |= {"value_cents": 1, "value_at_risk_cents": 1, "model_version": "1", "reasons": [("orders", 1.0, 0.1, None)]}
+    store = Store(spark, settings(storage={"root": str(tmp_path), "files": str(tmp_path)}))
+    store.create([older])
+    store.replace(older, rows(spark, older, [row]), f"day = DATE'{DAY}'", {})
+    fresh = Store(spark, settings(storage={"root": str(tmp_path), "files": str(tmp_path)}))
+    with pytest.raises(ContractError, match="churnwatch migrate"):
+        fresh.create([table])
+    fresh.add_columns(table, new_fields(shorter, whole, "reasons") | {"features_hash": table.schema["features_hash"].dataType})
+    fresh.create([table])
+    newer = row | {"user_id": "b", "reasons": [("orders", 1.0, 0.1, None, 3.0)], "features_hash": 5}
+    fresh.replace(table, rows(spark, table, [row | {"reasons": []}, newer]), f"day = DATE'{DAY}'", {})
+    stored = {r.user_id: r for r in fresh.read(table).collect()}
+    assert stored["b"].reasons[0].usual == 3.0 and stored["b"].features_hash == 5

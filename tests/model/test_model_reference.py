@@ -1,0 +1,66 @@
+"""What a release says of its training data."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from churnwatch.model import linear, reference
+from churnwatch.model.applied import fingerprint
+from churnwatch.model.schema import schema_of
+from churnwatch.tables import tables
+from smallworld import rows, settings
+
+NAMES = ["orders_4d", "cancels_2d"]
+TEXT = linear.to_text([1.0, 2.0], 0.5, [0.0, 0.0], -9.0, 9.0)
+
+
+@pytest.fixture(scope="module")
+def made(spark):
+    """Twelve users on two days: orders 0 .. 11, cancels missing for every third, plans in three sizes."""
+    one = settings(privacy={"id_key": {"env": "UNUSED"}, "min_group_size": 5})
+    given = [
+        {
+            "day": date(2025, 6, 2) + timedelta(days=7 * week),
+            "user_id": f"u{n}",
+            "segment_plan": "gold" if n < 4 else "rare" if n == 4 else None,
+            "orders_4d": float(n),
+            "cancels_2d": None if n % 3 == 0 else 1.0,
+        }
+        for n in range(12)
+        for week in range(2)
+    ]
+    frame = rows(spark, tables(one).user_features, given)
+    return reference.of(frame, 24, TEXT, schema_of(NAMES, one), one)
+
+
+def test_shares_edges_and_missing_of_features_and_of_the_margin(made):
+    assert made["rows"] == 24 and list(made["bins"]) == [*NAMES, "(margin)"]
+    orders, cancels, margin = made["bins"].values()
+    assert orders["edges"] == [1, 2, 3, 4, 5, 6, 8, 9, 10] and orders["missing"] == 0
+    assert orders["shares"] == pytest.approx([2 / 12, *[1 / 12] * 5, 2 / 12, 1 / 12, 1 / 12, 1 / 12])
+    assert (cancels["edges"], cancels["shares"]) == ([1.0], pytest.approx([8 / 12, 0.0]))
+    assert cancels["missing"] == pytest.approx(4 / 12)
+    # 0.5 + orders + 2 cancels, missing ones filled with 0: the least is of user 0
+    assert margin["missing"] == 0 and margin["edges"][0] > 0.5 and sum(margin["shares"]) == pytest.approx(1)
+
+
+def test_what_is_usual_is_a_median_by_segment_and_small_groups_have_none(made):
+    assert (made["usual"]["by"], made["usual"]["values"]) == ("segment_plan", ["gold"])
+    assert made["usual"]["medians"] == {"orders_4d": [1.5, 5.5], "cancels_2d": [1.0, 1.0]}
+    by, values, medians = reference.usual_matrix(made, ["cancels_2d", "new_1d"])
+    assert (by, values) == ("segment_plan", ["gold"])
+    assert medians[:, 0].tolist() == [1.0, 1.0] and np.isnan(medians[:, 1]).all()
+
+
+def test_a_feature_that_is_missing_everywhere_has_one_bin():
+    assert reference.shares(np.full(4, np.nan)) == {"edges": [], "shares": [0.0], "missing": 1.0}
+
+
+def test_fingerprints_tell_rows_apart_by_value_and_place():
+    base = np.array([[0.0, 1.0, 2.0]]).T
+    assert fingerprint(base) == fingerprint(np.array([[-0.0, 1.0, 2.0]]).T)
+    others = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 2.0000001], [0.0, 2.0, 1.0], [np.nan, 1.0, 2.0]]).T
+    assert len({*fingerprint(others).tolist(), *fingerprint(base).tolist()}) == 5
+    many = fingerprint(np.random.default_rng(1).integers(0, 3, size=(30, 20_000)).astype(float))
+    assert len(np.unique(many)) == 20_000

@@ -1,0 +1,157 @@
+"""Exact Shapley values of trees against the shap package, against all orders of features, and without tables."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import shap
+
+from churnwatch.model import shap as tables
+from churnwatch.model.applied import opened
+from churnwatch.model.schema import Schema
+from churnwatch.model.shap import effects, expected_value, pieces
+from churnwatch.model.shipped import packed
+from churnwatch.model.trees import parsed, to_text
+
+FEATURES = 6
+NAMES = [f"f{n}_1d" for n in range(FEATURES)]
+SCHEMA = Schema(tuple(NAMES), (0.5,) * FEATURES, tuple(NAMES))
+
+
+def grown(rng, depth, rows=4000):
+    """Nodes of a tree as Spark stores them; some paths end early, features come back on a path."""
+    nodes = []
+
+    def grow(at, left, count):
+        node = {"id": at, "prediction": float(rng.normal()), "count": count, "gain": 1.0, "left": -1, "right": -1}
+        nodes.append(node | {"feature": -1, "threshold": 0.0})
+        if left and count > 3 and (at == 0 or rng.random() < 0.9):
+            part = int(rng.integers(1, count))
+            split = {"feature": int(rng.integers(FEATURES)), "threshold": float(rng.normal())}
+            nodes[-1] |= {"left": 2 * at + 1, "right": 2 * at + 2, **split}
+            grow(2 * at + 1, left - 1, part)
+            grow(2 * at + 2, left - 1, count - part)
+
+    grow(0, depth, rows)
+    return nodes
+
+
+@pytest.fixture(scope="module", params=[1, 3, 5, 8])
+def forest(request):
+    """Text of trees of a depth, and rows with missing values."""
+    rng = np.random.default_rng(request.param)
+    trees = [(0.3, grown(rng, request.param)) for _ in range(6)]
+    rows = rng.normal(size=(200, FEATURES))
+    rows[rng.random(rows.shape) < 0.1] = np.nan
+    return to_text(trees, NAMES, range(FEATURES)), rows
+
+
+def exact(made, rows):
+    """Contributions, one row a user."""
+    model = opened(made)
+    return model.exact(model.columns(rows)).T
+
+
+def of_package(text, rows):
+    """Values and base of the shap package, from the text's own numbers."""
+    trees = []
+    for tree in parsed(text):
+        inner = len(tree.feature)
+        place = [child if child >= 0 else inner - 1 - child for pair in (tree.left, tree.right) for child in pair]
+        leaves = len(tree.leaf_value)
+        trees.append(
+            {
+                "children_left": np.array(place[:inner] + [-1] * leaves),
+                "children_right": np.array(place[inner:] + [-1] * leaves),
+                "children_default": np.array(place[inner:] + [-1] * leaves),
+                "features": np.array(list(tree.feature) + [-2] * leaves),
+                "thresholds": np.array(list(tree.threshold) + [0.0] * leaves),
+                "values": np.concatenate([tree.internal_value, tree.leaf_value])[:, None],
+                "node_sample_weight": np.concatenate([tree.internal_count, tree.leaf_count]),
+            }
+        )
+    model = {"trees": trees, "input_dtype": np.float64, "internal_dtype": np.float64}
+    explainer = shap.TreeExplainer(model, feature_perturbation="tree_path_dependent")
+    return explainer.shap_values(rows, check_additivity=False), float(np.ravel(explainer.expected_value)[0])
+
+
+def test_values_are_those_of_the_shap_package(forest):
+    text, rows = forest
+    made = packed(text, SCHEMA, NAMES, reasons=True)
+    values, base = of_package(text, np.where(np.isnan(rows), 0.5, rows))
+    assert np.abs(exact(made, rows) - values).max() < 1e-6
+    assert made["expected"] == pytest.approx(base, abs=1e-6)
+    assert np.abs(values).max() > 0.01
+
+
+def test_tables_and_lightgbm_agree_and_add_up(forest, monkeypatch):
+    text, rows = forest
+    made = packed(text, SCHEMA, NAMES, reasons=True)
+    monkeypatch.setattr(tables, "MOST_BYTES", 10)
+    deep = packed(text, SCHEMA, NAMES, reasons=True)
+    assert deep["pieces"] is None and made["text"] is None
+    ours, lightgbms = opened(made), opened(deep)
+    columns = ours.columns(rows)
+    margin, added = ours.explained(columns)
+    assert np.abs(ours.margin(columns) - lightgbms.margin(columns)).max() < 1e-12
+    assert np.array_equal(ours.margin(columns), margin)
+    assert all(np.abs(a - b).max() < 1e-12 for a, b in zip((margin, added), lightgbms.explained(columns), strict=True))
+    assert np.abs(ours.exact(columns) - lightgbms.exact(columns)).max() < 1e-12
+    assert np.abs(added.sum(axis=0) + made["base"] - margin).max() < 1e-12
+    assert np.abs(ours.exact(columns).sum(axis=0) + made["expected"] - margin).max() < 1e-12
+
+
+def test_rows_are_looked_up_in_chunks(forest, monkeypatch):
+    text, rows = forest
+    model = opened(packed(text, SCHEMA, NAMES, reasons=True))
+    columns = model.columns(rows)
+    whole = [model.margin(columns), *model.explained(columns), model.exact(columns)]
+    monkeypatch.setattr("churnwatch.model.applied.CHUNK_ROWS", 64)
+    parts = [model.margin(columns), *model.explained(columns), model.exact(columns)]
+    assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
+
+
+def test_effects_are_the_mean_over_all_orders_in_which_features_become_known():
+    shares, value = np.array([0.2, 0.7, 0.5]), 3.0
+    found = effects(value, shares)
+    for code in range(8):
+        satisfied = [code >> n & 1 for n in range(3)]
+
+        def worth(known, satisfied=satisfied):
+            return value * np.prod([satisfied[n] if n in known else shares[n] for n in range(3)])
+
+        for own in range(3):
+            gains = [
+                worth({*order[: order.index(own) + 1]}) - worth({*order[: order.index(own)]}) for order in permutations(range(3))
+            ]
+            assert found[code, own] == pytest.approx(np.mean(gains), abs=1e-14)
+
+
+def test_leaves_that_share_splits_share_tables():
+    rng = np.random.default_rng(3)
+    nodes = []
+
+    def grow(at, left, count):
+        inner = {"left": 2 * at + 1, "right": 2 * at + 2, "feature": int(rng.integers(FEATURES)), "threshold": 0.0}
+        nodes.append({"id": at, "prediction": 1.0, "count": count, "gain": 1.0, **(inner if left else {"left": -1, "right": -1})})
+        if left:
+            grow(2 * at + 1, left - 1, count // 2)
+            grow(2 * at + 2, left - 1, count // 2)
+
+    grow(0, 5, 3200)
+    grown_tree = parsed(to_text([(0.5, nodes)], NAMES, range(FEATURES)))
+    (tree,) = pieces(grown_tree, reasons=True)
+    assert [len(piece["splits"]) for piece in tree["pieces"]] == [9, 9, 9, 9]
+    assert {len(table) for piece in tree["pieces"] for _, table in piece["effects"]} == {512}
+    (plain,) = pieces(grown_tree, reasons=False)
+    assert [piece["effects"] for piece in plain["pieces"]] == [[]] * 4
+
+
+def test_a_tree_without_splits_adds_to_the_expected_value_alone():
+    leaf = [{"id": 0, "prediction": 0.3, "count": 10, "gain": 0.0, "left": -1, "right": -1, "feature": -1, "threshold": 0.0}]
+    text = to_text([(0.5, leaf)], NAMES, range(FEATURES))
+    made = packed(text, SCHEMA, NAMES, reasons=True)
+    assert made["expected"] == expected_value(parsed(text)) == pytest.approx(0.3)
+    margin, added = opened(made).explained(np.zeros((FEATURES, 2)))
+    assert margin.tolist() == opened(made).margin(np.zeros((FEATURES, 2))).tolist() == pytest.approx([0.3, 0.3])
+    assert (added == 0).all() and (exact(made, np.zeros((2, FEATURES))) == 0).all()
