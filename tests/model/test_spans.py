@@ -95,9 +95,13 @@ def test_three_origins_end_where_the_next_one_is_tested_and_the_release_rolls_on
     assert oldest.train == (date(2025, 4, 21), date(2025, 4, 28), date(2025, 5, 5))
     # what is tested is what the origin before it would have cut, had it been the day
     assert before == cut(mondays(date(2025, 1, 6), date(2025, 5, 26)), date(2025, 5, 26) + timedelta(days=5), conf)
-    moved = rolled(stored, conf)
+    moved = rolled(stored, newest, conf)
     assert (moved.calibration, moved.train[-1], moved.test) == ((MONDAY,), date(2025, 5, 26), ())
     assert moved.as_text() == {"train": "2025-05-12..2025-05-26", "calibration": "2025-06-02..2025-06-02"}
+    # days between that were not built: as much to learn from is more than newer days
+    holes = [day for day in stored if day not in (date(2025, 5, 12), date(2025, 5, 26))]
+    tested = cut(holes, MONDAY + timedelta(days=5), conf)
+    assert rolled(holes, tested, conf) is tested
 
 
 def test_a_short_history_has_fewer_origins():

@@ -69,10 +69,9 @@ def origins(snapshots: Sequence[date], today: date, settings: Settings) -> tuple
     """
     found = [cut(snapshots, today, settings)]
     stored = sorted(day for day in set(snapshots) if is_snapshot(day, settings.model.snapshot_every_days))
-    for earlier in range(1, settings.model.origins):
+    while len(found) < settings.model.origins:
         known = [day for day in stored if day < found[-1].test[0]]
-        back = timedelta(days=earlier * settings.model.origin_step_days)
-        if not known or _ideal(today - back, settings).train[0] < stored[0]:
+        if not known or _ideal(known[-1] + timedelta(days=_lag(settings)), settings).train[0] < stored[0]:
             break
         spans = _backwards(known, settings)
         if not (spans.calibration and spans.train):
@@ -81,12 +80,17 @@ def origins(snapshots: Sequence[date], today: date, settings: Settings) -> tuple
     return tuple(found)
 
 
-def rolled(snapshots: Sequence[date], settings: Settings) -> Spans:
-    """The recipe's spans moved to the newest stored snapshots: calibration ends there, and nothing is left to test on."""
+def rolled(snapshots: Sequence[date], tested: Spans, settings: Settings) -> Spans:
+    """The spans of ``tested`` moved to the newest stored snapshots: calibration ends there, and nothing is left to test on.
+
+    ``tested`` itself where days that were not built would leave fewer snapshots to learn from.
+    """
     stored = sorted(day for day in set(snapshots) if is_snapshot(day, settings.model.snapshot_every_days))
     calibration = _last(stored, stored[-1], settings.model.calibration_days)
-    gap = timedelta(days=settings.primary.ahead_days)
-    return Spans(_last(stored, calibration[0] - gap, settings.model.train_days), calibration, ())
+    train = _last(stored, calibration[0] - timedelta(days=settings.primary.ahead_days), settings.model.train_days)
+    if len(train) < len(tested.train) or len(calibration) < len(tested.calibration):
+        return tested
+    return Spans(train, calibration, ())
 
 
 def _too_short(first: date, today: date, settings: Settings) -> str:

@@ -121,7 +121,7 @@ def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings
 def _opened(inputs: Mapping[str, DataFrame], today: date, settings: Settings) -> Attempt:
     stored = fr.snapshots_of(inputs, settings)
     origins = sp.origins(stored, today, settings)
-    rolled = sp.rolled(stored, settings)
+    rolled = sp.rolled(stored, origins[0], settings)
     days = sorted({day for spans in (*origins, rolled) for day in spans.days})
     rows = fr.labelled_rows(inputs, days, settings)
     sizes = fr.sizes(fr.with_span(rows, origins[0]))
@@ -176,7 +176,7 @@ def _last(
 def _rolled(attempt: Attempt, judged: Judged, models: Any, settings: Settings) -> Final:
     """What passed the gate, fitted and calibrated on the newest settled days; as tested where that is not asked for."""
     tested = Final(judged.best, attempt.spans, attempt.sizes)
-    if not (settings.model.roll and judged.verdict.passed):
+    if not (settings.model.roll and judged.verdict.passed) or attempt.rolled is attempt.spans:
         return tested
     sizes = fr.sizes(fr.with_span(attempt.rows, attempt.rolled))
     if any(sizes[span].positives in (0, sizes[span].rows) for span in ("train", "calibration")):
