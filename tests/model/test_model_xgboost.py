@@ -2,24 +2,24 @@
 
 import json
 import sys
+from datetime import date
 
 import lightgbm
 import numpy as np
 import pytest
 
 from churnwatch.core import Refused
-from churnwatch.model import xgb
-from churnwatch.model.algorithms import algorithm
+from churnwatch.model import train, xgb
 from smallworld import settings
 
-CONF = settings()
+CONF = settings(model={"algorithms": ["gbt", "xgboost"]})
 
 
 def test_without_xgboost_the_message_says_what_to_install(monkeypatch):
     for name in ("xgboost", "xgboost.spark"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(Refused, match=r"names xgboost, which is not installed: pip install 'churnwatch\[xgboost\]'"):
-        algorithm("xgboost").estimator({}, CONF, True)
+        train({}, (date(2025, 6, 7),), None, settings=CONF)  # before anything is looked at
 
 
 def test_less_than_in_float32_is_at_most_in_doubles():

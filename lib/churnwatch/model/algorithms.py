@@ -47,8 +47,9 @@ class Algorithm:
     ``vector``, ``label``, ``weight``; in a search it gets the column ``fold`` where boosting ``stops`` itself on these rows,
     else is fitted on the others alone. ``found``: parameters that fitting itself decided (trees kept). ``log_odds``: of
     Spark's output, for the log loss of a trial; None where the margin has no such unit: judged by AUC then.
-    ``text``: the shipped text. ``fills_mean``: missing values take the training mean (``_days_since`` keeps what lies
-    beyond memory), so that they add nothing; trees split off the schema's fills instead.
+    ``ready`` raises Refused where what it needs is not installed. ``text``: the shipped text.
+    ``fills_mean``: missing values take the training mean (``_days_since`` keeps what lies beyond memory), so that they add
+    nothing; trees split off the schema's fills instead.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Algorithm:
     text: Callable[[Fit], str]
     log_odds: Callable[[], Column] | None
     found: Callable[[Any], Parameters] = lambda model: {}
+    ready: Callable[[], object] = lambda: None
     stops: bool = False
     fills_mean: bool = False
 
@@ -216,6 +218,7 @@ ALGORITHMS = {
             text=lambda fit: xgb.text(fit.model.get_booster(), fit.names),
             log_odds=partial(_raw, 1.0),
             found=xgb.found,
+            ready=xgb.estimator_class,
             stops=True,
         ),
     )

@@ -16,6 +16,7 @@ from churnwatch.model import frame as fr
 from churnwatch.model import origins as og
 from churnwatch.model import recipe as rc
 from churnwatch.model import spans as sp
+from churnwatch.model.algorithms import algorithm
 from churnwatch.model.by_segment import by_segment
 from churnwatch.model.evaluation import Evaluation, evaluated
 from churnwatch.model.recipe import Candidate
@@ -77,10 +78,12 @@ def train(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
 
     Reads weekly snapshots whose labels are mature, tunes and fits on the train span, calibrates on a later one and tests on
     a later one still; the same at earlier origins. What passes the gate is fitted again on the newest settled days.
-    Raises Refused where history is too short or a span holds one class alone, JobFailed where MLflow cannot be reached
-    (before anything is fitted) or every trial failed.
+    Raises Refused where history is too short, a span holds one class alone or xgboost is not installed, JobFailed where
+    MLflow cannot be reached (before anything is fitted) or every trial failed.
     """
     (today,) = days
+    for name in settings.model.algorithms:
+        algorithm(name).ready()
     stored = models.find(models.run_id)
     if stored is None:
         stored = _attempt(inputs, today, models, settings)

@@ -18,7 +18,7 @@ WHOLE = frozenset({"max_depth", "min_child_weight"})
 PATIENCE_ROUNDS = 5  # boosting rounds without a better fold that end it
 
 
-def estimator(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> Any:
+def estimator_class() -> Any:
     """SparkXGBClassifier; raises Refused where xgboost is not installed."""
     try:
         from xgboost.spark import SparkXGBClassifier
@@ -27,13 +27,18 @@ def estimator(parameters: Mapping[str, Any], settings: Settings, searching: bool
             "model.yaml names xgboost, which is not installed: pip install 'churnwatch[xgboost]' on the driver and on the "
             "executors, or take it out of algorithms"
         ) from error
+    return SparkXGBClassifier
+
+
+def estimator(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> Any:
+    """What is fitted: one worker, since more give other trees."""
     grown = {"n_estimators": settings.model.max_trees, **parameters}
     stopping = {"validation_indicator_col": "fold", "early_stopping_rounds": PATIENCE_ROUNDS} if searching else {}
-    return SparkXGBClassifier(
+    return estimator_class()(
         features_col="vector",
         label_col="label",
         weight_col="weight",
-        num_workers=1,  # more workers give other trees
+        num_workers=1,
         seed=settings.model.seed,
         tree_method="hist",
         eval_metric="logloss",
