@@ -151,17 +151,21 @@ def _ahead(definition: Definition, t: Tables) -> dict[str, Read]:
 
 def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     lag = settings.label_lag_days(settings.churn.primary)
+    shadow = {"shadow": t.shadow_scores.on()} if settings.model.challenger else {}
     yield Job(
         "judge_alerts",
         pass_="daily",
         reads={
             "scores": t.user_scores.on(),
+            **shadow,
             "alerts": t.risk_alerts.on(),
             # what was done about the users while their labels matured; an offer of the last day comes too late to count
             "alert_events": t.alert_events.following(0, settings.primary.ahead_days - 1),
             "actions": t.retention_actions.following(0, settings.primary.ahead_days - 1),
-            "features": t.user_features.trailing(USUAL_DAYS + 1),
+            "features": t.user_features.on(),
             "labels": t.user_labels.on(),
+            # what the release that scored O was trained on
+            "model_runs": t.model_runs.as_of(),
             "thresholds": t.thresholds.before(USUAL_DAYS),
         },
         writes=(t.alert_quality, t.model_quality, t.feature_drift, t.thresholds),
@@ -179,7 +183,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "model_runs": t.model_runs.before(),
         },
         writes=(t.model_runs,),
-        due=Due(settings.model.every_days),
+        due=_training_due(settings, t),
         ports=("models",),
         build=partial(model.train, settings=settings),
     )
@@ -192,7 +196,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "scores": t.user_scores.before(PREVIOUS_TIER_DAYS),
             "model_runs": t.model_runs.as_of(),
         },
-        writes=(t.user_scores,),
+        writes=(t.user_scores, t.shadow_scores) if shadow else (t.user_scores,),
         ports=("models",),
         build=partial(scoring.score, settings=settings),
     )
@@ -240,6 +244,23 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         writes=(t.notifications, t.deliveries),
         ports=("senders",),
         build=partial(alerts.sent, settings=settings),
+    )
+
+
+def _training_due(settings: Settings, t: Tables) -> Due:
+    """Every so many days, or earlier where drift or a loss of quality of the release in use asks for it."""
+    if settings.model.due is None:
+        return Due(settings.model.every_days)
+    judged_days = settings.label_lag_days(settings.churn.primary) + settings.model.snapshot_every_days
+    return Due(
+        settings.model.every_days,
+        reads={
+            "drift": t.feature_drift.trailing(judged_days),
+            "quality": t.model_quality.trailing(judged_days),
+            "model_runs": t.model_runs.as_of(),
+        },
+        asked=partial(reports.training_asked_for, settings=settings),
+        wait_days=settings.model.due.wait_days,
     )
 
 

@@ -157,12 +157,14 @@ class Runner:
         return outcomes
 
     def _run(self, step: Step, order: Order) -> Outcome:
-        job = step.job
+        job, because = step.job, None
         self.ledger.refresh()
         if order.everything and job.due and (last := self.ledger.last_attempt(job.full_name, step.day)):
             next_day = last + timedelta(days=job.due.every_days)
             if step.day < next_day:
-                return Outcome(step, "not due", message=f"last attempt {last}, next {next_day}")
+                because = self._asked_for(step, last)
+                if because is None:
+                    return Outcome(step, "not due", message=f"last attempt {last}, next {next_day}")
         if order.resume:
             if job.pass_ == "daily" and self.ledger.finished(job.full_name, step.day):
                 return Outcome(step, "kept", message="done before")
@@ -173,7 +175,14 @@ class Runner:
                     return Outcome(step, "kept", message="done before")
         step = self._with_history(step)
         self.begin(step)
-        return self._recorded(step)
+        return self._recorded(step, because)
+
+    def _asked_for(self, step: Step, last: date) -> str | None:
+        """Why the step runs before its days have passed since the ``last`` attempt; None where nothing asks for it."""
+        due = step.job.due
+        if due is None or due.asked is None or step.day < last + timedelta(days=due.wait_days):
+            return None
+        return due.asked({alias: self.reader.cut(step, read) for alias, read in due.reads.items()}, step.day)
 
     def _with_history(self, step: Step) -> Step:
         """Without output days before the first ingested one, of which nothing can be known.
@@ -187,7 +196,7 @@ class Runner:
 
     # --- one step ---------------------------------------------------------------------------------------------------
 
-    def _recorded(self, step: Step) -> Outcome:
+    def _recorded(self, step: Step, because: str | None = None) -> Outcome:
         job, run_id, started = step.job, uuid.uuid4().hex, time.monotonic()
 
         def end(status: str, **more: Any) -> None:
@@ -202,14 +211,14 @@ class Runner:
         try:
             written, inputs, counts = self._built(step, run_id)
         except (Skipped, Refused) as rightly:
-            status = type(rightly).__name__.lower()
-            end(status, message=str(rightly))
-            return Outcome(step, status, (), time.monotonic() - started, str(rightly))
+            status, text = type(rightly).__name__.lower(), _after(because, str(rightly)) or ""
+            end(status, message=text)
+            return Outcome(step, status, (), time.monotonic() - started, text)
         except BaseException as error:
             end("failed", message=f"{type(error).__name__}: {error}"[:2000])
             raise
-        end("done", inputs=inputs, outputs=written, message=counts)
-        return Outcome(step, "done", tuple(written), time.monotonic() - started, counts or "")
+        end("done", inputs=inputs, outputs=written, message=_after(because, counts))
+        return Outcome(step, "done", tuple(written), time.monotonic() - started, _after(because, counts) or "")
 
     def _claim(self, step: Step, run_id: str) -> None:
         """Writes the running row; WriteConflict when another run of the job and its days is alive."""
@@ -335,6 +344,11 @@ class Runner:
             return {name: frame.count() for name, frame in step.job.build(inputs, step.days, **ports).items()}
         except (Skipped, Refused, DataQualityError) as rightly:
             return {table.name: str(rightly) for table in step.job.writes}
+
+
+def _after(because: str | None, message: str | None) -> str | None:
+    """The message, after why a job ran that was not yet due."""
+    return "; ".join(part for part in (because and f"asked for: {because}", message) if part) or None
 
 
 def _taken(job: Job, step: Step, other: Run) -> str:

@@ -60,6 +60,7 @@ class Tables:
     thresholds: Table
     model_runs: Table
     user_scores: Table
+    shadow_scores: Table
     risk_alerts: Table
     alert_events: Table
     retention_actions: Table
@@ -523,37 +524,40 @@ def _quality_tables() -> dict[str, Table]:
             "scores of a day against what then happened",
             [
                 _day("day that was scored"),
-                column("model_version", "string", "released model version that scored", nullable=False),
+                column("model_version", "string", "model version that scored; a challenger has '(shadow)'", nullable=False),
                 column(
                     "metric",
                     "string",
-                    "auc, average_precision, brier, log_loss, calibration_error, base_rate",
+                    "auc, average_precision and its lift over the base rate, brier, log_loss, calibration_error, base_rate, "
+                    "top_decile_lift; precision, recall and lift of each tier with a level and those above it; margin_psi "
+                    "against training; skew_share: users whose features late data changed after they were scored",
                     nullable=False,
                 ),
                 column("users", "long", "scored users with a label who were not treated", nullable=False),
                 column("churned", "long", "of them, users who churned", nullable=False),
                 column("metric_value", "double", "the metric; the held-out stand for the treated too"),
+                column("note", "string", "why metrics are undefined"),
             ],
             ("day", "model_version", "metric"),
         ),
         "feature_drift": _table(
             "feature_drift",
-            "distribution of a feature on a day against four weeks before",
+            "distribution of a feature among the scored users of a day against training",
             [
                 _day("day that was scored"),
                 column("feature", "string", "column of user_features", nullable=False),
                 column(
                     "reference_day",
                     "date",
-                    "as-of day that it is compared with: the oldest stored of O-28 .. O-22",
+                    "last day of the train span that it is compared with",
                 ),
                 column(
                     "psi",
                     "double",
-                    "population stability index over the deciles of the reference and one bin for missing",
+                    "population stability index over the deciles of training and one bin for missing",
                 ),
                 column("missing_share", "double", "share of users without a value"),
-                column("reference_missing_share", "double", "the same on the reference day"),
+                column("reference_missing_share", "double", "the same in training"),
             ],
             ("day", "feature"),
         ),
@@ -654,6 +658,22 @@ def _score_tables() -> dict[str, Table]:
                 "probability_in_range": PROBABILITY.format("probability"),
                 "percentile_in_range": PROBABILITY.format("percentile"),
             },
+        ),
+        "shadow_scores": _table(
+            "shadow_scores",
+            "what a challenger (challenger of model.yaml) says of the users of user_scores: nobody acts on it",
+            [
+                _day("as-of day of the score"),
+                _user(),
+                column("margin", "double", "what the challenger says before calibration", nullable=False),
+                column("probability", "double", "calibrated probability of churn", nullable=False),
+                column("percentile", "double", "share of the day's users with a lower risk, 0 .. 1", nullable=False),
+                column("tier", "string", "risk tier of tiers.yaml that it would have been", nullable=False),
+                column("model_version", "string", "model version, else run in MLflow, and '(shadow)'", nullable=False),
+            ],
+            ("day", "user_id"),
+            partitions=("day",),
+            rules={"probability_in_range": PROBABILITY.format("probability")},
         ),
     }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import eventlog
 from churnwatch.settings import Settings, load
 from processes import cpu_seconds
-from worlds import World
+from worlds import Base, World
 
 HERE = Path(__file__).resolve().parent
 ROOT, OUT = HERE.parents[1], HERE / "out"
@@ -24,7 +24,7 @@ def measured(engine: str, step: str, world: dict, cores: int = 2, runs: int = 3,
     """Runs a step once cold and ``runs`` times warm: per variant seconds, CPU seconds and, of Spark, bytes."""
     settings = _settings(cores, memory)
     of = _with_spark if engine == "spark" else _with_duckdb
-    return of(settings, step, World(**world), cores, runs)
+    return of(settings, step, (Base if "users" in world else World)(**world), cores, runs)
 
 
 def _settings(cores: int, memory: str) -> Settings:
@@ -35,15 +35,16 @@ def _settings(cores: int, memory: str) -> Settings:
     return settings.model_copy(update={"spark": {**settings.spark, **changed, **eventlog.settings(OUT / "log")}})
 
 
-def _with_spark(settings: Settings, step: str, world: World, cores: int, runs: int) -> dict:
+def _with_spark(settings: Settings, step: str, world: World | Base, cores: int, runs: int) -> dict:
     from churnwatch.io.session import session
+    from scoring import ScoringBench
     from steps import Bench
 
     for folder in ("tables", "log"):
         shutil.rmtree(OUT / folder, ignore_errors=True)
     (OUT / "log").mkdir(parents=True)
     spark = session(settings, f"bench {step}")
-    bench = Bench(spark, settings, world, OUT)
+    bench = (ScoringBench if isinstance(world, Base) else Bench)(spark, settings, world, OUT)
     todo = getattr(bench, step)()
     spans = [_timed(name, run) for _ in range(1 + runs) for name, run in todo.runs.items()]
     for name, frame in todo.answers.items():

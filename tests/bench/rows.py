@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import ge, le
 
-from worlds import World
+from worlds import Base, World
 
 SMALL_DAYS, LONG_DAYS = 91, 364
 USUAL, BUSY = 7, 10  # events a user-day
@@ -108,4 +108,21 @@ def memory(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
         yield Row("driver memory, 1 M users", world.name, peak / GB, "GB", at_most=2)
 
 
-GROUPS = {group.__name__: group for group in (rollup, scaling, day, windows, history, writing, memory)}
+def scoring(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
+    """Scores with reasons against Spark's own model without, equal within 1e-12 (else the measurement refuses)."""
+    base = Base(200_000)
+    measure("spark", "features_made", base, runs=0)
+    found = measure("spark", "scoring", base)
+    ours, plain = found["score"]["warm"]["seconds"], found["transform"]["warm"]["seconds"]
+    what = "50 trees, 85 features"
+    yield Row(f"scoring with reasons against PipelineModel.transform, {what}", base.name, plain / ours, "x", at_least=1.8)
+    yield Row(f"scoring with reasons, users a second and core, {what}", base.name, base.users / ours / 2 / 1e6, "M", at_least=0.1)
+    if full:
+        million = Base(1_000_000)
+        measure("spark", "features_made", million, runs=0)
+        run = measure("spark", "score_alone", million, runs=1, memory="1700m")
+        peak = max(run[part]["peak_jvm_bytes"] for part in ("cold", "warm"))
+        yield Row("driver memory, 1 M users scored", million.name, peak / GB, "GB", at_most=2)
+
+
+GROUPS = {group.__name__: group for group in (rollup, scaling, day, windows, history, writing, memory, scoring)}

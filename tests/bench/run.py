@@ -15,7 +15,7 @@ from pathlib import Path
 import rows
 import training_rows
 from rows import Row
-from worlds import World
+from worlds import Base, World
 
 GROUPS = {**rows.GROUPS, **training_rows.GROUPS}
 HERE = Path(__file__).resolve().parent
@@ -29,11 +29,11 @@ class Measurements:
     def __init__(self) -> None:
         self.found: dict[str, dict] = {}
 
-    def __call__(self, engine: str, step: str, world: World, cores: int = 2, runs: int = 3, **more: str) -> dict:
+    def __call__(self, engine: str, step: str, world: World | Base, cores: int = 2, runs: int = 3, **more: str) -> dict:
         """What child.py measured: of a step with one variant that variant's, else all by name."""
         key = f"{step} {engine} {cores} cores {world.name}"
         if key not in self.found:
-            if not (OUT / "worlds" / world.name).exists():
+            if isinstance(world, World) and not (OUT / "worlds" / world.name).exists():
                 _child("spark", "world_made", world, cores=2, runs=0)
             found = _child(engine, step, world, cores=cores, runs=runs, **more)
             if wrong := found.pop("differences", []):
@@ -53,7 +53,7 @@ class Measurements:
         return json.loads(done.stdout.splitlines()[-1])
 
 
-def _child(engine: str, step: str, world: World, **more: object) -> dict:
+def _child(engine: str, step: str, world: World | Base, **more: object) -> dict:
     order = json.dumps({"engine": engine, "step": step, "world": asdict(world), **more})
     done = subprocess.run([sys.executable, str(HERE / "child.py"), order], stdout=subprocess.PIPE, text=True)
     if done.returncode:

@@ -47,12 +47,12 @@ class Bench:
     def rollup(self) -> Step:
         """Events of all days to daily_activity."""
         daily = self._daily(self.days)
-        return Step({"rollup": _computed(daily)}, {"activity": daily})
+        return Step({"rollup": computed(daily)}, {"activity": daily})
 
     def windows(self) -> Step:
         """daily_activity to the windows of the last day."""
         frame = self._windows(self._stored_activity())
-        return Step({"windows": _computed(frame)}, {"windows": frame})
+        return Step({"windows": computed(frame)}, {"windows": frame})
 
     def one_day(self) -> Step:
         """The last day as the flow makes it: its rollup is stored, windows come from stored days and from it."""
@@ -64,14 +64,14 @@ class Bench:
             folder = str(self.answers / "today")
             daily.write.mode("overwrite").parquet(folder)
             stored = self.spark.read.schema(daily.schema).parquet(folder)
-            _computed(self._windows(before.select(*daily.columns).unionByName(stored)))()
+            computed(self._windows(before.select(*daily.columns).unionByName(stored)))()
 
         return Step({"one_day": run}, {"one_day": self._windows(before.unionByName(daily))})
 
     def again(self) -> Step:
         """The windows of the last day from the raw events of all days of the longest window."""
         frame = self._windows(self._daily(self.days[-self.settings.measures.longest_window :]))
-        return Step({"again": _computed(frame)}, {"again": frame})
+        return Step({"again": computed(frame)}, {"again": frame})
 
     def history(self) -> Step:
         """The last day's two jobs on Delta tables with all days stored, and with the last 91 of them."""
@@ -165,6 +165,6 @@ def _without_nulls(daily: DataFrame) -> DataFrame:
     return daily.withColumns({name: F.array_compact(name) for name in sets})
 
 
-def _computed(frame: DataFrame) -> Run:
+def computed(frame: DataFrame) -> Run:
     """Computes every row and column of ``frame``, anew with each run, and keeps none."""
     return lambda: frame.write.format("noop").mode("overwrite").save()

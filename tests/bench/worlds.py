@@ -48,6 +48,18 @@ class World:
         return self.plan.day(self.days)
 
 
+@dataclass(frozen=True)
+class Base:
+    """So many users with stored features: scoring needs no events."""
+
+    users: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.users}-users"
+
+
 def make(spark: SparkSession, world: World, folder: Path) -> None:
     """Writes ``folder``/events by day, in the order of arrival, and ``folder``/items: hashes of the items.
 

@@ -100,7 +100,7 @@ def test_a_release_is_kept_beside_the_tables_and_its_owner_is_checked(spark, con
     models = Models(spark, conf, "x")
     shutil.rmtree(models._folder(row["model_version"]))
     assert models.load(row["model_version"], row["mlflow_run_id"]).text == "tree\n"  # from MLflow
-    monkeypatch.setattr(Models, "_artifact", lambda *_: (_ for _ in ()).throw(OSError("server is down")))
+    monkeypatch.setattr(Models, "_texts", lambda *_: (_ for _ in ()).throw(OSError("server is down")))
     loaded = models.load(row["model_version"], row["mlflow_run_id"])  # from the files
     assert (loaded.calibration, loaded.schema) == ({"kind": "platt"}, {"features": ["a"]})
     assert loaded.reference == {"rows": 5}

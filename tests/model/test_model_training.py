@@ -77,6 +77,16 @@ def test_the_curves_are_points_of_the_test_span(trained):
     assert rates[-1] == pytest.approx(trained[2].metrics["base_rate"], abs=1e-6)
 
 
+def test_quality_by_segment_stands_with_the_curves(trained):
+    _, inputs, row = trained
+    found = json.loads(row.curves)["segments"]
+    assert [(one["segment"], one["value"], one["rows"]) for one in found] == [("plan", "basic", 160.0), ("plan", "gold", 80.0)]
+    test = inputs["labels"].join(inputs["features"], ["day", "user_id"]).where(F.col("day") >= date(2025, 5, 26))
+    churned = test.where("segment_plan = 'gold'").agg(F.avg(F.col("churned").cast("double"))).first()[0]
+    assert found[1]["base_rate"] == pytest.approx(churned)
+    assert all(0.5 < one["auc"] < 1 and 0 < one["brier"] < 0.25 for one in found)
+
+
 def test_the_same_run_returns_its_release_without_fitting(spark, trained, monkeypatch):
     one, inputs, row = trained
 

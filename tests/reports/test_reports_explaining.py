@@ -1,6 +1,6 @@
 """Drift, causes and profiles against reference values."""
 
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -9,57 +9,17 @@ import pytest
 from churnwatch.core.intervals import Z95
 from churnwatch.reports import explained
 from churnwatch.reports.advice import wilson_interval
-from churnwatch.reports.drift import feature_drift
 from churnwatch.settings import load
-from churnwatch.tables import tables
-from reportworld import frame, frames
+from reportworld import frames
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
 ON = date(2025, 9, 11)
-BEFORE = ON - timedelta(days=26)
 
 
 @pytest.fixture(scope="module")
 def settings():
     """The app domain."""
     return load(CONF)
-
-
-def psi(now, before):
-    """The index over deciles of ``before`` (numpy's, by rank) and one bin for missing; empty shares are 1e-4."""
-    known = np.sort([v for v in before if v is not None])
-    edges = np.unique([known[int(np.ceil(q / 10 * len(known))) - 1] for q in range(1, 10)])
-
-    def shares(values):
-        bins = [-1 if v is None else int(np.searchsorted(edges, v, side="left")) for v in values]
-        return np.array([max(bins.count(n) / len(values), 1e-4) for n in range(-1, len(edges) + 1)])
-
-    p, r = shares(now), shares(before)
-    return float(((p - r) * np.log(p / r)).sum())
-
-
-def test_psi_equals_the_reference_and_takes_the_oldest_stored_day(spark, settings):
-    chance = np.random.default_rng(3)
-    old, new = chance.normal(size=200).tolist(), (chance.normal(size=160) * 1.3 + 0.6).tolist() + [None] * 40
-    same = [0.0] * 150 + [1.0] * 50  # equal deciles make one bin
-    rows = [
-        {"day": day, "user_id": str(n), "logins_7d": values[n], "crashes_7d": same[n]}
-        for day, values in ((BEFORE, old), (ON - timedelta(days=24), new), (ON, new), (ON - timedelta(days=40), new))
-        for n in range(200)
-    ]
-    found = feature_drift(frame(spark, tables(settings).user_features.schema, rows), ON, settings)
-    by_name = {r["feature"]: r for r in found.where("feature IN ('logins_7d', 'crashes_7d', 'orders_7d')").collect()}
-    drifted = by_name["logins_7d"]
-    assert drifted["reference_day"] == BEFORE
-    assert drifted["psi"] == pytest.approx(psi(new, old), abs=1e-6) and drifted["psi"] > 0.25
-    assert (drifted["missing_share"], drifted["reference_missing_share"]) == (0.2, 0.0)
-    assert by_name["crashes_7d"]["psi"] == 0
-    assert (by_name["orders_7d"]["psi"], by_name["orders_7d"]["missing_share"]) == (0, 1.0)  # missing on both days
-
-
-def test_no_reference_day_gives_no_rows(spark, settings):
-    rows = [{"day": day, "user_id": "u", "logins_7d": 1.0} for day in (ON, ON - timedelta(days=10))]
-    assert feature_drift(frame(spark, tables(settings).user_features.schema, rows), ON, settings).count() == 0
 
 
 READS = {"labels": "user_labels", "features": "user_features", "scores": "user_scores"}

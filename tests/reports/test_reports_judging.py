@@ -1,5 +1,7 @@
 """Quality of warnings and scores against plain Python and scikit-learn."""
 
+import json
+import math
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from churnwatch.core import Skipped
+from churnwatch.model.applied import fingerprint
+from churnwatch.model.schema import schema_of
 from churnwatch.reports import judged
 from churnwatch.reports.advice import advised, wilson_interval
 from churnwatch.reports.scored import Bin, metrics
@@ -24,7 +28,10 @@ READS = {
     "features": "user_features",
     "labels": "user_labels",
     "thresholds": "thresholds",
+    "model_runs": "model_runs",
 }
+# deciles of training: half below 1, half above, nobody missing
+HALVES = {"edges": [1.0], "shares": [0.5, 0.5], "missing": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +53,30 @@ def score(user, p, rank, total):
         "value_at_risk_cents": 1,
         "reasons": [],
         "model_version": "3",
+        "features_hash": None,
     }
+
+
+def release(settings, **changes):
+    """A row of model_runs: the release that scored, trained on ``logins_7d`` and ``crashes_7d``."""
+    bins = {"logins_7d": HALVES, "crashes_7d": HALVES, "(margin)": HALVES, "gone_7d": HALVES}
+    features = ["logins_7d", "crashes_7d"]
+    row = {
+        "day": ON,
+        "run_id": "r",
+        "algorithm": "gbt",
+        "at": datetime(2025, 9, 12),
+        "definition": "silent_14d",
+        "outcome": "released",
+    }
+    row |= {
+        "model_version": "3",
+        "mlflow_run_id": "m",
+        "spans": {"train": "2025-05-05..2025-07-28"},
+        "features": features,
+    }
+    row |= {"schema_hash": schema_of(features, settings).hash, "reference": json.dumps(bins)}
+    return {**row, **changes}
 
 
 def alert(user, rule="model", level="orange"):
@@ -96,7 +126,18 @@ def small(spark, settings):
     users = "abcdefghij"
     churned = dict(zip(users, [0, 0, 1, 0, 1, 1, 0, 0, 0, 0], strict=True))
     rows = {
-        "scores": [score(u, 0.9 - 0.08 * n, 9 - n, 10) for n, u in enumerate(users)],
+        # a and b are critical, c .. e high; two of ten had other logins when they were scored
+        "scores": [
+            score(u, 0.9 - 0.08 * n, 9 - n, 10)
+            | {"tier": "critical" if n < 2 else "high" if n < 5 else "low", "margin": 2.0 * (n < 8)}
+            | {"features_hash": int(fingerprint(np.array([[2.0 if n < 8 else 5.0], [0.0]]))[0])}
+            for n, u in enumerate(users)
+        ],
+        "features": [
+            *({"day": ON, "user_id": u, "logins_7d": 2.0, "crashes_7d": None if n < 5 else 0.0} for n, u in enumerate(users)),
+            {"day": ON, "user_id": "nobody scored this one", "logins_7d": 0.0, "crashes_7d": 0.0},
+        ],
+        "model_runs": [release(settings), release(settings, day=ON + timedelta(days=1), run_id="later", model_version="4")],
         "alerts": [
             alert("a", level="red"),
             *map(alert, "bcd"),
@@ -184,6 +225,61 @@ def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):
     assert {name: found[name]["metric_value"] for name in expected} == pytest.approx(expected)
 
 
+def test_tiers_that_people_act_on_are_judged_down_to_each(small):
+    found = {r["metric"]: r["metric_value"] for r in small["model_quality"]}
+    # critical: a and b, both treated; critical and high: c and d count twice, e once: 2 + 1 of 5 churned, base 3 of 8
+    assert found["precision_critical"] is None and found["lift_critical"] is None and found["recall_critical"] == 0
+    assert found["precision_high"] == pytest.approx(3 / 5)
+    assert found["recall_high"] == 1 and found["lift_high"] == pytest.approx(3 / 5 / (3 / 8))
+    assert "precision_low" not in found
+    # the riskiest tenth of a weight of 8 is a part of c
+    assert found["top_decile_lift"] == pytest.approx(1 / (3 / 8))
+    assert found["average_precision_lift"] == pytest.approx(found["average_precision"] / (3 / 8))
+    assert {r["note"] for r in small["model_quality"]} == {None}
+
+
+def index(seen, expected):
+    """Population stability index of shares; empty ones are 1e-4."""
+    pairs = [(max(p, 1e-4), max(r, 1e-4)) for p, r in zip(seen, expected, strict=True)]
+    return sum((p - r) * math.log(p / r) for p, r in pairs)
+
+
+def test_drift_is_that_of_the_scored_users_against_training(small):
+    found = {r["feature"]: r for r in small["feature_drift"]}
+    assert set(found) == {"logins_7d", "crashes_7d"}
+    assert found["logins_7d"]["psi"] == pytest.approx(index([0, 1, 0], [0.5, 0.5, 0]))
+    assert found["crashes_7d"]["psi"] == pytest.approx(index([0.5, 0, 0.5], [0.5, 0.5, 0]))
+    assert (found["crashes_7d"]["missing_share"], found["crashes_7d"]["reference_missing_share"]) == (0.5, 0.0)
+    assert {r["reference_day"] for r in found.values()} == {date(2025, 7, 28)}
+
+
+def test_the_margins_drift_and_the_skew_by_late_data_are_metrics_of_the_version(small):
+    found = {r["metric"]: r["metric_value"] for r in small["model_quality"]}
+    assert found["margin_psi"] == pytest.approx(index([0.2, 0.8, 0], [0.5, 0.5, 0]))
+    assert found["skew_share"] == pytest.approx(0.2)
+    assert {r["model_version"] for r in small["model_quality"]} == {"3"}
+
+
+def test_a_challenger_is_judged_on_the_same_users_under_its_own_name(spark, settings):
+    users = {"a": 0.9, "b": 0.6, "c": 0.2, "d": 0.1}
+    scores = [score(u, p, n, 4) for n, (u, p) in enumerate(sorted(users.items(), key=lambda item: item[1]))]
+    shadow = [score(u, 1 - p, n, 4) | {"model_version": "5 (shadow)"} for n, (u, p) in enumerate(users.items())]
+    labels = [label(u, u in "ab") for u in users]
+    reads = {**READS, "shadow": "shadow_scores"}
+    out = judged(frames(spark, settings, {"scores": scores, "shadow": shadow, "labels": labels}, reads), (ON,), settings)
+    aucs = {r.model_version: r.metric_value for r in out["model_quality"].where("metric = 'auc'").collect()}
+    assert aucs == {"3": 1.0, "5 (shadow)": 0.0}
+
+
+def test_a_release_that_does_not_say_what_it_was_trained_on_has_no_drift(spark, settings):
+    rows = {"scores": [score("a", 0.5, 0, 1)], "labels": [label("a", False)], "model_runs": [release(settings, reference=None)]}
+    out = judged(frames(spark, settings, rows, READS), (ON,), settings)
+    assert out["feature_drift"].count() == 0
+    quality_ = {r.metric: r for r in out["model_quality"].collect()}
+    assert "margin_psi" not in quality_ and quality_["auc"].metric_value is None
+    assert quality_["auc"].note.startswith("one class alone: 0 of 1 users churned") and "churn definition" in quality_["auc"].note
+
+
 def test_a_day_without_scores_and_warnings_is_skipped(spark, settings):
     with pytest.raises(Skipped, match=str(ON)):
         judged(frames(spark, settings, {}, READS), (ON,), settings)
@@ -210,6 +306,14 @@ def test_auc_counts_ties_as_half():
 def test_calibration_error_is_the_mean_gap_of_ten_groups():
     # groups 0 and 9: said 0.1 and 0.8, seen 0.3 and 0.6
     assert metrics(bins([(5, 3, 0.1), (950, 6, 0.8)]))["calibration_error"] == pytest.approx(0.2)
+
+
+def test_the_top_decile_counts_the_bin_at_its_edge_by_its_share():
+    # 40 users: the top ten are one bin with 6, the next with 2; a tenth is 4 of the first
+    seen = metrics(bins([(990, 6, 0.6), (700, 2, 0.2), (400, 1, 0.1), (100, 1, 0.1)]))
+    assert seen["top_decile_lift"] == pytest.approx(0.6 / 0.25)
+    two = metrics(bins([(990, 6, 0.6), *((900 - n, 2, 0.2) for n in range(10)), *((400 - n, 0, 0.1) for n in range(9))]))
+    assert two["top_decile_lift"] == pytest.approx((6 + 2) / 20 / (26 / 200))
 
 
 def test_one_class_has_no_auc():

@@ -14,7 +14,7 @@ from lightgbm import Booster
 from pyspark import cloudpickle
 from pyspark.sql import functions as F
 
-from churnwatch.core import Refused, Skipped
+from churnwatch.core import JobFailed, Refused, Skipped
 from churnwatch.model.applied import opened
 from churnwatch.model.schema import Schema, schema_of
 from churnwatch.model.shipped import packed
@@ -296,6 +296,48 @@ def test_a_segment_that_conf_no_longer_has_leaves_what_is_usual_for_all(scored):
     release.reference = None
     spec, by = _spec(release, Schema.from_json(release.schema), ["segment_plan"], one)
     assert by is None and np.isnan(spec["usual"]).all() and spec["usual"].shape == (1, 6)
+
+
+class Both(Stub):
+    """A port that knows the release and a refused attempt of one tree."""
+
+    def load(self, version, mlflow_run_id, wanted_hash):
+        if mlflow_run_id == "m7":
+            return self.release
+        if mlflow_run_id == "down":
+            raise JobFailed("MLflow at x failed to load")
+        assert (version, mlflow_run_id, wanted_hash) == ("refused one", "refused one", "h9")
+        return SimpleNamespace(**{**vars(self.release), "text": to_text(TREES[:1], FEATURES, range(len(FEATURES)))})
+
+
+def test_a_challengers_scores_stand_beside_the_releases_and_never_stop_them(spark, caplog):
+    given = users(8)
+
+    def scores_with(challenger):
+        one = settings(tiers=TIERS, causes=CAUSES, model={"challenger": challenger})
+        refused = {"day": DAY, "run_id": "s", "outcome": "refused", "model_version": None, "artifacts_hash": "h9"}
+        runs_ = [{"day": DAY}, refused | {"mlflow_run_id": "refused one"}, refused | {"run_id": "t", "mlflow_run_id": "down"}]
+        inputs = {
+            "features": rows(spark, tables(one).user_features, given),
+            "before": active(spark, one, *((user["user_id"], 1) for user in given)),
+            "scores": rows(spark, tables(one).user_scores, []),
+            "model_runs": runs(spark, one, *runs_),
+        }
+        found = score(inputs, (DAY,), Both(one), settings=one)
+        assert found["shadow_scores"].columns == tables(one).shadow_scores.schema.names
+        return {name: {row.user_id: row for row in frame.collect()} for name, frame in found.items()}
+
+    found = scores_with("refused one")
+    assert set(found["shadow_scores"]) == set(found["user_scores"]) == {user["user_id"] for user in given}
+    for user in given:
+        row = found["shadow_scores"][user["user_id"]]
+        orders, _, cancels, _, since, _ = filled(user)
+        first = (0.2 if since <= 0.5 else 0.9) if orders <= 2.5 else (-0.6 if cancels <= 1.5 else 0.4)
+        assert row.margin == pytest.approx(2 * first) and row.model_version == "refused one (shadow)"
+    assert {row.tier for row in found["shadow_scores"].values()} >= {"critical"}
+    assert scores_with("unknown") == {"user_scores": found["user_scores"], "shadow_scores": {}}
+    assert "challenger unknown was not applied: model_runs knows no attempt" in caplog.text
+    assert scores_with("down")["shadow_scores"] == {} and "MLflow at x failed to load" in caplog.text
 
 
 def test_without_a_release_as_of_the_day_it_is_skipped_with_the_command(spark):

@@ -15,9 +15,16 @@ Port = Literal["sources", "models", "senders", "pages"]
 
 @dataclass(frozen=True)
 class Due:
-    """A job runs when ``every_days`` days have passed since its last attempt; without one, always."""
+    """A job runs when ``every_days`` days have passed since its last attempt; without one, always.
+
+    ``asked(inputs, day)``, pure, says why it runs earlier, or None; ``inputs``: the frames of ``reads``, cut as the job's own.
+    It is asked only when ``wait_days`` have passed since the last attempt.
+    """
 
     every_days: int
+    reads: Mapping[str, Read] = field(default_factory=dict)
+    asked: Callable[[Frames, date], str | None] | None = None
+    wait_days: int = 0
 
 
 @dataclass(frozen=True)

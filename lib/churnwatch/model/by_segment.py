@@ -51,7 +51,9 @@ def by_segment(
     kept: list[dict[str, Any]] = []
     for segment in segments:
         parts: list[dict[str, Any]] = [
-            {"segment": s, "value": value, **_quality(numbers[places])} for (s, value), places in of.items() if s == segment
+            {"segment": s.removeprefix("segment_"), "value": value, **_quality(numbers[places])}
+            for (s, value), places in of.items()
+            if s == segment
         ]
         told = sorted((one for one in parts if one["rows"] >= least), key=lambda one: (-one["rows"], one["value"]))
         kept += told[:VALUES]

@@ -12,6 +12,7 @@ from churnwatch.core.chance import share_of
 from churnwatch.model.schema import Schema, raw_values
 from churnwatch.model.spans import Spans
 from churnwatch.settings import Settings
+from churnwatch.settings.names import segment_names
 
 FOLD_SHARE = 0.25  # of the users: hyper-parameters are judged on them
 FOLD_DAYS_SHARE = 0.4  # of the training snapshots: the later ones, on which they are judged
@@ -155,5 +156,5 @@ def for_evaluation(rows: DataFrame, schema: Schema, sizes: Mapping[str, Size], s
 
 
 def segments_of(rows: DataFrame, settings: Settings) -> list[str]:
-    """The segments of measures.yaml that the rows have columns for."""
-    return [name for name in settings.measures.segments if name in rows.columns]
+    """Columns of the rows that hold the configured segments."""
+    return [name for name in segment_names(settings) if name in rows.columns]

@@ -96,7 +96,7 @@ def last_release(model_runs: DataFrame, day: date, settings: Settings) -> Row | 
     """The row of the newest release of the primary definition with ``day`` <= the given one, the latest of a day."""
     released = model_runs.where("outcome = 'released'").where(F.col("definition") == settings.churn.primary)
     newest = released.where(F.col("day") <= F.lit(day)).orderBy(F.desc("day"), F.desc("at"), F.desc("run_id"))
-    return newest.select("day", "model_version", "mlflow_run_id", "schema_hash", "artifacts_hash").first()
+    return newest.first()
 
 
 def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings: Settings) -> list[dict[str, Any]]:

@@ -1,77 +1,102 @@
-"""How far the features of a day lie from those of four weeks before."""
+"""How far the features and margins of the users scored on a day lie from those of training, and what changed since."""
 
-from datetime import date, timedelta
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark import cloudpickle
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.reports.long import per_feature
-from churnwatch.settings import Settings, feature_names
+from churnwatch.core.chance import share_of
+from churnwatch.model import last_release
+from churnwatch.model.reference import MARGIN
+from churnwatch.model.schema import schema_of
+from churnwatch.model.shipped import mapped
+from churnwatch.reports import worker
+from churnwatch.settings import Settings
+from churnwatch.tables import tables
 
-REFERENCE_DAYS = 28  # whole weeks: the same weekday
-SNAPSHOT_DAYS = 7  # snapshots may be weekly: the oldest of a week is taken
-DECILES = [n / 10 for n in range(1, 10)]
-ACCURACY = 10000
+cloudpickle.register_pickle_by_value(worker)
+
+MOST_USERS = 1_000_000  # compared, by hash: more would not move an index in its third digit
 EMPTY_SHARE = 1e-4  # stands for an empty bin, whose logarithm does not exist
-MISSING = -1
+DIGITS = 9
+COUNTED = "feature int, bin int, users long"
 
 
-def feature_drift(features: DataFrame, day: date, settings: Settings) -> DataFrame:
-    """One row per feature: population stability index against the reference day, over its deciles and one bin for missing.
+@dataclass(frozen=True)
+class Drift:
+    """Of one model version: index and missing shares of each feature, the index of the margin, the share of users whose
+    features late data changed after they were scored."""
 
-    The reference is the oldest stored day of O-28 .. O-22; without one, or without features on O, no rows.
-    PSI = sum of (p - r) ln(p / r) over the bins (Siddiqi, Credit Risk Scorecards, 2006): under 0.1 little has changed,
-    over 0.25 much. Equal deciles (a feature that is mostly 0) make one bin.
+    model_version: str
+    reference_day: date
+    features: Mapping[str, tuple[float, float, float]]
+    margin_psi: float | None
+    skew_share: float | None
+
+
+def drift_of(inputs: Mapping[str, DataFrame], users: int, day: date, settings: Settings) -> Drift | None:
+    """The drift of the ``users`` or so who were scored on ``day``; None without a release that says what it was trained on.
+
+    The skew compares a hash of the values that were scored (``features_hash``) with that of the day's features as they are
+    now. One pass over scores joined with features, of at most a million users.
     """
-    first, last = day - timedelta(days=REFERENCE_DAYS), day - timedelta(days=REFERENCE_DAYS - SNAPSHOT_DAYS + 1)
-    reference_day = F.min(F.when(F.col("day").between(first, last), F.col("day")))
-    reference = features.where(F.col("day").between(first, last)).agg(reference_day.alias("day")).first()
-    reference_of = reference["day"] if reference else None
-    # a bot is not scored, and one alone moves a decile of a small base
-    both = features.where("bot IS NOT TRUE").where(F.col("day").isin([day, reference_of or day]))
-    values = per_feature(both, ["day"], feature_names(settings))
-    binned = values.join(F.broadcast(_edges(values, reference_of)), "feature").select("day", "feature", _bin().alias("bin"))
-    counts = binned.groupBy("feature", "bin").agg(
-        F.count_if(F.col("day") == day).alias("now"),
-        F.count_if(F.col("day") == F.lit(reference_of)).alias("before"),
+    row = last_release(inputs["model_runs"], day, settings)
+    if row is None or row["reference"] is None:
+        return None
+    bins = {name: of for name, of in json.loads(row["reference"]).items() if name == MARGIN or name in inputs["features"].columns}
+    names = [name for name in bins if name != MARGIN]
+    spec = {"edges": [bins[name]["edges"] for name in (*names, MARGIN)], "width": len(names), "model": None}
+    schema = schema_of(row["features"], settings)
+    if schema.hash == row["schema_hash"] and set(schema.features) <= set(names):
+        spec["model"] = {"columns": [names.index(name) for name in schema.features], "fills": list(schema.fills)}
+    counts: dict[int, dict[int, int]] = {}
+    for found in _counts(inputs, row["model_version"], names, spec, users):
+        counts.setdefault(found["feature"], {})[found["bin"]] = found["users"]
+    if not any(feature != worker.SKEW for feature in counts):
+        return None
+    skew = counts.get(worker.SKEW, {})
+    found_of = [compared(counts.get(n, {}), bins[name]) for n, name in enumerate((*names, MARGIN))]
+    return Drift(
+        row["model_version"],
+        date.fromisoformat(row["spans"]["train"].split("..")[1]),
+        dict(zip(names, found_of, strict=False)),
+        found_of[-1][0],
+        round(skew.get(1, 0) / sum(skew.values()), DIGITS) if skew else None,
     )
-    return _per_feature_index(counts, day, reference_of)
 
 
-def _edges(values: DataFrame, reference: date | None) -> DataFrame:
-    deciles = F.array_distinct(F.percentile_approx("value", DECILES, ACCURACY))
-    return values.where(F.col("day") == F.lit(reference)).groupBy("feature").agg(deciles.alias("edges"))
+def _counts(inputs: Mapping[str, DataFrame], version: str, names: Sequence[str], spec: dict[str, Any], users: int) -> list[Any]:
+    scored = inputs["scores"].where(F.col("model_version") == version).select("user_id", "margin", "features_hash")
+    values = F.array(*[F.col(name).cast("double") for name in names]).alias("values")
+    both = scored.join(inputs["features"].select("user_id", values), "user_id")  # one row a user on both sides
+    if users > MOST_USERS:
+        both = both.where(share_of(F.col("user_id"), "drift") < MOST_USERS / users)
+    counted = mapped(both.drop("user_id"), worker.binned, spec, COUNTED)
+    return counted.groupBy("feature", "bin").agg(F.sum("users").alias("users")).collect()
 
 
-def _bin() -> Column:
-    above = F.size(F.filter("edges", lambda edge: edge < F.col("value")))
-    return F.when(F.col("value").isNull() | F.col("edges").isNull(), F.col("value").isNotNull().cast("int") - 1).otherwise(above)
+def compared(counts: Mapping[int, int], reference: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Population stability index of users by bin against training, their share without a value, and that in training.
+
+    PSI = sum of (p - r) ln(p / r) over the bins (Siddiqi, Credit Risk Scorecards, 2006): under 0.1 little has changed,
+    over 0.25 much. Bins are deciles of training, equal ones taken together, and one for missing.
+    """
+    expected = [*reference["shares"], reference["missing"]]
+    total = sum(counts.values())
+    seen = [counts.get(n, 0) / total for n in range(len(expected))]
+    pairs = [(max(p, EMPTY_SHARE), max(r, EMPTY_SHARE)) for p, r in zip(seen, expected, strict=True)]
+    index = math.fsum((p - r) * math.log(p / r) for p, r in pairs)
+    return round(index, DIGITS), round(seen[-1], DIGITS), reference["missing"]
 
 
-def _per_feature_index(counts: DataFrame, day: date, reference: date | None) -> DataFrame:
-    missing = F.col("bin") == MISSING
-    totals = counts.groupBy("feature").agg(F.sum("now").alias("all_now"), F.sum("before").alias("all_before"))
-    with_shares = (
-        counts.join(F.broadcast(totals), "feature")
-        .where("all_now > 0 AND all_before > 0")
-        .select(
-            "feature", "bin", (F.col("now") / F.col("all_now")).alias("p"), (F.col("before") / F.col("all_before")).alias("r")
-        )
-    )
-    p, r = (F.greatest(F.col(name), F.lit(EMPTY_SHARE)) for name in ("p", "r"))
-    return (
-        with_shares.groupBy("feature")
-        .agg(
-            F.round(F.sum((p - r) * F.log(p / r)), 9).alias("psi"),
-            F.coalesce(F.sum(F.when(missing, F.col("p"))), F.lit(0.0)).alias("missing_share"),
-            F.coalesce(F.sum(F.when(missing, F.col("r"))), F.lit(0.0)).alias("reference_missing_share"),
-        )
-        .select(
-            F.lit(day).alias("day"),
-            "feature",
-            F.lit(reference).cast("date").alias("reference_day"),
-            "psi",
-            "missing_share",
-            "reference_missing_share",
-        )
-    )
+def drift_rows(drift: Drift | None, features: DataFrame, day: date, settings: Settings) -> DataFrame:
+    """The rows of feature_drift; none where nothing can be compared."""
+    of = drift.features if drift else {}
+    rows = [(day, name, drift.reference_day, *of[name]) for name in sorted(of)] if drift else []
+    return features.sparkSession.createDataFrame(rows, tables(settings).feature_drift.schema)

@@ -8,11 +8,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core import Skipped
-from churnwatch.core.intervals import DIGITS
 from churnwatch.reports.advice import advised
-from churnwatch.reports.drift import feature_drift
+from churnwatch.reports.drift import drift_of, drift_rows
 from churnwatch.reports.outcomes import per_labelled_user
-from churnwatch.reports.scored import Bin, metrics, per_bin
+from churnwatch.reports.scored import Bin, bins_of, by_version, quality_rows
 from churnwatch.reports.warned import alert_quality
 from churnwatch.settings import Settings
 from churnwatch.tables import tables
@@ -29,33 +28,25 @@ def judged(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Sett
         raise Skipped(f"nothing was scored and nobody warned on {day}: there is nothing to judge")
     done = (inputs["actions"], inputs["alerts"], inputs["alert_events"])
     known = per_labelled_user(inputs["labels"], *done, day, settings)
-    bins = [Bin(**row.asDict()) for row in per_bin(inputs["scores"], known).collect()]
+    bins = bins_of(_with_shadow(inputs), known, settings)
+    drift = drift_of(inputs, sum(b.users for b in bins), day, settings)
     return {
         "alert_quality": alert_quality(inputs["alerts"], known, day, settings),
-        "model_quality": _model_quality(inputs["scores"], bins, day, settings),
-        "feature_drift": feature_drift(inputs["features"], day, settings),
+        "model_quality": quality_rows(inputs["scores"], bins, drift, day, settings),
+        "feature_drift": drift_rows(drift, inputs["features"], day, settings),
         "thresholds": _thresholds(inputs, bins, day, settings),
     }
 
 
-def _model_quality(scores: DataFrame, bins: Sequence[Bin], day: date, settings: Settings) -> DataFrame:
-    rows = [
-        (
-            day,
-            version,
-            name,
-            sum(b.users for b in its),
-            sum(b.churned for b in its),
-            None if value is None else round(value, DIGITS),
-        )
-        for version, its in sorted(_by_version(bins).items())
-        for name, value in metrics(its).items()
-    ]
-    return scores.sparkSession.createDataFrame(rows, tables(settings).model_quality.schema)
+def _with_shadow(inputs: Mapping[str, DataFrame]) -> DataFrame:
+    """The day's scores, and those of a challenger, whose version says so."""
+    columns = ["user_id", "model_version", "probability", "percentile", "tier"]
+    scores = inputs["scores"].select(*columns)
+    return scores.unionByName(inputs["shadow"].select(*columns)) if "shadow" in inputs else scores
 
 
 def _thresholds(inputs: Mapping[str, DataFrame], bins: Sequence[Bin], day: date, settings: Settings) -> DataFrame:
-    by_version = _by_version(bins)
+    of_version = by_version(bins)
     moves = _earlier_moves(inputs["thresholds"])
     warned = inputs["alerts"].where("rule_id = 'model' AND scope = 'user'").select("user_id", "level")
     lowest = (
@@ -66,16 +57,9 @@ def _thresholds(inputs: Mapping[str, DataFrame], bins: Sequence[Bin], day: date,
     )
     rows = []
     for row in sorted(lowest.collect(), key=lambda r: r["level"]):
-        new, reason = advised(row["old"], by_version[row["version"]], settings.privacy.min_group_size, moves[row["level"]])
+        new, reason = advised(row["old"], of_version[row["version"]], settings.privacy.min_group_size, moves[row["level"]])
         rows.append((day, row["level"], row["old"], new, reason))
     return lowest.sparkSession.createDataFrame(rows, tables(settings).thresholds.schema)
-
-
-def _by_version(bins: Sequence[Bin]) -> defaultdict[str, list[Bin]]:
-    by_version: defaultdict[str, list[Bin]] = defaultdict(list)
-    for one in bins:
-        by_version[one.model_version].append(one)
-    return by_version
 
 
 def _earlier_moves(thresholds: DataFrame) -> defaultdict[str, Counter[str]]:

@@ -222,10 +222,11 @@ def _drift_blocks(rows: Rows, settings: Settings) -> list[Block]:
         for r in most
     ]
     columns = [Column("Feature", text=True), Column("PSI"), Column("Meaning"), Column("Missing", True, "of users")]
-    columns.append(Column("Missing then", True, "of users"))
+    columns.append(Column("In training", True, "missing"))
     strong = sum(1 for r in known if r["psi"] >= MUCH)
     note = f"{strong} of {len(known)} features shifted much (0.25 or more, the upright line)."
-    caption = f"Features of {day_text(most[0]['day'])} against {day_text(most[0]['reference_day'])}: the largest shifts"
+    until = day_text(most[0]["reference_day"])
+    caption = f"Features of {day_text(most[0]['day'])} against training up to {until}: the largest shifts"
     return [Table(caption, columns, body, note)]
 
 

@@ -1,11 +1,18 @@
 """Scores of a day against what then happened: a bounded histogram made in Spark, metrics from its bins."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+
+from churnwatch.core.intervals import DIGITS
+from churnwatch.reports.drift import Drift
+from churnwatch.settings import Settings
+from churnwatch.tables import tables
 
 BINS = 1000
 GROUPS = 10
@@ -27,19 +34,35 @@ class Bin:
     predicted: float
     squares: float
     log_loss: float
+    acted: tuple[float, ...] = ()
+    acted_churned: tuple[float, ...] = ()
 
 
-def per_bin(scores: DataFrame, known: DataFrame) -> DataFrame:
-    """One row per model version and bin of ``percentile`` (at most 1,000): the sums that the metrics need.
+def acting_tiers(settings: Settings) -> list[tuple[str, list[str]]]:
+    """Tiers that people act on, riskiest first, each with the names of all tiers from the riskiest down to it."""
+    names = [tier.name for tier in settings.tiers.tiers]
+    return [(tier.name, names[: n + 1]) for n, tier in enumerate(settings.tiers.tiers) if tier.level is not None]
+
+
+def bins_of(scores: DataFrame, known: DataFrame, settings: Settings) -> list[Bin]:
+    """At most 1,000 bins of ``percentile`` a model version: the sums that the metrics need.
 
     Bins of rank, not of probability: where churn is rare nearly all probabilities lie in a few bins of equal width.
+    ``acted``: weight of the users in each acting tier and those above it.
     """
+    found = _per_bin(scores, known, acting_tiers(settings)).collect()
+    return [Bin(**{**row.asDict(), **{name: tuple(row[name]) for name in ("acted", "acted_churned")}}) for row in found]
+
+
+def _per_bin(scores: DataFrame, known: DataFrame, acting: Sequence[tuple[str, Sequence[str]]]) -> DataFrame:
     p = F.greatest(F.lit(SMALLEST), F.least(F.lit(1 - SMALLEST), F.col("probability")))
     y, w = F.col("churned"), F.col("weight")
     loss = F.when(y == 1, -F.log(p)).otherwise(-F.log(1 - p))
     place = F.least(F.lit(BINS - 1), F.floor(F.col("percentile") * BINS)).cast("int")
+    held = [F.col("tier").isin(*names).cast("int") for _, names in acting]
+    nothing = F.array().cast("array<double>")
     return (
-        scores.select("user_id", "model_version", "probability", "percentile")
+        scores.select("user_id", "model_version", "probability", "percentile", "tier")
         .join(known.where(~F.col("treated")), "user_id")
         .groupBy("model_version", place.alias("bin"))
         .agg(
@@ -52,30 +75,55 @@ def per_bin(scores: DataFrame, known: DataFrame) -> DataFrame:
             F.sum(w * F.col("probability")).alias("predicted"),
             F.sum(w * (F.col("probability") - y) * (F.col("probability") - y)).alias("squares"),
             F.sum(w * loss).alias("log_loss"),
+            (F.array(*[F.sum(w * one) for one in held]) if held else nothing).alias("acted"),
+            (F.array(*[F.sum(w * y * one) for one in held]) if held else nothing).alias("acted_churned"),
         )
     )
 
 
-def metrics(bins: Sequence[Bin]) -> dict[str, float | None]:
-    """auc, average_precision, brier, log_loss, calibration_error and base_rate of one version's bins; None where undefined.
+def metrics(bins: Sequence[Bin], tiers: Sequence[str] = ()) -> dict[str, float | None]:
+    """auc, average_precision and its lift, brier, log_loss, calibration_error, base_rate, top_decile_lift of one version's
+    bins, and precision, recall and lift down to each of the acting ``tiers``; None where undefined.
 
     AUC counts a pair in the same bin as half (Hanley and McNeil, Radiology 143 (1982)); average precision is the sum of
     precision x gain in recall from the top (no interpolation); calibration_error is the weighted mean of
     |observed - predicted| over ten groups of equal rank (Naeini et al., AAAI 2015). Brier and log loss are exact.
     """
-    ordered = sorted(bins, key=lambda b: -b.bin)
-    total = sum(b.weight for b in ordered)
-    churned = sum(b.weight_churned for b in ordered)
-    if not total:
-        return dict.fromkeys(("auc", "average_precision", "brier", "log_loss", "calibration_error", "base_rate"))
-    return {
-        "auc": _auc(ordered, churned, total - churned),
-        "average_precision": _average_precision(ordered, churned),
-        "brier": sum(b.squares for b in ordered) / total,
-        "log_loss": sum(b.log_loss for b in ordered) / total,
-        "calibration_error": _calibration_error(ordered, total),
-        "base_rate": churned / total,
+    falling = sorted(bins, key=lambda b: -b.bin)
+    total = sum(b.weight for b in falling)
+    churned = sum(b.weight_churned for b in falling)
+    precision = _average_precision(falling, churned)
+    found = {
+        "auc": _auc(falling, churned, total - churned),
+        "average_precision": precision,
+        "average_precision_lift": _over(precision, _over(churned, total)),
+        "brier": _over(sum(b.squares for b in falling), total),
+        "log_loss": _over(sum(b.log_loss for b in falling), total),
+        "calibration_error": _calibration_error(falling, total),
+        "base_rate": _over(churned, total),
+        "top_decile_lift": _over(_top_rate(falling, total / 10), _over(churned, total)),
     }
+    for n, tier in enumerate(tiers):
+        taken, hits = (sum(getattr(b, name)[n] for b in falling) for name in ("acted", "acted_churned"))
+        found[f"precision_{tier}"] = _over(hits, taken)
+        found[f"recall_{tier}"] = _over(hits, churned)
+        found[f"lift_{tier}"] = _over(_over(hits, taken), _over(churned, total))
+    return found
+
+
+def _over(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else part / whole
+
+
+def _top_rate(falling: Sequence[Bin], room: float) -> float | None:
+    """Churn rate of the ``room`` riskiest; the bin at the edge counts by its share."""
+    hits = taken = 0.0
+    for b in falling:
+        share = min(1.0, (room - taken) / b.weight) if b.weight else 0.0
+        hits, taken = hits + share * b.weight_churned, taken + share * b.weight
+        if taken >= room:
+            break
+    return _over(hits, taken)
 
 
 def _auc(falling: Sequence[Bin], churned: float, stayed: float) -> float | None:
@@ -99,8 +147,43 @@ def _average_precision(falling: Sequence[Bin], churned: float) -> float | None:
     return total
 
 
-def _calibration_error(bins: Sequence[Bin], total: float) -> float:
+def _calibration_error(bins: Sequence[Bin], total: float) -> float | None:
     gaps = [0.0] * GROUPS
     for b in bins:
         gaps[b.bin * GROUPS // BINS] += b.weight_churned - b.predicted
-    return math.fsum(abs(gap) for gap in gaps) / total
+    return _over(math.fsum(abs(gap) for gap in gaps), total)
+
+
+def by_version(bins: Sequence[Bin]) -> defaultdict[str, list[Bin]]:
+    """The bins of each model version."""
+    found: defaultdict[str, list[Bin]] = defaultdict(list)
+    for one in bins:
+        found[one.model_version].append(one)
+    return found
+
+
+def quality_rows(scores: DataFrame, bins: Sequence[Bin], drift: Drift | None, day: date, settings: Settings) -> DataFrame:
+    """The rows of model_quality: the metrics of each version on what it scored on ``day``, its drift and its skew."""
+    tiers = [name for name, _ in acting_tiers(settings)]
+    rows = []
+    for version, its in sorted(by_version(bins).items()):
+        users, churned = sum(b.users for b in its), sum(b.churned for b in its)
+        found = metrics(its, tiers)
+        if drift and drift.model_version == version:
+            found |= {"margin_psi": drift.margin_psi, "skew_share": drift.skew_share}
+        note = _one_class(users, churned)
+        rows += [(day, version, name, users, churned, _rounded(value), note) for name, value in found.items()]
+    return scores.sparkSession.createDataFrame(rows, tables(settings).model_quality.schema)
+
+
+def _one_class(users: int, churned: int) -> str | None:
+    if 0 < churned < users:
+        return None
+    return (
+        f"one class alone: {churned:,} of {users:,} users churned, so that a ranking has no quality; look at the churn "
+        "definition and at the labels of this day"
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)

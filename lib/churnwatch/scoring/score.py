@@ -1,5 +1,6 @@
 """The job score_users: the release as of O on every eligible user of the day."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -9,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.churn import eligible_users
-from churnwatch.core import Refused, Skipped, only_days
+from churnwatch.core import JobFailed, Refused, Skipped, only_days
 from churnwatch.model import last_release
 from churnwatch.model.reference import usual_matrix
 from churnwatch.model.schema import Schema, raw_values
@@ -17,7 +18,9 @@ from churnwatch.model.shipped import mapped, packed
 from churnwatch.scoring import worker
 from churnwatch.scoring.cuts import cuts, ranked
 from churnwatch.settings import Settings
+from churnwatch.tables import tables
 
+LOG = logging.getLogger(__name__)
 cloudpickle.register_pickle_by_value(worker)
 
 COUNTED = "cell long, users long"
@@ -41,23 +44,55 @@ def score(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
     if row is None:
         raise Skipped(f"no release as of {day}: train one with `churnwatch run train_model --day {day}`")
     release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
+    _refuse_other_features(Schema.from_json(release.schema), inputs["features"], release.version, day)
+    people = only_eligible(only_days(inputs["features"], days), inputs, days, settings)
+    scored = scored_by(release, people, settings)
+    found = {"user_scores": _contract(scored, _previous_tier(inputs["scores"]), day, release.version)}
+    if settings.model.challenger:
+        found["shadow_scores"] = shadow_scores(inputs["model_runs"], people, day, models, settings)
+    return found
+
+
+def shadow_scores(model_runs: DataFrame, people: DataFrame, day: date, models: Any, settings: Settings) -> DataFrame:
+    """What the configured challenger says of the same people, in the columns of shadow_scores.
+
+    The challenger never stops the release: where it cannot be applied, a warning says why and no row is written.
+    """
+    names = tables(settings).shadow_scores.schema.names
+    run = settings.model.challenger or ""
+    row = model_runs.where(F.col("mlflow_run_id") == run).orderBy("algorithm").first()
+    why = f"model_runs knows no attempt with this mlflow_run_id as of {day}: correct model.challenger or leave it out"
+    if row is not None:
+        version = str(row["model_version"] or run)
+        try:
+            release = models.load(version, run, row["artifacts_hash"])
+            _refuse_other_features(Schema.from_json(release.schema), people, version, day)
+            scored = scored_by(release, people, settings)
+            return scored.withColumns({"day": F.lit(day), "model_version": F.lit(f"{version} (shadow)")}).select(*names)
+        except (JobFailed, Refused) as error:
+            why = str(error)
+    LOG.warning("the challenger %s was not applied: %s", run, why)
+    return people.sparkSession.createDataFrame([], tables(settings).shadow_scores.schema)
+
+
+def scored_by(release: Any, people: DataFrame, settings: Settings) -> DataFrame:
+    """One row per row of ``people`` (of user_features): what ``release`` says of them, as ``SCORED``; ranks are among them."""
     schema = Schema.from_json(release.schema)
-    _refuse_other_features(schema, inputs["features"], release.version, day)
-    spec, by = _spec(release, schema, inputs["features"].columns, settings)
-    users = only_eligible(only_days(inputs["features"], days), inputs, days, settings).select(
+    spec, by = _spec(release, schema, people.columns, settings)
+    users = people.select(
         "user_id",
         _value_cents(settings).alias("value_cents"),
         F.xxhash64("user_id").alias("user_hash"),
         *([F.col(by).alias("segment")] if by else []),
         raw_values(schema).alias("values"),
     )
-    counts = mapped(users.select("user_hash", "values"), worker.counted, spec, COUNTED)
+    plain = {"model": packed(release.text, schema, schema.features), "width": spec["width"]}
+    counts = mapped(users.select("user_hash", "values"), worker.counted, plain, COUNTED)
     table = counts.groupBy("cell").agg(F.sum("users").alias("users")).toArrow()
     ranks = ranked(table.column("cell").to_numpy(), table.column("users").to_numpy())
     spec |= {"cells": ranks.cells, "position": ranks.position, "users": ranks.users}
     spec |= {"tiers": cuts(settings.tiers.tiers, ranks.users), "tier_names": [t.name for t in settings.tiers.tiers]}
-    scored = mapped(users, worker.scored, spec, SCORED)
-    return {"user_scores": _contract(scored, _previous_tier(inputs["scores"]), day, release.version)}
+    return mapped(users, worker.scored, spec, SCORED)
 
 
 def only_eligible(features: DataFrame, inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:

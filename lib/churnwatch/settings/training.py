@@ -27,6 +27,18 @@ class Gate(Settings_):
     max_calibration_error: Share = 0.1
 
 
+class Asked(Settings_):
+    """What asks for a training before ``every_days`` have passed, at the earliest ``wait_days`` after the last attempt.
+
+    ``max_psi``: index of a feature of the model, or of its margin, against training; ``max_auc_loss``: AUC of the test span
+    minus that of the newest days whose labels have matured.
+    """
+
+    max_psi: float | None = Field(default=None, gt=0)
+    max_auc_loss: Share | None = None
+    wait_days: Days = 7
+
+
 class Selection(Settings_):
     """Which features leave before a model is fitted, besides those that never vary; null: none for that reason.
 
@@ -62,10 +74,13 @@ class ModelSettings(Settings_):
     ``origin_evals`` trials, at the oldest alone. ``roll``: what passes the gate is fitted again on the newest settled days
     (else what was tested is released). ``patience``: trials without a better one that end a search;
     ``trial_threads``: trials at once. ``capacity_users``: users a day that the team can work (else ``capacity_share``).
+    ``challenger``: mlflow_run_id of an attempt in model_runs, released or refused, whose scores are kept in shadow_scores.
     """
 
     algorithms: list[Algorithm] = Field(default=["gbt"], min_length=1)
     every_days: Days = 28
+    due: Asked | None = None
+    challenger: str | None = None
     train_days: Days = 91
     calibration_days: Days = 14
     test_days: Days = 14
