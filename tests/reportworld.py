@@ -445,6 +445,17 @@ def _model_runs():
         ("column_auc", 0.823, 0.012),
     ):
         metrics |= {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
+    metrics |= {
+        "origins": 3.0,
+        "origins_auc": 0.861,
+        "origins_auc_sd": 0.012,
+        "origins_auc_low": 0.831,
+        "origins_auc_high": 0.891,
+    }
+    metrics |= {"search_loss": 0.271, "calibration_auc": 0.869, "train_users": 5400.0}
+    origins = [{"spans": {"test": f"span {n}"}, "algorithm": "gbt", "metrics": {"auc": 0.85 + n / 100}} for n in range(3)]
+    quality = {"base_rate": 0.14, "predicted": 0.15, "brier": 0.08, "log_loss": 0.27, "calibration_error": 0.02}
+    segments = [{"segment": "region", "value": "north", "rows": 1600.0, "auc": 0.866, **quality}]
     bins = []
     for n in range(10):
         p, low, high = interval(int(900 * 0.004 * 1.75**n) + 1, 900)
@@ -462,7 +473,7 @@ def _model_runs():
             "trials": 8,
             "parameters": {"trees": "18"},
             "metrics": metrics,
-            "curves": json.dumps({"calibration": bins}),
+            "curves": json.dumps({"calibration": bins, "segments": segments}),
             "outcome": "released",
             "conditions": [
                 "AUC 0.872 beats the best recency rule 0.811: ok",
@@ -473,7 +484,20 @@ def _model_runs():
             "features": ["logins_7d"],
             "schema_hash": "5f",
             "mlflow_run_id": "m",
-        }
+            "origins": json.dumps(origins),
+            "left_out": {"tenure_days": "constant"},
+        },
+        {
+            "day": ago(18),
+            "run_id": "9a1c",
+            "algorithm": "tree",
+            "at": datetime(2025, 9, 9, 4),
+            "definition": "silent_14d",
+            "trials": 8,
+            "metrics": {"search_loss": 0.3, "calibration_auc": 0.812},
+            "outcome": "refused",
+            "conditions": ["auc on the calibration span: 0.8120 >= 0.8690 of gbt, which went to the gate: failed"],
+        },
     ]
 
 

@@ -144,8 +144,8 @@ def _tables(story: Story) -> RichTable:
 
 def _model(story: Story) -> RichTable:
     table = RichTable("metric", "model", "best recency rule", "difference", title="the model on its test span, 95 % intervals")
-    for run in story.runner.store.read(story.runner.tables.model_runs).orderBy("day", "at").collect():
-        metrics, rule = run["metrics"], run["parameters"]["rule"]
+    for run in story.runner.store.read(story.runner.tables.model_runs).orderBy("day", "at", "algorithm").collect():
+        metrics, rule = run["metrics"], run["parameters"].get("rule", "")
         table.add_row(f"{run['day']} {run['outcome']}", f"test {run['spans']['test']}", rule, "")
         for name in SHOWN:
             table.add_row(name, *(_with_interval(metrics, n) for n in (name, f"rule_{name}", f"{name}_minus_rule")))

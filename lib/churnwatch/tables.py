@@ -587,21 +587,29 @@ def _score_tables() -> dict[str, Table]:
                 column("algorithm", "string", "algorithm", nullable=False),
                 column("at", "timestamp", "instant at which the row was written", nullable=False),
                 column("definition", "string", "churn definition that the model predicts", nullable=False),
-                column("spans", TEXT_BY_NAME, "train, calibration and test: first..last day"),
+                column(
+                    "spans",
+                    TEXT_BY_NAME,
+                    "train, calibration and test: first..last day; released_train and released_calibration: those of the "
+                    "released model, where the recipe was rolled to the newest days",
+                ),
                 column("trials", "integer", "hyper-parameter sets that were tried"),
                 column("parameters", TEXT_BY_NAME, "chosen hyper-parameters, trees kept"),
                 column(
                     "metrics",
                     NUMBER_BY_NAME,
-                    "metrics on the test span; <name>_low and <name>_high are 95 % intervals",
+                    "metrics on the test span; <name>_low and <name>_high are 95 % intervals; origins_<name>: mean over rolling "
+                    "origins; of an algorithm that did not go to the gate what it was compared by",
                 ),
-                column("curves", "string", "JSON of calibration bins, ROC and precision-recall points"),
+                column("curves", "string", "JSON of calibration bins, ROC, precision-recall and lift points, quality by segment"),
                 column("outcome", "string", "released or refused", nullable=False),
                 column("conditions", STRINGS, "the gate's conditions, each with both numbers and ok or failed"),
                 column("model_version", "string", "released model version; null when refused"),
                 column("features", STRINGS, "feature columns in order"),
                 column("schema_hash", "string", "hash of the feature columns"),
                 column("mlflow_run_id", "string", "run in MLflow"),
+                column("origins", "string", "JSON of the rolling origins, oldest first: spans, algorithm, metrics"),
+                column("left_out", TEXT_BY_NAME, "features that left before the fit, and why"),
                 column("reference", "string", "JSON: edges and shares of the features and of the margin in training"),
                 column("artifacts_hash", "string", "hash of the files that scoring needs"),
             ],
@@ -638,8 +646,8 @@ def _score_tables() -> dict[str, Table]:
                     "reasons",
                     REASONS,
                     "measures that moved the margin most, with value and the median of users of the same segment in training; "
-                    "the rest as '(other)' and '(base)': they add up to the margin. Exact Shapley values; of forests too deep for "
-                    "tables in tiers with a level alone",
+                    "the rest as '(other)' and '(base)': they add up to the margin. Exact Shapley values; of forests too deep "
+                    "for tables in tiers with a level alone",
                     nullable=False,
                 ),
                 column("model_version", "string", "released model version that scored", nullable=False),

@@ -12,9 +12,12 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from rows import GROUPS, Row
+import rows
+import training_rows
+from rows import Row
 from worlds import Base, World
 
+GROUPS = {**rows.GROUPS, **training_rows.GROUPS}
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 ALL_SIZES = "5,10,20,40"
@@ -39,6 +42,15 @@ class Measurements:
         found = self.found[key]
         variants = found["variants"]
         return {**found, **variants.get(step, variants)}
+
+    def training(self, what: str, **order: object) -> dict:
+        """What train.py measured; told in rows alone."""
+        done = subprocess.run(
+            [sys.executable, str(HERE / "train.py"), json.dumps({"what": what, **order})], stdout=subprocess.PIPE, text=True
+        )
+        if done.returncode:
+            raise SystemExit(f"{what} of {order} failed")
+        return json.loads(done.stdout.splitlines()[-1])
 
 
 def _child(engine: str, step: str, world: World | Base, **more: object) -> dict:
@@ -81,7 +93,7 @@ def _table(rows) -> list[str]:
     for row in rows:
         bar = f"at least {row['at_least']}" if row["at_least"] is not None else f"at most {row['at_most']}"
         met = {True: "yes", False: "**no**", None: "too small to judge"}[row["met"]]
-        measured = f"{row['measured']:.2f} {row['unit']}"
+        measured = f"{row['measured']:.{4 if row['unit'] == 'AUC' else 2}f} {row['unit']}"
         lines.append(f"| {row['step']} | {row['world']} | {measured} | {bar} | {met} | {row['commit']} |")
     return lines
 

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import eventlog
+import training_rows
 from processes import cpu_seconds
 from rows import Row
 
@@ -39,3 +41,17 @@ def test_bars_are_reached_from_their_own_side_and_small_worlds_are_not_judged():
     assert [Row("s", "w", value, "x", at_least=0.3).met for value in (0.29, 0.3)] == [False, True]
     assert [Row("s", "w", value, "x", at_most=8).met for value in (8, 8.1)] == [True, False]
     assert Row("s", "w", 9, "x", at_most=8, judged=False).met is None
+
+
+def test_rows_of_training_compare_what_was_measured(monkeypatch):
+    found = {
+        "fits": {"gbt": {"seconds": 9.0, "auc": 0.81}, "xgboost": {"seconds": 2.0, "auc": 0.805}},
+        "search": {"1": {"seconds": 10.0, "in_trials": 9.6, "trials": 8}, "2": {"seconds": 5.0}},
+    }
+    monkeypatch.setattr(training_rows, "find_spec", lambda name: True)
+    measure = SimpleNamespace(training=lambda what, **order: found[what])
+    speed, less = training_rows.boosting(measure, [], False)
+    assert (speed.measured, speed.met, less.met) == (4.5, True, False)
+    overhead, threads = training_rows.tuning(measure, [], False)
+    assert (round(overhead.measured, 3), overhead.met) == (0.05, True)
+    assert (threads.measured, threads.met) == (2.0, True)

@@ -58,14 +58,15 @@ def no_spark_model(monkeypatch):
 
 
 def released(spark, conf, run_id, **changes):
-    return Models(spark, conf, run_id).release({**ROW, "run_id": run_id, **changes}, FILES, None)
+    (row,) = Models(spark, conf, run_id).release([{**ROW, "run_id": run_id, **changes}], FILES, {"roc.png": b"PNG"}, None)
+    return row
 
 
 def test_an_attempt_is_found_by_its_run_id_and_by_no_other(spark, conf):
     models = Models(spark, conf, "find")
     assert models.find("find") is None
     full = released(spark, conf, "find")
-    assert models.find("find") == full
+    assert models.find("find") == [full]
     assert models.find("fin") is None
     assert (full["at"], full["day"]) == (ROW["at"], ROW["day"])
 
@@ -80,7 +81,7 @@ def test_an_attempt_that_broke_off_is_not_found(spark, conf, monkeypatch):
 def test_a_refused_attempt_registers_nothing(spark, conf):
     full = released(spark, conf, "refused", outcome="refused")
     assert full["model_version"] is None
-    assert Models(spark, conf, "x").find("refused") == full
+    assert Models(spark, conf, "x").find("refused") == [full]
 
 
 def test_the_champion_never_moves_back(spark, conf):
@@ -107,6 +108,28 @@ def test_a_release_is_kept_beside_the_tables_and_its_owner_is_checked(spark, con
         models.load(row["model_version"], "of another server")
 
 
+def test_only_the_row_that_went_to_the_gate_has_the_version(spark, conf):
+    rows = [{**ROW, "run_id": "two"}, {**ROW, "run_id": "two", "algorithm": "tree", "outcome": "refused"}]
+    models = Models(spark, conf, "two")
+    first, second = models.release(rows, FILES, {}, None)
+    assert first["model_version"] is not None and second["model_version"] is None
+    assert models.find("two") == [first, second]
+
+
+def test_trials_are_kept_for_a_run_that_breaks_off_and_forgotten_when_it_is_complete(spark, conf):
+    models, trial = Models(spark, conf, "trials"), {"parameters": {"maxDepth": 3}, "loss": 0.5, "found": {}}
+    assert models.kept_trial("newest-gbt-1") is None
+    models.keep_trial("newest-gbt-1", trial)
+    assert models.kept_trial("newest-gbt-1") == trial
+    assert Models(spark, conf, "another").kept_trial("newest-gbt-1") is None
+    folder = models._trials()
+    assert [file.name for file in folder.iterdir()] == ["newest-gbt-1.json"], "a part was left behind"
+    (folder / "newest-gbt-2.json").write_text('{"parameters": ')  # a file that another writer broke off
+    assert models.kept_trial("newest-gbt-2") is None
+    models.forget_trials()
+    assert models.kept_trial("newest-gbt-1") is None and not folder.exists()
+
+
 def test_kept_files_serve_while_the_server_is_down_if_their_hash_agrees(spark, conf, monkeypatch, caplog):
     row = released(spark, conf, "offline")
     assert row["artifacts_hash"] == artifacts_hash(FILES) != artifacts_hash({**FILES, "reference.json": "{}"})
@@ -130,7 +153,7 @@ def test_kept_files_serve_while_the_server_is_down_if_their_hash_agrees(spark, c
 
 def test_a_release_of_an_older_version_has_neither_hash_nor_reference(spark, conf):
     older = {name: text for name, text in FILES.items() if name != "reference.json"}
-    row = Models(spark, conf, "older").release({**ROW, "run_id": "older"}, older, None)
+    (row,) = Models(spark, conf, "older").release([{**ROW, "run_id": "older"}], older, {}, None)
     models = Models(spark, conf, "x")
     shutil.rmtree(models._folder(row["model_version"]))
     assert models.load(row["model_version"], row["mlflow_run_id"], None).reference is None

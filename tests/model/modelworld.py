@@ -23,8 +23,10 @@ MODEL = {
     "bootstraps": 60,
     "partitions": 1,
     "seed": 3,
+    "origins": 1,
+    "roll": False,
     "value": "100 * orders_4d",
-    "gate": {"min_users": 50, "min_positives": 20, "max_calibration_error": 0.2},
+    "gate": {"min_users": 50, "min_positives": 20, "max_calibration_error": 0.2, "min_margin_over_column": -0.1},
 }
 
 
@@ -39,10 +41,11 @@ def conf(files, **changes):
     return settings(**{**given, **changes})
 
 
-def world(spark, one, shuffled=False):
-    """Inputs of train_model: orders tell the risk, ``tenure_days`` is constant, some values are missing."""
+def world(spark, one, shuffled=False, earlier=0):
+    """Inputs of train_model: orders tell the risk, ``tenure_days`` is constant, some values are missing; 9 weeks, and
+    ``earlier`` ones before them."""
     rng = np.random.default_rng(17)
-    days = [FIRST + timedelta(days=7 * n) for n in range(9)]
+    days = [FIRST + timedelta(days=7 * n) for n in range(-earlier, 9)]
     names = feature_names(one)
     frames = {name: [] for name in names}
     churned, day_of, user_of = [], [], []
@@ -65,6 +68,8 @@ def world(spark, one, shuffled=False):
         labels = np.concatenate([one_day[by_user] for one_day in churned])
     keys = {"day": pa.array(day_of, pa.date32()), "user_id": pa.array(user_of)}
     values = {"bot": pa.array([False] * len(user_of))}
+    # a quarter of the users have no plan
+    values["segment_plan"] = pa.array([("gold", "basic", "basic", None)[int(user[4:]) % 4] for user in user_of])
     for name in names:
         column = np.concatenate(frames[name])
         values[name] = pa.array(column, mask=np.isnan(column))

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from churnwatch.model import metrics as m
-from churnwatch.model import worker
+from churnwatch.model import worker, worker_sums
 from churnwatch.model.calibration import calibrated
 
 RNG = np.random.default_rng(11)
@@ -45,22 +45,22 @@ def test_the_calibration_error_weighs_bins_by_rows():
 
 def test_a_users_weights_are_a_hash_and_poisson_with_mean_one():
     users = np.arange(50_000, dtype=np.int64) * 7919 - 3
-    weights = worker.poisson_weights(users, 3)
+    weights = worker_sums.poisson_weights(users, 3)
     assert weights[:, 0].tolist() == [1.0] * len(users)
     shares = [(weights[:, 1:] == n).mean() for n in range(4)]
     assert shares == pytest.approx(np.exp(-1) / np.array([1, 1, 2, 6]), abs=0.006)
     assert abs(np.corrcoef(weights[:, 1:].T)[0, 1]) < 0.02
     # splitmix64 and the inverse of Poisson's distribution in plain Python gave these
     golden = [[1, 2, 3, 1, 1, 2], [1, 2, 1, 2, 0, 0], [3, 3, 4, 1, 0, 0]]
-    assert worker.poisson_weights(np.array([1, 2, -3], dtype=np.int64), 6)[:, 1:].astype(int).tolist() == golden
-    assert (worker.poisson_weights(users[::-1], 3)[::-1] == weights).all()
+    assert worker_sums.poisson_weights(np.array([1, 2, -3], dtype=np.int64), 6)[:, 1:].astype(int).tolist() == golden
+    assert (worker_sums.poisson_weights(users[::-1], 3)[::-1] == weights).all()
 
 
 def test_codes_keep_the_order_and_small_whole_numbers_apart():
     values = np.array([-1e9, -300.0, -2.5, -0.0, 0.0, 1.0, 2.0, 255.0, 256.0, 1e30, np.nan])
-    codes = worker.order_codes(values)
+    codes = worker_sums.order_codes(values)
     assert (np.diff(codes[[0, 1, 2, 4, 5, 6, 7, 8, 9, 10]]) > 0).all()
-    assert len(set(worker.order_codes(np.arange(257.0)).tolist())) == 257
+    assert len(set(worker_sums.order_codes(np.arange(257.0)).tolist())) == 257
     assert codes.max() < 2**16
 
 
@@ -68,7 +68,7 @@ def test_rows_of_one_key_are_added_up():
     batch = pa.RecordBatch.from_arrays(
         [pa.array([4, 2, 4]), pa.array([[1.0, 2.0], [5.0, 6.0], [10.0, 20.0]])], names=["key", "sums"]
     )
-    (found,) = worker.added_up(iter([batch]))
+    (found,) = worker_sums.added_up(iter([batch]))
     assert found.to_pylist() == [{"key": 2, "sums": [5.0, 6.0]}, {"key": 4, "sums": [11.0, 22.0]}]
 
 
@@ -102,3 +102,46 @@ def test_a_ranking_turned_round_does_not_turn_the_probabilities():
     margin = np.linspace(-1, 1, 100)
     found = calibrated(margin, np.ones(100), (margin < 0).astype(float))
     assert (np.diff(worker.probabilities(margin, found)) >= 0).all()
+
+
+def test_quality_at_the_capacity_of_the_team():
+    churned, others = np.array([[3.0, 1.0, 2.0]]), np.array([[31.0, 3.0, 0.0]])
+    # 4 of 40: the riskiest 2, and half of the next 4, of whom 1 churned
+    found = m.at_capacity(churned, others, 0.1)
+    assert found["precision"][0] == pytest.approx(2.5 / 4)
+    assert found["recall"][0] == pytest.approx(2.5 / 6)
+    assert found["lift"][0] == pytest.approx((2.5 / 4) / (6 / 40))
+    everybody = m.at_capacity(churned, others, 1.0)
+    assert (everybody["recall"][0], everybody["lift"][0]) == pytest.approx((1.0, 1.0))
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("isotonic", 60), ("platt", 4000)])
+def test_the_calibration_can_be_named(kind, rows):
+    margin = np.linspace(-2, 2, rows)
+    churned = (RNG.random(rows) < 1 / (1 + np.exp(-margin))).astype(float)
+    assert calibrated(margin, np.ones(rows), churned, kind)["kind"] == kind
+    assert calibrated(margin, np.ones(rows), churned)["kind"] != kind
+
+
+def test_segments_are_summed_by_value_and_null_is_no_group():
+    packed = {"kind": "linear", "columns": [0], "fills": [0.0], "coefficients": [1.0], "means": [0.0], "intercept": 0.0}
+    packed |= {"low": -2.0, "high": 2.0}
+    spec = {"models": [packed], "calibration": {"kind": "platt", "slope": 1.0, "intercept": 0.0}, "edges": [5000]}
+    spec |= {"segments": ["plan", "region"], "width": 1}
+    batch = pa.RecordBatch.from_arrays(
+        [
+            pa.array([[1.0], [-1.0], [None], [1.0]]),
+            pa.array([1.0, 0.0, 0.0, 0.0]),
+            pa.array([1.0, 1.0, 1.0, 3.0]),
+            pa.array([["gold", "n"], ["gold", None], [None, "n"], ["basic", "n"]]),
+        ],
+        names=["values", "label", "weight", "segments"],
+    )
+    (found,) = worker_sums.by_segment(iter([batch, batch]), spec)
+    rows = {(r["segment"], r["value"], r["bin"]): r for r in found.to_pylist()}
+    assert sorted(rows) == [("plan", "basic", 1), ("plan", "gold", 0), ("plan", "gold", 1), ("region", "n", 1)]
+    p = 1 / (1 + np.exp(-1.0))
+    basic, north = rows["plan", "basic", 1], rows["region", "n", 1]
+    assert (basic["users"], basic["churned"], basic["probability"]) == pytest.approx((6.0, 0.0, 6 * p))
+    assert (basic["squared"], basic["log_loss"]) == pytest.approx((6 * p**2, -6 * np.log(1 - p)))
+    assert (north["users"], north["churned"]) == (10.0, 2.0)

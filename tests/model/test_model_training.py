@@ -5,16 +5,15 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from modelworld import TODAY, conf, world
+from modelworld import MODEL, TODAY, conf, world
 from pyspark.sql import functions as F
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from churnwatch.core import JobFailed, Refused
 from churnwatch.io.models import Models
-from churnwatch.model import frame, train, training, worker
+from churnwatch.model import applied, frame, recipe, train, training, worker, worker_sums
 from churnwatch.model.schema import Schema
-from churnwatch.model.shipped import forest
-from churnwatch.model.spans import Spans
+from churnwatch.model.shipped import packed
 from churnwatch.settings import feature_names
 from churnwatch.tables import tables
 from smallworld import rows
@@ -51,8 +50,8 @@ def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained):
     labelled = inputs["features"].join(inputs["labels"], ["day", "user_id"]).where(F.col("day") >= date(2025, 5, 26))
     found = labelled.withColumn("user_hash", F.xxhash64("user_id")).toPandas()
     label = found["churned"].astype(int).to_numpy()
-    made = forest(release.text, schema, schema.features)
-    margin = worker.margins(worker.booster(release.text), made, found[list(schema.features)].to_numpy(float))
+    made = applied.opened(packed(release.text, schema, schema.features))
+    margin = made.margin(made.columns(found[list(schema.features)].to_numpy(float)))
     probability = worker.probabilities(margin, release.calibration)
     metrics = row.metrics
     assert metrics["auc"] == pytest.approx(roc_auc_score(label, margin), abs=2e-3)
@@ -64,7 +63,7 @@ def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained):
     assert metrics["rule_auc"] == pytest.approx(roc_auc_score(label, rule.replace(np.inf, 1e9)), abs=1e-9)
     assert metrics["auc_minus_rule"] == pytest.approx(metrics["auc"] - metrics["rule_auc"])
     # the interval is that of the replicates' weights, user by user
-    weights = worker.poisson_weights(found["user_hash"].to_numpy(), one.model.bootstraps)[:, 1:]
+    weights = worker_sums.poisson_weights(found["user_hash"].to_numpy(), one.model.bootstraps)[:, 1:]
     replicates = [roc_auc_score(label, margin, sample_weight=weights[:, n]) for n in range(weights.shape[1])]
     low, high = np.quantile(replicates, [0.025, 0.975])
     assert (metrics["auc_low"], metrics["auc_high"]) == pytest.approx((low, high), abs=2e-3)
@@ -78,13 +77,23 @@ def test_the_curves_are_points_of_the_test_span(trained):
     assert rates[-1] == pytest.approx(trained[2].metrics["base_rate"], abs=1e-6)
 
 
+def test_quality_by_segment_stands_with_the_curves(trained):
+    _, inputs, row = trained
+    found = json.loads(row.curves)["segments"]
+    assert [(one["segment"], one["value"], one["rows"]) for one in found] == [("plan", "basic", 160.0), ("plan", "gold", 80.0)]
+    test = inputs["labels"].join(inputs["features"], ["day", "user_id"]).where(F.col("day") >= date(2025, 5, 26))
+    churned = test.where("segment_plan = 'gold'").agg(F.avg(F.col("churned").cast("double"))).first()[0]
+    assert found[1]["base_rate"] == pytest.approx(churned)
+    assert all(0.5 < one["auc"] < 1 and 0 < one["brier"] < 0.25 for one in found)
+
+
 def test_the_same_run_returns_its_release_without_fitting(spark, trained, monkeypatch):
     one, inputs, row = trained
 
     def never(*_):
         raise AssertionError("it was fitted again")
 
-    monkeypatch.setattr(training, "searched", never)
+    monkeypatch.setattr(recipe, "searched", never)
     (again,) = train(inputs, (TODAY,), Models(spark, one, "run1"), settings=one)["model_runs"].collect()
     assert again == row
     with pytest.raises(AssertionError, match="fitted again"):
@@ -99,7 +108,9 @@ def test_shuffled_labels_are_refused_and_the_release_stays(spark, trained):
     models = Models(spark, one, "shuffled")
     (row,) = train(inputs, (TODAY,), models, settings=one)["model_runs"].collect()
     assert (row.outcome, row.model_version) == ("refused", None)
-    assert row.metrics["auc_low"] < 0.5 < row.metrics["auc_high"]
+    # 99.9 %, so that the test fails for faults and not for luck
+    wide = 3.29 / 1.96 * (row.metrics["auc_high"] - row.metrics["auc_low"]) / 2
+    assert abs(row.metrics["auc"] - 0.5) < wide
     failed = [condition for condition in row.conditions if condition.endswith(": failed")]
     assert any(condition.startswith("auc, lower end") for condition in failed)
     # the last release was judged on the same test span
@@ -121,9 +132,63 @@ def test_users_who_got_an_offer_in_time_and_bots_leave_and_the_held_out_stay(spa
     ]
     given = {**inputs, "actions": rows(spark, tables(one).retention_actions, actions)}
     given["features"] = inputs["features"].withColumn("bot", F.col("user_id") == "user6")
-    spans = Spans((day,), (date(2025, 5, 19),), (date(2025, 5, 26),))
-    kept = frame.only_span(frame.labelled_rows(given, spans, one), "train").select("user_id").collect()
+    kept = frame.labelled_rows(given, [day], one).select("user_id").collect()
     assert len(kept) == 157 and {row.user_id for row in kept}.isdisjoint({"user1", "user3", "user6"})
+
+
+def test_algorithms_are_compared_the_procedure_is_judged_earlier_and_what_passes_is_rolled_on(spark, tmp_path, monkeypatch):
+    logged = {}
+    monkeypatch.setattr(Models, "_registered", lambda self, run, row, model: "7")
+    real = Models._logged
+
+    def seen(self, mlflow, files, pictures):
+        logged.update(files | pictures)
+        real(self, mlflow, files, pictures)
+
+    monkeypatch.setattr(Models, "_logged", seen)
+    more = {"algorithms": ["tree", "logistic"], "origins": 2, "gate": MODEL["gate"] | {"min_origins": 2}}
+    one = conf(tmp_path, model=MODEL | more | {"origin_evals": 1, "roll": True})
+    inputs = world(spark, one, earlier=1)
+    models = Models(spark, one, "several")
+    best, other = train(inputs, (TODAY,), models, settings=one)["model_runs"].collect()
+    assert (best.outcome, best.model_version, best.trials) == ("released", "7", 2)
+    assert (other.outcome, other.model_version, other.trials) == ("refused", None, 2)
+    assert {best.algorithm, other.algorithm} == {"tree", "logistic"}
+    ours, theirs = best.metrics["calibration_auc"], other.metrics["calibration_auc"]
+    assert ours >= theirs and "auc" not in other.metrics, "the test span belongs to the one that went to the gate"
+    told = f"auc on the calibration span: {theirs:.4f} >= {ours:.4f} of {best.algorithm}, which went to the gate: failed"
+    assert other.conditions == [told]
+
+    earlier, newest = json.loads(best.origins)
+    assert (earlier["spans"]["test"], newest["spans"]["test"]) == ("2025-05-12..2025-05-19", best.spans["test"])
+    assert earlier["spans"]["train"] == "2025-03-31..2025-04-21"
+    assert best.metrics["origins_auc"] == pytest.approx((earlier["metrics"]["auc"] + best.metrics["auc"]) / 2, abs=1e-6)
+    assert earlier["metrics"]["auc_low"] > 0.6 and "rolling origins: 2 >= 2: ok" in best.conditions
+
+    assert best.spans["released_calibration"] == "2025-05-26..2025-06-02"
+    assert json.loads(logged["schema.json"])["spans"] == {
+        "train": best.spans["released_train"],
+        "calibration": best.spans["released_calibration"],
+    }
+    assert logged["model.txt"] != logged["tested/model.txt"]
+    assert "fitted again on the newest settled days" in logged["card.md"] and logged["roc.png"].startswith(b"\x89PNG")
+    assert best.left_out["tenure_days"] == "constant" and "tenure_days" in logged["selection.json"]
+    assert models.kept_trial("newest-tree-x") is None and not models._trials().exists(), "trials of a complete attempt"
+    assert models.load("7", best.mlflow_run_id).text == logged["model.txt"]
+
+
+def test_too_few_churned_users_end_before_anything_is_fitted(spark, trained, monkeypatch):
+    one, inputs, _ = trained
+    monkeypatch.setattr(recipe, "searched", lambda *_: pytest.fail("it was fitted"))
+    few = (F.col("user_id") == "user1") & F.col("churned") | (F.col("user_id") == "user2")
+    labels = inputs["labels"].withColumn("churned", few)
+    (row,) = train({**inputs, "labels": labels}, (TODAY,), Models(spark, one, "few"), settings=one)["model_runs"].collect()
+    assert (row.outcome, row.model_version, row.trials) == ("refused", None, 0)
+    failed = [text for text in row.conditions if text.endswith(": failed")]
+    assert "test churned: 2 >= 20: failed" in failed
+    assert row.metrics["test_positives"] == 2.0 and "auc" not in row.metrics
+    # it is an attempt like others: the same run finds it
+    assert train(inputs, (TODAY,), Models(spark, one, "few"), settings=one)["model_runs"].collect() == [row]
 
 
 def test_a_span_of_one_class_is_refused(spark, trained):
@@ -136,6 +201,6 @@ def test_a_span_of_one_class_is_refused(spark, trained):
 def test_a_tracking_server_that_is_down_stops_before_anything_is_fitted(spark, trained, monkeypatch):
     _, inputs, _ = trained
     down = conf("unused", mlflow={"tracking_uri": "http://127.0.0.1:9"})
-    monkeypatch.setattr(training.fr, "spans_of", lambda *_: pytest.fail("it went on"))
+    monkeypatch.setattr(training.fr, "snapshots_of", lambda *_: pytest.fail("it went on"))
     with pytest.raises(JobFailed, match=r"MLflow at http://127.0.0.1:9 failed to look for an earlier attempt"):
         train(inputs, (TODAY,), Models(spark, down, "r"), settings=down)

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from churnwatch.io.models import Models
 from churnwatch.model import linear
 from churnwatch.model.applied import opened
-from churnwatch.model.schema import filled_values, measure_of, schema_of
+from churnwatch.model.schema import filled_values, measure_of, raw_values, schema_of
 from churnwatch.model.shipped import packed
 from churnwatch.model.trees import base_value, bounds, contributions, parsed, to_text
 from smallworld import settings
@@ -50,7 +50,8 @@ def data(spark):
         "label double, " + ", ".join(f"{name} double" for name in NAMES),
     ).coalesce(1)
     schema = schema_of(NAMES, settings())
-    vectors = frame.select("label", array_to_vector(filled_values(schema)).alias("vector")).cache()
+    vectors = frame.select("label", raw_values(schema).alias("values"))
+    vectors = vectors.select("label", array_to_vector(filled_values(schema, schema)).alias("vector")).cache()
     rows = np.array([[np.nan if v is None else v for v in row] for row in given])
     return rows, vectors, schema.only([NAMES[n] for n in KEPT])
 

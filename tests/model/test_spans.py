@@ -8,7 +8,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from churnwatch.core import Refused
-from churnwatch.model.spans import cut, is_snapshot
+from churnwatch.model.spans import cut, is_snapshot, origins, rolled
 from smallworld import settings
 
 MODEL = {"train_days": 21, "calibration_days": 7, "test_days": 7, "snapshot_every_days": 7}
@@ -84,3 +84,65 @@ def test_a_span_without_any_stored_day_is_named():
     conf = settings(model=MODEL | {"train_days": 7})
     with pytest.raises(Refused, match=r"no snapshot is stored in the train span .* --every 7"):
         cut([date(2025, 5, 5), MONDAY], MONDAY + timedelta(days=5), conf)
+
+
+def test_three_origins_end_where_the_next_one_is_tested_and_the_release_rolls_on():
+    conf = settings(model=MODEL)
+    stored = mondays(date(2025, 1, 6), MONDAY)
+    newest, before, oldest = origins(stored, MONDAY + timedelta(days=5), conf)
+    assert newest == cut(stored, MONDAY + timedelta(days=5), conf)
+    assert (before.test, oldest.test) == ((date(2025, 5, 26),), (date(2025, 5, 19),))
+    assert oldest.train == (date(2025, 4, 21), date(2025, 4, 28), date(2025, 5, 5))
+    # what is tested is what the origin before it would have cut, had it been the day
+    assert before == cut(mondays(date(2025, 1, 6), date(2025, 5, 26)), date(2025, 5, 26) + timedelta(days=5), conf)
+    moved = rolled(stored, newest, conf)
+    assert (moved.calibration, moved.train[-1], moved.test) == ((MONDAY,), date(2025, 5, 26), ())
+    assert moved.as_text() == {"train": "2025-05-12..2025-05-26", "calibration": "2025-06-02..2025-06-02"}
+    # days between that were not built: as much to learn from is more than newer days
+    holes = [day for day in stored if day not in (date(2025, 5, 12), date(2025, 5, 26))]
+    tested = cut(holes, MONDAY + timedelta(days=5), conf)
+    assert rolled(holes, tested, conf) is tested
+
+
+def test_a_short_history_has_fewer_origins():
+    conf = settings(model=MODEL)
+    days = {
+        first: len(origins(mondays(first, MONDAY), MONDAY + timedelta(days=5), conf))
+        for first in (date(2025, 5, 5), date(2025, 4, 28), date(2025, 4, 21), date(2025, 1, 6))
+    }
+    assert list(days.values()) == [1, 2, 3, 3]
+
+
+@effort(deadline=None)
+@given(
+    ahead=st.integers(1, 30),
+    every=st.integers(1, 9),
+    lengths=st.tuples(*[st.integers(1, 30)] * 3),
+    holes=st.sets(st.integers(0, 300)),
+)
+def test_no_day_is_tested_twice_and_an_origin_reads_what_the_flow_declares(ahead, every, lengths, holes):
+    churn = {"definitions": {"silent": {"horizon_days": ahead, "active_within_days": 2}}}
+    model = dict(zip(["train_days", "calibration_days", "test_days"], lengths, strict=True)) | {"snapshot_every_days": every}
+    conf = settings(churn=churn, model=model)
+    today = MONDAY + timedelta(days=ahead + 2)
+    found = origins([MONDAY - timedelta(days=n) for n in range(500)], today, conf)
+    assert len(found) == 3
+    tested = [day for spans in found for day in spans.test]
+    assert len(tested) == len(set(tested))
+    for spans in found:
+        assert (spans.test[0] - spans.calibration[-1]).days >= ahead and (spans.calibration[0] - spans.train[-1]).days >= ahead
+    assert (today - found[-1].train[0]).days < conf.model.history_days(ahead, conf.label_lag_days("silent"))
+    # days that were not built never bring two test spans together
+    tested = [
+        day
+        for s in _origins_or_none([MONDAY - timedelta(days=n) for n in range(500) if n not in holes], today, conf)
+        for day in s.test
+    ]
+    assert len(tested) == len(set(tested))
+
+
+def _origins_or_none(stored, today, conf):
+    try:
+        return origins(stored, today, conf)
+    except Refused:
+        return ()

@@ -1,6 +1,7 @@
 """A runner over one real data set, in a warehouse of its own."""
 
 from collections import defaultdict
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,21 @@ class DataSet:
             assert row["period"] == len(found[f"{row['cohort']:%Y-%m}"])
             found[f"{row['cohort']:%Y-%m}"].append(row["active"])
         return dict(found)
+
+    def trained(self, tested, ahead, learn, every):
+        """The row of model_runs of a training whose last test day is ``tested``: labels look ``ahead`` days; features and
+        labels of every ``every`` th of the ``learn`` days that end where calibration's labels begin."""
+        ahead = timedelta(days=ahead)
+        last = tested - 2 * ahead
+        for first, end, step in (
+            (last - timedelta(days=learn), last, every),
+            (tested - ahead, tested - ahead, None),
+            (tested, tested, None),
+        ):
+            self.run("build_features", first=first, last=end, every=step)
+            self.run("label_churn", first=first + ahead, last=end + ahead, every=step)
+        self.run("train_model", first=tested + ahead, last=tested + ahead)
+        return self.rows("model_runs").orderBy("at").collect()[-1]
 
     def labels(self, cut_off_days):
         """(users eligible, users churned) by the label's day."""

@@ -143,6 +143,15 @@ def test_the_model_stands_beside_base_rate_and_best_rule(full_page):
     assert "Calibration on the test span" in text and "said 0.5 %" in text
 
 
+def test_the_model_card_stands_on_the_page(full_page):
+    text = Parsed(full_page[0]).text
+    assert "auc 0.8500, 0.8600, 0.8700 0.8610 0.0120 0.8310 .. 0.8910" in text  # rolling origins
+    assert "region = north 1,600 14.0% 15.0% 0.866" in text and "tenure_days constant" in text
+    assert "tree 8 0.3" in text and "which went to the gate: failed" in text  # algorithms side by side
+    # that another algorithm was worse is no refused training
+    assert "was not released" not in text
+
+
 def test_data_quality_counts_rejects_and_ingests(full_page):
     html, _, rows, _ = full_page
     text = Parsed(html).text

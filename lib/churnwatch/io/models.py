@@ -1,6 +1,6 @@
 """The only access to MLflow: attempts to train, registered releases, their artifacts.
 
-A run carries the tag ``churnwatch.run_id``; its artifact ``release/row.json`` is written last and makes the attempt
+A run carries the tag ``churnwatch.run_id``; its artifact ``release/rows.json`` is written last and makes the attempt
 complete. A release is a registered version whose artifacts (model text, calibration, schema) are all that scoring needs;
 they are kept under ``<storage.files>/models``, so that scoring works while the tracking server is down.
 """
@@ -10,12 +10,13 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ from churnwatch.settings import Settings
 
 RUN_ID, DAY = "churnwatch.run_id", "churnwatch.day"
 FOLDER = "release"
-ROW = "row.json"
+ROWS = "rows.json"
 NEEDED = ("model.txt", "calibration.json", "schema.json")
 REFERENCE = "reference.json"  # releases of older versions have none
 ALIAS = "champion"
@@ -66,8 +67,8 @@ class Models:
         """The instant of the attempt, UTC."""
         return datetime.now(UTC)
 
-    def find(self, run_id: str) -> dict[str, Any] | None:
-        """The row of model_runs that a complete attempt of this ``run_id`` left; None when there is none.
+    def find(self, run_id: str) -> list[dict[str, Any]] | None:
+        """The rows of model_runs that a complete attempt of this ``run_id`` left; None when there is none.
 
         Raises JobFailed when the tracking server cannot be reached.
         """
@@ -84,7 +85,7 @@ class Models:
             )
             if not runs:
                 return None
-            return _from_json(self._artifact(runs[0].info.run_id, ROW))
+            return _from_json(self._artifact(runs[0].info.run_id, ROWS))
 
     def trees(self, model: Any) -> list[tuple[float, list[dict[str, Any]]]]:
         """(weight, nodes) of each tree of a Spark ensemble, or of a single tree, as Spark's own files hold them.
@@ -108,32 +109,72 @@ class Models:
             trees[node["treeID"]].append(_node(node))
         return [(weights[tree], sorted(nodes, key=lambda n: n["id"])) for tree, nodes in trees.items()]
 
-    def release(self, row: Mapping[str, Any], files: Mapping[str, str], model: Any) -> dict[str, Any]:
-        """Logs an attempt and, when its outcome is ``released``, registers it; the row with the ids that MLflow gave.
+    def release(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        files: Mapping[str, str],
+        pictures: Mapping[str, bytes],
+        model: Any,
+    ) -> list[dict[str, Any]]:
+        """Logs an attempt and, when the outcome of its first row is ``released``, registers it; the rows with MLflow's ids.
 
-        The alias ``champion`` moves to the new version unless it stands on one of a later day. Only a release's Spark model
-        is logged (7 s). Raises JobFailed when the server cannot be reached.
+        ``rows``: one an algorithm, the one that went to the gate first. The alias ``champion`` moves to the new version
+        unless it stands on one of a later day. Only a release's Spark model is logged (7 s). Raises JobFailed when the
+        server cannot be reached.
         """
+        first = rows[0]
         with self._reached("log the model"):
             import mlflow
 
             self._experiment()
-            with mlflow.start_run(run_name=f"{row['definition']} {row['day']}") as run:
-                mlflow.set_tags({RUN_ID: row["run_id"], DAY: str(row["day"]), "outcome": row["outcome"]})
-                mlflow.log_params({**row["parameters"], **{f"span_{k}": v for k, v in row["spans"].items()}})
-                mlflow.log_params({"schema_hash": row["schema_hash"], "features": len(row["features"])})
-                mlflow.log_metrics(row["metrics"])
-                for name, text in files.items():
-                    mlflow.log_text(text, f"{FOLDER}/{name}")
+            with mlflow.start_run(run_name=f"{first['definition']} {first['day']}") as run:
+                mlflow.set_tags({RUN_ID: first["run_id"], DAY: str(first["day"]), "outcome": first["outcome"]})
+                mlflow.log_params({**first["parameters"], **{f"span_{k}": v for k, v in first["spans"].items()}})
+                mlflow.log_params({"schema_hash": first["schema_hash"], "features": len(first["features"])})
+                mlflow.log_params({"algorithm": first["algorithm"]})
+                mlflow.log_metrics(first["metrics"])
+                self._logged(mlflow, files, pictures)
                 version = None
-                if row["outcome"] == "released":
-                    version = self._registered(run.info.run_id, row, model)
-                full = {**row, "model_version": version, "mlflow_run_id": run.info.run_id}
-                full["artifacts_hash"] = artifacts_hash(files)
-                mlflow.log_text(_to_json(full), f"{FOLDER}/{ROW}")
+                if first["outcome"] == "released":
+                    version = self._registered(run.info.run_id, first, model)
+                ids = {"mlflow_run_id": run.info.run_id}
+                full = [{**row, **ids, "model_version": version if row is first else None} for row in rows]
+                full[0]["artifacts_hash"] = artifacts_hash(files) if files else None
+                mlflow.log_text(_to_json(full), f"{FOLDER}/{ROWS}")
         if version is not None:
             self._kept(version, run.info.run_id, files)
         return full
+
+    def _logged(self, mlflow: Any, files: Mapping[str, str], pictures: Mapping[str, bytes]) -> None:
+        """Logs texts and pictures as artifacts: one upload of a folder, since each costs a while."""
+        with TemporaryDirectory() as folder:
+            for name, content in {**{n: t.encode() for n, t in files.items()}, **pictures}.items():
+                place = Path(folder) / name
+                place.parent.mkdir(exist_ok=True)
+                place.write_bytes(content)
+            mlflow.log_artifacts(folder, FOLDER)
+
+    def kept_trial(self, name: str) -> dict[str, Any] | None:
+        """A trial that an attempt of this run_id ended before it broke off; None where there is none."""
+        try:
+            return dict(json.loads((self._trials() / f"{name}.json").read_text(encoding="utf-8")))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    def keep_trial(self, name: str, trial: Mapping[str, Any]) -> None:
+        """Keeps an ended trial until the attempt is complete; written whole or not at all."""
+        folder = self._trials()
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{name}.{uuid4().hex}.part"
+        part.write_text(json.dumps(trial), encoding="utf-8")
+        part.replace(folder / f"{name}.json")
+
+    def forget_trials(self) -> None:
+        """Deletes the trials of this run_id: its attempt is complete."""
+        shutil.rmtree(self._trials(), ignore_errors=True)
+
+    def _trials(self) -> Path:
+        return self._files / "trials" / self.run_id
 
     def load(self, version: str, mlflow_run_id: str, wanted_hash: str | None = None) -> Release:
         """The release ``version``, logged by the MLflow run ``mlflow_run_id``: kept files where they are its own, else MLflow's.
@@ -305,10 +346,10 @@ def _removed(spark: SparkSession, folder: str) -> None:
     path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()).delete(path, True)
 
 
-def _to_json(row: Mapping[str, Any]) -> str:
-    return json.dumps({**row, "day": row["day"].isoformat(), "at": row["at"].isoformat()})
+def _to_json(rows: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps([{**row, "day": row["day"].isoformat(), "at": row["at"].isoformat()} for row in rows])
 
 
-def _from_json(text: str) -> dict[str, Any]:
-    row = json.loads(text)
-    return {**row, "day": date.fromisoformat(row["day"]), "at": datetime.fromisoformat(row["at"])}
+def _from_json(text: str) -> list[dict[str, Any]]:
+    times = {"day": date.fromisoformat, "at": datetime.fromisoformat}
+    return [{name: times[name](value) if name in times else value for name, value in row.items()} for row in json.loads(text)]

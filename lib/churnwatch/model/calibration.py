@@ -12,17 +12,17 @@ ENOUGH = 400  # churned and others: isotonic regression wants more data than Pla
 Floats = NDArray[np.float64]
 
 
-def calibrated(margin: Floats, users: Floats, churned: Floats) -> dict[str, Any]:
+def calibrated(margin: Floats, users: Floats, churned: Floats, kind: str = "auto") -> dict[str, Any]:
     """The calibration of bins of margins: mean margin, rows and churned rows of each, as a JSON object.
 
-    With at least 400 churned and 400 others isotonic regression (Zadrozny and Elkan, Transforming classifier scores into
-    accurate multiclass probability estimates, KDD 2002), straight lines between its points; else Platt's logistic
-    (Probabilistic outputs for support vector machines, 1999), with his targets (n+ + 1) / (n+ + 2) and 1 / (n- + 2).
-    Isotonic ends are held off 0 and 1 by 1 / (rows + 2), since nobody is certain.
+    ``kind``: ``isotonic`` regression (Zadrozny and Elkan, Transforming classifier scores into accurate multiclass
+    probability estimates, KDD 2002), straight lines between its points; ``platt``: Platt's logistic (Probabilistic outputs
+    for support vector machines, 1999), with his targets (n+ + 1) / (n+ + 2) and 1 / (n- + 2); ``auto``: isotonic where there
+    are 400 churned and 400 others. Isotonic ends are held off 0 and 1 by 1 / (rows + 2), since nobody is certain.
     """
-    if min(churned.sum(), (users - churned).sum()) < ENOUGH:
-        return _platt(margin, users, churned)
-    return _isotonic(margin, users, churned)
+    if kind == "auto":
+        kind = "isotonic" if min(churned.sum(), (users - churned).sum()) >= ENOUGH else "platt"
+    return _isotonic(margin, users, churned) if kind == "isotonic" else _platt(margin, users, churned)
 
 
 def _isotonic(x: Floats, n: Floats, hits: Floats) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from pyspark.sql import functions as F
 
 from churnwatch.core.intervals import DIGITS
 from churnwatch.model import metrics as m
-from churnwatch.model import worker
+from churnwatch.model import worker, worker_sums
 from churnwatch.model.calibration import calibrated
+from churnwatch.model.profit import expected_maximum_profit
 from churnwatch.model.shipped import mapped
 from churnwatch.settings import Settings
 
@@ -28,6 +29,7 @@ RESAMPLED = "key long, sums array<double>"
 COMPARED = ("auc", "average_precision")
 
 Floats = NDArray[np.float64]
+Packed = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,11 @@ class Histogram:
         """Area under the ROC curve of the score."""
         return float(m.auc(self.churned[None, :], self.others[None, :])[0])
 
-    def edges(self) -> list[int]:
-        """Codes that begin a new group: at most 1,000 groups, each code its own where there are no more."""
+    def edges(self, groups: int = GROUPS) -> list[int]:
+        """Codes that begin a new group: at most ``groups`` groups, each code its own where there are no more."""
         group = np.arange(len(self.codes))
-        if len(self.codes) > GROUPS:
-            group = np.asarray(m.decile_bins(self.users, GROUPS))
+        if len(self.codes) > groups:
+            group = np.asarray(m.decile_bins(self.users, groups))
         return [int(code) for code in self.codes[1:][np.diff(group) > 0]]
 
 
@@ -72,27 +74,30 @@ class Evaluation:
     curves: dict[str, Any]
     rule: str
     column: str
+    margins: Histogram
 
 
-def calibration_of(rows: DataFrame, forest: dict[str, Any], width: int) -> dict[str, Any]:
-    """The calibration of ``forest`` on ``rows`` (``frame.for_evaluation`` of the calibration span)."""
-    bins = _histograms(rows, [forest], [], width)[MODEL]
-    return calibrated(bins.total / bins.users, bins.users, bins.churned)
+def calibration_of(rows: DataFrame, model: Packed, width: int, kind: str) -> tuple[dict[str, Any], float]:
+    """The calibration of ``model`` on ``rows`` (``frame.for_evaluation`` of the calibration span), and its AUC there."""
+    bins = histograms(rows, [model], [], width)[MODEL]
+    return calibrated(bins.total / bins.users, bins.users, bins.churned, kind), bins.auc()
 
 
 def evaluated(
     rows: DataFrame,
-    forests: Sequence[dict[str, Any]],
+    models: Sequence[Packed],
     calibration: dict[str, Any],
     names: Sequence[str],
+    capacity: float,
     settings: Settings,
 ) -> Evaluation:
-    """Metrics of ``forests[0]`` on ``rows`` (``frame.for_evaluation`` of the test span); ``forests[1]``: the last release.
+    """Metrics of ``models[0]`` on ``rows`` (``frame.for_evaluation`` of the test span); ``models[1]``: the last release.
 
-    The recency rule is the best of the ``_days_since`` columns on these very rows (longer ago is riskier), the single
-    column the best of all in its better direction: both are chosen after the fact, so the comparison favours them.
+    ``capacity``: share of the rows that the team can work. The recency rule is the best of the ``_days_since`` columns on
+    these very rows (longer ago is riskier), the single column the best of all in its better direction: both are chosen
+    after the fact, so the comparison favours them.
     """
-    counts = _histograms(rows, forests, range(len(names)), len(names))
+    counts = histograms(rows, models, range(len(names)), len(names))
     aucs = [counts[FIRST_COLUMN + n].auc() for n in range(len(names))]
     column = max(range(len(names)), key=lambda n: (max(aucs[n], 1 - aucs[n]), -n))
     rule = max((n for n, name in enumerate(names) if name.endswith("_days_since")), key=lambda n: (aucs[n], -n))
@@ -100,25 +105,31 @@ def evaluated(
         "rule": Contender(FIRST_COLUMN + rule),
         "column": Contender(FIRST_COLUMN + column, falling=aucs[column] < 0.5),
     }
-    if len(forests) > 1:
+    if len(models) > 1:
         rivals["release"] = Contender(RELEASE)
     edges = {score: counts[score].edges() for score in {MODEL, *(rival.score for rival in rivals.values())}}
-    sums = _Sums(rows, forests, calibration, edges, counts[MODEL], len(names), settings)
+    sums = _Sums(rows, models, calibration, edges, counts[MODEL], len(names), settings)
     return Evaluation(
-        metrics=_with_intervals(sums, rivals),
+        metrics=_with_intervals(sums, rivals, capacity, settings),
         curves={**m.curves(counts[MODEL].churned, counts[MODEL].others), "calibration": sums.calibration_bins()},
         rule=names[rule],
         column=names[column],
+        margins=counts[MODEL],
     )
 
 
-def _with_intervals(sums: "_Sums", rivals: Mapping[str, Contender]) -> dict[str, float]:
+def _with_intervals(sums: "_Sums", rivals: Mapping[str, Contender], capacity: float, settings: Settings) -> dict[str, float]:
     churned, others = sums.ranked(Contender(MODEL))
     ours = {"auc": m.auc(churned, others), "average_precision": m.average_precision(churned, others)}
+    base = m.base_rate(churned, others)
+    at_capacity = m.at_capacity(churned, others, capacity)
     found = {
         **ours,
-        "base_rate": m.base_rate(churned, others),
+        "base_rate": base,
+        "average_precision_lift": m.ratio(ours["average_precision"], base),
         "top_decile_lift": m.top_decile_lift(churned, others),
+        **{f"{name}_at_capacity": values for name, values in at_capacity.items()},
+        **expected_maximum_profit(churned, others, settings.model.profit),
         **sums.losses(),
     }
     for name, rival in rivals.items():
@@ -127,20 +138,21 @@ def _with_intervals(sums: "_Sums", rivals: Mapping[str, Contender]) -> dict[str,
         for metric in COMPARED:
             found[f"{name}_{metric}"] = theirs[metric]
             found[f"{metric}_minus_{name}"] = ours[metric] - theirs[metric]
-    intervals: dict[str, float] = {}
+    intervals: dict[str, float] = {"capacity_share": round(capacity, DIGITS)}
     for name, values in found.items():
         intervals |= m.with_interval(name, values)
     return intervals
 
 
-def _histograms(rows: DataFrame, forests: Sequence[dict[str, Any]], columns: Sequence[int], width: int) -> dict[int, Histogram]:
-    spec = {"forests": list(forests), "columns": list(columns), "width": width}
-    counted = mapped(rows, worker.counted, spec, COUNTED).groupBy("score", "code")
+def histograms(rows: DataFrame, models: Sequence[Packed], columns: Sequence[int], width: int) -> dict[int, Histogram]:
+    """The histogram of each model's margin (scores 0, 1) and of each of the ``columns`` of ``values`` (2 + column)."""
+    spec = {"models": list(models), "columns": list(columns), "width": width}
+    counted = mapped(rows, worker_sums.counted, spec, COUNTED).groupBy("score", "code")
     parts = ("users", "churned", "total")
     table = counted.agg(*(F.sum(name).alias(name) for name in parts)).orderBy("score", "code").toArrow()
     score = table.column("score").to_numpy()
     found = {}
-    for one in (*range(len(forests)), *(FIRST_COLUMN + n for n in columns)):
+    for one in (*range(len(models)), *(FIRST_COLUMN + n for n in columns)):
         here = score == one
         found[one] = Histogram(*(table.column(name).to_numpy()[here] for name in ("code", *parts)))
     return found
@@ -152,7 +164,7 @@ class _Sums:
     def __init__(
         self,
         rows: DataFrame,
-        forests: Sequence[dict[str, Any]],
+        models: Sequence[Packed],
         calibration: dict[str, Any],
         edges: Mapping[int, list[int]],
         margin: Histogram,
@@ -165,22 +177,22 @@ class _Sums:
         self._groups = {score: len(cuts) + 1 for score, cuts in edges.items()}
         self._replicates = settings.model.bootstraps
         spec = {
-            "forests": list(forests),
+            "models": list(models),
             "calibration": calibration,
             "edges": dict(edges),
             "bin_of_group": self._bin_of_group,
             "replicates": self._replicates,
             "width": width,
         }
-        partial = mapped(rows, worker.resampled, spec, RESAMPLED)
+        partial = mapped(rows, worker_sums.resampled, spec, RESAMPLED)
         # the second step adds up by key wherever the rows lie, so that the driver gets each key once
-        table = mapped(partial.repartition(settings.model.partitions, "key"), worker.added_up, None, RESAMPLED).toArrow()
+        table = mapped(partial.repartition(settings.model.partitions, "key"), worker_sums.added_up, None, RESAMPLED).toArrow()
         matrix = worker.matrix(table.column("sums"), self._replicates + 1)
         self._sums = dict(zip(table.column("key").to_pylist(), matrix, strict=True))
 
     def _of(self, score: int, groups: int, label: int) -> Floats:
         nothing = np.zeros(self._replicates + 1)
-        rows = [self._sums.get(worker.key_of(score, group, label), nothing) for group in range(groups)]
+        rows = [self._sums.get(worker_sums.key_of(score, group, label), nothing) for group in range(groups)]
         return np.column_stack(rows)
 
     def ranked(self, contender: Contender) -> tuple[Floats, Floats]:
@@ -192,14 +204,14 @@ class _Sums:
     def _deciles(self) -> tuple[Floats, Floats, Floats]:
         churned, others = self.ranked(Contender(MODEL))
         member = np.equal.outer(np.asarray(self._bin_of_group), np.arange(m.CALIBRATION_BINS)).astype(float)
-        probability = self._of(worker.PROBABILITY_SUMS, m.CALIBRATION_BINS, 0)
+        probability = self._of(worker_sums.PROBABILITY_SUMS, m.CALIBRATION_BINS, 0)
         return churned @ member, (churned + others) @ member, probability
 
     def losses(self) -> dict[str, Floats]:
         """Brier score, log loss and calibration error, a number a replicate."""
         churned, rows, probability = self._deciles()
         total = rows.sum(axis=1)
-        brier, log_loss = (self._of(worker.LOSSES, 2, 0) / total[:, None]).T
+        brier, log_loss = (self._of(worker_sums.LOSSES, 2, 0) / total[:, None]).T
         return {
             "brier": brier,
             "log_loss": log_loss,

@@ -1,21 +1,22 @@
 """The training frame: features and labels of the snapshots, without users whom somebody treated."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core import only_days
 from churnwatch.core.chance import share_of
-from churnwatch.model.schema import Schema, filled_values, raw_values
-from churnwatch.model.spans import Spans, cut
+from churnwatch.model.schema import Schema, raw_values
+from churnwatch.model.spans import Spans
 from churnwatch.settings import Settings
+from churnwatch.settings.names import segment_names
 
 FOLD_SHARE = 0.25  # of the users: hyper-parameters are judged on them
 FOLD_DAYS_SHARE = 0.4  # of the training snapshots: the later ones, on which they are judged
+LEAST_CHANCE = 0.01  # of being held out: the weight of a held-out user is at most its inverse
 EVALUATION_USERS = 200_000  # test users at the most, by hash: intervals of a larger sample would be no use
 
 
@@ -28,35 +29,70 @@ class Size:
     positives: int
 
 
-def spans_of(inputs: Mapping[str, DataFrame], today: date, settings: Settings) -> Spans:
-    """The spans at D = ``today`` by the days that features and labels both have; raises Refused (see ``spans.cut``)."""
+def snapshots_of(inputs: Mapping[str, DataFrame], settings: Settings) -> list[date]:
+    """The days that have features and mature labels of the primary definition."""
     labelled = _primary(inputs["labels"], settings).select("day").distinct()
     both = labelled.join(inputs["features"].select("day").distinct(), "day", "left_semi")
-    return cut([row["day"] for row in both.collect()], today, settings)
+    return [row["day"] for row in both.collect()]
 
 
-def labelled_rows(inputs: Mapping[str, DataFrame], spans: Spans, settings: Settings) -> DataFrame:
-    """One row per user and snapshot: ``day, user_id, span, label`` (1 churned) and the columns of user_features.
+def labelled_rows(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:
+    """One row per user and snapshot: ``day, user_id, label`` (1 churned), ``weight`` and the columns of user_features.
 
     Users who got an offer in O .. O+lead+horizon leave: what they would have done is not known (an offer of O is decided at
-    its end and reaches them on O+1). Held-out and unassigned users stay.
+    its end and reaches them on O+1). Held-out and unassigned users stay, the held-out with a weight (``_held_out``).
     Bots leave: what they do tells nothing of people.
     """
-    days = F.col("day")
-    span = F.when(days >= spans.test[0], "test").when(days >= spans.calibration[0], "calibration").otherwise("train")
-    labels = _primary(only_days(inputs["labels"], spans.days), settings).select(
+    labels = _primary(only_days(inputs["labels"], days), settings).select(
         "day", "user_id", F.col("churned").cast("double").alias("label")
     )
-    offered = inputs["actions"].where("arm = 'offer'").select("user_id", F.col("day").alias("offered_on"))
-    in_time = (F.col("offered_on") >= days) & (F.col("offered_on") <= F.date_add(days, settings.primary.ahead_days))
-    untreated = labels.join(offered, (labels["user_id"] == offered["user_id"]) & in_time, "left_anti")
-    # (day, user_id) is the key on both sides: the join keeps the grain
-    people = only_days(inputs["features"], spans.days).where("bot IS NOT TRUE")
-    return untreated.join(people, ["day", "user_id"]).withColumn("span", span)
+    # (day, user_id) is the key of all three: the joins keep the grain
+    people = only_days(inputs["features"], days).where("bot IS NOT TRUE")
+    if inputs["actions"].where("arm IS NOT NULL").limit(1).count() == 0:
+        return labels.withColumn("weight", F.lit(1.0)).join(people, ["day", "user_id"])
+    assigned = _held_out(inputs["actions"].where("arm IS NOT NULL"), days, settings)
+    untreated = labels.join(assigned, ["day", "user_id"], "left").where("offered IS NOT TRUE").drop("offered")
+    weighted = untreated.withColumn("weight", F.coalesce("weight", F.lit(1.0)))
+    return weighted.join(people, ["day", "user_id"])
+
+
+def _held_out(assigned: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
+    """``day, user_id, offered, weight`` of users assigned in O .. O+lead+horizon of a snapshot O.
+
+    Arms are drawn by hash after eligibility was decided blind to them, so a held-out user stands for all who were assigned
+    like them: weight 1 / P(held out in all their campaigns) (Horvitz and Thompson, 1952), with P = g + (1 - g) x product
+    of the campaigns' h. g: the global hold-out's planned share, one draw for all campaigns; h: the campaign's share of
+    controls among those outside it, as seen. P is held above 0.01, lest a single user stand for more than a hundred.
+    """
+    own = F.col("arm").isin("offer", "control")
+    seen = assigned.groupBy("campaign").agg(F.avg(F.when(own, (F.col("arm") == "control").cast("double"))).alias("share"))
+    # a day's assignment counts for each snapshot whose label it may change
+    ahead = settings.primary.ahead_days
+    snapshots = F.array(*[F.lit(day) for day in days])
+    touched = F.filter(snapshots, lambda o: (F.col("day") >= o) & (F.col("day") <= F.date_add(o, ahead)))
+    per_campaign = (
+        assigned.select("user_id", "campaign", (F.col("arm") == "offer").alias("offered"), F.explode(touched).alias("day"))
+        .groupBy("day", "user_id", "campaign")
+        .agg(F.bool_or("offered").alias("offered"))
+        .join(F.broadcast(seen), "campaign")
+    )
+    held = F.lit(settings.offers.global_holdout_share)
+    chance = held + (1 - held) * F.product(F.coalesce("share", F.lit(1.0)))
+    return per_campaign.groupBy("day", "user_id").agg(
+        F.bool_or("offered").alias("offered"), (1 / F.greatest(chance, F.lit(LEAST_CHANCE))).alias("weight")
+    )
 
 
 def _primary(labels: DataFrame, settings: Settings) -> DataFrame:
     return labels.where(F.col("definition") == settings.churn.primary)
+
+
+def with_span(rows: DataFrame, spans: Spans) -> DataFrame:
+    """Keeps the rows of the days of ``spans`` and adds ``span``: train, calibration or test."""
+    day = F.col("day")
+    later = F.when(day >= spans.test[0], "test") if spans.test else F.when(F.lit(False), "test")
+    span = later.when(day >= spans.calibration[0], "calibration").otherwise("train")
+    return only_days(rows, spans.days).withColumn("span", span)
 
 
 def only_span(rows: DataFrame, span: str) -> DataFrame:
@@ -74,26 +110,38 @@ def sizes(rows: DataFrame) -> dict[str, Size]:
 
 
 def for_fit(rows: DataFrame, schema: Schema, spans: Spans, settings: Settings) -> DataFrame:
-    """``day, user_id, label, vector, fold, sample_share`` in an order and partitioning that trees depend on; not cached.
+    """``day, user_id, label, weight, values`` (raw features), ``fold, late, last_third, sample_share`` of the train span.
 
-    ``fold``: the user judges hyper-parameters; ``late``: the day does.
+    In an order and partitioning that trees depend on; not cached. ``fold``: the user judges hyper-parameters; ``late``:
+    the day does; ``last_third``: the day is compared with the others to see whether a feature is stable.
     """
-    vector = array_to_vector(filled_values(schema)).alias("vector")
-    late = spans.train[-max(1, round(len(spans.train) * FOLD_DAYS_SHARE)) :][0]
-    chosen = rows.select(
+    seed = settings.model.seed
+    chosen = only_span(rows, "train").select(
         "day",
         "user_id",
         "label",
-        vector,
-        (share_of(F.col("user_id"), f"fold:{settings.model.seed}") < FOLD_SHARE).alias("fold"),
-        (F.col("day") >= F.lit(late)).alias("late"),
-        share_of(F.col("user_id"), f"search:{settings.model.seed}").alias("sample_share"),
+        "weight",
+        raw_values(schema).alias("values"),
+        (share_of(F.col("user_id"), f"fold:{seed}") < FOLD_SHARE).alias("fold"),
+        (F.col("day") >= F.lit(_from_last(spans.train, FOLD_DAYS_SHARE))).alias("late"),
+        (F.col("day") >= F.lit(_from_last(spans.train, 1 / 3))).alias("last_third"),
+        share_of(F.col("user_id"), f"search:{seed}").alias("sample_share"),
     )
     return chosen.repartition(settings.model.partitions, "user_id").sortWithinPartitions("user_id", "day")
 
 
+def _from_last(days: Sequence[date], share: float) -> date:
+    """The first of the last ``share`` of the days, one at least."""
+    return days[-max(1, round(len(days) * share)) :][0]
+
+
+def only_sample(fit: DataFrame, users: int, settings: Settings) -> DataFrame:
+    """Keeps ``search_users`` of the ``users`` users, by hash."""
+    return fit.where(F.col("sample_share") < min(1.0, settings.model.search_users / max(users, 1)))
+
+
 def for_evaluation(rows: DataFrame, schema: Schema, sizes: Mapping[str, Size], settings: Settings) -> DataFrame:
-    """``span, user_hash, label, values`` (raw features as one array) of the calibration and test spans.
+    """``span, user_hash, label, weight, values`` (raw features as one array), ``segments`` of the later spans.
 
     At most ``EVALUATION_USERS`` users of a span, by hash.
     """
@@ -102,4 +150,11 @@ def for_evaluation(rows: DataFrame, schema: Schema, sizes: Mapping[str, Size], s
     if users > EVALUATION_USERS:
         salt = f"evaluation:{settings.model.seed}"
         later = later.where(share_of(F.col("user_id"), salt) < EVALUATION_USERS / users)
-    return later.select("span", F.xxhash64("user_id").alias("user_hash"), "label", raw_values(schema).alias("values"))
+    segments = F.array(*[F.col(name).cast("string") for name in segments_of(rows, settings)]).cast("array<string>")
+    user = F.xxhash64("user_id").alias("user_hash")
+    return later.select("span", user, "label", "weight", raw_values(schema).alias("values"), segments.alias("segments"))
+
+
+def segments_of(rows: DataFrame, settings: Settings) -> list[str]:
+    """Columns of the rows that hold the configured segments."""
+    return [name for name in segment_names(settings) if name in rows.columns]

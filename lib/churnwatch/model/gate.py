@@ -1,6 +1,6 @@
 """Whether a model may be released: every condition with both numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from churnwatch.model.frame import Size
@@ -22,33 +22,62 @@ class Verdict:
         return "released" if self.passed else "refused"
 
 
-def judged(metrics: Mapping[str, float], sizes: Mapping[str, Size], rule: str, settings: Settings) -> Verdict:
-    """The gate: enough data in every span, better than chance, than the best recency rule and than the last release.
+@dataclass(frozen=True)
+class Data:
+    """What the attempt had: sizes by span, snapshot days of the train span, share of missing cells (None: nobody has looked
+    yet), rolling origins."""
+
+    sizes: Mapping[str, Size]
+    days: int
+    missing_share: float | None
+    origins: int
+
+
+def enough(data: Data, settings: Settings) -> Verdict:
+    """Whether the data would do for the gate, before anything is fitted."""
+    return _verdict([*_enough(data, settings)])
+
+
+def judged(
+    metrics: Mapping[str, float], data: Data, rivals: Mapping[str, str], notes: Sequence[str], settings: Settings
+) -> Verdict:
+    """The gate: enough data; better than chance, the best recency rule, the best column and the last release; calibrated.
 
     Better than chance: the lower end of the AUC's 95 % interval is above 0.5, so that labels without meaning are refused.
-    Better than rule and release: the AUC's difference itself, not the end of its interval, exceeds the margin of
-    ``model.gate``; the interval stands in the metrics (``auc_minus_rule_low``). A bound on calibration comes last.
+    Better than a rival: the lower end of the difference's interval (Poisson bootstrap by user, on the same rows) exceeds
+    the margin of ``model.gate``. ``rivals``: what ``rule`` and ``column`` were; ``notes``: conditions that nobody judged.
     """
     gate = settings.model.gate
-    found: list[tuple[str, bool]] = []
-    for span, size in sizes.items():
-        found.append((f"{span} users: {size.users:,} >= {gate.min_users:,}", size.users >= gate.min_users))
-        enough = size.positives >= gate.min_positives
-        found.append((f"{span} churned: {size.positives:,} >= {gate.min_positives:,}", enough))
+    found = [*_enough(data, settings)]
     low = metrics["auc_low"]
     found.append((f"auc, lower end of the interval: {low:.4f} > {CHANCE}", low > CHANCE))
-    found.append(_beats(metrics, "rule", f"the rule {rule}", gate.min_margin_over_rule))
+    found.append(_beats(metrics, "rule", f"the rule {rivals['rule']}", gate.min_margin_over_rule))
+    found.append(_beats(metrics, "column", f"the best single feature {rivals['column']}", gate.min_margin_over_column))
     if "release_auc" in metrics:
         found.append(_beats(metrics, "release", "the last release", gate.min_margin_over_release))
     error = metrics["calibration_error"]
     found.append((f"calibration error: {error:.4f} <= {gate.max_calibration_error}", error <= gate.max_calibration_error))
-    return Verdict(
-        conditions=tuple(f"{text}: {'ok' if good else 'failed'}" for text, good in found),
-        passed=all(good for _, good in found),
-    )
+    verdict = _verdict(found)
+    return Verdict((*verdict.conditions, *notes), verdict.passed)
+
+
+def _verdict(found: Sequence[tuple[str, bool]]) -> Verdict:
+    texts = tuple(f"{text}: {'ok' if good else 'failed'}" for text, good in found)
+    return Verdict(texts, all(good for _, good in found))
+
+
+def _enough(data: Data, settings: Settings) -> Iterator[tuple[str, bool]]:
+    gate = settings.model.gate
+    for span, size in data.sizes.items():
+        yield f"{span} users: {size.users:,} >= {gate.min_users:,}", size.users >= gate.min_users
+        yield f"{span} churned: {size.positives:,} >= {gate.min_positives:,}", size.positives >= gate.min_positives
+    yield f"train days: {data.days} >= {gate.min_days}", data.days >= gate.min_days
+    if (share := data.missing_share) is not None:
+        yield f"share of missing values: {share:.4f} <= {gate.max_missing_share}", share <= gate.max_missing_share
+    yield f"rolling origins: {data.origins} >= {gate.min_origins}", data.origins >= gate.min_origins
 
 
 def _beats(metrics: Mapping[str, float], rival: str, named: str, margin: float) -> tuple[str, bool]:
     ours, theirs = metrics["auc"], metrics[f"{rival}_auc"]
-    text = f"auc over {named}: {ours:.4f} - {theirs:.4f} > {margin}"
-    return text, metrics[f"auc_minus_{rival}"] > margin
+    low = metrics[f"auc_minus_{rival}_low"]
+    return f"auc over {named}: {ours:.4f} - {theirs:.4f}, lower end {low:.4f} > {margin}", low > margin

@@ -35,6 +35,12 @@ class Schema:
         text = json.dumps([self.features, self.fills])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def with_fills(self, fills: Mapping[str, float]) -> "Schema":
+        """The same with other ``fills`` for missing values of the features named."""
+        return Schema(
+            self.features, tuple(fills.get(n, f) for n, f in zip(self.features, self.fills, strict=True)), self.measures
+        )
+
     def only(self, names: Sequence[str]) -> "Schema":
         """The same for the features ``names`` alone, in the old order."""
         kept = [i for i, name in enumerate(self.features) if name in set(names)]
@@ -76,7 +82,9 @@ def raw_values(schema: Schema) -> Column:
     return F.array(*[F.col(name).cast("double") for name in schema.features])
 
 
-def filled_values(schema: Schema) -> Column:
-    """The features as one array, null and NaN filled: what Spark's trees are fitted on (workers: ``worker.filled``)."""
-    pairs = zip(schema.features, schema.fills, strict=True)
-    return F.array(*[F.coalesce(F.nanvl(F.col(name).cast("double"), F.lit(None)), F.lit(fill)) for name, fill in pairs])
+def filled_values(schema: Schema, whole: Schema) -> Column:
+    """The features of ``schema`` as one array, out of ``values``, the raw array of ``whole``; filled as workers do it."""
+    place = {name: n for n, name in enumerate(whole.features)}
+    nothing = F.lit(None).cast("double")
+    values = [F.nanvl(F.get("values", F.lit(place[name])), nothing) for name in schema.features]
+    return F.array(*[F.coalesce(value, F.lit(fill)) for value, fill in zip(values, schema.fills, strict=True)])

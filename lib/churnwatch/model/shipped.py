@@ -9,11 +9,11 @@ import pyarrow as pa
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 
-from churnwatch.model import applied, linear, shap, trees, worker
+from churnwatch.model import applied, linear, shap, trees, worker, worker_sums
 from churnwatch.model.schema import Schema
 
 # executors need numpy, pyarrow and lightgbm, and nothing of ours
-for module in (applied, worker):
+for module in (applied, worker, worker_sums):
     cloudpickle.register_pickle_by_value(module)
 
 Batches = Iterator[pa.RecordBatch]

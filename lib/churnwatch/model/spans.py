@@ -13,7 +13,10 @@ FAR_DAYS = 3 * 366  # how far ahead the day is looked for from which training wi
 
 @dataclass(frozen=True)
 class Spans:
-    """Snapshot days of the three spans; the first of a later span >= the last of the earlier + lead + horizon."""
+    """Snapshot days of the three spans; the first of a later span >= the last of the earlier + lead + horizon.
+
+    A model that is rolled on to the newest days has no test span.
+    """
 
     train: tuple[date, ...]
     calibration: tuple[date, ...]
@@ -25,9 +28,9 @@ class Spans:
         return (*self.train, *self.calibration, *self.test)
 
     def as_text(self) -> dict[str, str]:
-        """``first..last`` by span."""
+        """``first..last`` by span, for those that have days."""
         spans = {"train": self.train, "calibration": self.calibration, "test": self.test}
-        return {name: f"{days[0]}..{days[-1]}" for name, days in spans.items()}
+        return {name: f"{days[0]}..{days[-1]}" for name, days in spans.items() if days}
 
 
 def is_snapshot(day: date, every: int) -> bool:
@@ -57,6 +60,37 @@ def cut(snapshots: Sequence[date], today: date, settings: Settings) -> Spans:
             f"run build_features and label_churn with --from {stored[0]} --to {today} --every {every}"
         )
     return spans
+
+
+def origins(snapshots: Sequence[date], today: date, settings: Settings) -> tuple[Spans, ...]:
+    """The spans of the rolling origins, newest first: each earlier one ends before the test span of the one after it.
+
+    As many of ``settings.model.origins`` as history has whole spans for, the newest at least; raises Refused as ``cut``.
+    """
+    found = [cut(snapshots, today, settings)]
+    stored = sorted(day for day in set(snapshots) if is_snapshot(day, settings.model.snapshot_every_days))
+    while len(found) < settings.model.origins:
+        known = [day for day in stored if day < found[-1].test[0]]
+        if not known or _ideal(known[-1] + timedelta(days=_lag(settings)), settings).train[0] < stored[0]:
+            break
+        spans = _backwards(known, settings)
+        if not (spans.calibration and spans.train):
+            break
+        found.append(spans)
+    return tuple(found)
+
+
+def rolled(snapshots: Sequence[date], tested: Spans, settings: Settings) -> Spans:
+    """The spans of ``tested`` moved to the newest stored snapshots: calibration ends there, and nothing is left to test on.
+
+    ``tested`` itself where days that were not built would leave fewer snapshots to learn from.
+    """
+    stored = sorted(day for day in set(snapshots) if is_snapshot(day, settings.model.snapshot_every_days))
+    calibration = _last(stored, stored[-1], settings.model.calibration_days)
+    train = _last(stored, calibration[0] - timedelta(days=settings.primary.ahead_days), settings.model.train_days)
+    if len(train) < len(tested.train) or len(calibration) < len(tested.calibration):
+        return tested
+    return Spans(train, calibration, ())
 
 
 def _too_short(first: date, today: date, settings: Settings) -> str:

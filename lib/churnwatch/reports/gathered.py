@@ -17,7 +17,7 @@ TOP_USERS = 20
 COHORTS = 13
 GROUP_WARNINGS = 30
 REASONS = 60  # reject reasons are a fixed list a source; the limit guards the page
-ATTEMPTS = 5
+ATTEMPTS = 12  # rows: an attempt has one an algorithm
 AT_ONCE = 4
 
 Rows = Sequence[Mapping[str, Any]]

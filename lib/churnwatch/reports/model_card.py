@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from churnwatch.model import card
 from churnwatch.reports.blocks import Block, Column, Figure, Note, Section, Table, axis_of, badge, interval_cell
 from churnwatch.reports.charts import Point, calibration_chart
 from churnwatch.reports.gathered import Gathered, Rows
@@ -17,6 +18,11 @@ TITLES = {
     "auc": ("AUC", "share of pairs in which the churner ranks above the other user; 0.5 is chance", False),
     "rule_auc": ("AUC of the best recency rule", "the same for the best single days-without column", False),
     "auc_minus_rule": ("AUC above that rule", "an interval above 0: better beyond chance", False),
+    "auc_minus_column": ("AUC above the best single feature", "chosen after the fact, which favours it", False),
+    "precision_at_capacity": ("Precision at capacity", "churners among those whom the team can work", True),
+    "recall_at_capacity": ("Recall at capacity", "share of all churners among them", True),
+    "lift_at_capacity": ("Lift at capacity", "times the base rate among them", False),
+    "empc_cents": ("Expected maximum profit", "cents a user that the best campaign by the score would earn", False),
     "average_precision": ("Average precision", "mean precision over all churners; the base rate is chance", True),
     "base_rate": ("Base rate", "share of users who churned", True),
     "top_decile_lift": ("Lift of the top tenth", "times the base rate among the riskiest tenth", False),
@@ -26,6 +32,7 @@ TITLES = {
 }
 ENDS = ("_low", "_high")
 QUALITY_DAYS = 10
+ON_CARD = ("Data", "Features", "Rolling origins", "Quality by segment, test span", "Limits")
 DRIFT_ROWS = 10
 MUCH, SOME = 0.25, 0.1
 
@@ -40,6 +47,7 @@ def model(facts: Gathered, settings: Settings) -> Section:
         newest = max(released, key=lambda r: (r["day"], r["at"]))
         measured = _numbers(newest["metrics"])
         blocks = [*_metric_tables(measured), *_calibration(newest["curves"]), *_gate(newest), *blocks]
+        blocks += [*_compared(newest, facts.model_runs), *_card(newest, settings)]
         lede = _lede(newest, measured)
     elif not blocks:
         blocks = [Note("No model was trained yet; train_model says on its first run from which day on it can.", "empty")]
@@ -64,7 +72,8 @@ def _lede(run: Mapping[str, Any], measured: Mapping[str, float]) -> str:
 
 def _metric_tables(measured: Mapping[str, float]) -> list[Block]:
     names = [name for name in TITLES if name in measured]
-    others = sorted(name for name in measured if name not in TITLES and not name.endswith(ENDS))
+    told = (*ENDS, "_sd", "_users", "_rows", "_positives")  # beside the metric, or on the card
+    others = sorted(n for n in measured if n not in TITLES and not n.endswith(told) and not n.startswith("origins"))
     if not names:
         return []
     rows = [[TITLES[n][0], _value(n, measured[n]), _interval(n, measured), TITLES[n][1]] for n in names]
@@ -123,11 +132,44 @@ def _verdict(condition: str) -> object:
     return badge("failed" if failed else "ok", "red" if failed else "good")
 
 
+def _compared(run: Mapping[str, Any], runs: Rows) -> list[Block]:
+    """The algorithms of the attempt that was released, by what they were compared by; nothing where there was one."""
+    same = [r for r in runs if r["run_id"] == run["run_id"]]
+    if len(same) < 2:
+        return []
+    rows = []
+    for r in sorted(same, key=lambda r: (r["outcome"] != "released", r["algorithm"])):
+        seen = _numbers(r["metrics"])
+        told = [NONE if name not in seen else number(seen[name]) for name in ("search_loss", "calibration_auc")]
+        rows.append(
+            [r["algorithm"], whole(r["trials"] or 0), *told, "; ".join(r["conditions"] or []) if r is not run else "released"]
+        )
+    columns = [Column("Algorithm"), Column("Trials", True), Column("Loss of the search", True)]
+    columns += [Column("AUC on the calibration span", True), Column("Outcome", text=True)]
+    note = (
+        "Each was tuned with the same number of trials; the best on the calibration span went to the gate, the test span unseen."
+    )
+    return [Table("Algorithms side by side", columns, rows, note)]
+
+
+def _card(run: Mapping[str, Any], settings: Settings) -> list[Block]:
+    """The model card's other parts, folded: the same that MLflow keeps as card.md."""
+    blocks: list[Block] = []
+    for part in card.parts(run, settings):
+        if part.title in ON_CARD:
+            lines = " ".join(line.removeprefix("- ") for line in part.lines)
+            columns = [Column(name, number=n > 0, text=n == 0) for n, name in enumerate(part.columns)] or [Column("", text=True)]
+            rows = part.rows if part.columns else [[line.removeprefix("- ")] for line in part.lines]
+            blocks.append(Table(part.title, columns, rows, lines if part.columns else "", folded=True))
+    return blocks
+
+
 def _attempt_notes(facts: Gathered) -> list[Block]:
     """The newest attempt, where it did not end in a release."""
     notes: list[Block] = []
     if facts.model_runs:
-        newest = max(facts.model_runs, key=lambda r: (r["day"], r["at"]))
+        # of an attempt with several algorithms the row that went to the gate has the most conditions
+        newest = max(facts.model_runs, key=lambda r: (r["day"], r["at"], r["outcome"] == "released", len(r["conditions"] or [])))
         if newest["outcome"] == "refused":
             failed = "; ".join(c for c in newest["conditions"] or [] if "failed" in c.lower())
             notes.append(

@@ -29,8 +29,8 @@ def training_asked_for(inputs: Mapping[str, DataFrame], day: date, settings: Set
     reasons = []
     if asked.max_psi is not None:
         reasons += _drifted(inputs["drift"], newest, release["features"], seen.get("margin_psi"), asked.max_psi)
-    if asked.max_auc_loss is not None and "auc" in seen:
-        promised = release["metrics"]["auc"]
+    promised = (release["metrics"] or {}).get("auc")
+    if asked.max_auc_loss is not None and promised is not None and "auc" in seen:
         if promised - seen["auc"] > asked.max_auc_loss:
             reasons.append(
                 f"auc {seen['auc']:.3f} after {promised:.3f} on its test span, a loss of more than {asked.max_auc_loss}"

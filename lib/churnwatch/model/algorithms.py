@@ -1,0 +1,225 @@
+"""The algorithms behind one interface: where their hyper-parameters lie, what is fitted, how a fit becomes model text."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pyspark.ml.classification import (
+    DecisionTreeClassifier,
+    GBTClassifier,
+    LinearSVC,
+    LogisticRegression,
+    RandomForestClassifier,
+)
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.model import linear, trees, xgb
+from churnwatch.settings import Settings
+
+MAX_BINS = 32
+VALIDATION_TOLERANCE = 1e-6  # the default of 0.01 keeps a single tree of fifteen
+NODE_MEMORY_MB = 512
+LEAST_SHARE = 1e-3  # leaves of one class are held off 0 and 1 by it, where their log loss is taken
+
+Parameters = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model and what its text is made of: the features' ``names`` and ``means`` (filled, over the train span), the
+    ``frame`` it was fitted on, and ``nodes``: Spark's trees as dictionaries (port ``models``)."""
+
+    model: Any
+    names: Sequence[str]
+    means: Sequence[float]
+    frame: DataFrame
+    nodes: Callable[[Any], list[Any]]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What training needs to know of an algorithm.
+
+    ``space``: hyperopt's search space; ``whole``: those of it that are whole numbers. ``estimator``: what is fitted on
+    ``vector``, ``label``, ``weight``; in a search it gets the column ``fold`` where boosting ``stops`` itself on these rows,
+    else is fitted on the others alone. ``found``: parameters that fitting itself decided (trees kept). ``log_odds``: of
+    Spark's output, for the log loss of a trial; None where the margin has no such unit: judged by AUC then.
+    ``ready`` raises Refused where what it needs is not installed. ``text``: the shipped text.
+    ``fills_mean``: missing values take the training mean (``_days_since`` keeps what lies beyond memory), so that they add
+    nothing; trees split off the schema's fills instead.
+    """
+
+    name: str
+    space: Callable[[Settings], dict[str, Any]]
+    whole: frozenset[str]
+    estimator: Callable[[Mapping[str, Any], Settings, bool], Any]
+    text: Callable[[Fit], str]
+    log_odds: Callable[[], Column] | None
+    found: Callable[[Any], Parameters] = lambda model: {}
+    ready: Callable[[], object] = lambda: None
+    stops: bool = False
+    fills_mean: bool = False
+
+    def typed(self, point: Mapping[str, float]) -> Parameters:
+        """A point of the tuner, as the estimator takes it."""
+        return {name: int(value) if name in self.whole else round(float(value), 6) for name, value in point.items()}
+
+
+def algorithm(name: str) -> Algorithm:
+    """The algorithm of that name in ``model.algorithms``."""
+    return ALGORITHMS[name]
+
+
+def _columns(settings: Settings) -> dict[str, Any]:
+    return {"featuresCol": "vector", "labelCol": "label", "weightCol": "weight"}
+
+
+def _growing(settings: Settings) -> dict[str, Any]:
+    # at depth 5 walking a tree again costs a fifth less than keeping node ids
+    more = {"cacheNodeIds": False, "checkpointInterval": -1, "maxMemoryInMB": NODE_MEMORY_MB, "maxBins": MAX_BINS}
+    return {**_columns(settings), **more, "seed": settings.model.seed}
+
+
+def _depth(settings: Settings) -> Any:
+    from hyperopt import hp
+
+    return hp.quniform("maxDepth", min(2, settings.model.max_depth), settings.model.max_depth, 1)
+
+
+def _leaf_rows() -> Any:
+    from hyperopt import hp
+
+    return hp.qloguniform("minInstancesPerNode", 1.6, 5.0, 1)  # 5 .. 150 rows
+
+
+def _share_log_odds() -> Column:
+    share = F.element_at(vector_to_array(F.col("probability")), 2)
+    held = F.least(F.greatest(share, F.lit(LEAST_SHARE)), F.lit(1 - LEAST_SHARE))
+    return F.log(held / (1 - held))
+
+
+def _raw(times: float) -> Column:
+    return times * F.element_at(vector_to_array(F.col("rawPrediction")), 2)
+
+
+def _grown(votes: bool, fit: Fit) -> str:
+    return trees.to_text(fit.nodes(fit.model), fit.names, range(len(fit.names)), votes=votes)
+
+
+def _weighed(fit: Fit) -> str:
+    """Text of a linear model: Spark's coefficients are those of the features as they are, not standardised."""
+    margin = _raw(1.0)
+    ends = fit.model.transform(fit.frame.select("vector")).agg(F.min(margin), F.max(margin)).first()
+    low, high = (0.0, 0.0) if ends is None else ends
+    return linear.to_text(fit.model.coefficients.toArray().tolist(), fit.model.intercept, fit.means, low, high)
+
+
+# --- gbt ------------------------------------------------------------------------------------------------------------
+
+
+def _gbt_space(settings: Settings) -> dict[str, Any]:
+    from hyperopt import hp
+
+    return {
+        "maxDepth": _depth(settings),
+        "stepSize": hp.loguniform("stepSize", -2.3, -0.7),  # 0.10 .. 0.50: few trees must do
+        "subsamplingRate": hp.uniform("subsamplingRate", 0.6, 1.0),
+        "minInstancesPerNode": _leaf_rows(),
+    }
+
+
+def _gbt(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> GBTClassifier:
+    grown = {"maxIter": settings.model.max_trees, **parameters}
+    made = GBTClassifier(**_growing(settings), validationTol=VALIDATION_TOLERANCE, **grown)
+    return made.setValidationIndicatorCol("fold") if searching else made
+
+
+# --- tree, forest ---------------------------------------------------------------------------------------------------
+
+
+def _tree_space(settings: Settings) -> dict[str, Any]:
+    return {"maxDepth": _depth(settings), "minInstancesPerNode": _leaf_rows()}
+
+
+def _tree(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> DecisionTreeClassifier:
+    return DecisionTreeClassifier(**_growing(settings), **parameters)
+
+
+def _forest_space(settings: Settings) -> dict[str, Any]:
+    from hyperopt import hp
+
+    most = settings.model.max_trees
+    return {
+        **_tree_space(settings),
+        "numTrees": hp.quniform("numTrees", max(1, most // 2), most, 1),
+        "feature_share": hp.uniform("feature_share", 0.1, 0.7),
+    }
+
+
+def _forest(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> RandomForestClassifier:
+    share = str(parameters["feature_share"])
+    others = {name: value for name, value in parameters.items() if name != "feature_share"}
+    return RandomForestClassifier(**_growing(settings), featureSubsetStrategy=share, **others)
+
+
+# --- logistic, svm --------------------------------------------------------------------------------------------------
+
+
+def _logistic_space(settings: Settings) -> dict[str, Any]:
+    from hyperopt import hp
+
+    return {
+        "regParam": hp.loguniform("regParam", -9.2, -1.0),  # 0.0001 .. 0.37
+        "elasticNetParam": hp.uniform("elasticNetParam", 0.0, 1.0),
+    }
+
+
+def _logistic(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> LogisticRegression:
+    # features are standardised for the penalty; the coefficients come back on the features' own scales
+    return LogisticRegression(**_columns(settings), maxIter=100, standardization=True, **parameters)
+
+
+def _svm_space(settings: Settings) -> dict[str, Any]:
+    from hyperopt import hp
+
+    return {"regParam": hp.loguniform("regParam", -9.2, 0.0)}
+
+
+def _svm(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> LinearSVC:
+    return LinearSVC(**_columns(settings), maxIter=100, standardization=True, **parameters)
+
+
+GROWN = frozenset({"maxDepth", "minInstancesPerNode", "numTrees"})
+ALGORITHMS = {
+    one.name: one
+    for one in (
+        Algorithm(
+            name="gbt",
+            space=_gbt_space,
+            whole=GROWN,
+            estimator=_gbt,
+            text=partial(_grown, False),
+            log_odds=partial(_raw, 2.0),  # Spark's probability is the logistic of twice its margin
+            found=lambda model: {"maxIter": model.getNumTrees},
+            stops=True,
+        ),
+        Algorithm("tree", _tree_space, GROWN, _tree, partial(_grown, True), _share_log_odds),
+        Algorithm("forest", _forest_space, GROWN, _forest, partial(_grown, True), _share_log_odds),
+        Algorithm("logistic", _logistic_space, frozenset(), _logistic, _weighed, partial(_raw, 1.0), fills_mean=True),
+        Algorithm("svm", _svm_space, frozenset(), _svm, _weighed, None, fills_mean=True),
+        Algorithm(
+            name="xgboost",
+            space=xgb.space,
+            whole=xgb.WHOLE,
+            estimator=xgb.estimator,
+            text=lambda fit: xgb.text(fit.model.get_booster(), fit.names),
+            log_odds=partial(_raw, 1.0),
+            found=xgb.found,
+            ready=xgb.estimator_class,
+            stops=True,
+        ),
+    )
+}

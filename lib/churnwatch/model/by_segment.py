@@ -1,0 +1,78 @@
+"""Quality by segment on the test span: who the model serves well, and whom less."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.core.intervals import DIGITS
+from churnwatch.model import metrics as m
+from churnwatch.model import worker_sums
+from churnwatch.model.evaluation import Histogram
+from churnwatch.model.shipped import mapped
+from churnwatch.settings import Settings
+
+GROUPS = 200  # bins of the margin: AUC within a thousandth
+VALUES = 12  # of a segment, the largest
+LEAST_CHURNED = 20  # churned and others each: below, no ranking is told
+SUMS = ("users", "churned", "probability", "squared", "log_loss")
+FOUND = f"segment string, value string, bin long, {', '.join(f'{name} double' for name in SUMS)}"
+
+
+def by_segment(
+    rows: DataFrame,
+    model: dict[str, Any],
+    calibration: dict[str, Any],
+    margins: Histogram,
+    names: Sequence[str],
+    segments: Sequence[str],
+    settings: Settings,
+) -> list[dict[str, Any]]:
+    """A dictionary per segment and value: rows, base_rate, predicted, brier, log_loss, calibration_error, and auc where
+    both classes have 20 rows; the largest values first, none with fewer rows than privacy.min_group_size."""
+    if not segments:
+        return []
+    spec = {
+        "models": [model],
+        "calibration": calibration,
+        "edges": margins.edges(GROUPS),
+        "segments": list(segments),
+        "width": len(names),
+    }
+    summed = mapped(rows, worker_sums.by_segment, spec, FOUND).groupBy("segment", "value", "bin")
+    table = summed.agg(*(F.sum(name).alias(name) for name in SUMS)).orderBy("segment", "value", "bin").toArrow()
+    of: dict[tuple[str, str], list[int]] = {}
+    for place, key in enumerate(zip(table["segment"].to_pylist(), table["value"].to_pylist(), strict=True)):
+        of.setdefault(key, []).append(place)
+    numbers = np.column_stack([table[name].to_numpy() for name in SUMS]) if len(table) else np.zeros((0, len(SUMS)))
+    least = settings.privacy.min_group_size
+    kept: list[dict[str, Any]] = []
+    for segment in segments:
+        parts: list[dict[str, Any]] = [
+            {"segment": s.removeprefix("segment_"), "value": value, **_quality(numbers[places])}
+            for (s, value), places in of.items()
+            if s == segment
+        ]
+        told = sorted((one for one in parts if one["rows"] >= least), key=lambda one: (-one["rows"], one["value"]))
+        kept += told[:VALUES]
+    return kept
+
+
+def _quality(bins: np.ndarray) -> dict[str, float]:
+    users, churned, probability, squared, log_loss = bins.T
+    rows = users.sum()
+    member = np.equal.outer(np.asarray(m.decile_bins(users)), np.arange(m.CALIBRATION_BINS)).astype(float)
+    error = m.calibration_error((churned @ member)[None, :], (users @ member)[None, :], (probability @ member)[None, :])
+    found = {
+        "rows": rows,
+        "base_rate": churned.sum() / rows,
+        "predicted": probability.sum() / rows,
+        "brier": squared.sum() / rows,
+        "log_loss": log_loss.sum() / rows,
+        "calibration_error": error[0],
+    }
+    if min(churned.sum(), rows - churned.sum()) >= LEAST_CHURNED:
+        found["auc"] = m.auc(churned[None, :], (users - churned)[None, :])[0]
+    return {name: round(float(value), DIGITS) for name, value in found.items()}

@@ -1,0 +1,142 @@
+"""Features that leave before a model is fitted: constant, near-duplicate, unstable; each with its reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.core import Refused
+from churnwatch.model import metrics as m
+from churnwatch.model import worker_sums
+from churnwatch.model.evaluation import FIRST_COLUMN, Histogram, histograms
+from churnwatch.model.schema import Schema
+from churnwatch.model.shipped import mapped
+from churnwatch.settings import Settings
+from churnwatch.settings.training import Selection
+
+MOMENTS = "key long, numbers array<double>"
+PSI_BINS = 10
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of the features over the train span: rows, missing values, mean of present values, mean, standard deviation, ends,
+    correlations; missing values are filled where nothing else is said."""
+
+    rows: float
+    missing: Floats
+    present_mean: Floats
+    mean: Floats
+    deviation: Floats
+    varies: NDArray[np.bool_]
+    correlation: Floats
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The features that stay, in order, and why the others left."""
+
+    kept: tuple[str, ...]
+    left: dict[str, str]
+    moments: Moments
+
+    @property
+    def missing_share(self) -> float:
+        """Of all cells of the train span."""
+        return float(self.moments.missing.mean() / max(self.moments.rows, 1.0))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object: the artifact selection.json."""
+        return {"kept": list(self.kept), "left": self.left, "missing_share": round(self.missing_share, 6)}
+
+
+def selected(fit: DataFrame, sample: DataFrame, schema: Schema, settings: Settings) -> Selected:
+    """The features of ``schema`` that stay; ``fit``: ``frame.for_fit``, ``sample``: its sample, on which drift is measured.
+
+    Raises Refused when every feature is constant.
+    """
+    seen = moments(fit, schema)
+    conf = settings.model.selection
+    psi = None
+    if conf.max_psi is not None:
+        counts = histograms(
+            sample.withColumn("label", F.col("last_third").cast("double")), [], range(len(seen.mean)), len(seen.mean)
+        )
+        psi = [stability(counts[FIRST_COLUMN + n]) for n in range(len(seen.mean))]
+    left = reasons(schema.features, seen, psi, conf)
+    if not seen.varies.any():
+        raise Refused(
+            f"every one of the {len(left)} features is constant over the train span: nothing to learn from; look at "
+            "measures.yaml and at user_features of these days"
+        )
+    kept = tuple(name for name in schema.features if name not in left)
+    if not kept:
+        raise Refused(f"no feature stays: {left}; loosen model.selection")
+    return Selected(kept, left, seen)
+
+
+def moments(fit: DataFrame, schema: Schema) -> Moments:
+    """One pass over all rows; the driver sees a table of features by features."""
+    found = mapped(fit.select("values"), worker_sums.moments, {"fills": list(schema.fills)}, MOMENTS).toArrow()
+    width = len(schema.features)
+    keys = found["key"].to_numpy()
+    ends = np.array([row for key, row in zip(keys, found["numbers"].to_pylist(), strict=True) if key < width])
+    ends = ends.reshape(-1, width, 6)
+    products = np.array([row for key, row in zip(keys, found["numbers"].to_pylist(), strict=True) if key >= width])
+    products = products.reshape(-1, width, width).sum(axis=0)
+    rows, missing, present, total = ends[:, :, :4].sum(axis=0).T
+    mean = total / np.maximum(rows, 1.0)
+    covariance = products / np.maximum(rows, 1.0) - np.outer(mean, mean)
+    varies = ends[:, :, 4].min(axis=0) < ends[:, :, 5].max(axis=0)
+    deviation = np.where(varies, np.sqrt(np.maximum(np.diag(covariance), 0.0)), 0.0)
+    scale = np.outer(deviation, deviation)
+    return Moments(
+        rows=float(rows.max(initial=0.0)),
+        missing=missing,
+        present_mean=present / np.maximum(rows - missing, 1.0),
+        mean=mean,
+        deviation=deviation,
+        varies=varies,
+        correlation=np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0),
+    )
+
+
+def stability(histogram: Histogram) -> float:
+    """Population stability index of a feature between two parts (``churned``: the later) in tenths of both together.
+
+    Sum of (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006); each count half a row larger, so that empty tenths
+    have a finite index.
+    """
+    tenth = np.asarray(m.decile_bins(histogram.users, PSI_BINS))
+    later, earlier = (np.bincount(tenth, part, PSI_BINS) for part in (histogram.churned, histogram.others))
+    used = (later + earlier) > 0
+    p, q = ((part[used] + 0.5) / (part[used] + 0.5).sum() for part in (later, earlier))
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def reasons(names: Sequence[str], seen: Moments, psi: Sequence[float] | None, conf: Selection) -> dict[str, str]:
+    """Why features leave, by name: the first of two that are one stays, in the order of the features."""
+    left: dict[str, str] = {}
+    stay: list[int] = []
+    for n, name in enumerate(names):
+        if not seen.varies[n]:
+            left[name] = "constant"
+        elif psi is not None and conf.max_psi is not None and psi[n] > conf.max_psi:
+            left[name] = f"unstable: psi {psi[n]:.3f} > {conf.max_psi}"
+        else:
+            twin = next((one for one in stay if _one(seen, one, n, conf.max_correlation)), None)
+            if twin is None:
+                stay.append(n)
+            else:
+                left[name] = f"near-duplicate of {names[twin]}: correlation {seen.correlation[twin, n]:.5f}"
+    return left
+
+
+def _one(seen: Moments, first: int, second: int, limit: float | None) -> bool:
+    return limit is not None and abs(float(seen.correlation[first, second])) > limit

@@ -1,0 +1,208 @@
+"""Sums over labelled rows, made in Spark's workers: histograms of scores, bootstrap sums, segments, moments.
+
+The functions travel by value (``shipped``), as ``worker`` does, and give bounded tables that the driver adds up. ``weight``
+is what a row stands for (``frame.labelled_rows``): counts of rows are sums of weights.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import churnwatch.model.applied as applied
+import churnwatch.model.worker as worker
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+Batches = Iterator[pa.RecordBatch]
+
+LOSSES, PROBABILITY_SUMS = 100_000, 100_001  # keys of sums that belong to no score
+CODE_BITS = 16  # of a float32's 32: sign, exponent and 7 bits of fraction; whole numbers to 256 stay apart
+
+
+def order_codes(values: Floats) -> Whole:
+    """Whole numbers in the order of ``values``, at most 2^16: the upper bits of a float32, NaN above all."""
+    bits = np.where(np.isnan(values), np.float32(np.inf), values.astype(np.float32)).view(np.uint32)
+    ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    return (ordered >> np.uint32(32 - CODE_BITS)).astype(np.int64)
+
+
+def poisson_weights(user_hash: Whole, replicates: int) -> Floats:
+    """Weights 0, 1, 2, ... of each user in each replicate, Poisson with mean 1; replicate 0 is the data: weight 1.
+
+    A user has the same weights on all days and partitions: they are a hash (splitmix64) of user and replicate.
+    """
+    salts = np.arange(1, replicates + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = user_hash.astype(np.int64).view(np.uint64)[:, None] + salts[None, :]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    terms = np.exp(-1.0) / np.cumprod(np.concatenate([[1.0], np.arange(1.0, 16.0)]))
+    weights = np.searchsorted(np.cumsum(terms), uniform, side="right").astype(np.float64)
+    return np.hstack([np.ones((len(user_hash), 1)), weights])
+
+
+def _numbers(batch: pa.RecordBatch, name: str) -> Any:
+    return worker.column_of(batch, name).to_numpy(zero_copy_only=False)
+
+
+def counted(batches: Batches, spec: Mapping[str, Any]) -> Batches:
+    """Histogram of every score in ``spec`` by label: rows of (score, code, rows, churned, total of the margin).
+
+    Score 0 is the model's margin, 1 the earlier release's where there is one, 2 + n the n-th column of the values.
+    """
+    models = [applied.opened(packed) for packed in spec["models"]]
+    sums: dict[tuple[int, int], Floats] = {}
+    for batch in batches:
+        values = worker.matrix(worker.column_of(batch, "values"), spec["width"])
+        label, weight = _numbers(batch, "label"), _numbers(batch, "weight")
+        for score, (model, packed) in enumerate(zip(models, spec["models"], strict=True)):
+            margin = model.margin(model.columns(values))
+            _count(sums, score, worker.margin_bins(margin, packed), label, weight, margin)
+        for column in spec["columns"]:
+            _count(sums, 2 + column, order_codes(values[:, column]), label, weight, np.zeros(len(label)))
+    keys = sorted(sums)
+    table = np.array([(*key, *sums[key]) for key in keys]).reshape(-1, 5)
+    yield pa.RecordBatch.from_arrays(
+        [pa.array(table[:, 0].astype(np.int32)), pa.array(table[:, 1].astype(np.int64))]
+        + [pa.array(table[:, n]) for n in (2, 3, 4)],
+        names=["score", "code", "users", "churned", "total"],
+    )
+
+
+def _count(sums: dict[tuple[int, int], Floats], score: int, codes: Whole, label: Floats, weight: Floats, margin: Floats) -> None:
+    distinct, place = np.unique(codes, return_inverse=True)
+    parts = np.column_stack([np.bincount(place, part) for part in (weight, weight * label, weight * margin)])
+    for code, part in zip(distinct.tolist(), parts, strict=True):
+        key = (score, code)
+        sums[key] = sums[key] + part if key in sums else part
+
+
+def key_of(score: int, group: Any, label: Any) -> Any:
+    """Key of a bootstrap sum: score, group of the score's codes, label."""
+    return (score * (1 << CODE_BITS) + group) * 2 + label
+
+
+def resampled(batches: Batches, spec: Mapping[str, Any]) -> Batches:
+    """Bootstrap sums: rows of (key, sum by replicate) for the scores in ``spec["edges"]``, losses and probabilities."""
+    models = [applied.opened(packed) for packed in spec["models"]]
+    sums: dict[int, Any] = {}
+    for batch in batches:
+        values = worker.matrix(worker.column_of(batch, "values"), spec["width"])
+        label = _numbers(batch, "label").astype(np.int64)
+        if not len(label):
+            continue
+        weights = poisson_weights(_numbers(batch, "user_hash"), spec["replicates"]) * _numbers(batch, "weight")[:, None]
+        all_margins = [model.margin(model.columns(values)) for model in models]
+        for score, edges in spec["edges"].items():
+            column = score - 2
+            codes = (
+                order_codes(values[:, column]) if column >= 0 else worker.margin_bins(all_margins[score], spec["models"][score])
+            )
+            group = np.searchsorted(edges, codes, side="right")
+            _add(sums, key_of(score, group, label), weights)
+            if score == 0:
+                probability = worker.probabilities(all_margins[0], spec["calibration"])
+                _add_losses(sums, label, probability, weights)
+                bins = np.asarray(spec["bin_of_group"])[group]
+                _add(sums, key_of(PROBABILITY_SUMS, bins, 0), weights * probability[:, None])
+    yield _summed(sums)
+
+
+def _losses(label: Whole, probability: Floats) -> Floats:
+    likelihood = np.where(label == 1, probability, 1.0 - probability)
+    return np.column_stack([(probability - label) ** 2, -np.log(likelihood)])
+
+
+def _add_losses(sums: dict[int, Any], label: Whole, probability: Floats, weights: Floats) -> None:
+    for place, total in enumerate(_losses(label, probability).T @ weights):
+        key = key_of(LOSSES, place, 0)
+        sums[key] = sums.get(key, 0.0) + total
+
+
+def _add(sums: dict[int, Any], keys: Whole, weights: Floats) -> None:
+    order = np.argsort(keys, kind="stable")
+    distinct, starts = np.unique(keys[order], return_index=True)
+    for key, total in zip(distinct, np.add.reduceat(weights[order], starts, axis=0), strict=True):
+        sums[int(key)] = sums.get(int(key), 0.0) + total
+
+
+def added_up(batches: Batches) -> Batches:
+    """Rows of equal key added up: (key, sums)."""
+    sums: dict[int, Any] = {}
+    for batch in batches:
+        arrays = batch.column(1)
+        if not len(arrays):
+            continue
+        rows = worker.matrix(arrays, len(arrays[0]))
+        for key, row in zip(batch.column(0).to_pylist(), rows, strict=True):
+            sums[key] = sums.get(key, 0.0) + row
+    yield _summed(sums)
+
+
+def _summed(sums: dict[int, Any]) -> pa.RecordBatch:
+    keys = sorted(sums)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(keys, pa.int64()), pa.array([sums[key] for key in keys], pa.list_(pa.float64()))],
+        names=["key", "sums"],
+    )
+
+
+def by_segment(batches: Batches, spec: Mapping[str, Any]) -> Batches:
+    """Sums by segment, value and group of the margin: rows of (segment, value, bin, rows, churned, probability, squared
+    error, log loss); a null value forms no group."""
+    model = applied.opened(spec["models"][0])
+    names, sums = spec["segments"], dict[tuple[str, str, int], Any]()
+    for batch in batches:
+        label = _numbers(batch, "label").astype(np.int64)
+        if not len(label):
+            continue
+        values = worker.matrix(worker.column_of(batch, "values"), spec["width"])
+        margin = model.margin(model.columns(values))
+        probability = worker.probabilities(margin, spec["calibration"])
+        parts = np.column_stack([np.ones(len(label)), label, probability, _losses(label, probability)])
+        parts = parts * _numbers(batch, "weight")[:, None]
+        group = np.searchsorted(spec["edges"], worker.margin_bins(margin, spec["models"][0]), side="right")
+        flat = worker.column_of(batch, "segments").flatten()
+        for place, name in enumerate(names):
+            coded = flat.take(pa.array(np.arange(place, len(flat), len(names)))).dictionary_encode()
+            codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+            keys = codes * (1 << CODE_BITS) + group
+            distinct, inverse = np.unique(keys, return_inverse=True)
+            totals = np.column_stack([np.bincount(inverse, part) for part in parts.T])
+            values = coded.dictionary.to_pylist()
+            for key, total in zip(distinct.tolist(), totals, strict=True):
+                if key >= 0:
+                    full = (name, values[key >> CODE_BITS], key & ((1 << CODE_BITS) - 1))
+                    sums[full] = sums.get(full, 0.0) + total
+    yield pa.RecordBatch.from_arrays(
+        [pa.array([key[0] for key in sums], pa.string()), pa.array([key[1] for key in sums], pa.string())]
+        + [pa.array([key[2] for key in sums], pa.int64())]
+        + [pa.array([total[n] for total in sums.values()], pa.float64()) for n in range(5)],
+        names=["segment", "value", "bin", "users", "churned", "probability", "squared", "log_loss"],
+    )
+
+
+def moments(batches: Batches, spec: Mapping[str, Any]) -> Batches:
+    """Of the features, missing ones filled by ``spec["fills"]``: (key, numbers) of the partition.
+
+    Key n: rows, missing, sum of present values, sum, least and greatest of feature n; key features + n: sums of its
+    products with every feature.
+    """
+    width = len(spec["fills"])
+    rows, products = 0, np.zeros((width, width))
+    added, least, greatest = np.zeros((3, width)), np.full(width, np.inf), np.full(width, -np.inf)
+    for batch in batches:
+        raw = worker.matrix(worker.column_of(batch, "values"), width)
+        if not len(raw):
+            continue
+        values = np.where(np.isnan(raw), np.asarray(spec["fills"]), raw)
+        rows += len(raw)
+        added += np.vstack([np.isnan(raw).sum(axis=0), np.nansum(raw, axis=0), values.sum(axis=0)])
+        least, greatest = np.minimum(least, values.min(axis=0)), np.maximum(greatest, values.max(axis=0))
+        products += values.T @ values
+    ends = [[float(rows), *added[:, n], least[n], greatest[n]] for n in range(width)]
+    numbers = pa.array([*ends, *products.tolist()], pa.list_(pa.float64()))
+    yield pa.RecordBatch.from_arrays([pa.array(range(2 * width), pa.int64()), numbers], names=["key", "numbers"])

@@ -1,0 +1,112 @@
+"""xgboost's Spark estimator (the extra ``[xgboost]``), and its trees in the nodes that ``trees.to_text`` takes.
+
+xgboost compares float32 numbers with ``<``; the text compares doubles with ``<=``. A double x is rounded to float32 before
+it is compared, so x goes left exactly when x <= the greatest double that rounds below the threshold.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from churnwatch.core import Refused
+from churnwatch.model import trees
+from churnwatch.settings import Settings
+
+WHOLE = frozenset({"max_depth", "min_child_weight"})
+PATIENCE_ROUNDS = 5  # boosting rounds without a better fold that end it
+
+
+def estimator_class() -> Any:
+    """SparkXGBClassifier; raises Refused where xgboost is not installed."""
+    try:
+        from xgboost.spark import SparkXGBClassifier
+    except ImportError as error:
+        raise Refused(
+            "model.yaml names xgboost, which is not installed: pip install 'churnwatch[xgboost]' on the driver and on the "
+            "executors, or take it out of algorithms"
+        ) from error
+    return SparkXGBClassifier
+
+
+def estimator(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> Any:
+    """What is fitted: one worker, since more give other trees."""
+    grown = {"n_estimators": settings.model.max_trees, **parameters}
+    stopping = {"validation_indicator_col": "fold", "early_stopping_rounds": PATIENCE_ROUNDS} if searching else {}
+    return estimator_class()(
+        features_col="vector",
+        label_col="label",
+        weight_col="weight",
+        num_workers=1,
+        seed=settings.model.seed,
+        tree_method="hist",
+        eval_metric="logloss",
+        **grown,
+        **stopping,
+    )
+
+
+def space(settings: Settings) -> dict[str, Any]:
+    """Where hyperopt looks: depth, step, share of rows a tree, least weight of a leaf."""
+    from hyperopt import hp
+
+    return {
+        "max_depth": hp.quniform("max_depth", min(2, settings.model.max_depth), settings.model.max_depth, 1),
+        "learning_rate": hp.loguniform("learning_rate", -2.3, -0.7),
+        "subsample": hp.uniform("subsample", 0.6, 1.0),
+        "min_child_weight": hp.qloguniform("min_child_weight", 0.7, 4.0, 1),
+    }
+
+
+def found(model: Any) -> dict[str, Any]:
+    """Trees kept by early stopping."""
+    return {"n_estimators": int(model.get_booster().best_iteration) + 1}
+
+
+def text(booster: Any, names: Sequence[str]) -> str:
+    """LightGBM's text of an xgboost model over the features ``names``: its margin within float32's rounding."""
+    dumped = [json.loads(tree) for tree in booster.get_dump(dump_format="json", with_stats=True)]
+    nodes = [[_base(booster)], *(_nodes(tree) for tree in dumped)]
+    # 2 x 0.5 x prediction: the text's leaves are xgboost's own
+    return trees.to_text([(0.5, one) for one in nodes], names, range(len(names)))
+
+
+def _base(booster: Any) -> dict[str, Any]:
+    """The base score as a tree of one leaf; xgboost keeps it as a probability."""
+    stored = json.loads(booster.save_config())["learner"]["learner_model_param"]["base_score"]
+    share = float(stored.strip("[]"))
+    return _node(0, float(np.log(share / (1 - share))), 1.0)
+
+
+def _node(node_id: int, prediction: float, count: float) -> dict[str, Any]:
+    leaf = {"gain": 0.0, "left": -1, "right": -1, "feature": -1, "threshold": 0.0}
+    return {"id": node_id, "prediction": prediction, "count": count, **leaf}
+
+
+def _nodes(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tree's nodes; an inner node predicts the mean of its children, weighted by cover."""
+    if "leaf" in tree:
+        return [_node(tree["nodeid"], float(np.float32(tree["leaf"])), float(tree["cover"]))]
+    by_id = {child["nodeid"]: _nodes(child) for child in tree["children"]}
+    left, right = (by_id[tree[side]] for side in ("yes", "no"))
+    weights = [max(part[0]["count"], 1e-12) for part in (left, right)]
+    mean = float(np.average([left[0]["prediction"], right[0]["prediction"]], weights=weights))
+    node = _node(tree["nodeid"], mean, float(tree["cover"]))
+    node |= {
+        "gain": float(tree["gain"]),
+        "left": tree["yes"],
+        "right": tree["no"],
+        "feature": int(str(tree["split"]).removeprefix("f")),
+        "threshold": at_most(float(tree["split_condition"])),
+    }
+    return [node, *left, *right]
+
+
+def at_most(threshold: float) -> float:
+    """The greatest double that float32 rounds below ``threshold``: x < threshold in float32 is x <= it in doubles."""
+    bound = np.float32(threshold)
+    below = np.nextafter(bound, np.float32(-np.inf))
+    middle = (float(below) + float(bound)) / 2  # exact: both have 24 bits
+    # halfway float32 rounds to the even one
+    return middle if np.float32(middle) < bound else float(np.nextafter(middle, -np.inf))

@@ -1,0 +1,158 @@
+"""Training measured in a process of its own: ``train.py '<order as JSON>'`` prints what it measured as the last line.
+
+Orders: ``fits`` (the final fit by xgboost and by Spark's GBT on the same rows), ``search`` (seconds of a search and of its
+trials, one and two at once), ``realdata`` (the model and plain LightGBM on a real data set's last cut-off).
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT / "tests" / "realdata"), str(ROOT / "tests")]
+FEATURES = 85
+REAL = {
+    # first day of the log, last day that is judged, days of snapshots to learn from, one snapshot in how many days
+    "cdnow": (date(1997, 1, 1), date(1998, 3, 31), 100, 7),
+    "online_retail": (date(2010, 12, 1), date(2011, 8, 31), 34, 1),
+}
+AHEAD = 90
+
+
+def _session():
+    from churnwatch.io.session import session
+    from sparkconf import TEST_SPARK
+
+    real = {"spark.sql.codegen.wholeStage": "true", "spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": "true"}
+    return session(SimpleNamespace(spark={**TEST_SPARK, **real}), "bench training")
+
+
+def _settings():
+    from smallworld import settings
+
+    return settings(model={"max_trees": 20, "max_depth": 5, "seed": 7})
+
+
+def _rows(spark, users):
+    """Users with 85 features, a sixth of them of use, and a label that no model knows for sure; chance is a hash."""
+    from pyspark.ml.functions import array_to_vector
+    from pyspark.sql import functions as F
+
+    def chance(n):
+        return F.pmod(F.xxhash64("id", F.lit(n)), F.lit(1_000_003)) / 1_000_003.0
+
+    features = [F.round(-F.log(chance(n) + 1e-6) * 10, 1) for n in range(FEATURES)]
+    risk = sum((F.when(features[n] > 8 + n, 1.0).otherwise(-0.4) * (1.5 - n / 14) for n in range(14)), F.lit(0.0))
+    rows = spark.range(users).select(
+        (chance(900) < 1 / (1 + F.exp(-(risk - 1)))).cast("double").alias("label"),
+        F.lit(1.0).alias("weight"),
+        array_to_vector(F.array(*features)).alias("vector"),
+        (chance(901) < 0.25).alias("fold"),
+    )
+    rows = rows.repartition(2).cache()
+    rows.count()
+    return rows
+
+
+def fits(users, runs=3):
+    """Median seconds of the final fit and AUC on held-out rows, by algorithm, at equal trees and depth."""
+    from pyspark.ml.evaluation import BinaryClassificationEvaluator
+
+    from churnwatch.model.algorithms import algorithm
+
+    points = {
+        "gbt": {"maxDepth": 5, "stepSize": 0.2, "subsamplingRate": 0.8, "minInstancesPerNode": 20, "maxIter": 20},
+        "xgboost": {"max_depth": 5, "learning_rate": 0.3, "subsample": 0.8, "min_child_weight": 5, "n_estimators": 20},
+    }
+    rows, conf = _rows(_session(), users), _settings()
+    learn, held = rows.where("NOT fold").cache(), rows.where("fold").cache()
+    learn.count()
+    found = {}
+    for name, point in points.items():
+        seconds = []
+        for _ in range(1 + runs):
+            began = time.monotonic()
+            model = algorithm(name).estimator(point, conf, False).fit(learn)
+            seconds.append(time.monotonic() - began)
+        auc = BinaryClassificationEvaluator(labelCol="label", numBins=0).evaluate(model.transform(held))
+        found[name] = {"seconds": statistics.median(seconds[1:]), "cold_seconds": seconds[0], "auc": auc}
+    return found
+
+
+class _Nowhere:
+    """Keeps no trial."""
+
+    def kept_trial(self, name):
+        return None
+
+    def keep_trial(self, name, trial):
+        pass
+
+
+def search(users, evals=8):
+    """Seconds of a search and the sum of its trials' seconds, by trials at once."""
+    from churnwatch.model import tuning
+    from churnwatch.model.algorithms import algorithm
+
+    rows, conf = _rows(_session(), users), _settings()
+    real, took = tuning._trial, []
+
+    def timed(*given):
+        began = time.monotonic()
+        try:
+            return real(*given)
+        finally:
+            took.append(time.monotonic() - began)
+
+    tuning._trial = timed
+    found = {}
+    for threads in (1, 1, 2):  # the first is cold
+        took.clear()
+        budget = tuning.Budget(evals, 60.0, None, threads)
+        began = time.monotonic()
+        tuned = tuning.searched(rows, algorithm("gbt"), budget, tuning.Kept(_Nowhere(), "gbt"), conf)
+        found[threads] = {"seconds": time.monotonic() - began, "in_trials": sum(took), "trials": len(tuned.trials)}
+    return found
+
+
+def realdata(name):
+    """AUC of our model, of the best column and of plain LightGBM on the same features, on the last cut-off."""
+    from conftest import DataSet
+
+    first, tested, learn, every = REAL[name]
+    with tempfile.TemporaryDirectory() as folder:
+        shop = DataSet(_session(), f"{name}.yaml", ROOT.parent / "shared" / "data" / name, folder)
+        shop.run("ingest_events", "build_activity", "build_first_seen", first=first, last=tested + timedelta(days=AHEAD))
+        row = shop.trained(tested, AHEAD, learn, every)
+        metrics = row["metrics"]
+        names = ("auc", "column_auc", "rule_auc", "auc_minus_column", "auc_minus_column_low", "auc_minus_column_high")
+        found = {key: metrics[key] for key in names}
+        more = {"column": row["parameters"]["column"], "conditions": row["conditions"], "lightgbm": _plain(shop, tested)}
+        return found | more | {"cut_off": str(tested + timedelta(days=1))}
+
+
+def _plain(shop, tested):
+    """AUC of LightGBM as it comes, on the same features, learnt from every day whose labels were known at the test day."""
+    import lightgbm
+    from sklearn.metrics import roc_auc_score
+
+    from churnwatch.settings import feature_names
+
+    names = feature_names(shop.runner.settings)
+    labels = shop.rows("user_labels").select("day", "user_id", "churned")
+    both = shop.rows("user_features").join(labels, ["day", "user_id"])
+    frame = both.selectExpr("day", "churned", *[f"CAST({name} AS DOUBLE) AS {name}" for name in names]).toPandas()
+    learn, test = frame[frame["day"] <= tested - timedelta(days=AHEAD)], frame[frame["day"] == tested]
+    model = lightgbm.LGBMClassifier(random_state=7, verbose=-1).fit(learn[names], learn["churned"])
+    return float(roc_auc_score(test["churned"], model.predict_proba(test[names])[:, 1]))
+
+
+if __name__ == "__main__":
+    order = json.loads(sys.argv[1])
+    print(json.dumps({"fits": fits, "search": search, "realdata": realdata}[order.pop("what")](**order)))

@@ -1,0 +1,75 @@
+"""Each algorithm's text gives Spark's own numbers on raw rows with missing values."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from modelworld import conf
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.sql import functions as F
+
+from churnwatch.io.models import Models
+from churnwatch.model import applied
+from churnwatch.model.algorithms import ALGORITHMS, Fit, algorithm
+from churnwatch.model.schema import filled_values, schema_of
+from churnwatch.model.selection import moments
+from churnwatch.model.shipped import packed
+from churnwatch.model.tuning import loss_of
+from churnwatch.settings import feature_names
+
+POINTS = {
+    "gbt": {"maxDepth": 3, "stepSize": 0.3, "subsamplingRate": 0.8, "minInstancesPerNode": 5, "maxIter": 4},
+    "tree": {"maxDepth": 3, "minInstancesPerNode": 10},
+    "forest": {"maxDepth": 3, "minInstancesPerNode": 5, "numTrees": 4, "feature_share": 0.6},
+    "logistic": {"regParam": 0.01, "elasticNetParam": 0.5},
+    "svm": {"regParam": 0.01},
+}
+
+
+@pytest.fixture(scope="module")
+def frame_(spark, tmp_path_factory):
+    one = conf(tmp_path_factory.mktemp("files"))
+    whole = schema_of(feature_names(one), one)
+    rng = np.random.default_rng(8)
+    raw = rng.normal(size=(500, len(whole.features))) * 3
+    raw[::7] = np.nan
+    raw[1::5, 0] = np.nan
+    label = (np.nan_to_num(raw[:, 0]) - np.nan_to_num(raw[:, 1]) + rng.normal(size=500) > 0).astype(float)
+    values = pa.array([[None if np.isnan(v) else v for v in row] for row in raw.tolist()], pa.list_(pa.float64()))
+    table = pa.table({"label": label, "weight": np.where(rng.random(500) < 0.1, 5.0, 1.0), "values": values})
+    return one, whole, raw, spark.createDataFrame(table).coalesce(1).cache()
+
+
+@pytest.mark.parametrize("name", list(POINTS))
+def test_the_text_gives_sparks_numbers(spark, frame_, name):
+    from churnwatch.model.recipe import _means, _schema
+
+    one, whole, raw, given = frame_
+    kind = algorithm(name)
+    seen = moments(given, whole)
+    schema = _schema(kind, whole.features[:6], seen, whole)
+    rows = given.withColumn("vector", array_to_vector(filled_values(schema, whole))).select("label", "weight", "vector")
+    model = kind.estimator(POINTS[name], one, False).fit(rows)
+    means = _means(schema, seen, whole)
+    text = kind.text(Fit(model, schema.features, means, rows, Models(spark, one, "r").trees))
+    made = applied.opened(packed(text, schema, whole.features))
+    ours = made.margin(made.columns(raw))
+    column = "probability" if name in ("tree", "forest") else "rawPrediction"
+    theirs = np.array([r[0] for r in model.transform(rows).select(vector_to_array(F.col(column))[1]).collect()])
+    assert np.abs(ours - theirs * (2.0 if name == "gbt" else 1.0)).max() < 1e-12
+    assert ours.std() > 0.01
+    assert 0 < loss_of(model, kind, rows) < 0.7
+    if kind.fills_mean:
+        # a missing value adds nothing: it is filled with the mean, unless it lies beyond memory
+        parts = json.loads(text.split("\n", 1)[1])
+        assert parts["means"] == pytest.approx(np.where(np.isnan(raw[:, :6]), schema.fills, raw[:, :6]).mean(axis=0), abs=1e-9)
+        assert (parts["low"], parts["high"]) == pytest.approx((ours.min(), ours.max()))
+
+
+def test_every_algorithm_that_the_settings_know_is_there():
+    from typing import get_args
+
+    from churnwatch.settings.training import Algorithm
+
+    assert set(ALGORITHMS) == set(get_args(Algorithm))

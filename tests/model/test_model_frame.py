@@ -1,0 +1,103 @@
+"""Users who were treated leave the frame, and the held-out stand for them."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from modelworld import conf
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import functions as F
+
+from churnwatch.model import frame
+from churnwatch.model.algorithms import algorithm
+from churnwatch.settings import feature_names
+from churnwatch.tables import tables
+from smallworld import rows
+
+DAY = date(2025, 5, 12)
+USERS = 4000
+GLOBAL, OWN = 0.1, 0.2  # shares held out: of everybody, and of the campaign's others
+OFFERS = {"global_holdout_share": GLOBAL}
+
+
+def action(user, arm, campaign="c", days=1):
+    return {"day": DAY + timedelta(days=days), "user_id": user, "campaign": campaign, "arm": arm}
+
+
+def inputs_of(spark, one, users, churned, actions, **columns):
+    """Features and labels of one snapshot; features that are not given are null."""
+    keys = {"day": pa.array([DAY] * len(users), pa.date32()), "user_id": pa.array(users)}
+    known = {"definition": pa.array(["silent"] * len(users)), "churned": pa.array(churned)}
+    nothing = {name: pa.array([None] * len(users), pa.float64()) for name in feature_names(one)}
+    values = {**nothing, "bot": pa.array([False] * len(users)), **{name: pa.array(v) for name, v in columns.items()}}
+    return {
+        "features": spark.createDataFrame(pa.table({**keys, **values})),
+        "labels": spark.createDataFrame(pa.table({**keys, **known})),
+        "actions": rows(
+            spark, tables(one).retention_actions, [{"cost_cents": 0, "expected_value_cents": 0, **a} for a in actions]
+        ),
+    }
+
+
+def test_the_model_does_not_learn_that_saved_users_were_never_at_risk(spark, tmp_path):
+    one = conf(tmp_path, offers=OFFERS)
+    rng = np.random.default_rng(11)
+    at_risk = rng.random(USERS) < 0.5
+    churned = rng.random(USERS) < np.where(at_risk, 0.6, 0.1)
+    # everybody at risk is assigned; an offer saves them all
+    chance = rng.random((2, USERS))
+    arm = np.where(chance[0] < GLOBAL, "global_control", np.where(chance[1] < OWN, "control", "offer"))
+    saved = at_risk & (arm == "offer")
+    users = [f"u{n}" for n in range(USERS)]
+    actions = [action(users[n], str(arm[n])) for n in np.flatnonzero(at_risk)]
+    given = inputs_of(spark, one, users, churned & ~saved, actions, orders_4d=at_risk.astype(float))
+    kept = frame.labelled_rows(given, [DAY], one).select("label", "weight", "orders_4d").cache()
+
+    found = {
+        r["orders_4d"]: r
+        for r in kept.groupBy("orders_4d")
+        .agg(
+            F.count("*").alias("rows"),
+            F.sum("weight").alias("whole"),
+            (F.sum(F.col("weight") * F.col("label")) / F.sum("weight")).alias("rate"),
+        )
+        .collect()
+    }
+    assert found[1.0]["rows"] < 0.35 * at_risk.sum()  # the held-out alone
+    # 99.9 % of 560 held-out users' shares lie within these
+    assert found[1.0]["whole"] == pytest.approx(at_risk.sum(), rel=0.13)
+    assert found[1.0]["rate"] == pytest.approx(0.6, abs=0.07)
+    assert found[0.0]["whole"] == found[0.0]["rows"] == (~at_risk).sum()
+
+    vectors = kept.withColumn("vector", array_to_vector(F.array(F.col("orders_4d"))))
+    model = algorithm("logistic").estimator({"regParam": 1e-4, "elasticNetParam": 0.0}, one, False).fit(vectors)
+    base = model.intercept
+    assert 1 / (1 + np.exp(-(base + model.coefficients[0]))) == pytest.approx(0.6, abs=0.07)
+    # what one would have learnt from the labels as they are: saved users look safe
+    assert (churned & ~saved)[at_risk].mean() < 0.25
+
+
+def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_out_everywhere(spark, tmp_path):
+    one = conf(tmp_path, offers=OFFERS)
+    # campaign c holds out 1 of 4 of its own users, d 1 of 2
+    arms = {"c": ["control", "offer", "offer", "offer"], "d": ["control", "offer"]}
+    actions = [action(f"{c}{n}", arm, c) for c, given in arms.items() for n, arm in enumerate(given)]
+    actions += [action("c0", "control", days=2)]  # the same campaign again: one draw
+    actions += [action("both", "global_control", c) for c in arms]
+    actions += [action("late", "control", days=9), {**action("held", None), "suppressed_because": "consent"}]
+    users = sorted({a["user_id"] for a in actions} | {"nobody"})
+    kept = frame.labelled_rows(inputs_of(spark, one, users, [False] * len(users), actions), [DAY], one)
+    weights = {r["user_id"]: r["weight"] for r in kept.select("user_id", "weight").collect()}
+    # c0's second row and the late one count among the campaign's own: 3 of 6
+    c, d = 3 / 6, 1 / 2
+    assert weights == pytest.approx(
+        {
+            "c0": 1 / (GLOBAL + (1 - GLOBAL) * c),
+            "d0": 1 / (GLOBAL + (1 - GLOBAL) * d),
+            "both": 1 / (GLOBAL + (1 - GLOBAL) * c * d),
+            "late": 1.0,
+            "held": 1.0,
+            "nobody": 1.0,
+        }
+    )

@@ -1,0 +1,75 @@
+"""The gate: every condition alone refuses, with both numbers."""
+
+import pytest
+
+from churnwatch.model.frame import Size
+from churnwatch.model.gate import Data, enough, judged
+from smallworld import settings
+
+GATE = {
+    "min_users": 100,
+    "min_positives": 20,
+    "min_days": 3,
+    "max_missing_share": 0.4,
+    "min_origins": 2,
+    "min_margin_over_rule": 0.01,
+    "min_margin_over_column": 0.0,
+    "min_margin_over_release": -0.01,
+    "max_calibration_error": 0.05,
+}
+CONF = settings(model={"gate": GATE})
+SIZES = {"train": Size(400, 1600, 300), "calibration": Size(300, 600, 100), "test": Size(300, 600, 100)}
+GOOD = {"auc": 0.8, "auc_low": 0.78, "calibration_error": 0.02}
+GOOD |= {"rule_auc": 0.75, "auc_minus_rule_low": 0.03, "column_auc": 0.76, "auc_minus_column_low": 0.02}
+GOOD |= {"release_auc": 0.8, "auc_minus_release_low": -0.005}
+RIVALS = {"rule": "orders_days_since", "column": "orders_30d"}
+
+
+def verdict(sizes=SIZES, days=4, missing=0.1, origins=3, **metrics):
+    return judged({**GOOD, **metrics}, Data(sizes, days, missing, origins), RIVALS, ["a note: ok"], CONF)
+
+
+def test_all_good_is_released_and_every_condition_is_told():
+    found = verdict()
+    assert (found.outcome, found.passed) == ("released", True)
+    assert len(found.conditions) == 15 and all(text.endswith(": ok") for text in found.conditions)
+    assert "auc over the rule orders_days_since: 0.8000 - 0.7500, lower end 0.0300 > 0.01: ok" in found.conditions
+    assert found.conditions[-1] == "a note: ok"
+
+
+@pytest.mark.parametrize(
+    ("changes", "condition"),
+    [
+        ({"sizes": SIZES | {"test": Size(99, 200, 100)}}, "test users: 99 >= 100"),
+        ({"sizes": SIZES | {"calibration": Size(300, 600, 19)}}, "calibration churned: 19 >= 20"),
+        ({"days": 2}, "train days: 2 >= 3"),
+        ({"missing": 0.41}, "share of missing values: 0.4100 <= 0.4"),
+        ({"origins": 1}, "rolling origins: 1 >= 2"),
+        ({"auc_low": 0.4999}, "auc, lower end of the interval: 0.4999 > 0.5"),
+        # the difference itself is large enough: its interval is not
+        ({"auc_minus_rule_low": 0.009}, "auc over the rule orders_days_since: 0.8000 - 0.7500, lower end 0.0090 > 0.01"),
+        (
+            {"auc_minus_column_low": -0.001},
+            "auc over the best single feature orders_30d: 0.8000 - 0.7600, lower end -0.0010 > 0.0",
+        ),
+        ({"auc_minus_release_low": -0.011}, "auc over the last release: 0.8000 - 0.8000, lower end -0.0110 > -0.01"),
+        ({"calibration_error": 0.051}, "calibration error: 0.0510 <= 0.05"),
+    ],
+)
+def test_each_condition_alone_refuses_with_both_numbers(changes, condition):
+    found = verdict(**changes)
+    assert found.outcome == "refused"
+    assert [text for text in found.conditions if not text.endswith(": ok")] == [f"{condition}: failed"]
+
+
+def test_without_a_release_nobody_is_compared_with_it():
+    metrics = {name: value for name, value in GOOD.items() if "release" not in name}
+    found = judged(metrics, Data(SIZES, 4, 0.1, 3), RIVALS, [], CONF)
+    assert found.passed and not any("release" in text for text in found.conditions)
+
+
+def test_whether_the_data_will_do_is_known_before_anything_is_fitted():
+    assert enough(Data(SIZES, 4, None, 3), CONF).passed
+    found = enough(Data(SIZES | {"train": Size(400, 1600, 3)}, 4, None, 3), CONF)
+    assert not found.passed and "train churned: 3 >= 20: failed" in found.conditions
+    assert not any("missing" in text for text in found.conditions), "nobody has looked yet"

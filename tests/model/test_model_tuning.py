@@ -1,0 +1,130 @@
+"""The search without Spark: deterministic, limited, stopped early, resumed, and all trials failed."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from churnwatch.core import JobFailed
+from churnwatch.model import tuning
+from churnwatch.model.algorithms import algorithm
+from churnwatch.model.tuning import Budget, Kept, searched
+from smallworld import settings
+
+CONF = settings(model={"max_evals": 6, "seed": 3})
+GBT = algorithm("gbt")
+
+
+class Folder:
+    """Trials as io keeps them, in memory."""
+
+    def __init__(self):
+        self.trials = {}
+
+    def kept_trial(self, name):
+        return self.trials.get(name)
+
+    def keep_trial(self, name, trial):
+        self.trials[name] = dict(trial)
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Every trial that is really fitted; the loss is a bowl with its bottom at a step of 0.2."""
+    made = []
+
+    def trial(sample, algorithm, parameters, conf):
+        made.append(parameters)
+        return {"parameters": parameters, "loss": abs(parameters["stepSize"] - 0.2), "found": {"maxIter": 4}}
+
+    monkeypatch.setattr(tuning, "_trial", trial)
+    return made
+
+
+def search(folder=None, **budget):
+    given = Budget(**{"evals": 6, "minutes": 1.0, "patience": None, "threads": 1, **budget})
+    return searched(None, GBT, given, Kept(folder or Folder(), "gbt"), CONF)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_search_is_the_same_for_a_seed_and_a_number_of_threads(fits, threads):
+    first, second = search(threads=threads), search(threads=threads)
+    assert first == second
+    assert len(first.trials) == 6 and first.ended == "6 trials"
+    assert first.loss == min(t["loss"] for t in first.trials)
+    assert first.parameters["maxIter"] == 4 and isinstance(first.parameters["maxDepth"], int)
+
+
+def test_the_search_learns(fits):
+    late = [t["loss"] for t in search(evals=30).trials]
+    assert sum(late[-10:]) < sum(late[:10])
+
+
+def test_two_trials_run_at_once(monkeypatch):
+    both = threading.Barrier(2, timeout=10)  # one alone would wait in vain
+
+    def trial(sample, algorithm, parameters, conf):
+        both.wait()
+        return {"parameters": parameters, "loss": 1.0, "found": {}}
+
+    monkeypatch.setattr(tuning, "_trial", trial)
+    assert len(search(threads=2).trials) == 6
+
+
+def test_a_search_that_broke_off_goes_on_where_it_was(fits, monkeypatch):
+    whole = search()
+    folder, real = Folder(), tuning._trial
+    fits.clear()
+
+    def breaks(*given):
+        if len(fits) == 4:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(tuning, "_trial", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        search(folder)
+    monkeypatch.setattr(tuning, "_trial", real)
+    assert len(fits) == 4
+    assert search(folder) == whole
+    assert len(fits) == 6, "what had ended was fitted again"
+
+
+def test_a_search_without_progress_ends(monkeypatch):
+    monkeypatch.setattr(tuning, "_trial", lambda s, a, p, c: {"parameters": p, "loss": 1.0, "found": {}})
+    found = search(evals=20, patience=3)
+    assert (len(found.trials), found.ended) == (4, "no better trial among the last 3")
+
+
+def test_the_minutes_end_a_search(fits):
+    found = search(minutes=0.0)
+    assert (len(found.trials), found.ended) == (1, "0 minutes were over")
+
+
+def test_one_failed_trial_ends_nothing_and_all_failed_ones_do():
+    class Broken(SimpleNamespace):
+        calls = 0
+
+        def where(self, *_):
+            return self
+
+    failing = {"left": 2}
+
+    def estimator(parameters, conf, searching):
+        if failing["left"] > 0:
+            failing["left"] -= 1
+            raise ValueError("depth 9 needs more memory\nand a trace")
+        return SimpleNamespace(fit=lambda rows: "model")
+
+    from dataclasses import replace
+
+    broken = replace(GBT, estimator=estimator, found=lambda model: {})
+    kept = Kept(Folder(), "gbt")
+    budget = Budget(3, 1.0, None, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "loss_of", lambda *_: 0.5)
+        found = searched(Broken(), broken, budget, kept, CONF)
+    assert [("loss" in t) for t in found.trials] == [False, False, True]
+    failing["left"] = 99
+    with pytest.raises(JobFailed, match="all 3 trials of gbt's hyper-parameters failed; the first: depth 9 needs more memory;"):
+        searched(Broken(), broken, budget, Kept(Folder(), "again"), CONF)
