@@ -143,6 +143,15 @@ def test_the_model_stands_beside_base_rate_and_best_rule(full_page):
     assert "Calibration on the test span" in text and "said 0.5 %" in text
 
 
+def test_rules_that_do_not_help_or_say_the_same_are_named(full_page):
+    text = Parsed(full_page).text
+    assert "Not shown to help, of 100 judged users or more: the price page is read again and again (17 %, at least" in text
+    assert (
+        "Nearly always together, so that one of both would do: crashes and slow pages and no log-in for a week (39 users)" in text
+    )
+    assert "region: north" in text and "owner: retention" in text
+
+
 def test_data_quality_counts_rejects_and_ingests(full_page):
     html, _, rows, _ = full_page
     text = Parsed(html).text

@@ -1,5 +1,6 @@
 """rules.yaml and causes.yaml: what is warned of, and what it speaks for."""
 
+from datetime import date
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -9,7 +10,9 @@ from churnwatch.settings.base import Name, Settings_
 
 class Rule(Settings_):
     """A warning rule. ``when``: boolean Spark SQL over columns of user_features (``day`` included), users and user_scores
-    (user scope), or of ``activity_trend`` and ``churn_rates`` (group and base). ``evidence``: text with {column} placeholders."""
+    (user scope), or of ``activity_trend`` and ``churn_rates`` (group and base). ``evidence``: text with {column} placeholders,
+    ``owner`` likewise (the level's where a placeholder's value is missing). ``needs``: columns that not every operator has;
+    where one is absent the rule is off. In force from ``valid_from`` to ``valid_to``, both included."""
 
     id: Name
     title: str
@@ -20,6 +23,19 @@ class Rule(Settings_):
     owner: str | None = None
     evidence: str = ""
     cool_down_days: int = Field(default=7, ge=0)
+    needs: list[Name] = []
+    valid_from: date | None = None
+    valid_to: date | None = None
+
+    @model_validator(mode="after")
+    def _forward(self) -> "Rule":
+        if self.valid_from and self.valid_to and self.valid_to < self.valid_from:
+            raise ValueError(f"valid_to {self.valid_to} is before valid_from {self.valid_from}")
+        return self
+
+    def valid_on(self, day: date) -> bool:
+        """Whether the rule is in force on ``day``."""
+        return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day <= self.valid_to)
 
 
 class Rules(Settings_):
