@@ -231,13 +231,18 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         "send_notifications",
         pass_="daily",
         reads={
-            "alerts": t.risk_alerts.on(),
+            # O's, and older ones that are followed to their end
+            "alerts": t.risk_alerts.trailing(alerts.followed_days(settings) + 1),
+            "alert_events": t.alert_events.trailing(alerts.followed_days(settings) + 1),
+            "labels": t.user_labels.before(alerts.followed_days(settings)),
             "actions": t.retention_actions.on(),
             "consents": t.consents.as_of(),
+            # messages of the week before that could not be sent yet
+            "notifications": t.notifications.before(DELIVERY_DAYS),
             # O included: what a first run of O sent, its second does not send again
-            "deliveries": t.deliveries.trailing(DELIVERY_DAYS),
+            "deliveries": t.deliveries.trailing(DELIVERY_DAYS + 1),
         },
-        writes=(t.notifications, t.deliveries),
+        writes=(t.notifications, t.deliveries, t.alert_events),
         ports=("senders",),
         build=partial(alerts.sent, settings=settings),
     )

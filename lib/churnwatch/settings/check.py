@@ -81,6 +81,7 @@ def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
         *_definition_faults(settings),
         *_rule_faults(settings),
         *_cause_faults(settings),
+        *_owner_faults(settings),
         *_offer_faults(settings),
         *_experiment_faults(settings),
     ]
@@ -241,6 +242,21 @@ def _cause_faults(settings: Settings) -> Found:
     for name, cause in settings.causes.causes.items():
         for index, measure in enumerate(cause.measures):
             yield from _known(("causes", "causes", name, "measures", index), "measure", measure, known)
+
+
+def _owner_faults(settings: Settings) -> Found:
+    attributes = _attributes(settings)
+    columns = ["day", *feature_names(settings), *text_names(settings), *attributes, *SCORE_COLUMNS]
+    for index, route in enumerate(settings.owners.routing):
+        path: Path_ = ("owners", "routing", index)
+        if route.when:
+            yield from _expression((*path, "when"), route.when, columns)
+        if route.attribute:
+            yield from _known((*path, "attribute"), "attribute", route.attribute, attributes)
+    if settings.sending.kind == "network":
+        for name, destination in settings.owners.destinations.items():
+            here: Path_ = ("owners", "owners", name, "destination")
+            yield from _known(here, "destination", destination, settings.sending.destinations)
 
 
 def _offer_faults(settings: Settings) -> Found:

@@ -82,6 +82,7 @@ class Tiers(Settings_):
 
     tiers: list[Tier]
     levels: list[Level]
+    open_days: Days = 28
 
     @model_validator(mode="after")
     def _rest(self) -> "Tiers":

@@ -6,7 +6,9 @@ from churnwatch.settings.base import Name, Settings_
 from churnwatch.settings.churn import Churn, Definition
 from churnwatch.settings.decisions import Causes, Experiment, ModelSettings, Offers, Outcome, Rules, Tiers
 from churnwatch.settings.facts import Measures, Sources
-from churnwatch.settings.where import Activity, Clock, Mlflow, Privacy, Quality, Runs, Sending, Storage
+from churnwatch.settings.owners import Owners
+from churnwatch.settings.sending import Sending
+from churnwatch.settings.where import Activity, Clock, Mlflow, Privacy, Quality, Runs, Storage
 
 
 class Settings(Settings_):
@@ -29,6 +31,7 @@ class Settings(Settings_):
     tiers: Tiers
     rules: Rules = Rules()
     causes: Causes = Causes()
+    owners: Owners = Owners()
     offers: Offers = Offers()
     experiments: dict[Name, Experiment] = {}
 
