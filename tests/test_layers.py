@@ -18,7 +18,7 @@ ALLOWED = {
     "io": BELOW_ROOMS | {"simulate"},
     "reading": {"core", "io"},
     "runner": BELOW_ROOMS | {"flow", "io", "reading"},
-    "upkeep": BELOW_ROOMS | {"reading", "runner"},
+    "upkeep": BELOW_ROOMS | {"alerts", "reading", "runner"},
     "dictionary": BELOW_ROOMS | {"flow"},
     "demo": BELOW_ROOMS | {"runner", "io", "simulate"},
     "progress": {"io"},
@@ -73,6 +73,8 @@ def test_only_io_touches_the_world():
         if room_of(file) in ("io", "cli", "demo", "upkeep"):
             continue
         for name, line in imported(file):
+            if name == "urllib.parse":  # text alone
+                continue
             if name.split(".")[0] in ("mlflow", "smtplib", "socket", "requests", "urllib", "http", "delta"):
                 faults.append(f"{file.relative_to(LIB)}:{line} imports {name}")
         text = file.read_text()

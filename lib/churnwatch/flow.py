@@ -18,6 +18,7 @@ MONTH_DAYS = 31  # daily rows that cover a month which is not over, beside the m
 PREVIOUS_TIER_DAYS = 7
 USUAL_DAYS = 28  # what is usual: four weeks before
 DELIVERY_DAYS = 7
+LESSON_DAYS = 90
 ALERT_DAYS = 366  # warnings older than a year take no acknowledgement any more
 
 
@@ -286,6 +287,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
             "causes": t.churn_causes.trailing(lag + 28),
             "profile": t.churn_profile.trailing(lag + 28),
             "alert_quality": t.alert_quality.trailing(lag + 28),
+            "alert_events": t.alert_events.trailing(LESSON_DAYS),
             "model_quality": t.model_quality.trailing(lag + 28),
             "drift": t.feature_drift.trailing(lag + 28),
             "model_runs": t.model_runs.as_of(),

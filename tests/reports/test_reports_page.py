@@ -151,6 +151,13 @@ def test_data_quality_counts_rejects_and_ingests(full_page):
     assert "train_model refused too little history: training works from 2025-10-12 on" in text
 
 
+def test_lessons_of_closed_warnings_are_listed_once_and_newest_first(full_page, empty_page):
+    text = Parsed(full_page[0]).text
+    assert "2 lessons from closed warnings" in text and text.count("crashes of <one> test device eva") == 1
+    assert text.index("call before noon") < text.index("crashes of <one>") and "false alarm" in text
+    assert "No warning was closed with a lesson" in Parsed(empty_page[0]).text
+
+
 def test_the_same_tables_give_the_same_bytes(full_page, spark, tmp_path):
     html, row, rows, folder = full_page
     again, second = page_of(spark, folder, {alias: list(reversed(given)) for alias, given in rows.items()})

@@ -1,8 +1,19 @@
 """Warnings: rules and the model in one table, what people do about them, and the messages they lead to."""
 
 from churnwatch.alerts.closing import followed_days
-from churnwatch.alerts.life import OUTCOMES, event_line, inbox, recorded, with_state
+from churnwatch.alerts.life import OUTCOMES, event_line, inbox, listed, recorded, with_state
 from churnwatch.alerts.sending import dead_letters, sent
 from churnwatch.alerts.warnings import raised
 
-__all__ = ["OUTCOMES", "dead_letters", "event_line", "followed_days", "inbox", "raised", "recorded", "sent", "with_state"]
+__all__ = [
+    "OUTCOMES",
+    "dead_letters",
+    "event_line",
+    "followed_days",
+    "inbox",
+    "listed",
+    "raised",
+    "recorded",
+    "sent",
+    "with_state",
+]

@@ -1,7 +1,7 @@
 """What people do about warnings: acknowledged, acted, closed with an outcome."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -163,3 +163,21 @@ def with_state(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
             "escalated_to",
         )
     )
+
+
+def listed(alerts: DataFrame, alert_events: DataFrame, only: Mapping[str, Any], late_on: date | None) -> DataFrame:
+    """Warnings as people look at them, the most urgent first: with their state, and ``about``: whom they are about.
+
+    ``owner`` is who answers now, also after an escalation. ``only``: column -> value (None: any); ``late_on``: those of
+    which nobody had acted when that day, on which they were overdue, ended.
+    """
+    answers = F.coalesce("escalated_to", "owner")
+    about = F.coalesce("user_id", F.concat("segment", F.lit("="), "value"))
+    found = with_state(alerts, alert_events).withColumns({"owner": answers, "about": about})
+    for name, value in only.items():
+        if value is not None:
+            found = found.where(F.col(name) == F.lit(value))
+    if late_on is not None:
+        found = found.where(F.col("state").isin(*OPEN) & (F.col("due_on") < F.lit(late_on)))
+    rank = F.array_position(F.lit(["red", "orange", "yellow", "blue"]), F.col("level"))
+    return found.orderBy(F.desc("day"), rank, "due_on", "alert_id")
