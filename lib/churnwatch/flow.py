@@ -18,6 +18,7 @@ MONTH_DAYS = 31  # daily rows that cover a month which is not over, beside the m
 PREVIOUS_TIER_DAYS = 7
 USUAL_DAYS = 28  # what is usual: four weeks before
 DELIVERY_DAYS = 7
+LESSON_DAYS = 90
 ALERT_DAYS = 366  # warnings older than a year take no acknowledgement any more
 
 
@@ -212,7 +213,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "trend": t.activity_trend.before(USUAL_DAYS + 1),
             "rates": t.churn_rates.before(lag + USUAL_DAYS),
             # a warning is silent while it is open, and its rules for their pause from the day it ended
-            "alerts": t.risk_alerts.before(alerts.open_days(settings) + max(longest_pause, alerts.MODEL_QUIET_DAYS)),
+            "alerts": t.risk_alerts.before(alerts.case_days(settings) + max(longest_pause, alerts.MODEL_QUIET_DAYS)),
             "alert_events": t.alert_events.before(),
         },
         writes=(t.risk_alerts,),
@@ -235,13 +236,18 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         "send_notifications",
         pass_="daily",
         reads={
-            "alerts": t.risk_alerts.on(),
+            # O's, and older ones that are followed to their end
+            "alerts": t.risk_alerts.trailing(alerts.followed_days(settings) + 1),
+            "alert_events": t.alert_events.trailing(alerts.followed_days(settings) + 1),
+            "labels": t.user_labels.before(alerts.followed_days(settings)),
             "actions": t.retention_actions.on(),
             "consents": t.consents.as_of(),
+            # messages of the week before that could not be sent yet
+            "notifications": t.notifications.before(DELIVERY_DAYS),
             # O included: what a first run of O sent, its second does not send again
-            "deliveries": t.deliveries.trailing(DELIVERY_DAYS),
+            "deliveries": t.deliveries.trailing(DELIVERY_DAYS + 1),
         },
-        writes=(t.notifications, t.deliveries),
+        writes=(t.notifications, t.deliveries, t.alert_events),
         ports=("senders",),
         build=partial(alerts.sent, settings=settings),
     )
@@ -285,6 +291,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
             "causes": t.churn_causes.trailing(lag + 28),
             "profile": t.churn_profile.trailing(lag + 28),
             "alert_quality": t.alert_quality.trailing(lag + 28),
+            "alert_events": t.alert_events.trailing(LESSON_DAYS),
             "model_quality": t.model_quality.trailing(lag + 28),
             "drift": t.feature_drift.trailing(lag + 28),
             "model_runs": t.model_runs.as_of(),

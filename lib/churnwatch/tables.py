@@ -694,19 +694,26 @@ def _alert_tables() -> dict[str, Table]:
         ),
         "alert_events": _table(
             "alert_events",
-            "what people did about warnings",
+            "what people, and the system, did about warnings",
             [
                 _day("business day of the action"),
                 column("event_id", "string", "hash of warning, instant, person and action", nullable=False),
                 column("alert_id", "string", "warning", nullable=False),
-                column("at", "timestamp", "instant of the action", nullable=False),
-                column("who", "string", "person or system", nullable=False),
-                column("action", "string", "acknowledged, acted or closed", nullable=False),
+                column("at", "timestamp", "instant of the action; the system's: the end of the day", nullable=False),
+                column("who", "string", "person, or 'system'", nullable=False),
+                column("action", "string", "acknowledged, acted, closed, or escalated (overdue)", nullable=False),
                 column("note", "string", "note"),
+                column("outcome", "string", "of a closed one: retained, churned, false_alarm or expired"),
+                column("lesson", "string", "what is to be done otherwise the next time"),
+                column("rule_id", "string", "rule of the warning, or 'model'"),
+                column("owner", "string", "of an escalated one: who answers for it now"),
             ],
             ("event_id",),
             kind="log",
-            rules={"action_known": "action IN ('acknowledged', 'acted', 'closed')"},
+            rules={
+                "action_known": "action IN ('acknowledged', 'acted', 'closed', 'escalated')",
+                "outcome_known": "outcome IS NULL OR outcome IN ('retained', 'churned', 'false_alarm', 'expired')",
+            },
         ),
     }
 
@@ -746,7 +753,12 @@ def _retention_tables() -> dict[str, Table]:
             [
                 _day("day of the message"),
                 column("message_id", "string", "hash of day, destination and content", nullable=False),
-                column("kind", "string", "digest (to an owner) or offer (to a user)", nullable=False),
+                column(
+                    "kind",
+                    "string",
+                    "to an owner: task (a group's warning), urgent, digest, escalation (overdue); to a user: offer",
+                    nullable=False,
+                ),
                 column(
                     "destination",
                     "string",

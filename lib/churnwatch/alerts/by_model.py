@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType
 
 from churnwatch.alerts.evidence import UNKNOWN, shortly
-from churnwatch.alerts.rules import by_key, signal
+from churnwatch.alerts.rules import by_level, signal
 from churnwatch.settings import Settings
 
 RULE_ID = "model"
@@ -31,7 +31,7 @@ def model_signal(settings: Settings) -> Column:
     ranks = {tier.name: order.index(tier.level) for tier in settings.tiers.tiers if tier.level}
     if not ranks:
         return F.lit(None)
-    rank = by_key(ranks, F.col("tier"))
+    rank = by_level(ranks, F.col("tier"))
     pushing = F.array_sort(
         F.transform(
             F.filter("reasons", lambda r: (r["contribution"] > 0) & ~r["measure"].isin(*REST)),

@@ -5,17 +5,14 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.alerts.closing import case_days
+from churnwatch.alerts.life import case
 from churnwatch.settings import Settings
 
 
 def subject() -> Column:
     """Whom a warning is about, as text: the user, else segment=value."""
     return F.coalesce(F.col("user_id"), F.concat("segment", F.lit("="), "value"))
-
-
-def case() -> Column:
-    """The case that a row of risk_alerts belongs to: the warning that it raises the level of, else its own."""
-    return F.coalesce("escalates", "alert_id")
 
 
 def level_rank(settings: Settings) -> Column:
@@ -26,19 +23,14 @@ def level_rank(settings: Settings) -> Column:
     return ranks
 
 
-def open_days(settings: Settings) -> int:
-    """Days for which a warning that nobody closed is open: as configured, and at least until what became of it is known."""
-    return max(settings.tiers.open_days, settings.label_lag_days(settings.churn.primary))
-
-
 def per_subject(alerts: DataFrame, alert_events: DataFrame, day: date, settings: Settings) -> DataFrame:
     """One row a subject with ``cases``, as known before ``day``: (cause, case_id, rank, signals, open, ended_on).
 
-    A case is over on the day on which one of its rows was closed, else ``open_days`` after its last row.
+    A case is over on the day on which one of its rows was closed, else ``case_days`` after its last row.
     """
     before = F.col("day") < F.lit(day)
     closed = alert_events.where(before & (F.col("action") == "closed")).groupBy("alert_id").agg(F.max("day").alias("closed_on"))
-    silent_since = F.date_add(F.max("day"), open_days(settings))
+    silent_since = F.date_add(F.max("day"), case_days(settings))
     per_case = (
         alerts.where(before)
         .join(closed, "alert_id", "left")  # closed: one row a warning

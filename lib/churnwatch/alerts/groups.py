@@ -1,10 +1,13 @@
 """Groups and the base: how many came back, against what is usual."""
 
+from datetime import date
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.alerts.rules import holds
 from churnwatch.settings import Settings
-from churnwatch.settings.rule_columns import TREND_COLUMNS, usual_column
+from churnwatch.settings.rule_columns import TREND_COLUMNS, rules_on, usual_column
 
 USUAL_DAYS = 28
 FEWEST_USUAL_DAYS = 7  # fewer say nothing about what is usual
@@ -42,3 +45,20 @@ def per_group(trend: DataFrame, rates: DataFrame, settings: Settings) -> DataFra
 
 def _usual(name: str) -> Column:
     return F.when(F.count(name) >= FEWEST_USUAL_DAYS, F.median(name)).alias(usual_column(name))
+
+
+def judged_groups(settings: Settings) -> dict[str, Column]:
+    """Which rows of ``per_group`` rules of a scope look at: the base, or groups that are large enough."""
+    big, is_base = F.col("active") >= settings.privacy.min_group_size, F.col("segment") == BASE
+    return {"base": is_base, "group": ~is_base & big}
+
+
+def groups_spoken_of(trend: DataFrame, rates: DataFrame, day: date, settings: Settings) -> dict[str, list[str]]:
+    """Groups (segment=value) of which each rule of groups and the base in force on ``day`` speaks; collects those alone."""
+    judged = judged_groups(settings)
+    rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
+    spoken = [F.when(judged[rule.scope] & holds(rule), F.lit(rule.id)) for rule in rules]
+    name = F.concat("segment", F.lit("="), "value").alias("name")
+    ids = F.array_compact(F.array(F.lit(None).cast("string"), *spoken))
+    rows = per_group(trend, rates, settings).select(name, F.explode(ids).alias("rule_id")).collect()
+    return {rule.id: sorted(row["name"] for row in rows if row["rule_id"] == rule.id) for rule in rules}

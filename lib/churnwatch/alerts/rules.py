@@ -39,7 +39,7 @@ def signal(
     )
 
 
-def by_key(values: Mapping[str, object], key: Column) -> Column:
+def by_level(values: Mapping[str, object], key: Column) -> Column:
     """The value of ``values`` for the row's ``key``; null where there is none."""
     chosen = F.lit(None)
     for name, value in values.items():

@@ -8,9 +8,10 @@ from pyspark.sql import functions as F
 
 from churnwatch.alerts.by_model import model_signal, warns
 from churnwatch.alerts.cases import per_subject, subject, with_open_case
-from churnwatch.alerts.groups import BASE, per_group
+from churnwatch.alerts.groups import BASE, judged_groups, per_group
 from churnwatch.alerts.levels import raised_at_once, with_top_value
-from churnwatch.alerts.rules import by_key, only_signalled, signals, with_scores_and_attributes, with_signals
+from churnwatch.alerts.owners import group_owner, routed_owner
+from churnwatch.alerts.rules import by_level, only_signalled, signals, with_scores_and_attributes, with_signals
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import rules_on
@@ -51,6 +52,7 @@ def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
             none.alias("value"),
             "value_at_risk_cents",
             raised_at_once(settings).alias("raised_by"),
+            routed_owner(settings).alias("routed"),
             "signals",
         )
     )
@@ -58,21 +60,20 @@ def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
 
 def _about_groups(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     groups = per_group(inputs["trend"], inputs["rates"], settings)
-    big = F.col("active") >= settings.privacy.min_group_size
-    is_base = F.col("segment") == BASE
-    judged = {"base": is_base, "group": ~is_base & big}
+    judged = judged_groups(settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
     found = signals(rules, groups.schema, settings)
     return (
         groups.transform(with_signals, [F.when(judged[rule.scope], one) for rule, one in zip(rules, found, strict=True)])
         .where(F.size("signals") > 0)
         .select(
-            F.when(is_base, F.lit("base")).otherwise(F.lit("group")).alias("scope"),
+            F.when(F.col("segment") == BASE, F.lit("base")).otherwise(F.lit("group")).alias("scope"),
             F.lit(None).cast("string").alias("user_id"),
             "segment",
             "value",
             F.lit(None).cast("long").alias("value_at_risk_cents"),
             F.lit(0).alias("raised_by"),
+            F.lit(None).cast("string").alias("routed"),
             "signals",
         )
     )
@@ -91,6 +92,7 @@ def _per_cause(heard: DataFrame, settings: Settings) -> DataFrame:
         F.first("open").alias("open"),  # the same for all signals of a cause
         F.first("value_at_risk_cents").alias("value_at_risk_cents"),
         F.first("raised_by").alias("raised_by"),
+        F.first("routed").alias("routed"),
     )
     rank = F.least(F.col("best.rank") + F.col("raised_by"), F.lit(last))
     another = F.size(F.array_except("signals", "open.signals")) > 0
@@ -104,6 +106,8 @@ def _as_alerts(warnings: DataFrame, day: date, settings: Settings) -> DataFrame:
     text = F.concat_ws("\x1f", F.lit(str(day)), "best.rule_id", "subject")
     levels = settings.tiers.levels
     level = F.element_at(F.array(*(F.lit(one.name) for one in levels)), F.col("rank") + 1) if levels else F.lit(None)
+    of_group = F.when(F.col("scope") != "user", F.lit(group_owner(settings))).cast("string")
+    of_level = _of_level({one.name: one.owner for one in levels}).cast("string")
     return warnings.withColumn("level", level.cast("string")).select(
         F.lit(day).alias("day"),
         F.substring(F.sha2(text, 256), 1, ID_DIGITS).alias("alert_id"),
@@ -112,7 +116,7 @@ def _as_alerts(warnings: DataFrame, day: date, settings: Settings) -> DataFrame:
         "level",
         F.col("best.cause").alias("cause"),
         F.col("best.evidence").alias("evidence"),
-        F.coalesce("best.owner", _of_level({one.name: one.owner for one in levels}).cast("string")).alias("owner"),
+        F.coalesce("routed", "best.owner", of_group, of_level).alias("owner"),
         F.date_add(F.lit(day), _of_level({one.name: one.within_days for one in levels}).cast("int")).alias("due_on"),
         _of_level({one.name: one.measure for one in levels}).cast("string").alias("measure"),
         "signals",
@@ -122,4 +126,4 @@ def _as_alerts(warnings: DataFrame, day: date, settings: Settings) -> DataFrame:
 
 
 def _of_level(values: dict[str, object]) -> Column:
-    return by_key(values, F.col("level"))
+    return by_level(values, F.col("level"))

@@ -147,6 +147,20 @@ class Store:
         self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD COLUMNS ({fields})")
         self._versions.pop(table.name, None)
 
+    def set_rules(self, table: Table, names: Iterable[str]) -> None:
+        """Makes the stored rules of these names those of the contract; one that the contract lacks is dropped.
+
+        Raises ContractError where stored rows break a new rule; the rules before it in ``names`` are set.
+        """
+        for name in names:
+            self.spark.sql(f"ALTER TABLE {self.sql_name(table)} DROP CONSTRAINT IF EXISTS `{name}`")
+            if rule := table.rules.get(name):
+                try:
+                    self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD CONSTRAINT `{name}` CHECK ({rule})")
+                except PySparkException as error:
+                    raise ContractError(f"{table.name}: stored rows break the new rule {name} ({rule})") from error
+        self._versions.pop(table.name, None)
+
     def version(self, table: Table) -> int | None:
         """Newest version, as seen since the last ``refresh``; None where the table is not there."""
         if table.name not in self._versions:

@@ -18,6 +18,7 @@ COHORTS = 13
 GROUP_WARNINGS = 30
 REASONS = 60  # reject reasons are a fixed list a source; the limit guards the page
 ATTEMPTS = 5
+LESSONS = 30
 AT_ONCE = 4
 
 Rows = Sequence[Mapping[str, Any]]
@@ -44,6 +45,7 @@ class Gathered:
     profile: Rows
     alert_quality: Rows
     alert_history: Rows
+    lessons: Rows
     model_quality: Rows
     drift: Rows
     model_runs: Rows
@@ -78,6 +80,7 @@ def gathered(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> 
         "profile": _newest_day(inputs["profile"]),
         "alert_quality": _newest_day(inputs["alert_quality"]),
         "alert_history": _per_look(inputs["alert_quality"]),
+        "lessons": _lessons(inputs["alert_events"]),
         "model_quality": inputs["model_quality"],
         "drift": _newest_day(inputs["drift"]),
         "model_runs": _newest_attempts(inputs["model_runs"]),
@@ -142,6 +145,17 @@ def _group_warnings(alerts: DataFrame) -> DataFrame:
         .select("day", "segment", "value", "rule_id", "level", "cause", "evidence", "owner", "due_on", F.lit(0).alias("place"))
         .orderBy(F.desc("day"), "rule_id", "segment", "value")
         .limit(GROUP_WARNINGS)
+    )
+
+
+def _lessons(alert_events: DataFrame) -> DataFrame:
+    """Lessons of closed warnings, newest first; a lesson that many warnings share stands once."""
+    return (
+        alert_events.where("action = 'closed' AND lesson IS NOT NULL")
+        .groupBy("day", "rule_id", "outcome", "lesson", "who")
+        .agg(F.lit(0).alias("place"))
+        .orderBy(F.desc("day"), "rule_id", "lesson", "who")
+        .limit(LESSONS)
     )
 
 

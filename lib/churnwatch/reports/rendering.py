@@ -13,6 +13,7 @@ from churnwatch.reports.blocks import Page
 from churnwatch.reports.effects import causes, lift
 from churnwatch.reports.gathered import Gathered, gathered
 from churnwatch.reports.judged import warned
+from churnwatch.reports.lessons import lessons
 from churnwatch.reports.model_card import model
 from churnwatch.reports.supply import supply
 from churnwatch.reports.today import cards, changes, headline, people
@@ -62,6 +63,7 @@ def page_html(facts: Gathered, settings: Settings, keyed: Callable[[Iterable[str
             cohorts(facts, settings),
             lift(facts, settings),
             warned(facts, settings),
+            lessons(facts, settings),
             causes(facts, settings),
             model(facts, settings),
             supply(facts, settings),

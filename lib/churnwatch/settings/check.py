@@ -6,7 +6,7 @@ import sqlglot
 from sqlglot import expressions as exp
 
 from churnwatch.settings.facts import Source
-from churnwatch.settings.faults import Found, Path_, known_name, sql_faults
+from churnwatch.settings.faults import Found, Path_, condition_faults, known_name, sql_faults
 from churnwatch.settings.model import Settings
 from churnwatch.settings.names import (
     feature_names,
@@ -16,7 +16,7 @@ from churnwatch.settings.names import (
     summed_measures,
     text_names,
 )
-from churnwatch.settings.rule_columns import rule_faults, tier_faults
+from churnwatch.settings.rule_columns import rule_columns, rule_faults, tier_faults
 
 EVENT_COLUMNS = (
     "day",
@@ -56,6 +56,7 @@ def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
         *rule_faults(settings),
         *tier_faults(settings),
         *_cause_faults(settings),
+        *_owner_faults(settings),
         *_offer_faults(settings),
         *_experiment_faults(settings),
     ]
@@ -201,6 +202,21 @@ def _cause_faults(settings: Settings) -> Found:
     for name, cause in settings.causes.causes.items():
         for index, measure in enumerate(cause.measures):
             yield from known_name(("causes", "causes", name, "measures", index), "measure", measure, known)
+
+
+def _owner_faults(settings: Settings) -> Found:
+    attributes = _attributes(settings)
+    columns = rule_columns("user", settings)
+    for index, route in enumerate(settings.owners.routing):
+        path: Path_ = ("owners", "routing", index)
+        if route.when:
+            yield from condition_faults((*path, "when"), route.when, columns)
+        if route.attribute:
+            yield from known_name((*path, "attribute"), "attribute", route.attribute, attributes)
+    if settings.sending.kind == "network":
+        for name, destination in settings.owners.destinations.items():
+            here: Path_ = ("owners", "owners", name, "destination")
+            yield from known_name(here, "destination", destination, settings.sending.destinations)
 
 
 def _offer_faults(settings: Settings) -> Found:
