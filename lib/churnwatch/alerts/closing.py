@@ -14,12 +14,12 @@ NEWEST = ("alert_id", "day", "scope", "user_id", "segment", "value", "rule_id", 
 
 
 def case_days(settings: Settings) -> int:
-    """Days after the first warning of a case by which its outcome is known, or it is over."""
+    """Days after the newest warning of a case by which its outcome is known, or it is over."""
     return max(settings.tiers.open_days, settings.label_lag_days(settings.churn.primary))
 
 
 def followed_days(settings: Settings) -> int:
-    """How far back a warning lies at the most that the system still closes."""
+    """How far back a warning lies at the most that the system still closes, or hands up."""
     return case_days(settings) + LATE_DAYS
 
 
@@ -38,17 +38,16 @@ def followed(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day:
         .join(known, ["day", "user_id"], "left")  # known: one row a day and user
         .groupBy(case().alias("case"))
         .agg(
-            F.min("day").alias("since"),
             F.bool_or("churned").alias("lost"),
             F.max_by(F.struct(*NEWEST, "churned", "state", "escalated_to"), F.struct("day", "alert_id")).alias("newest"),
         )
-        .select("case", "since", "lost", "newest.*")
+        .select("case", "lost", "newest.*")
     )
     unattended = F.col("state").isin(*OPEN)
     outcome = (
         F.when(F.col("lost"), "churned")
         .when(~F.col("churned"), "retained")
-        .when(unattended & (F.datediff(F.lit(day), "since") > case_days(settings)), "expired")
+        .when(unattended & (F.datediff(F.lit(day), "day") > case_days(settings)), "expired")
     )
     late = unattended & (F.col("due_on") < F.lit(day)) & F.col("escalated_to").isNull()
     superior = by_level(settings.owners.superiors, F.col("owner")).cast("string")

@@ -62,7 +62,7 @@ def inbox(settings: Settings) -> Source:
         format="json",
         path=f"{settings.storage.files.rstrip('/')}/inbox/alert_events/{{day}}",
         file_days=[0],
-        map={field: field for field in FIELDS},
+        map={field: field for field in (*FIELDS, PLACE)},
     )
 
 
@@ -134,7 +134,8 @@ def case() -> Column:
 
 
 def with_state(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
-    """Adds what was done last about the warning's case; same grain. ``alerts`` hold all rows of their cases.
+    """Adds what was done last about the warning's case; same grain. ``alerts`` hold all rows of their cases, but for the
+    first.
 
     state (open, acknowledged, acted, closed), state_at, state_by, state_note, outcome; escalated_to: who answers for it
     since it is overdue, else null.
@@ -143,8 +144,8 @@ def with_state(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
     done = F.struct("at", "event_id", "action", "who", "note", "outcome")
     escalated = F.col("action") == "escalated"
     newest = (
-        alert_events.join(alerts.select("alert_id", case().alias("case")), "alert_id")  # alerts: one row a warning
-        .groupBy("case")
+        alert_events.join(alerts.select("alert_id", case().alias("case")), "alert_id", "left")  # alerts: one row a warning
+        .groupBy(F.coalesce("case", "alert_id").alias("case"))  # a first warning that is too old to be read
         .agg(
             F.max(F.when(~escalated, done)).alias("newest"),
             F.max_by("owner", F.when(escalated, F.col("at"))).alias("escalated_to"),
