@@ -210,7 +210,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "features": t.user_features.on(needed=True),
             "scores": t.user_scores.on(),
             "users": t.users.as_of(),
-            "trend": t.activity_trend.before(USUAL_DAYS + 1),
+            "trend": t.activity_trend.before(alerts.trend_days(settings)),
             "rates": t.churn_rates.before(lag + USUAL_DAYS),
             # a warning is silent while it is open, and its rules for their pause from the day it ended
             "alerts": t.risk_alerts.before(alerts.case_days(settings) + max(longest_pause, alerts.MODEL_QUIET_DAYS)),

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 
-from churnwatch.alerts.groups import groups_spoken_of
+from churnwatch.alerts.groups import groups_spoken_of, with_base
 from churnwatch.alerts.rules import with_scores_and_attributes
 from churnwatch.core import ConfigError, DataQualityError, Job
 from churnwatch.reading import Step
@@ -85,8 +85,8 @@ def _replayed(runner: Runner, raising: Job, on: date, day: date, rules: Sequence
 
 
 def _people(runner: Runner, raising: Job, on: date, day: date) -> DataFrame:
-    features, scores, users = _cuts(runner, raising, ("features", "scores", "users"), on, day)
-    return with_scores_and_attributes(features, scores, users, runner.settings)
+    features, scores, users, trend = _cuts(runner, raising, ("features", "scores", "users", "trend"), on, day)
+    return with_base(with_scores_and_attributes(features, scores, users, runner.settings), trend, runner.settings)
 
 
 def _cuts(runner: Runner, job: Job, aliases: Sequence[str], on: date, day: date) -> list[DataFrame]:

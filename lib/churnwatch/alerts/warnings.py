@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.alerts.by_model import model_signal, warns
 from churnwatch.alerts.cases import per_subject, subject, with_open_case
-from churnwatch.alerts.groups import BASE, judged_groups, per_group
+from churnwatch.alerts.groups import BASE, judged_groups, per_group, with_base
 from churnwatch.alerts.levels import raised_at_once, with_top_value
 from churnwatch.alerts.owners import group_owner, routed_owner
 from churnwatch.alerts.rules import by_level, only_signalled, signals, with_scores_and_attributes, with_signals
@@ -39,6 +39,7 @@ def raised(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
 def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     scores = with_top_value(inputs["scores"], settings)
     people = with_scores_and_attributes(inputs["features"], scores, inputs["users"], settings)
+    people = with_base(people, inputs["trend"], settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope == "user"]
     found = [*signals(rules, people.schema, settings), model_signal(settings)]
     none = F.lit(None).cast("string")

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from churnwatch.reports.blocks import Page
 from churnwatch.reports.effects import causes, lift
 from churnwatch.reports.gathered import Gathered, gathered
-from churnwatch.reports.judged import warned
+from churnwatch.reports.goodness import warned
 from churnwatch.reports.lessons import lessons
 from churnwatch.reports.model_card import model
 from churnwatch.reports.supply import supply

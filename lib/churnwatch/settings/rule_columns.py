@@ -31,6 +31,8 @@ TREND_COLUMNS = {
     "share_usual": "double",
     "rate_primary": "double",
 }
+# of the detector of sudden falls, see activity.falls
+FALL_COLUMNS = {"expected_share": "double", "fall_z": "double", "fall_p": "double", "fall_because": "string"}
 OWN_COLUMNS = {"user_id": "string", "registered_on": "date", "changed_at": "timestamp"}
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -38,18 +40,20 @@ PLACEHOLDER = re.compile(r"\{(\w+)\}")
 def rule_columns(scope: str, settings: Settings) -> dict[str, str]:
     """Columns that rules of ``scope`` may name, with their SQL types.
 
-    Of users: features, scores, attributes and the day. Of groups and the base: the day's row of activity_trend, what is
-    usual, and every indicator by its name, with ``<name>_usual``.
+    Of users: features, scores, attributes, the day, and every indicator of the whole base as ``<indicator>_base``. Of groups
+    and the base: the day's row of activity_trend, what is usual, what the detector of sudden falls finds, and every
+    indicator by its name, with ``<name>_usual``.
     """
     if scope != "user":
         indicators = [name for one in settings.measures.indicators for name in (one, usual_column(one))]
-        return TREND_COLUMNS | dict.fromkeys(indicators, "double")
+        return TREND_COLUMNS | FALL_COLUMNS | dict.fromkeys(indicators, "double")
     attributes = list(settings.sources.users.map) if settings.sources.users else []
     return (
         {name: OWN_COLUMNS.get(name, "string") for name in attributes}
         | SCORE_COLUMNS
         | dict.fromkeys(text_names(settings), "string")
         | dict.fromkeys(feature_names(settings), "double")
+        | dict.fromkeys(map(base_column, settings.measures.indicators), "double")
         | {"day": "date"}
     )
 
@@ -57,6 +61,11 @@ def rule_columns(scope: str, settings: Settings) -> dict[str, str]:
 def usual_column(indicator: str) -> str:
     """Column that group rules may name: what is usual of ``indicator``."""
     return f"{indicator}_usual"
+
+
+def base_column(indicator: str) -> str:
+    """Column that user rules may name: the indicator of the whole base."""
+    return f"{indicator}_base"
 
 
 def absent_columns(rule: Rule, settings: Settings) -> list[str]:
@@ -75,6 +84,17 @@ def named_columns(rule: Rule) -> set[str]:
     tree = sqlglot.parse_one(f"SELECT {rule.when}", dialect="spark")
     told = PLACEHOLDER.findall(f"{rule.evidence}{rule.owner or ''}")
     return {column.parts[0].name for column in tree.find_all(exp.Column)} | set(told)
+
+
+def watches_falls(settings: Settings) -> bool:
+    """Whether a rule of groups or the base speaks of sudden falls: the detector runs for no other reason."""
+    return any(rule.scope != "user" and named_columns(rule) & set(FALL_COLUMNS) for rule in settings.rules.rules)
+
+
+def base_indicators(settings: Settings) -> list[str]:
+    """Indicators of the base that rules of users speak of: others are not looked up."""
+    named = {name for rule in settings.rules.rules if rule.scope == "user" for name in named_columns(rule)}
+    return [one for one in settings.measures.indicators if base_column(one) in named]
 
 
 def rule_faults(settings: Settings) -> Found:
