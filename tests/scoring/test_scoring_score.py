@@ -295,3 +295,22 @@ print(found.to_pydict()["users"])
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "sent")], capture_output=True, text=True, env=environment)
     assert ran.stdout.strip() == "[2]", ran.stderr
     assert pickle.loads((tmp_path / "sent").read_bytes())
+
+
+def test_tiers_are_cut_within_each_value_of_a_segment(spark):
+    one = settings(tiers=TIERS | {"by": "plan"})
+    given = [user | {"segment_plan": "gold" if n < 20 else None} for n, user in enumerate(users())]
+    inputs = {
+        "features": rows(spark, tables(one).user_features, given).repartition(3),
+        "before": active(spark, one, *((user["user_id"], 1) for user in given)),
+        "scores": rows(spark, tables(one).user_scores, []),
+        "model_runs": runs(spark, one, {"day": DAY}),
+    }
+    plans = {user["user_id"]: user["segment_plan"] for user in given}
+    found = score(inputs, (DAY,), Stub(one), settings=one)["user_scores"].collect()
+    assert len(found) == 60
+    for plan, size in (("gold", 20), (None, 40)):
+        mine = sorted((row for row in found if plans[row.user_id] == plan), key=lambda row: -row.percentile)
+        critical = [row.user_id for row in mine if row.tier == "critical"]
+        assert 1 <= len(critical) <= 3 and critical == [row.user_id for row in mine[: len(critical)]]
+        assert len([row for row in mine if row.tier in ("critical", "high")]) <= 0.3 * size
