@@ -21,10 +21,12 @@ ALLOWED = {
     "upkeep": BELOW_ROOMS | {"alerts", "reading", "runner"},
     "dictionary": BELOW_ROOMS | {"flow"},
     "demo": BELOW_ROOMS | {"runner", "io", "simulate"},
+    "drill": BELOW_ROOMS | {"activity", "io", "reading", "runner"},
     "progress": {"io"},
     # guesses about a stranger's log; io looks at the files for it, times and numbers are read as ingest reads them
     "begin": BELOW_ROOMS | {"events"},
-    "cli": BELOW_ROOMS | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "alerts", "simulate", "begin", "progress"},
+    "cli": BELOW_ROOMS
+    | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "drill", "alerts", "simulate", "begin", "progress"},
     **{room: BELOW_ROOMS | set(ROOMS[:i]) for i, room in enumerate(ROOMS)},
 }
 # what runs inside Spark's Python workers
