@@ -395,8 +395,15 @@ def _alert_quality():
                     "recall": churned / 850,
                     "lift": p / 0.146,
                     "lead_days": 9.4,
+                    "by": "rule",
+                    "value": "all",
+                    "effective": 20.0 * matured,
                 }
             )
+    model = rows[0]
+    looks = {"level": "orange", "cause": "price", "owner": "retention", "region": "north"}
+    rows += [model | {"rule_id": "all", "by": by, "value": value} for by, value in looks.items()]
+    rows.append(rows[4] | {"level": "all", "by": "together", "rule_id": "crashes", "value": "no_login_7d", "fired": 39})
     return rows
 
 

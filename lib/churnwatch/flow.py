@@ -152,6 +152,8 @@ def _ahead(definition: Definition, t: Tables) -> dict[str, Read]:
 
 def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     lag = settings.label_lag_days(settings.churn.primary)
+    # a cut is moved again when what it did has matured
+    kept_days = max(USUAL_DAYS, lag)
     yield Job(
         "judge_alerts",
         pass_="daily",
@@ -163,7 +165,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "actions": t.retention_actions.following(0, settings.primary.ahead_days - 1),
             "features": t.user_features.trailing(USUAL_DAYS + 1),
             "labels": t.user_labels.on(),
-            "thresholds": t.thresholds.before(USUAL_DAYS),
+            "thresholds": t.thresholds.before(kept_days + 1),
         },
         writes=(t.alert_quality, t.model_quality, t.feature_drift, t.thresholds),
         lag_days=lag,
@@ -184,6 +186,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         ports=("models",),
         build=partial(model.train, settings=settings),
     )
+    # cuts that were moved count from the day on whose evidence they were; nothing is read where none is adjusted
+    adjusted = {"thresholds": t.thresholds.before(lag + kept_days)} if settings.tiers.adjusted else {}
     yield Job(
         "score_users",
         pass_="daily",
@@ -192,6 +196,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             **_up_to(settings.primary, t),
             "scores": t.user_scores.before(PREVIOUS_TIER_DAYS),
             "model_runs": t.model_runs.as_of(),
+            **adjusted,
         },
         writes=(t.user_scores,),
         ports=("models",),
@@ -205,11 +210,10 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "features": t.user_features.on(needed=True),
             "scores": t.user_scores.on(),
             "users": t.users.as_of(),
-            "trend": t.activity_trend.before(USUAL_DAYS + 1),
+            "trend": t.activity_trend.before(alerts.trend_days(settings)),
             "rates": t.churn_rates.before(lag + USUAL_DAYS),
-            "thresholds": t.thresholds.before(lag + USUAL_DAYS),
-            # a warning keeps quiet from the day it was raised, and again from the day it was closed
-            "alerts": t.risk_alerts.before(max(longest_pause, PREVIOUS_TIER_DAYS) + USUAL_DAYS),
+            # a warning is silent while it is open, and its rules for their pause from the day it ended
+            "alerts": t.risk_alerts.before(alerts.case_days(settings) + max(longest_pause, alerts.MODEL_QUIET_DAYS)),
             "alert_events": t.alert_events.before(),
         },
         writes=(t.risk_alerts,),

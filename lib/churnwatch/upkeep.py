@@ -14,6 +14,7 @@ from churnwatch.core import ConfigError, Job, Read, Table, day_range, to_ranges
 from churnwatch.reading import INGEST
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
+from churnwatch.settings.rule_columns import absent_columns
 
 OLDEST_JAVA = 17
 RULE = "delta.constraints."  # property of a stored rule
@@ -153,6 +154,9 @@ def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[
         if folder and "://" not in folder:
             good = _writable(Path(folder))
             yield good, f"{what} in {folder}: {'' if good else 'not '}writable"
+    for rule in settings.rules.rules:
+        if absent := absent_columns(rule, settings):
+            yield True, f"rule {rule.id} is off: there is no column {', '.join(absent)}"
     if java < OLDEST_JAVA:
         return
     made = runner()

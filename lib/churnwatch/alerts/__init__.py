@@ -1,12 +1,16 @@
 """Warnings: rules and the model in one table, what people do about them, and the messages they lead to."""
 
-from churnwatch.alerts.closing import followed_days
+from churnwatch.alerts.by_model import QUIET_DAYS as MODEL_QUIET_DAYS
+from churnwatch.alerts.closing import case_days, followed_days
+from churnwatch.alerts.groups import trend_days
 from churnwatch.alerts.life import OUTCOMES, event_line, inbox, listed, recorded, with_state
 from churnwatch.alerts.sending import dead_letters, sent
 from churnwatch.alerts.warnings import raised
 
 __all__ = [
+    "MODEL_QUIET_DAYS",
     "OUTCOMES",
+    "case_days",
     "dead_letters",
     "event_line",
     "followed_days",
@@ -15,5 +19,6 @@ __all__ = [
     "raised",
     "recorded",
     "sent",
+    "trend_days",
     "with_state",
 ]

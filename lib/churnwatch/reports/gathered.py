@@ -44,6 +44,7 @@ class Gathered:
     causes: Rows
     profile: Rows
     alert_quality: Rows
+    alert_history: Rows
     lessons: Rows
     model_quality: Rows
     drift: Rows
@@ -78,6 +79,7 @@ def gathered(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> 
         "causes": _newest_day(inputs["causes"]),
         "profile": _newest_day(inputs["profile"]),
         "alert_quality": _newest_day(inputs["alert_quality"]),
+        "alert_history": _per_look(inputs["alert_quality"]),
         "lessons": _lessons(inputs["alert_events"]),
         "model_quality": inputs["model_quality"],
         "drift": _newest_day(inputs["drift"]),
@@ -185,6 +187,20 @@ def _rates(rates: DataFrame, settings: Settings) -> DataFrame:
 def _newest_day(frame: DataFrame) -> DataFrame:
     newest = frame.agg(F.max("day").alias("newest"))
     return frame.join(F.broadcast(newest), F.col("day") == F.col("newest")).drop("newest")
+
+
+def _per_look(alert_quality: DataFrame) -> DataFrame:
+    """One row per look at warnings of a rule, or of two together: its judged days added up (days without ``by`` know none)."""
+    return (
+        alert_quality.where(F.col("by").isin("rule", "together"))
+        .groupBy("by", "rule_id", "level", "value")
+        .agg(
+            F.sum("fired").alias("fired"),
+            F.sum("effective").alias("effective"),
+            F.sum(F.col("precision") * F.col("effective")).alias("hits"),
+            F.sum(F.col("base_rate") * F.col("effective")).alias("expected"),
+        )
+    )
 
 
 def _newest_attempts(model_runs: DataFrame) -> DataFrame:

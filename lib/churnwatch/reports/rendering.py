@@ -10,8 +10,9 @@ from jinja2 import Environment, StrictUndefined, Template
 from pyspark.sql import DataFrame
 
 from churnwatch.reports.blocks import Page
-from churnwatch.reports.effects import causes, lift, warned
+from churnwatch.reports.effects import causes, lift
 from churnwatch.reports.gathered import Gathered, gathered
+from churnwatch.reports.goodness import warned
 from churnwatch.reports.lessons import lessons
 from churnwatch.reports.model_card import model
 from churnwatch.reports.supply import supply

@@ -16,13 +16,15 @@ from churnwatch.model.schema import Schema, raw_values
 from churnwatch.model.shipped import forest, mapped
 from churnwatch.model.trees import base_value, contributions, parsed
 from churnwatch.scoring import worker
-from churnwatch.scoring.cuts import cuts, ranked
+from churnwatch.scoring.cuts import EVERYBODY, cuts, ranked, tier_of, within_groups
+from churnwatch.scoring.in_force import tiers_in_force, user_group
 from churnwatch.settings import Settings
 
 cloudpickle.register_pickle_by_value(worker)
 
 REASONS = 3
 COUNTED = "cell long, users long"
+COUNTED_BY_GROUP = f"user_group string, {COUNTED}"
 SCORED = (
     "user_id string, value_cents long, margin double, probability double, percentile double, tier string, "
     "reasons array<struct<measure: string, value: double, contribution: double, cause: string>>"
@@ -37,6 +39,7 @@ def score(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
     Raises Skipped without a release as of O, Refused when the features that it reads are gone.
     """
     (day,) = days
+    tiers, by_group = tiers_in_force(inputs.get("thresholds"), settings), user_group(settings)
     row = last_release(inputs["model_runs"], day, settings)
     if row is None:
         raise Skipped(f"no release as of {day}: train one with `churnwatch run train_model --day {day}`")
@@ -47,16 +50,26 @@ def score(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
         "user_id",
         _value_cents(settings).alias("value_cents"),
         F.xxhash64("user_id").alias("user_hash"),
+        *by_group,
         raw_values(schema).alias("values"),
     )
     spec = _spec(release, schema, settings)
-    counts = mapped(users.select("user_hash", "values"), worker.counted, spec, COUNTED)
-    table = counts.groupBy("cell").agg(F.sum("users").alias("users")).toArrow()
-    ranks = ranked(table.column("cell").to_numpy(), table.column("users").to_numpy())
+    if by_group:
+        counts = mapped(users.select("user_group", "user_hash", "values"), worker.counted_by_group, spec, COUNTED_BY_GROUP)
+    else:
+        counts = mapped(users.select("user_hash", "values"), worker.counted, spec, COUNTED)
+        counts = counts.withColumn("user_group", F.lit(EVERYBODY))
+    table = counts.groupBy("user_group", "cell").agg(F.sum("users").alias("users")).toArrow()
+    cells, sizes = table.column("cell").to_numpy(), table.column("users").to_numpy()
+    ranks = ranked(cells, sizes)
     spec |= {"cells": ranks.cells, "percentile": ranks.percentile, "position": ranks.position}
-    spec |= {"tiers": cuts(settings.tiers.tiers, ranks.users), "tier_names": [t.name for t in settings.tiers.tiers]}
-    scored = mapped(users, worker.scored, spec, SCORED)
-    return {"user_scores": _contract(scored, _previous_tier(inputs["scores"]), day, release.version)}
+    spec |= {"tiers": cuts(tiers, ranks.users), "tier_names": [t.name for t in tiers]}
+    # one row a user on all sides: the joins keep the grain
+    scored = mapped(users, worker.scored, spec, SCORED).join(_previous_tier(inputs["scores"]), "user_id", "left")
+    if by_group:
+        scored = scored.join(users.select("user_id", "user_group"), "user_id", "left")
+    tier = tier_of(settings.tiers, tiers, within_groups(table.column("user_group").to_pylist(), cells, sizes))
+    return {"user_scores": _contract(scored.withColumn("tier", tier), day, release.version)}
 
 
 def only_eligible(features: DataFrame, inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:
@@ -107,9 +120,8 @@ def _previous_tier(scores: DataFrame) -> DataFrame:
     return scores.groupBy("user_id").agg(F.max_by("tier", "day").alias("previous_tier"))
 
 
-def _contract(scored: DataFrame, previous: DataFrame, day: date, version: str) -> DataFrame:
-    # one row a user on both sides: the join keeps the grain
-    return scored.join(previous, "user_id", "left").select(
+def _contract(scored: DataFrame, day: date, version: str) -> DataFrame:
+    return scored.select(
         F.lit(day).alias("day"),
         "user_id",
         "margin",

@@ -40,6 +40,23 @@ def counted(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator
     yield pa.RecordBatch.from_arrays([pa.array(taken), pa.array(users[taken])], names=["cell", "users"])
 
 
+def counted_by_group(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """Users by group and cell: rows of (user_group, cell, users), each batch for itself, so that nothing grows with groups."""
+    forest = spec["forest"]
+    model = w.booster(forest["text"])
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        margin = w.margins(model, forest, w.matrix(w.column_of(batch, "values"), spec["width"]))
+        hashes = w.column_of(batch, "user_hash").to_numpy(zero_copy_only=False)
+        groups = w.column_of(batch, "user_group").dictionary_encode()
+        span = w.MARGIN_BINS * HASH_PARTS
+        keys = groups.indices.to_numpy(zero_copy_only=False).astype(np.int64) * span + cells(margin, hashes, forest)
+        taken, users = np.unique(keys, return_counts=True)
+        names = groups.dictionary.take(pa.array(taken // span))
+        yield pa.RecordBatch.from_arrays([names, pa.array(taken % span), pa.array(users)], names=["user_group", "cell", "users"])
+
+
 def scored(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     """``user_id, value_cents`` as they came, with margin, probability, percentile, tier and reasons."""
     forest = spec["forest"]

@@ -4,10 +4,12 @@ from typing import Any
 
 from churnwatch.settings.base import Name, Settings_
 from churnwatch.settings.churn import Churn, Definition
-from churnwatch.settings.decisions import Causes, Experiment, ModelSettings, Offers, Outcome, Rules, Tiers
+from churnwatch.settings.decisions import Experiment, ModelSettings, Offers, Outcome
 from churnwatch.settings.facts import Measures, Sources
 from churnwatch.settings.owners import Owners
+from churnwatch.settings.rules import Causes, Rules
 from churnwatch.settings.sending import Sending
+from churnwatch.settings.tiers import Tiers
 from churnwatch.settings.where import Activity, Clock, Mlflow, Privacy, Quality, Runs, Storage
 
 
