@@ -21,12 +21,13 @@ ALLOWED = {
     "upkeep": BELOW_ROOMS | {"alerts", "reading", "runner"},
     "dictionary": BELOW_ROOMS | {"flow"},
     "demo": BELOW_ROOMS | {"runner", "io", "simulate"},
+    "drill": BELOW_ROOMS | {"activity", "io", "reading", "runner"},
     "progress": {"io"},
     "rulebook": BELOW_ROOMS | {"alerts", "reports", "runner", "reading"},
     # guesses about a stranger's log; io looks at the files for it, times and numbers are read as ingest reads them
     "begin": BELOW_ROOMS | {"events"},
     "cli": BELOW_ROOMS
-    | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "alerts", "simulate", "begin", "progress", "rulebook"},
+    | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "drill", "alerts", "simulate", "begin", "progress", "rulebook"},
     **{room: BELOW_ROOMS | set(ROOMS[:i]) for i, room in enumerate(ROOMS)},
 }
 # what runs inside Spark's Python workers

@@ -10,7 +10,10 @@ from churnwatch.alerts.rules import by_level
 from churnwatch.settings import Settings
 
 LATE_DAYS = 28  # how long after its time a warning is still closed: runs may have been missed
-NEWEST = ("alert_id", "day", "scope", "user_id", "segment", "value", "rule_id", "level", "cause", "evidence", "owner", "due_on")
+NEWEST = (
+    *("alert_id", "day", "scope", "user_id", "segment", "value", "rule_id", "level", "cause", "evidence", "owner", "due_on"),
+    "value_at_risk_cents",
+)
 
 
 def case_days(settings: Settings) -> int:

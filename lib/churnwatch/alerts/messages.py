@@ -17,7 +17,19 @@ SHOWN_DIGITS = 16  # of a keyed id
 CONTACT = "contact"
 OWNER_CHANNEL = "owner"
 MESSAGE = ("owner", "kind", "topic")  # what a message to an owner is one of
-TOLD = ("alert_id", "scope", "user_id", "segment", "value", "rule_id", "level", "cause", "evidence", "due_on")
+TOLD = (
+    "alert_id",
+    "scope",
+    "user_id",
+    "segment",
+    "value",
+    "rule_id",
+    "level",
+    "cause",
+    "evidence",
+    "due_on",
+    "value_at_risk_cents",
+)
 UNKNOWN = "unknown"
 COLUMNS = ("day", "message_id", "kind", "destination", "channel", "subject", "body", "earliest_send_at", "expires_at")
 
@@ -114,7 +126,7 @@ def _counts(told: DataFrame, settings: Settings) -> DataFrame:
 
 def _top(told: DataFrame, keyed: Keyed, settings: Settings) -> DataFrame:
     """One row a message: its first warnings as lines."""
-    order = [_rank(settings).desc(), F.col("due_on"), F.col("alert_id")]
+    order = [_rank(settings).desc(), F.desc_nulls_last("value_at_risk_cents"), F.col("due_on"), F.col("alert_id")]
     window = Window.partitionBy(*MESSAGE).orderBy(*order)
     first = told.withColumn("place", F.row_number().over(window)).where(F.col("place") <= TOP)
     open_to_all = [name for name, one in settings.sending.destinations.items() if one.chat and not one.user_ids]

@@ -19,6 +19,7 @@ from rich.table import Table as RichTable
 
 from churnwatch.cli.alerts import alerts
 from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose, run_order, runner_over
+from churnwatch.cli.drill import drill
 from churnwatch.cli.rules import rules
 from churnwatch.core import ChurnwatchError, ConfigError, NoEventLog
 from churnwatch.settings import Settings, load
@@ -32,6 +33,7 @@ app = typer.Typer(
 experiment = typer.Typer(no_args_is_help=True, help="Experiments that were run elsewhere.")
 app.add_typer(experiment, name="experiment")
 app.add_typer(alerts, name="alerts")
+app.command()(drill)
 app.add_typer(rules, name="rules")
 
 
