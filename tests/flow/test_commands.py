@@ -68,6 +68,32 @@ def test_a_missing_day_ends_with_3_in_at_most_five_lines(typed):
     assert len(err.strip().splitlines()) <= 5
 
 
+def test_each_rule_of_the_app_speaks_of_somebody_in_a_simulated_world(typed):
+    code, out, _ = typed("rules", "test", "--day", str(DAY(62)))
+    print(out)
+    assert code == 0
+    idle = [line for line in out.splitlines() if " 0 " in line]
+    assert idle == []
+
+
+def test_rules_are_tried_out_and_nothing_is_written(typed, spark, folder):
+    of = world.runner(spark, folder)
+    versions = {table.name: of.store.version(table) for table in of.tables if of.store.exists(table)}
+    rule = "{id: half, title: t, when: events_7d > 3 AND balance > 1, needs: [balance], level: yellow, cause: price}"
+    new = "{id: new, title: busy, when: events_7d > 0, level: yellow, cause: price}"
+    code, out, _ = typed("rules", "test", "--day", str(DAY(62)), more=[f"rules.rules=[{rule}, {new}]"])
+    assert code == 0 and "off: half (t): there is no column balance" in out
+    # of 600 users many are active in a week; the rule is new: it is replayed on a day whose labels are known
+    row = next(line for line in out.splitlines() if " new " in line)
+    assert "*" in row and "%" in row
+    of.store.refresh()
+    assert {table.name: of.store.version(table) for table in of.tables if of.store.exists(table)} == versions
+    code, _, err = typed("rules", "test", "--day", str(DAY(62)), "--rule", "nw", more=[f"rules.rules=[{new}]"])
+    assert code == 2 and "no such rule: nw" in err
+    code, _, err = typed("rules", "test", "--day", str(DAY(70)))
+    assert code == 3 and "were never built" in err
+
+
 def test_warnings_are_listed_with_what_was_done_about_them(typed, spark, folder):
     of = world.runner(spark, folder)
     first, second = (r["alert_id"] for r in of.store.read(of.tables.risk_alerts).orderBy("alert_id").limit(2).collect())
