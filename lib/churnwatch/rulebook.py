@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 
 from churnwatch.alerts.groups import groups_spoken_of, with_base
-from churnwatch.alerts.rules import with_scores_and_attributes
+from churnwatch.alerts.rules import refuse_no_conditions, with_scores_and_attributes
 from churnwatch.core import ConfigError, DataQualityError, Job
 from churnwatch.reading import Step
 from churnwatch.reports.outcomes import per_labelled_user
@@ -65,7 +65,9 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
         raise DataQualityError(f"user_features of {day} were never built: churnwatch run build_features --day {day}")
     rules = [one for one in rules_on(day, settings) if one.scope == "user"]
     raising = _job(runner, "raise_alerts")
-    agreed = agreement(_people(runner, raising, day, day), rules, settings)
+    people = _people(runner, raising, day, day)
+    refuse_no_conditions(people, rules)
+    agreed = agreement(people, rules, settings)
     trend, rates = _cuts(runner, raising, ("trend", "rates"), day, day)
     lag = settings.label_lag_days(settings.churn.primary)
     known = day - timedelta(days=lag)

@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+import pytest
 from alertworld import DAY, RULE, SCORE, USER, before, inputs, raised, whom, world
 
 from churnwatch import alerts
 from churnwatch.alerts.evidence import filled
+from churnwatch.alerts.rules import refuse_no_conditions
+from churnwatch.core import ConfigError
 
 
 def test_a_rule_warns_on_one_side_of_its_edge_and_of_nothing_unknown(spark):
@@ -111,3 +114,17 @@ def test_an_owner_may_be_named_by_the_row(spark):
     users = [{"user_id": user, "attributes": {"plan": plan}} for user, plan in [("anna", "gold"), ("ben", " ")]]
     found = raised(spark, world(rule), features=people, users=users)
     assert [w["owner"] for w in found] == ["team gold", "operations", "operations"]
+
+
+def test_a_rule_that_only_spark_can_tell_is_no_condition_is_named(spark):
+    people = spark.createDataFrame([], "orders_2d double")
+    rules = world(
+        RULE | {"id": "fine", "when": "isnull(orders_2d)"},
+        RULE | {"id": "number", "when": "no_name_of_ours(orders_2d)"},
+    ).rules.rules
+    with pytest.raises(ConfigError, match=r"1 rule\(s\) of rules.yaml are no conditions:\n  number: .*no_name_of_ours"):
+        refuse_no_conditions(people, rules)
+    typed = [rules[0], rules[1].model_copy(update={"when": "nanvl(orders_2d, 0)"})]
+    with pytest.raises(ConfigError, match=r"number: is of type double: 'nanvl"):
+        refuse_no_conditions(people, typed)
+    refuse_no_conditions(people, rules[:1])

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import BooleanType, StructType
 
 from churnwatch.alerts.evidence import filled, owner_named
+from churnwatch.core import ConfigError
 from churnwatch.settings import Rule, Settings
 
 SIGNAL = (
@@ -50,6 +52,27 @@ def by_level(values: Mapping[str, object], key: Column) -> Column:
 def holds(rule: Rule) -> Column:
     """Whether the rule's expression is true of the row; what is unknown is not."""
     return F.coalesce(F.expr(rule.when), F.lit(False))
+
+
+def refuse_no_conditions(frame: DataFrame, rules: Sequence[Rule]) -> None:
+    """Raises ConfigError that names the rules whose expression Spark does not take over ``frame``, or finds no condition:
+    what the configuration could not tell before Spark was there. Looks at types alone."""
+    try:
+        found = frame.select(*(F.expr(rule.when).alias(rule.id) for rule in rules)).schema
+        wrong = {f.name: f"is of type {f.dataType.simpleString()}" for f in found if not isinstance(f.dataType, BooleanType)}
+    except AnalysisException:
+        wrong = {rule.id: text for rule in rules if (text := _refused(frame, rule))}
+    if wrong:
+        text = "\n".join(f"  {rule.id}: {wrong[rule.id]}: {rule.when!r}" for rule in rules if rule.id in wrong)
+        raise ConfigError(f"{len(wrong)} rule(s) of rules.yaml are no conditions:\n{text}")
+
+
+def _refused(frame: DataFrame, rule: Rule) -> str:
+    try:
+        frame.select(F.expr(rule.when))
+    except AnalysisException as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 def signals(rules: Sequence[Rule], schema: StructType, settings: Settings) -> list[Column]:

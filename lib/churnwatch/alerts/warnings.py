@@ -11,7 +11,14 @@ from churnwatch.alerts.cases import per_subject, subject, with_open_case
 from churnwatch.alerts.groups import BASE, judged_groups, per_group, with_base
 from churnwatch.alerts.levels import raised_at_once, with_top_value
 from churnwatch.alerts.owners import group_owner, routed_owner
-from churnwatch.alerts.rules import by_level, only_signalled, signals, with_scores_and_attributes, with_signals
+from churnwatch.alerts.rules import (
+    by_level,
+    only_signalled,
+    refuse_no_conditions,
+    signals,
+    with_scores_and_attributes,
+    with_signals,
+)
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import rules_on
@@ -41,6 +48,7 @@ def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     people = with_scores_and_attributes(inputs["features"], scores, inputs["users"], settings)
     people = with_base(people, inputs["trend"], settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope == "user"]
+    refuse_no_conditions(people, rules)
     found = [*signals(rules, people.schema, settings), model_signal(settings)]
     none = F.lit(None).cast("string")
     return (
@@ -63,6 +71,7 @@ def _about_groups(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     groups = per_group(inputs["trend"], inputs["rates"], settings)
     judged = judged_groups(settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
+    refuse_no_conditions(groups, rules)
     found = signals(rules, groups.schema, settings)
     return (
         groups.transform(with_signals, [F.when(judged[rule.scope], one) for rule, one in zip(rules, found, strict=True)])
