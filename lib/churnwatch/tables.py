@@ -518,6 +518,8 @@ def _quality_tables() -> dict[str, Table]:
                 column("recall_high", "double", f"{INTERVAL} (Wilson) of recall, upper end"),
                 column("lift_low", "double", f"{INTERVAL} of lift, lower end; the base rate is taken as known"),
                 column("lift_high", "double", f"{INTERVAL} of lift, upper end; the base rate is taken as known"),
+                column("lead_low", "double", f"{INTERVAL} of lead_days (normal), lower end; null under two users"),
+                column("lead_high", "double", f"{INTERVAL} of lead_days (normal), upper end; null under two users"),
             ],
             ("day", "rule_id", "level", "by", "value"),
             rules={

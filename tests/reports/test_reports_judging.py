@@ -263,6 +263,9 @@ def test_rules_that_nearly_always_speak_together_are_named():
 def test_lead_is_what_was_gained_against_waiting_for_the_horizon(small):
     assert quality(small, "model")["lead_days"] == 10  # last active 4 days before: 14 days of silence after 10
     assert quality(small, "model", "red")["lead_days"] is None
+    assert quality(small, "model")["lead_low"] is None  # one user
+    # c gained 10 days, e 10 too; with f, who is treated, nothing changes
+    assert [quality(small, "silent")[name] for name in ("lead_low", "lead_days", "lead_high")] == [10, 10, 10]
 
 
 def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):

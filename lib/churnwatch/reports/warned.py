@@ -5,7 +5,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.core.intervals import DIGITS, wilson
+from churnwatch.core.intervals import DIGITS, Z95, wilson
 from churnwatch.reports.outcomes import ratio
 from churnwatch.settings import Settings
 
@@ -97,6 +97,7 @@ def _counts(day: date, settings: Settings) -> list[Column]:
         F.sum(F.when(untreated, weight)).alias("judged_for"),
         F.sum(F.when(untreated, weight * weight)).alias("squares"),
         F.avg(F.when(hit, lead)).cast("double").alias("lead_days"),
+        F.stddev_samp(F.when(hit, lead)).alias("lead_deviation"),
     ]
 
 
@@ -119,6 +120,7 @@ def _rates(counts: DataFrame, day: date) -> DataFrame:
     base_rate = ratio(F.coalesce("to_find", F.lit(0.0)), F.col("stands_for"))
     low, high = wilson(precision * effective, effective)
     recall_low, recall_high = wilson(recall * to_find, to_find)
+    half = Z95 * F.try_divide(F.col("lead_deviation"), F.sqrt(F.col("churned")))
     told = {
         "base_rate": base_rate,
         "precision": precision,
@@ -132,9 +134,11 @@ def _rates(counts: DataFrame, day: date) -> DataFrame:
         "recall_high": recall_high,
         "lift_low": F.try_divide(low, base_rate),
         "lift_high": F.try_divide(high, base_rate),
+        "lead_low": F.col("lead_days") - half,
+        "lead_high": F.col("lead_days") + half,
     }
     numbers = {name: F.round(value, DIGITS).alias(name) for name, value in told.items()}
-    later = ("effective", "recall_low", "recall_high", "lift_low", "lift_high")
+    later = ("effective", "recall_low", "recall_high", "lift_low", "lift_high", "lead_low", "lead_high")
     return counts.select(
         F.lit(day).alias("day"),
         F.col("look.rule_id").alias("rule_id"),
