@@ -19,7 +19,7 @@ from churnwatch.model.schema import Schema, schema_of
 from churnwatch.model.trees import to_text
 from churnwatch.scoring.score import ranked_users, staged_by
 from churnwatch.settings import Settings, feature_names
-from churnwatch.settings.decisions import Tiers
+from churnwatch.settings.tiers import Tiers
 from steps import Step, computed
 from worlds import Base
 
@@ -104,8 +104,9 @@ class ScoringBench:
         store = Store(self.spark, self.settings)
 
         def ranked() -> DataFrame:
-            made = store.stage("bench", "scored", staged_by(release, self._stored(), self.settings))
-            return ranked_users(made, self.settings)
+            tiers = self.settings.tiers.tiers
+            made = store.stage("bench", "scored", staged_by(release, self._stored(), tiers, self.settings))
+            return ranked_users(made.withColumn("previous_tier", F.lit(None).cast("string")), tiers, self.settings)
 
         return ranked
 

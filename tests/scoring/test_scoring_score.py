@@ -20,9 +20,8 @@ from churnwatch.model.schema import Schema, schema_of
 from churnwatch.model.shipped import packed
 from churnwatch.model.trees import to_text
 from churnwatch.scoring import score, staged, worker
-from churnwatch.scoring.cuts import cuts, ranked
+from churnwatch.scoring.cuts import ranked
 from churnwatch.scoring.score import ranked_users, staged_by
-from churnwatch.settings import Tier
 from churnwatch.tables import tables
 from smallworld import rows, settings
 
@@ -264,7 +263,9 @@ def test_of_forests_too_deep_for_tables_they_are_exact_where_people_act_alone(sp
     own = {**TIERS, "tiers": [by_probability, {"name": "low"}]} if at_least else TIERS
     one = settings(tiers=own, causes=CAUSES, model={"value": "spend_cents_4d * 1.5"})
     people = rows(spark, tables(one).user_features, given)
-    deep = ranked_users(staged_by(Stub(one).release, people, one), one).collect()
+    tiers = one.tiers.tiers
+    made = staged_by(Stub(one).release, people, tiers, one).withColumn("previous_tier", F.lit(None).cast("string"))
+    deep = ranked_users(made, tiers, one).collect()
     model = packed(Stub(one).release.text, schema_of(FEATURES, one), FEATURES, reasons=True)
     assert model["pieces"] is None
     by_id = {user["user_id"]: user for user in given}
@@ -395,15 +396,12 @@ def test_a_day_without_users_gives_no_rows(spark):
     assert scored_by(Stub(one), inputs, one)["user_scores"].collect() == []
 
 
-def test_a_capacity_is_never_exceeded_and_shares_count_from_the_riskiest():
+def test_users_of_one_cell_are_counted_together():
     # cells 5, 9, 20 hold 4, 3 and 2 users
     ranks = ranked(np.array([9, 20, 5]), np.array([3, 2, 4]))
     assert ranks.cells.tolist() == [5, 9, 20] and ranks.users == 9
+    assert ranks.percentile.tolist() == pytest.approx([0, 4 / 9, 7 / 9])
     assert ranks.position.tolist() == [9, 5, 2]
-    made = cuts([Tier(name="a", top_users=4), Tier(name="b", top_share=0.56), Tier(name="c")], 9)
-    # at most four: cell 9 would make five of them
-    assert [cut["last"] for cut in made] == [4, 5, None]
-    assert cuts([Tier(name="a", top_share=0.29)], 100)[0]["last"] == 29
 
 
 def test_workers_need_nothing_of_ours(tmp_path):
@@ -423,3 +421,22 @@ print(found.to_pydict()["users"])
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "sent")], capture_output=True, text=True, env=environment)
     assert ran.stdout.strip() == "[2]", ran.stderr
     assert pickle.loads((tmp_path / "sent").read_bytes())
+
+
+def test_tiers_are_cut_within_each_value_of_a_segment(spark):
+    one = settings(tiers=TIERS | {"by": "plan"})
+    given = [user | {"segment_plan": "gold" if n < 20 else None} for n, user in enumerate(users())]
+    inputs = {
+        "features": rows(spark, tables(one).user_features, given).repartition(3),
+        "before": active(spark, one, *((user["user_id"], 1) for user in given)),
+        "scores": rows(spark, tables(one).user_scores, []),
+        "model_runs": runs(spark, one, {"day": DAY}),
+    }
+    plans = {user["user_id"]: user["segment_plan"] for user in given}
+    found = scored_by(Stub(one), inputs, one)["user_scores"].collect()
+    assert len(found) == 60
+    for plan, size in (("gold", 20), (None, 40)):
+        mine = sorted((row for row in found if plans[row.user_id] == plan), key=lambda row: -row.percentile)
+        critical = [row.user_id for row in mine if row.tier == "critical"]
+        assert 1 <= len(critical) <= 3 and critical == [row.user_id for row in mine[: len(critical)]]
+        assert len([row for row in mine if row.tier in ("critical", "high")]) <= 0.3 * size

@@ -65,4 +65,5 @@ def _per_assigned_user(actions: DataFrame, day: date) -> DataFrame:
 
 def ratio(part: Column, whole: Column) -> Column:
     """``part / whole`` as a share, at most 1 (weights leave a residue of 1e-16); null where ``whole`` is 0."""
-    return F.least(F.lit(1.0), F.try_divide(part.cast("double"), whole.cast("double")))
+    # least() looks over nulls: without the condition nothing by nothing would be 1
+    return F.when(whole > 0, F.least(F.lit(1.0), F.try_divide(part.cast("double"), whole.cast("double"))))

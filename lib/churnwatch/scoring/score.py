@@ -17,8 +17,9 @@ from churnwatch.model.reference import usual_matrix
 from churnwatch.model.schema import Schema
 from churnwatch.model.shipped import mapped, packed
 from churnwatch.scoring import worker
-from churnwatch.scoring.cuts import Ranks, cuts, ranked
-from churnwatch.settings import Settings
+from churnwatch.scoring.cuts import EVERYBODY, Ranks, may_be_acted_on, ranked, tier_of, within_groups
+from churnwatch.scoring.in_force import tiers_in_force, user_group
+from churnwatch.settings import Settings, Tier
 from churnwatch.tables import tables
 
 LOG = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ cloudpickle.register_pickle_by_value(worker)
 
 COUNTED = "cell long, users long"
 STAGED = (
-    "user_id string, value_cents long, margin double, probability double, cell long, "
+    "user_id string, value_cents long, user_group string, margin double, probability double, cell long, "
     "reasons array<struct<measure: string, value: double, contribution: double, cause: string, usual: double>>, "
     "features_hash long"
 )
@@ -46,9 +47,10 @@ def staged(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, s
     release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
     _refuse_other_features(Schema.from_json(release.schema), inputs["features"], release.version, day)
     people = only_eligible(only_days(inputs["features"], days), inputs, days, settings)
-    found = {"scored": staged_by(release, people, settings)}
+    tiers = tiers_in_force(inputs.get("thresholds"), settings)
+    found = {"scored": staged_by(release, people, tiers, settings)}
     if settings.model.challenger:
-        found["challenged"] = _challenged(inputs["model_runs"], people, day, models, settings)
+        found["challenged"] = _challenged(inputs["model_runs"], people, tiers, day, models, settings)
     return found
 
 
@@ -58,19 +60,20 @@ def score(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Setti
     ``inputs``: of ``staged``, ``scored`` and ``challenged``, and the tiers of the days before.
     """
     (day,) = days
-    contract = tables(settings)
+    contract, tiers = tables(settings), tiers_in_force(inputs.get("thresholds"), settings)
     # one row a user on both sides: the join keeps the grain
-    scored = ranked_users(inputs["scored"], settings).join(_previous_tier(inputs["scores"]), "user_id", "left")
-    at_risk = F.round(F.col("probability") * F.col("value_cents")).cast("bigint").alias("value_at_risk_cents")
-    names = contract.user_scores.schema.names
-    made = scored.withColumns({"day": F.lit(day)}).select("*", at_risk).select(*names)
-    if "challenged" not in inputs:
-        return {"user_scores": made}
-    shadow = ranked_users(inputs["challenged"], settings).withColumns({"day": F.lit(day)})
-    return {"user_scores": made, "shadow_scores": shadow.select(*contract.shadow_scores.schema.names)}
+    known = inputs["scored"].join(_previous_tier(inputs["scores"]), "user_id", "left")
+    at_risk = F.round(F.col("probability") * F.col("value_cents")).cast("bigint")
+    made = ranked_users(known, tiers, settings).withColumns({"day": F.lit(day), "value_at_risk_cents": at_risk})
+    found = {"user_scores": made.select(*contract.user_scores.schema.names)}
+    if "challenged" in inputs:
+        strangers = inputs["challenged"].withColumn("previous_tier", F.lit(None).cast("string"))
+        shadow = ranked_users(strangers, tiers, settings).withColumns({"day": F.lit(day)})
+        found["shadow_scores"] = shadow.select(*contract.shadow_scores.schema.names)
+    return found
 
 
-def staged_by(release: Any, people: DataFrame, settings: Settings) -> DataFrame:
+def staged_by(release: Any, people: DataFrame, tiers: Sequence[Tier], settings: Settings) -> DataFrame:
     """One row per row of ``people`` (of user_features): what ``release`` says of them, as ``STAGED`` with ``model_version``."""
     schema = Schema.from_json(release.schema)
     spec, by = _spec(release, schema, people.columns, settings)
@@ -78,47 +81,38 @@ def staged_by(release: Any, people: DataFrame, settings: Settings) -> DataFrame:
         "user_id",
         _value_cents(settings).alias("value_cents"),
         F.xxhash64("user_id").alias("user_hash"),
+        *(user_group(settings) or [F.lit(EVERYBODY).alias("user_group")]),
         *([F.col(by).alias("segment")] if by else []),
         # a column each: an array would be made and taken apart again, value by value
         *(F.col(name).alias(f"{worker.FEATURE}{n}") for n, name in enumerate(schema.features)),
     )
     if "pieces" in spec["model"] and spec["model"]["pieces"] is None:
-        spec["exactly"] = _acted_on(users, spec, settings)
+        spec["exactly"] = may_be_acted_on(settings.tiers, tiers, _ranks_before(users, spec))
     return mapped(users, worker.scored, spec, STAGED).withColumn("model_version", F.lit(release.version))
 
 
-def ranked_users(scored: DataFrame, settings: Settings) -> DataFrame:
-    """Adds ``percentile`` and ``tier``: by counts of users by cell, a million at the most, whatever the base."""
-    ranks = _ranks(scored.groupBy("cell").agg(F.count("*").alias("users")))
-    table = pa.table({"cell": pa.array(ranks.cells, pa.int64()), "position": pa.array(ranks.position, pa.int64())})
-    positions = scored.sparkSession.createDataFrame(table)
-    tier = F.lit(settings.tiers.tiers[-1].name)
-    for cut, one in reversed(list(zip(cuts(settings.tiers.tiers, ranks.users), settings.tiers.tiers, strict=True))[:-1]):
-        holds = F.col("probability") >= cut["least"] if cut["least"] is not None else F.col("position") <= cut["last"]
-        tier = F.when(holds, F.lit(one.name)).otherwise(tier)
-    percentile = (F.lit(ranks.users) - F.col("position")) / F.lit(max(ranks.users, 1))
+def ranked_users(scored: DataFrame, tiers: Sequence[Tier], settings: Settings) -> DataFrame:
+    """Adds ``percentile`` and ``tier``, by counts of users by group and cell: a million cells, whatever the base."""
+    table = scored.groupBy("user_group", "cell").agg(F.count("*").alias("users")).toArrow()
+    cells, users = table.column("cell").to_numpy(), table.column("users").to_numpy()
+    ranks = ranked(cells, users)
+    by_cell = pa.table({"cell": pa.array(ranks.cells, pa.int64()), "percentile": pa.array(ranks.percentile, pa.float64())})
     # one row a cell: the join keeps the grain
-    return scored.join(F.broadcast(positions), "cell").withColumns({"percentile": percentile, "tier": tier})
+    with_percentile = scored.join(F.broadcast(scored.sparkSession.createDataFrame(by_cell)), "cell")
+    groups = within_groups(table.column("user_group").to_pylist(), cells, users)
+    return with_percentile.withColumn("tier", tier_of(settings.tiers, tiers, groups))
 
 
-def _ranks(counts: DataFrame) -> Ranks:
-    table = counts.toArrow()
+def _ranks_before(users: DataFrame, spec: Mapping[str, Any]) -> Ranks:
+    """Ranks of users who are not scored yet: a pass of its own."""
+    counts = mapped(users, worker.counted, {"model": spec["model"], "width": spec["width"]}, COUNTED)
+    table = counts.groupBy("cell").agg(F.sum("users").alias("users")).toArrow()
     return ranked(table.column("cell").to_numpy(), table.column("users").to_numpy())
 
 
-def _acted_on(users: DataFrame, spec: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """From which cell and from which probability on people act: a pass of its own."""
-    counts = mapped(users, worker.counted, {"model": spec["model"], "width": spec["width"]}, COUNTED)
-    ranks = _ranks(counts.groupBy("cell").agg(F.sum("users").alias("users")))
-    tiers = zip(cuts(settings.tiers.tiers, ranks.users), settings.tiers.tiers, strict=True)
-    acting = [cut for cut, tier in tiers if tier.level is not None]
-    last = max((cut["last"] for cut in acting if cut["last"] is not None), default=0)
-    taken = ranks.cells[ranks.position <= last]
-    least = min((cut["least"] for cut in acting if cut["least"] is not None), default=None)
-    return {"cell": int(taken[0]) if len(taken) else worker.NO_CELL, "least": least}
-
-
-def _challenged(model_runs: DataFrame, people: DataFrame, day: date, models: Any, settings: Settings) -> DataFrame:
+def _challenged(
+    model_runs: DataFrame, people: DataFrame, tiers: Sequence[Tier], day: date, models: Any, settings: Settings
+) -> DataFrame:
     """What the configured challenger says of the same people.
 
     The challenger never stops the release: where it cannot be applied, a warning says why and no row is written.
@@ -131,7 +125,7 @@ def _challenged(model_runs: DataFrame, people: DataFrame, day: date, models: Any
         try:
             release = models.load(version, run, row["artifacts_hash"])
             _refuse_other_features(Schema.from_json(release.schema), people, version, day)
-            return staged_by(release, people, settings).withColumn("model_version", F.lit(f"{version} (shadow)"))
+            return staged_by(release, people, tiers, settings).withColumn("model_version", F.lit(f"{version} (shadow)"))
         except (JobFailed, Refused) as error:
             why = str(error)
     LOG.warning("the challenger %s was not applied: %s", run, why)

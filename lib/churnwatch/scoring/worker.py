@@ -15,7 +15,6 @@ import churnwatch.model.applied as a
 import churnwatch.model.worker as w
 
 HASH_PARTS = 100  # ties of a margin bin are told apart by so many parts of a hash
-NO_CELL = w.MARGIN_BINS * HASH_PARTS  # above all cells
 REASON = pa.struct(
     [
         ("measure", pa.string()),
@@ -52,7 +51,7 @@ def counted(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator
 
 
 def scored(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-    """``user_id, value_cents`` as they came, with margin, probability, cell, reasons and a hash of what was scored."""
+    """``user_id, value_cents, user_group`` as they came, with margin, probability, cell, reasons and a hash of the values."""
     model = a.opened(spec["model"])
     for batch in batches:
         if not batch.num_rows:
@@ -65,13 +64,14 @@ def scored(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator[
             [
                 w.column_of(batch, "user_id"),
                 w.column_of(batch, "value_cents"),
+                w.column_of(batch, "user_group"),
                 pa.array(margin),
                 pa.array(w.probabilities(margin, spec["calibration"])),
                 pa.array(cells(margin, hashes, spec["model"])),
                 reasons(raw, added, base, like(batch, spec), spec),
                 pa.array(a.fingerprint(columns)),
             ],
-            names=["user_id", "value_cents", "margin", "probability", "cell", "reasons", "features_hash"],
+            names=["user_id", "value_cents", "user_group", "margin", "probability", "cell", "reasons", "features_hash"],
         )
 
 
@@ -86,7 +86,9 @@ def contributions(model: Any, columns: Floats, user_hash: Whole, spec: dict[str,
         return margin, added, np.full(len(margin), packed["expected"])
     margin, added = model.explained(columns)
     base = np.full(len(margin), packed["base"])
-    chosen = cells(margin, user_hash, packed) >= exactly["cell"]
+    chosen = np.zeros(len(margin), dtype=bool)
+    if exactly["cell"] is not None:
+        chosen |= cells(margin, user_hash, packed) >= exactly["cell"]
     if exactly["least"] is not None:
         chosen |= w.probabilities(margin, spec["calibration"]) >= exactly["least"]
     if chosen.any():

@@ -15,8 +15,8 @@ from churnwatch.settings.check import Fault, cross_faults
 from churnwatch.settings.model import Settings
 
 # file of the domain folder -> the key of Settings that it fills
-DOMAIN_FILES = ("sources", "measures", "churn", "model", "tiers", "rules", "causes", "offers", "experiments")
-OPTIONAL_FILES = {"model", "rules", "causes", "offers", "experiments"}
+DOMAIN_FILES = ("sources", "measures", "churn", "model", "tiers", "rules", "causes", "owners", "offers", "experiments")
+OPTIONAL_FILES = {"model", "rules", "causes", "owners", "offers", "experiments"}
 REFERENCE = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)+|domain)\}")
 SECRET = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
@@ -59,13 +59,24 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
             elif name not in OPTIONAL_FILES:
                 faults.append(Fault(f"{folder}", f"{name}.yaml is missing"))
     tree = _merge(_merge(tree, where), overrides)
-    tree = _resolved(tree, tree, (), origins, faults)
-    settings = _typed(tree, origins, faults)
+    resolved = _resolved(tree, tree, (), origins, faults)
+    settings = _typed(resolved, origins, faults)
     if settings is not None:
         faults += [Fault(origins.at(path), text) for path, text in cross_faults(settings)]
     if faults or settings is None:
-        raise ConfigError("\n".join([f"{len(faults)} fault(s) in the configuration:", *(f"  {f}" for f in faults)]))
+        text = "\n".join([f"{len(faults)} fault(s) in the configuration:", *(f"  {f}" for f in faults)])
+        raise ConfigError(_masked(text, tree))
     return settings
+
+
+def _masked(text: str, tree: Any) -> str:
+    """``text`` without the values of environment variables that the files name: a fault must not print a secret."""
+    for name in sorted(set(SECRET.findall(str(tree)))):
+        if value := os.environ.get(name):
+            # as it stands, and as repr() escapes it
+            for shown in (value, repr(value)[1:-1]):
+                text = text.replace(shown, f"${{{name}}}")
+    return text
 
 
 def _read(file: Path, origins: Origins, prefix: Path_, faults: list[Fault]) -> dict[str, Any]:
