@@ -144,8 +144,8 @@ def _chunks(columns: Floats) -> Iterator[slice]:
 
 
 def _code(left: list[NDArray[np.uint8]], splits: list[int]) -> Whole:
-    # the narrower, the faster
-    code = left[splits[-1]].astype(np.uint16 if len(splits) <= 16 else np.uint32)
+    narrowest: Any = np.uint16 if len(splits) <= 16 else np.uint32
+    code = left[splits[-1]].astype(narrowest)
     for split in splits[-2::-1]:
         code <<= 1
         code |= left[split]
