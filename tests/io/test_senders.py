@@ -158,6 +158,24 @@ def test_a_server_that_is_down_costs_one_message_its_attempts_and_the_others_non
     assert "ConnectionRefusedError" in rows[0]["detail"] and rows[2]["detail"].startswith("not tried: ")
 
 
+def test_a_server_that_comes_back_gets_everything_that_is_left(mailbox, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    messages = [to("retention", message_id=f"m{n}") for n in range(3)]
+    first = sent(messages, mailer(port, tmp_path), most=1)
+    assert {row["outcome"] for row in first} == {"failed"}
+    controller = AnyPort(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        mailbox.drop_next = 1
+        again = sent([message | {"attempts": 1} for message in messages], mailer(port, tmp_path))
+    finally:
+        controller.stop()
+    assert [row["outcome"] for row in again] == ["failed", "sent", "sent", "sent"]
+    assert sorted(mail["Message-ID"] for mail in mailbox.got) == [f"<m{n}@churnwatch>" for n in range(3)]
+
+
 def test_a_server_that_never_answers_is_given_up_after_the_time_out(tmp_path):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

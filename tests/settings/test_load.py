@@ -139,7 +139,7 @@ def test_a_later_layer_wins_and_references_are_resolved(conf, monkeypatch):
         [
             "storage.files=/data/files",
             "model.max_evals=3",
-            "sending.kind=smtp",
+            "sending.kind=network",
             "sending.smtp.host=localhost",
             "sending.smtp.password=${MAIL_PASSWORD}",
             "spark.spark.executor.memory=8g",
@@ -162,3 +162,15 @@ def test_a_key_that_stands_twice_and_broken_yaml_are_named(conf):
     assert f"local.yaml:{line}: key 'clock' stands twice" in faults(conf.path)
     conf.path.write_text("domain: [app")
     assert "is not YAML" in faults(conf.path)
+
+
+def test_a_fault_never_prints_a_secret_of_the_environment(conf, monkeypatch):
+    secret = "https://10.0.0.1/services/" + "S3CRET" * 20
+    monkeypatch.setenv("HOOK_OF_TEST", secret)
+    conf(
+        "local.yaml", "sending: {kind: file,", 'sending: {kind: file, destinations: {ops: {kind: slack, url: "${HOOK_OF_TEST}"}},'
+    )
+    text = faults(conf.path)
+    assert "private address" in text and "${HOOK_OF_TEST}" in text and "S3CRET" not in text
+    text = faults(conf.path, "sending.pause=${HOOK_OF_TEST}")
+    assert "unknown key" in text and "S3CRET" not in text
