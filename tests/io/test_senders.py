@@ -238,9 +238,13 @@ def test_tls_and_log_in_are_used_and_a_stranger_s_certificate_is_refused(certifi
 def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailbox, tmp_path):
     smtp = {"host": "127.0.0.1", "port": port}
     outbox = str(tmp_path / "outbox")
-    sending = {"kind": "network", "smtp": smtp, "destinations": ADDRESSES, "folder": outbox, "pause_seconds": 0.01}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        hook = {"kind": "json", "url": f"http://127.0.0.1:{free.getsockname()[1]}/"}  # nobody listens there
+    places = {"destinations": ADDRESSES | {"hook": hook}, "allow_loopback": True}
+    sending = {"kind": "network", "smtp": smtp, "folder": outbox, "pause_seconds": 0.01, "tries_a_run": 1, **places}
     made = settings(storage={"root": "x", "files": str(tmp_path)}, sending=sending)
-    rows = [to("retention"), to("refused"), to("stranger", kind="offer")]
+    rows = [to("retention"), to("refused"), to("stranger", kind="offer"), to("hook")]
     schema = (
         "day date, message_id string, kind string, destination string, channel string, subject string, body string, "
         "earliest_send_at timestamp, expires_at timestamp, attempts int"
@@ -249,6 +253,7 @@ def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailb
     before = datetime.now()
     found = sorted(Senders(spark, made, "run").send(messages).collect())
     assert told(found) == [
+        ("m-hook", 1, "failed", "127.0.0.1: ConnectionRefusedError"),
         ("m-refused", 1, "failed", "550 5.1.1 no such user"),
         ("m-retention", 1, "sent", "250 accepted"),
         ("m-stranger", 1, "sent", f"file {DAY}/m-stranger.json: no address for email"),
