@@ -54,6 +54,7 @@ def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     early = [rule for rule in rules if named_columns(rule) <= set(features.columns)]
     late = [rule for rule in rules if rule not in early]
     asked = {name for rule in late for name in named_columns(rule)} | routed_by(settings)
+    asked -= {"user_id"}  # travels anyhow
     of_features = [name for name in features.columns if name in asked]
     of_scores = [name for name in scores.columns if name in asked and name not in features.columns]
     of_users = sorted(asked - {*features.columns, *scores.columns})
