@@ -96,8 +96,9 @@ class Drill:
         Raises ConfigError where no user is in the segment, DataQualityError where days of the past are missing.
         """
         try:
+            gone = self._lost()
             self._clone()
-            gone = self._planted()
+            self._plant(gone)
             report = Report(self.wave, gone.count())
             report.steps += self._played(gone)
         finally:
@@ -111,35 +112,36 @@ class Drill:
             if table.name in wanted | {"job_runs"} and self.real.store.exists(table):
                 self.real.store.clone(table, self.copy.store)
 
-    def _planted(self) -> DataFrame:
-        """Takes the wave's users out of daily_activity from its first day on; returns them: one row a user."""
-        table, days = self.copy.tables.daily_activity, day_range(self.wave.first, self.wave.last)
+    def _lost(self) -> DataFrame:
+        """The wave's users: one row a user; chosen by hash."""
         before = day_range(self.wave.first - timedelta(days=RECENT_DAYS), self.wave.first - timedelta(days=1))
-        people = self.copy.store.read(table, days_predicate(before)).select("user_id").distinct()
+        people = self.real.store.read(self.real.tables.daily_activity, days_predicate(before)).select("user_id").distinct()
         told = self._with_segments(people)
         if self.wave.segment:
             column = f"segment_{self.wave.segment}"
             if column not in told.columns:
-                known = ", ".join(c.removeprefix("segment_") for c in told.columns if c.startswith("segment_"))
+                known = ", ".join(sorted(c.removeprefix("segment_") for c in told.columns if c.startswith("segment_")))
                 raise ConfigError(f"--segment {self.wave.segment}: no such segment; there are: {known}")
-            of_segment = told.where(F.col(column) == F.lit(self.wave.value))
-        else:
-            of_segment = told
+            told = told.where(F.col(column) == F.lit(self.wave.value))
         lot = F.pmod(F.xxhash64("user_id", F.lit("drill")), F.lit(PARTS))
-        gone = of_segment.where(lot < int(self.wave.share * PARTS)).select("user_id")
-        gone = self.copy.store.keep(f"{self._place}/gone", gone)
+        gone = told.where(lot < int(self.wave.share * PARTS)).select("user_id")
+        gone = self.real.store.keep(f"{self._place}/gone", gone)
         if gone.isEmpty():
             raise ConfigError(f"nobody is lost: {self.wave}; no user of the {RECENT_DAYS} days before is in the segment")
-        left = self.copy.store.read(table, days_predicate(days)).join(gone, "user_id", "left_anti").select(*table.schema.names)
-        self.copy.store.replace(table, left, days_predicate(days), {"job": "drill", "day": str(self.wave.first)})
-        self.copy.store.refresh()
         return gone
 
     def _with_segments(self, people: DataFrame) -> DataFrame:
-        job = next(job for job in self.copy.jobs if job.name == "measure_activity")
+        job = next(job for job in self.real.jobs if job.name == "measure_activity")
         step = Step(job, self.wave.first, (self.wave.first,))
-        users, first_seen = (self.copy.reader.cut(step, job.reads[alias]) for alias in ("users", "first_seen"))
+        users, first_seen = (self.real.reader.cut(step, job.reads[alias]) for alias in ("users", "first_seen"))
         return with_segments(people.withColumn("day", F.lit(self.wave.first)), users, self.settings, first_seen)
+
+    def _plant(self, gone: DataFrame) -> None:
+        """Takes the users out of the copy's daily_activity from the wave's first day on."""
+        table, where = self.copy.tables.daily_activity, days_predicate(day_range(self.wave.first, self.wave.last))
+        self.copy.store.refresh()
+        left = self.copy.store.read(table, where).join(gone, "user_id", "left_anti").select(*table.schema.names)
+        self.copy.store.replace(table, left, where, {"job": "drill", "day": str(self.wave.first)})
 
     def _played(self, gone: DataFrame) -> Iterator[Reached]:
         started = time.monotonic()

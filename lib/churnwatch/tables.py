@@ -317,7 +317,7 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
                 column(
                     "segment",
                     "string",
-                    "'all', 'tenure' (new: under 30 days) or a configured segment",
+                    "'all', 'tenure' (new: under 30 days), 'cohort' (month of the first day) or a configured segment",
                     nullable=False,
                 ),
                 column("value", "string", "value of the segment", nullable=False),

@@ -60,9 +60,11 @@ def test_evidence_of_a_rule_without_text_is_its_title(spark):
     assert raised(spark, world(RULE), features=[USER | {"orders_2d": 0.0}])[0]["evidence"] == "no order"
 
 
-def test_all_rules_of_users_and_the_model_scan_the_features_once(spark, tmp_path):
+@pytest.mark.parametrize("and_more", ["", " AND probability > 0.1"])
+def test_all_rules_of_users_and_the_model_scan_the_features_once(spark, tmp_path, and_more):
     rules = [
-        RULE | {"id": f"rule_{n}", "when": f"orders_2d < {n} AND probability > 0.1", "evidence": "{orders_2d}"} for n in range(60)
+        RULE | {"id": f"rule_{n}", "when": f"orders_2d < {n}{and_more}", "evidence": "{orders_2d} {cancels_2d}"}
+        for n in range(60)
     ]
     frames = inputs(spark, features=[USER], scores=[SCORE])
     frames["features"].write.parquet(str(tmp_path / "features"))
@@ -70,8 +72,8 @@ def test_all_rules_of_users_and_the_model_scan_the_features_once(spark, tmp_path
     warnings = alerts.raised(frames, (DAY,), world(*rules))["risk_alerts"]
     plan = warnings._jdf.queryExecution().executedPlan().toString()
     assert plan.count("FileScan parquet") == 1
-    told = {w["cause"]: (w["rule_id"], len(w["signals"])) for w in warnings.collect()}
-    assert told == {"price": ("rule_6", 54), "service": ("model", 1)}  # rules 6 .. 59
+    told = {w["cause"]: (w["rule_id"], len(w["signals"]), w["evidence"][:3]) for w in warnings.collect()}
+    assert told == {"price": ("rule_6", 54, "5 0"), "service": ("model", 1, "pro")}  # rules 6 .. 59
 
 
 def test_a_second_run_gives_the_same_rows_whatever_the_day_holds_by_then(spark):

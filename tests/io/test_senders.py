@@ -158,6 +158,24 @@ def test_a_server_that_is_down_costs_one_message_its_attempts_and_the_others_non
     assert "ConnectionRefusedError" in rows[0]["detail"] and rows[2]["detail"].startswith("not tried: ")
 
 
+def test_a_server_that_comes_back_gets_everything_that_is_left(mailbox, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    messages = [to("retention", message_id=f"m{n}") for n in range(3)]
+    first = sent(messages, mailer(port, tmp_path), most=1)
+    assert {row["outcome"] for row in first} == {"failed"}
+    controller = AnyPort(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        mailbox.drop_next = 1
+        again = sent([message | {"attempts": 1} for message in messages], mailer(port, tmp_path))
+    finally:
+        controller.stop()
+    assert [row["outcome"] for row in again] == ["failed", "sent", "sent", "sent"]
+    assert sorted(mail["Message-ID"] for mail in mailbox.got) == [f"<m{n}@churnwatch>" for n in range(3)]
+
+
 def test_a_server_that_never_answers_is_given_up_after_the_time_out(tmp_path):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -220,9 +238,13 @@ def test_tls_and_log_in_are_used_and_a_stranger_s_certificate_is_refused(certifi
 def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailbox, tmp_path):
     smtp = {"host": "127.0.0.1", "port": port}
     outbox = str(tmp_path / "outbox")
-    sending = {"kind": "network", "smtp": smtp, "destinations": ADDRESSES, "folder": outbox, "pause_seconds": 0.01}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        hook = {"kind": "json", "url": f"http://127.0.0.1:{free.getsockname()[1]}/"}  # nobody listens there
+    places = {"destinations": ADDRESSES | {"hook": hook}, "allow_loopback": True}
+    sending = {"kind": "network", "smtp": smtp, "folder": outbox, "pause_seconds": 0.01, "tries_a_run": 1, **places}
     made = settings(storage={"root": "x", "files": str(tmp_path)}, sending=sending)
-    rows = [to("retention"), to("refused"), to("stranger", kind="offer")]
+    rows = [to("retention"), to("refused"), to("stranger", kind="offer"), to("hook")]
     schema = (
         "day date, message_id string, kind string, destination string, channel string, subject string, body string, "
         "earliest_send_at timestamp, expires_at timestamp, attempts int"
@@ -231,6 +253,7 @@ def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailb
     before = datetime.now()
     found = sorted(Senders(spark, made, "run").send(messages).collect())
     assert told(found) == [
+        ("m-hook", 1, "failed", "127.0.0.1: ConnectionRefusedError"),
         ("m-refused", 1, "failed", "550 5.1.1 no such user"),
         ("m-retention", 1, "sent", "250 accepted"),
         ("m-stranger", 1, "sent", f"file {DAY}/m-stranger.json: no address for email"),

@@ -151,7 +151,7 @@ def small(spark, settings):
             alert("b") | {"cause": "price"},
             *(alert(u) | {"cause": "price", "signals": ["model", "silent"]} for u in "cd"),
             alert("e", "silent") | {"owner": "p"},
-            alert("f", "acted_on"),
+            alert("f", "acted_on") | {"escalates": "first-f"},
             alert("x", "silent"),
         ],
         "alert_events": [
@@ -159,7 +159,7 @@ def small(spark, settings):
                 "day": ON + timedelta(days=1),  # people act on the day after the night's warnings
                 "event_id": "1",
                 "at": datetime(2025, 9, 12, 9),
-                "alert_id": "acted_on-f",
+                "alert_id": "first-f",
                 "who": "w",
                 "action": "acted",
             }

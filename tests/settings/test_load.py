@@ -140,7 +140,7 @@ def test_a_later_layer_wins_and_references_are_resolved(conf, monkeypatch):
         [
             "storage.files=/data/files",
             "model.max_evals=3",
-            "sending.kind=smtp",
+            "sending.kind=network",
             "sending.smtp.host=localhost",
             "sending.smtp.password=${MAIL_PASSWORD}",
             "spark.spark.executor.memory=8g",
@@ -211,3 +211,15 @@ def test_tiers_that_cannot_be_are_told(conf):
         old = f"  - {tier}"
     conf("domains/app/tiers.yaml", old, "  - {name: medium, top_share: 0.4}")
     assert "segment 'regio' is not known; did you mean 'region'?" in faults(conf.path, "tiers.by=regio")
+
+
+def test_a_fault_never_prints_a_secret_of_the_environment(conf, monkeypatch):
+    secret = "https://10.0.0.1/services/" + "S3CRET" * 20
+    monkeypatch.setenv("HOOK_OF_TEST", secret)
+    conf(
+        "local.yaml", "sending: {kind: file,", 'sending: {kind: file, destinations: {ops: {kind: slack, url: "${HOOK_OF_TEST}"}},'
+    )
+    text = faults(conf.path)
+    assert "private address" in text and "${HOOK_OF_TEST}" in text and "S3CRET" not in text
+    text = faults(conf.path, "sending.pause=${HOOK_OF_TEST}")
+    assert "unknown key" in text and "S3CRET" not in text

@@ -84,26 +84,25 @@ def signals(rules: Sequence[Rule], schema: StructType, settings: Settings) -> li
             signal(
                 rule.id,
                 F.lit(ranks.index(rule.level)),
-                -place,
+                -settings.rules.rules.index(rule),
                 F.lit(rule.cause),
                 filled(rule.evidence or rule.title, schema),
                 owner_named(rule.owner, schema),
                 rule.cool_down_days,
             ),
         )
-        for place, rule in enumerate(rules)
+        for rule in rules
     ]
 
 
-def only_signalled(frame: DataFrame, rules: Sequence[Rule], more: Column) -> DataFrame:
-    """Keeps rows of which a rule, or ``more``, is true: the texts of a warning are then made for few rows, not for all."""
-    return frame.where(reduce(Column.__or__, [holds(rule) for rule in rules], more))
+def only_spoken_of(frame: DataFrame, rules: Sequence[Rule]) -> DataFrame:
+    """Keeps rows of which a rule is true: the texts of a warning are then made for few rows, not for all."""
+    return frame.where(reduce(Column.__or__, map(holds, rules), F.lit(False)))
 
 
-def with_signals(frame: DataFrame, found: Sequence[Column]) -> DataFrame:
-    """Adds ``signals``: those that are not null, as an array of SIGNAL; same grain, one pass over ``frame``."""
-    typed = F.array(F.lit(None).cast(SIGNAL), *found)  # the null gives the array its type where there is no rule
-    return frame.withColumn("signals", F.array_compact(typed))
+def signals_of(found: Sequence[Column]) -> Column:
+    """Those of ``found`` that are not null, as an array of SIGNAL."""
+    return F.array_compact(F.array(F.lit(None).cast(SIGNAL), *found))  # the null gives the array its type where nothing is found
 
 
 def with_scores_and_attributes(features: DataFrame, scores: DataFrame, users: DataFrame, settings: Settings) -> DataFrame:
@@ -113,16 +112,14 @@ def with_scores_and_attributes(features: DataFrame, scores: DataFrame, users: Da
     """
     source = settings.sources.users
     taken = {*features.columns, *scores.columns}
-    attributes = [name for name in (source.map if source else ()) if name not in (*OWN_FIELDS, *taken)]
-    known = users.select(
-        "user_id",
-        "registered_on",
-        "changed_at",
-        *(F.col("attributes")[F.lit(name)].alias(name) for name in attributes),
-    )
+    mapped = [*OWN_FIELDS[1:], *(source.map if source else ())]
+    names = [name for name in dict.fromkeys(mapped) if name not in taken]
     fresh = [name for name in scores.columns if name not in features.columns]
-    return (
-        features.join(scores.select("user_id", *fresh), "user_id", "left").join(  # scores: one row a user
-            known, "user_id", "left"
-        )  # users: one row a user
-    )
+    # scores and users: one row a user
+    return features.join(scores.select("user_id", *fresh), "user_id", "left").join(attributes(users, names), "user_id", "left")
+
+
+def attributes(users: DataFrame, names: Sequence[str]) -> DataFrame:
+    """The users' attributes ``names`` as columns, one row a user."""
+    own = [F.col(name) if name in OWN_FIELDS else F.col("attributes")[F.lit(name)].alias(name) for name in names]
+    return users.select("user_id", *own)

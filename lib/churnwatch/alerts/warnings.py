@@ -5,23 +5,25 @@ from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType
 
-from churnwatch.alerts.by_model import model_signal, warns
+from churnwatch.alerts.by_model import model_signal
 from churnwatch.alerts.cases import per_subject, subject, with_open_case
 from churnwatch.alerts.groups import BASE, judged_groups, per_group, with_base
-from churnwatch.alerts.levels import raised_at_once, with_top_value
+from churnwatch.alerts.levels import TOP_VALUE, raised_at_once, with_top_value
 from churnwatch.alerts.owners import group_owner, routed_owner
 from churnwatch.alerts.rules import (
+    SIGNAL,
+    attributes,
     by_level,
-    only_signalled,
+    only_spoken_of,
     refuse_no_conditions,
     signals,
-    with_scores_and_attributes,
-    with_signals,
+    signals_of,
 )
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
-from churnwatch.settings.rule_columns import rules_on
+from churnwatch.settings.rule_columns import named_columns, routed_by, rules_on
 
 ID_DIGITS = 32
 SUBJECT = ("scope", "user_id", "segment", "value")
@@ -44,16 +46,36 @@ def raised(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
 
 
 def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
+    """One row a user with signals. Rules of features alone are judged where features are read, the model's tiers where scores
+    are: only what they found travels on. What other rules and routes ask for travels with every user."""
+    features = with_base(inputs["features"], inputs["trend"], settings)
     scores = with_top_value(inputs["scores"], settings)
-    people = with_scores_and_attributes(inputs["features"], scores, inputs["users"], settings)
-    people = with_base(people, inputs["trend"], settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope == "user"]
-    refuse_no_conditions(people, rules)
-    found = [*signals(rules, people.schema, settings), model_signal(settings)]
+    early = [rule for rule in rules if named_columns(rule) <= set(features.columns)]
+    late = [rule for rule in rules if rule not in early]
+    asked = {name for rule in late for name in named_columns(rule)} | routed_by(settings)
+    asked -= {"user_id"}  # travels anyhow
+    of_features = [name for name in features.columns if name in asked]
+    of_scores = [name for name in scores.columns if name in asked and name not in features.columns]
+    of_users = sorted(asked - {*features.columns, *scores.columns})
+    everybody = bool(late or of_features)
+    refuse_no_conditions(features, early)
+    told = scores.select(
+        *dict.fromkeys(("user_id", "value_at_risk_cents", TOP_VALUE, *of_scores)), model_signal(settings).alias("by_model")
+    )
+    people = (
+        (features if everybody else only_spoken_of(features, early))
+        .select("user_id", *of_features, signals_of(signals(early, features.schema, settings)).alias("found"))
+        .join(told, "user_id", "left" if everybody else "full")  # told: one row a user
+    )
+    if of_users:
+        people = people.join(attributes(inputs["users"], of_users), "user_id", "left")  # users: one row a user
+    refuse_no_conditions(people, late)
+    found = signals_of([*signals(late, people.schema, settings), F.col("by_model")])
     none = F.lit(None).cast("string")
     return (
-        people.transform(only_signalled, rules, warns(settings))
-        .transform(with_signals, found)
+        people.withColumn("signals", F.concat(F.coalesce("found", F.array().cast(ArrayType(SIGNAL))), found))
+        .where(F.size("signals") > 0)
         .select(
             F.lit("user").alias("scope"),
             "user_id",
@@ -73,8 +95,9 @@ def _about_groups(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
     refuse_no_conditions(groups, rules)
     found = signals(rules, groups.schema, settings)
+    judged_by_scope = [F.when(judged[rule.scope], one) for rule, one in zip(rules, found, strict=True)]
     return (
-        groups.transform(with_signals, [F.when(judged[rule.scope], one) for rule, one in zip(rules, found, strict=True)])
+        groups.withColumn("signals", signals_of(judged_by_scope))
         .where(F.size("signals") > 0)
         .select(
             F.when(F.col("segment") == BASE, F.lit("base")).otherwise(F.lit("group")).alias("scope"),

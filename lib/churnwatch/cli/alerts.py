@@ -1,7 +1,7 @@
 """``churnwatch alerts``: list the warnings, say what was done about them."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,18 +33,23 @@ def list_alerts(
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Warnings with the newest thing that was done about each, the most urgent first."""
-    from churnwatch.alerts import listed
+    """Warnings that may still be open with the newest thing that was done about each, newest and most urgent first."""
+    from churnwatch.alerts import followed_days, listed
 
     for what, given, known in (("state", state, STATES), ("level", level, LEVELS)):
         if given is not None and given not in known:
             raise ConfigError(f"--{what} {given} is none of {', '.join(known)}")
-    runner = runner_over(load(config, set_ or ()))
+    settings = load(config, set_ or ())
+    runner = runner_over(settings)
     late_on = (day.date() if day else datetime.now(UTC).date()) if overdue else None
     raised_on = day.date() if day and not overdue else None
+    tables = runner.tables
+    # what is older is over: a table of years need not be read
+    start = raised_on or runner.store.read(tables.risk_alerts).agg({"day": "max"}).collect()[0][0] or date.max
+    since = f"day >= DATE'{start - timedelta(days=followed_days(settings))}'"
     frame = listed(
-        runner.store.read(runner.tables.risk_alerts),
-        runner.store.read(runner.tables.alert_events),
+        runner.store.read(tables.risk_alerts, since),
+        runner.store.read(tables.alert_events, since),
         {"day": raised_on, "owner": owner, "state": state, "level": level},
         late_on,
     )
@@ -55,7 +60,9 @@ def list_alerts(
 
 def _print(found: Sequence[Any]) -> None:
     names = ("alert_id", "day", "level", "about", "rule_id", "owner", "due_on", "state", "state_by", "outcome", "state_note")
-    table = RichTable(*names)
+    table = RichTable()
+    for name in names:
+        table.add_column(name, no_wrap=name == "alert_id")  # to be copied whole
     for row in found:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in names))
     Console(width=220).print(table)

@@ -350,10 +350,11 @@ def conformed(table: Table, frame: DataFrame) -> DataFrame:
         raise ContractError(f"{table.name}: the frame lacks columns {missing}, nothing was written")
     if extra := sorted(have - set(want)):
         raise ContractError(f"{table.name}: the frame has columns that the contract lacks: {extra}, nothing was written")
-    types = {f.name: f.dataType for f in frame.schema.fields}
+    # whether an array may hold nulls is not stored: rows that were read back are of the contract's type
+    types = {f.name: f.dataType.simpleString() for f in frame.schema.fields}
     return frame.select(
         *(
-            F.col(f.name) if types[f.name] == f.dataType else F.col(f.name).cast(f.dataType).alias(f.name)
+            F.col(f.name) if types[f.name] == f.dataType.simpleString() else F.col(f.name).cast(f.dataType).alias(f.name)
             for f in table.schema.fields
         )
     )

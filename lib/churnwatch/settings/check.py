@@ -129,7 +129,7 @@ def _measure_faults(settings: Settings) -> Found:
         yield from sql_faults(("measures", "ratios", name), text, [*known, "active_days"])
     attributes = _attributes(settings)
     for index, name in enumerate(m.segments):
-        if name in ("all", "tenure", "base"):
+        if name in ("all", "tenure", "cohort", "base"):
             yield ("measures", "segments", index), f"segment name {name!r} is reserved"
         yield from known_name(("measures", "segments", index), "segment", name, attributes)
     yield from sql_faults(("model", "value"), settings.model.value, feature_names(settings))

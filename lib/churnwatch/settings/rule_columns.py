@@ -81,9 +81,24 @@ def rules_on(day: date, settings: Settings) -> list[Rule]:
 
 def named_columns(rule: Rule) -> set[str]:
     """Every column that the rule names: in its condition, its evidence and its owner."""
-    tree = sqlglot.parse_one(f"SELECT {rule.when}", dialect="spark")
-    told = PLACEHOLDER.findall(f"{rule.evidence}{rule.owner or ''}")
-    return {column.parts[0].name for column in tree.find_all(exp.Column)} | set(told)
+    return columns_of(rule.when) | set(PLACEHOLDER.findall(f"{rule.evidence}{rule.owner or ''}"))
+
+
+def routed_by(settings: Settings) -> set[str]:
+    """Every column that the routes of owners.yaml name."""
+    routes = settings.owners.routing
+    named = {name for route in routes if route.when for name in columns_of(route.when)}
+    return named | {route.attribute for route in routes if route.attribute}
+
+
+def columns_of(text: str) -> set[str]:
+    """Columns that an SQL expression names.
+
+    >>> sorted(columns_of("orders_7d > 2 AND plan = 'x'"))
+    ['orders_7d', 'plan']
+    """
+    tree = sqlglot.parse_one(f"SELECT {text}", dialect="spark")
+    return {column.parts[0].name for column in tree.find_all(exp.Column)}
 
 
 def watches_falls(settings: Settings) -> bool:
