@@ -34,7 +34,11 @@ SCORE = {
     "tier": "critical",
     "value_cents": 1000,
     "value_at_risk_cents": 834,
-    "reasons": [("spend_cents", 1200.0, 0.7, "price"), ("cancels", 2.5, 0.9, "service"), ("(base)", None, 3.0, None)],
+    "reasons": [
+        ("spend_cents", 1200.0, 0.7, "price", 900.0),
+        ("cancels", 2.5, 0.9, "service", None),
+        ("(base)", None, 3.0, None, None),
+    ],
     "model_version": "1",
 }
 ALERT = {

@@ -4,12 +4,12 @@ from alertworld import ALERT, SCORE, USER, before, raised, world
 
 
 def test_a_tier_with_a_level_is_warned_of_with_the_strongest_cause_and_reasons(spark):
-    down = ("cancels", 0.0, -0.9, "service")
-    nameless = ("tenure", 3.0, 0.5, "unknown")
+    down = ("cancels", 0.0, -0.9, "service", 1.0)
+    nameless = ("tenure", 3.0, 0.5, "unknown", None)
     changes = {
         "both push up": {},
         "calm": {"tier": "low"},
-        "down": {"reasons": [down, nameless, ("spend_cents", 7.0, 0.2, "price")]},
+        "down": {"reasons": [down, nameless, ("spend_cents", 7.0, 0.2, "price", None)]},
         "nameless": {"reasons": [down, nameless]},
     }
     people = [USER | {"user_id": user} for user in changes]

@@ -76,6 +76,7 @@ def scores(spark: SparkSession, settings: Settings) -> DataFrame:
         _share("v").alias("value"),
         _share("c").alias("contribution"),
         F.lit("price").alias("cause"),
+        F.lit(None).cast("double").alias("usual"),
     )
     made = {
         "day": F.lit(DAY),
