@@ -97,8 +97,11 @@ def ranked_users(scored: DataFrame, tiers: Sequence[Tier], settings: Settings) -
     cells, users = table.column("cell").to_numpy(), table.column("users").to_numpy()
     ranks = ranked(cells, users)
     by_cell = pa.table({"cell": pa.array(ranks.cells, pa.int64()), "percentile": pa.array(ranks.percentile, pa.float64())})
+    # Arrow without rows makes no frame
+    session, nothing = scored.sparkSession, "cell long, percentile double"
+    percentiles = session.createDataFrame(by_cell) if by_cell.num_rows else session.createDataFrame([], nothing)
     # one row a cell: the join keeps the grain
-    with_percentile = scored.join(F.broadcast(scored.sparkSession.createDataFrame(by_cell)), "cell")
+    with_percentile = scored.join(F.broadcast(percentiles), "cell")
     groups = within_groups(table.column("user_group").to_pylist(), cells, users)
     return with_percentile.withColumn("tier", tier_of(settings.tiers, tiers, groups))
 
