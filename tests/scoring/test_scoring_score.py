@@ -346,7 +346,7 @@ class Both(Stub):
 def test_a_challengers_scores_stand_beside_the_releases_and_never_stop_them(spark, caplog):
     given = users(8)
 
-    def scores_with(challenger):
+    def inputs_with(challenger):
         one = settings(tiers=TIERS, causes=CAUSES, model={"challenger": challenger})
         refused = {"day": DAY, "run_id": "s", "outcome": "refused", "model_version": None, "artifacts_hash": "h9"}
         runs_ = [{"day": DAY}, refused | {"mlflow_run_id": "refused one"}, refused | {"run_id": "t", "mlflow_run_id": "down"}]
@@ -356,21 +356,24 @@ def test_a_challengers_scores_stand_beside_the_releases_and_never_stop_them(spar
             "scores": rows(spark, tables(one).user_scores, []),
             "model_runs": runs(spark, one, *runs_),
         }
-        found = scored_by(Both(one), inputs, one)
-        assert found["shadow_scores"].columns == tables(one).shadow_scores.schema.names
-        return {name: {row.user_id: row for row in frame.collect()} for name, frame in found.items()}
+        return one, inputs
 
-    found = scores_with("refused one")
-    assert set(found["shadow_scores"]) == set(found["user_scores"]) == {user["user_id"] for user in given}
+    one, inputs = inputs_with("refused one")
+    made = scored_by(Both(one), inputs, one)
+    assert made["shadow_scores"].columns == tables(one).shadow_scores.schema.names
+    shadow = {row.user_id: row for row in made["shadow_scores"].collect()}
+    assert set(shadow) == {user["user_id"] for user in given} == {row.user_id for row in made["user_scores"].collect()}
     for user in given:
-        row = found["shadow_scores"][user["user_id"]]
+        row = shadow[user["user_id"]]
         orders, _, cancels, _, since, _ = filled(user)
         first = (0.2 if since <= 0.5 else 0.9) if orders <= 2.5 else (-0.6 if cancels <= 1.5 else 0.4)
         assert row.margin == pytest.approx(2 * first) and row.model_version == "refused one (shadow)"
-    assert {row.tier for row in found["shadow_scores"].values()} >= {"critical"}
-    assert scores_with("unknown") == {"user_scores": found["user_scores"], "shadow_scores": {}}
-    assert "challenger unknown was not applied: model_runs knows no attempt" in caplog.text
-    assert scores_with("down")["shadow_scores"] == {} and "MLflow at x failed to load" in caplog.text
+    assert {row.tier for row in shadow.values()} >= {"critical"}
+    for wrong, why in (("unknown", "model_runs knows no attempt"), ("down", "MLflow at x failed to load")):
+        one, inputs = inputs_with(wrong)
+        made = staged(inputs, (DAY,), Both(one), settings=one)
+        assert set(made) == {"scored", "challenged"} and made["challenged"].isEmpty()
+        assert f"challenger {wrong} was not applied: {why}" in caplog.text
 
 
 def test_without_a_release_as_of_the_day_it_is_skipped_with_the_command(spark):
