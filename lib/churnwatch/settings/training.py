@@ -47,7 +47,7 @@ class Selection(Settings_):
     """
 
     max_correlation: float | None = Field(default=0.9995, gt=0, le=1)
-    max_psi: float | None = Field(default=2.0, gt=0)
+    max_psi: float | None = Field(default=1.0, gt=0)
 
 
 class Profit(Settings_):
