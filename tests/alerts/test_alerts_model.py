@@ -1,15 +1,15 @@
 """The model's warnings: tiers with a level, causes and evidence from the reasons."""
 
-from alertworld import ALERT, SCORE, USER, before, raised, world
+from alertworld import ALERT, SCORE, USER, before, raised, reason, world
 
 
 def test_a_tier_with_a_level_is_warned_of_with_the_strongest_cause_and_reasons(spark):
-    down = ("cancels", 0.0, -0.9, "service", 1.0)
-    nameless = ("tenure", 3.0, 0.5, "unknown", None)
+    down = reason("cancels", 0.0, -0.9, "service")
+    nameless = reason("tenure", 3.0, 0.5, "unknown")
     changes = {
         "both push up": {},
         "calm": {"tier": "low"},
-        "down": {"reasons": [down, nameless, ("spend_cents", 7.0, 0.2, "price", None)]},
+        "down": {"reasons": [down, nameless, reason("spend_cents", 7.0, 0.2, "price")]},
         "nameless": {"reasons": [down, nameless]},
     }
     people = [USER | {"user_id": user} for user in changes]

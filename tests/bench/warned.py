@@ -71,13 +71,9 @@ def features(spark: SparkSession, settings: Settings) -> DataFrame:
 
 def scores(spark: SparkSession, settings: Settings) -> DataFrame:
     """One row a user: a twentieth is critical."""
-    reason = F.struct(
-        F.lit("logins").alias("measure"),
-        _share("v").alias("value"),
-        _share("c").alias("contribution"),
-        F.lit("price").alias("cause"),
-        F.lit(None).cast("double").alias("usual"),
-    )
+    fields = tables(settings).user_scores.schema["reasons"].dataType.elementType
+    told = {"measure": F.lit("logins"), "value": _share("v"), "contribution": _share("c"), "cause": F.lit("price")}
+    reason = F.struct(*(told.get(f.name, F.lit(None)).cast(f.dataType).alias(f.name) for f in fields))
     made = {
         "day": F.lit(DAY),
         "user_id": F.concat(F.lit("u"), F.lpad(F.col("id").cast("string"), 15, "0")),

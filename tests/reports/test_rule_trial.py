@@ -7,8 +7,7 @@ import pytest
 from churnwatch.reports.advice import wilson_interval
 from churnwatch.reports.rule_trial import Agreed, agreement, judged_as, replayed, stored_precision
 from churnwatch.rulebook import Trial, off
-from reportworld import frame
-from smallworld import contracts, settings
+from smallworld import contracts, rows, settings
 
 DAY = date(2026, 3, 10)
 LEVELS = [{"name": "yellow", "owner": "o", "within_days": 1}]
@@ -36,8 +35,8 @@ PEOPLE = {
 @pytest.fixture(scope="module")
 def people(spark):
     """Users as rules see them."""
-    rows = [(user, *values) for user, values in PEOPLE.items()]
-    return spark.createDataFrame(rows, "user_id string, orders_2d double, cancels_2d double, tier string")
+    given = [(user, *values) for user, values in PEOPLE.items()]
+    return spark.createDataFrame(given, "user_id string, orders_2d double, cancels_2d double, tier string")
 
 
 def test_users_are_counted_by_rule_and_by_two_rules_together_in_one_pass(people):
@@ -72,7 +71,7 @@ def test_stored_precision_adds_days_up_and_knows_days_without_looks(spark):
         row | {"by": "region", "rule_id": "all", "precision": 1.0},
         row | {"rule_id": "unknown", "precision": None, "effective": None},
     ]
-    found = stored_precision(frame(spark, contracts().alert_quality.schema, given))
+    found = stored_precision(rows(spark, contracts().alert_quality, given))
     assert found == {"idle": judged_as(20 + 15, 100)}
 
 
