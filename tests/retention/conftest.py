@@ -101,7 +101,8 @@ class Frames:
         schema = self._tables[table].schema
         if "until" in base:
             schema = type(schema)(list(schema.fields)).add("until", "date")
-        rows = [tuple((base | change)[name] for name in schema.names) for change in changes]
+        # a column that may be null is, unless a row names it
+        rows = [tuple((base | change).get(name) for name in schema.names) for change in changes]
         return self._spark.createDataFrame(rows, schema)
 
     def scores(self, *changes: dict):
