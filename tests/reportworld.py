@@ -29,6 +29,7 @@ READS = {
     "causes": "churn_causes",
     "profile": "churn_profile",
     "alert_quality": "alert_quality",
+    "alert_events": "alert_events",
     "model_quality": "model_quality",
     "drift": "feature_drift",
     "model_runs": "model_runs",
@@ -71,6 +72,7 @@ def full(settings, users=1200):
         "causes": _causes(),
         "profile": _profile(chance, settings),
         "alert_quality": _alert_quality(),
+        "alert_events": _alert_events(),
         "model_quality": _model_quality(),
         "drift": _drift(chance, settings),
         "model_runs": _model_runs(),
@@ -393,9 +395,25 @@ def _alert_quality():
                     "recall": churned / 850,
                     "lift": p / 0.146,
                     "lead_days": 9.4,
+                    "by": "rule",
+                    "value": "all",
+                    "effective": 20.0 * matured,
                 }
             )
+    model = rows[0]
+    looks = {"level": "orange", "cause": "price", "owner": "retention", "region": "north"}
+    rows += [model | {"rule_id": "all", "by": by, "value": value} for by, value in looks.items()]
+    rows.append(rows[4] | {"level": "all", "by": "together", "rule_id": "crashes", "value": "no_login_7d", "fired": 39})
     return rows
+
+
+def _alert_events():
+    closed = {"who": "eva", "action": "closed", "at": datetime(2025, 9, 20, 12), "rule_id": "crashes", "outcome": "false_alarm"}
+    lesson = closed | {"day": ago(7), "lesson": "crashes of <one> test device"}
+    rows = [lesson | {"alert_id": f"a{n}"} for n in range(3)]
+    rows += [closed | {"day": ago(2), "alert_id": "b", "lesson": None}]
+    rows += [closed | {"day": ago(3), "alert_id": "c", "rule_id": None, "outcome": None, "lesson": "call before noon"}]
+    return [row | {"event_id": row["alert_id"]} for row in rows]
 
 
 def _model_quality():

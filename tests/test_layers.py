@@ -18,13 +18,16 @@ ALLOWED = {
     "io": BELOW_ROOMS | {"simulate"},
     "reading": {"core", "io"},
     "runner": BELOW_ROOMS | {"flow", "io", "reading"},
-    "upkeep": BELOW_ROOMS | {"reading", "runner"},
+    "upkeep": BELOW_ROOMS | {"alerts", "reading", "runner"},
     "dictionary": BELOW_ROOMS | {"flow"},
     "demo": BELOW_ROOMS | {"runner", "io", "simulate"},
+    "drill": BELOW_ROOMS | {"activity", "io", "reading", "runner"},
     "progress": {"io"},
+    "rulebook": BELOW_ROOMS | {"alerts", "reports", "runner", "reading"},
     # guesses about a stranger's log; io looks at the files for it, times and numbers are read as ingest reads them
     "begin": BELOW_ROOMS | {"events"},
-    "cli": BELOW_ROOMS | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "alerts", "simulate", "begin", "progress"},
+    "cli": BELOW_ROOMS
+    | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "drill", "alerts", "simulate", "begin", "progress", "rulebook"},
     **{room: BELOW_ROOMS | set(ROOMS[:i]) for i, room in enumerate(ROOMS)},
 }
 # what runs inside Spark's Python workers
@@ -78,6 +81,8 @@ def test_only_io_touches_the_world():
         if room_of(file) in ("io", "cli", "demo", "upkeep"):
             continue
         for name, line in imported(file):
+            if name == "urllib.parse":  # text alone
+                continue
             if name.split(".")[0] in ("mlflow", "smtplib", "socket", "requests", "urllib", "http", "delta"):
                 faults.append(f"{file.relative_to(LIB)}:{line} imports {name}")
         text = file.read_text()
@@ -106,10 +111,7 @@ def test_workers_import_numpy_pyarrow_and_lightgbm_alone():
 def test_a_module_is_under_400_lines(file):
     # tables.py is the data dictionary: a list, not logic
     limit = 1000 if file.name == "tables.py" else 400
-    lines = len(file.read_text().splitlines())
-    if file.name == "cli.py":
-        limit = 460  # one function a command
-    assert lines < limit
+    assert len(file.read_text().splitlines()) < limit
 
 
 def public(body):

@@ -197,7 +197,7 @@ def _churners(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
 
 def _causes(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
     """How often the cause of the model's warning is the one that was planted."""
-    alerts = story.runner.store.read(story.runner.tables.risk_alerts, "rule_id = 'model'")
+    alerts = story.runner.store.read(story.runner.tables.risk_alerts, "array_contains(signals, 'model')")
     declining = truth.where((F.col("decline_from") <= F.lit(story.world.day(DECISIONS[-1]))) & ~F.col("sudden"))
     rows = (
         alerts.select("user_id", F.col("cause").alias("found"))

@@ -18,6 +18,7 @@ MONTH_DAYS = 31  # daily rows that cover a month which is not over, beside the m
 PREVIOUS_TIER_DAYS = 7
 USUAL_DAYS = 28  # what is usual: four weeks before
 DELIVERY_DAYS = 7
+LESSON_DAYS = 90
 ALERT_DAYS = 366  # warnings older than a year take no acknowledgement any more
 
 
@@ -152,6 +153,8 @@ def _ahead(definition: Definition, t: Tables) -> dict[str, Read]:
 def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     lag = settings.label_lag_days(settings.churn.primary)
     shadow = {"shadow": t.shadow_scores.on()} if settings.model.challenger else {}
+    # a cut is moved again when what it did has matured
+    kept_days = max(USUAL_DAYS, lag)
     yield Job(
         "judge_alerts",
         pass_="daily",
@@ -166,7 +169,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "labels": t.user_labels.on(),
             # what the release that scored O was trained on
             "model_runs": t.model_runs.as_of(),
-            "thresholds": t.thresholds.before(USUAL_DAYS),
+            "thresholds": t.thresholds.before(kept_days + 1),
         },
         writes=(t.alert_quality, t.model_quality, t.feature_drift, t.thresholds),
         lag_days=lag,
@@ -187,6 +190,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         ports=("models",),
         build=partial(model.train, settings=settings),
     )
+    # cuts that were moved count from the day on whose evidence they were; nothing is read where none is adjusted
+    adjusted = {"thresholds": t.thresholds.before(lag + kept_days)} if settings.tiers.adjusted else {}
     yield Job(
         "score_users",
         pass_="daily",
@@ -195,9 +200,11 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             **_up_to(settings.primary, t),
             "scores": t.user_scores.before(PREVIOUS_TIER_DAYS),
             "model_runs": t.model_runs.as_of(),
+            **adjusted,
         },
         writes=(t.user_scores, t.shadow_scores) if shadow else (t.user_scores,),
         ports=("models",),
+        stage=partial(scoring.staged, settings=settings),
         build=partial(scoring.score, settings=settings),
     )
     longest_pause = max((rule.cool_down_days for rule in settings.rules.rules), default=0)
@@ -208,11 +215,10 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "features": t.user_features.on(needed=True),
             "scores": t.user_scores.on(),
             "users": t.users.as_of(),
-            "trend": t.activity_trend.before(USUAL_DAYS + 1),
+            "trend": t.activity_trend.before(alerts.trend_days(settings)),
             "rates": t.churn_rates.before(lag + USUAL_DAYS),
-            "thresholds": t.thresholds.before(lag + USUAL_DAYS),
-            # a warning keeps quiet from the day it was raised, and again from the day it was closed
-            "alerts": t.risk_alerts.before(max(longest_pause, PREVIOUS_TIER_DAYS) + USUAL_DAYS),
+            # a warning is silent while it is open, and its rules for their pause from the day it ended
+            "alerts": t.risk_alerts.before(alerts.case_days(settings) + max(longest_pause, alerts.MODEL_QUIET_DAYS)),
             "alert_events": t.alert_events.before(),
         },
         writes=(t.risk_alerts,),
@@ -235,13 +241,18 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         "send_notifications",
         pass_="daily",
         reads={
-            "alerts": t.risk_alerts.on(),
+            # O's, and older ones that are followed to their end
+            "alerts": t.risk_alerts.trailing(alerts.followed_days(settings) + 1),
+            "alert_events": t.alert_events.trailing(alerts.followed_days(settings) + 1),
+            "labels": t.user_labels.before(alerts.followed_days(settings)),
             "actions": t.retention_actions.on(),
             "consents": t.consents.as_of(),
+            # messages of the week before that could not be sent yet
+            "notifications": t.notifications.before(DELIVERY_DAYS),
             # O included: what a first run of O sent, its second does not send again
-            "deliveries": t.deliveries.trailing(DELIVERY_DAYS),
+            "deliveries": t.deliveries.trailing(DELIVERY_DAYS + 1),
         },
-        writes=(t.notifications, t.deliveries),
+        writes=(t.notifications, t.deliveries, t.alert_events),
         ports=("senders",),
         build=partial(alerts.sent, settings=settings),
     )
@@ -302,6 +313,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
             "causes": t.churn_causes.trailing(lag + 28),
             "profile": t.churn_profile.trailing(lag + 28),
             "alert_quality": t.alert_quality.trailing(lag + 28),
+            "alert_events": t.alert_events.trailing(LESSON_DAYS),
             "model_quality": t.model_quality.trailing(lag + 28),
             "drift": t.feature_drift.trailing(lag + 28),
             "model_runs": t.model_runs.as_of(),

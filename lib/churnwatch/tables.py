@@ -317,7 +317,7 @@ def _activity_tables(settings: Settings) -> dict[str, Table]:
                 column(
                     "segment",
                     "string",
-                    "'all', 'tenure' (new: under 30 days) or a configured segment",
+                    "'all', 'tenure' (new: under 30 days), 'cohort' (month of the first day) or a configured segment",
                     nullable=False,
                 ),
                 column("value", "string", "value of the segment", nullable=False),
@@ -478,12 +478,12 @@ def _quality_tables() -> dict[str, Table]:
     return {
         "alert_quality": _table(
             "alert_quality",
-            "warnings of a day against what then happened",
+            "users warned on a day against what then happened: by rule, level, cause, owner, segment, and two rules together",
             [
                 _day("day on which the warnings were raised"),
-                column("rule_id", "string", "rule, or 'model'", nullable=False),
-                column("level", "string", "warning level, or 'all'", nullable=False),
-                column("fired", "long", "user warnings raised on the day", nullable=False),
+                column("rule_id", "string", "rule, or 'model'; 'all' where the look is no rule's", nullable=False),
+                column("level", "string", "warning level of a rule's look, or 'all'", nullable=False),
+                column("fired", "long", "users warned on the day", nullable=False),
                 column(
                     "matured",
                     "long",
@@ -491,16 +491,14 @@ def _quality_tables() -> dict[str, Table]:
                     nullable=False,
                 ),
                 column("churned", "long", "of the matured, users who churned", nullable=False),
-                column("base_eligible", "long", "labelled users of the day who were not treated", nullable=False),
-                column("base_churned", "long", "of them, users who churned", nullable=False),
                 column(
-                    "base_rate",
-                    "double",
-                    "churn rate of the labelled users; the held-out stand for the treated too",
+                    "base_eligible", "long", "labelled users of the day (of the segment) who were not treated", nullable=False
                 ),
-                column("precision", "double", "churned / matured"),
-                column("low", "double", f"{INTERVAL} (Wilson) of precision, lower end"),
-                column("high", "double", f"{INTERVAL} (Wilson) of precision, upper end"),
+                column("base_churned", "long", "of them, users who churned", nullable=False),
+                column("base_rate", "double", "churn rate of the labelled users; the held-out stand for the treated too"),
+                column("precision", "double", "churned of the matured; the held-out stand for the treated too"),
+                column("low", "double", f"{INTERVAL} (Wilson, on the effective number) of precision, lower end"),
+                column("high", "double", f"{INTERVAL} (Wilson, on the effective number) of precision, upper end"),
                 column(
                     "recall",
                     "double",
@@ -512,8 +510,19 @@ def _quality_tables() -> dict[str, Table]:
                     "double",
                     "mean days from the warning of a churned user to the day on which the silence had lasted the horizon",
                 ),
+                # nullable: days that were stored before these columns were known have none; they hold rules alone
+                column("by", "string", "the look: rule, level, cause, owner, a segment, together (two rules), all; null: rule"),
+                column("value", "string", "value of the look; the other rule of two; 'all' for rules"),
+                column("treated", "long", "warned users who were treated while their label matured: judged by the held-out"),
+                column("effective", "double", "users without weights that tell as much as the matured: (sum w)^2 / sum w^2"),
+                column("recall_low", "double", f"{INTERVAL} (Wilson) of recall, lower end"),
+                column("recall_high", "double", f"{INTERVAL} (Wilson) of recall, upper end"),
+                column("lift_low", "double", f"{INTERVAL} of lift, lower end; the base rate is taken as known"),
+                column("lift_high", "double", f"{INTERVAL} of lift, upper end; the base rate is taken as known"),
+                column("lead_low", "double", f"{INTERVAL} of lead_days (normal), lower end; null under two users"),
+                column("lead_high", "double", f"{INTERVAL} of lead_days (normal), upper end; null under two users"),
             ],
-            ("day", "rule_id", "level"),
+            ("day", "rule_id", "level", "by", "value"),
             rules={
                 "precision_in_range": PROBABILITY.format("precision"),
                 "recall_in_range": PROBABILITY.format("recall"),
@@ -563,13 +572,17 @@ def _quality_tables() -> dict[str, Table]:
         ),
         "thresholds": _table(
             "thresholds",
-            "advice on the probability from which a level warns",
+            "the probability from which a level warns: advice; and the cuts of tiers that go by it",
             [
                 _day("day whose labels the advice rests on"),
                 column("level", "string", "warning level", nullable=False),
                 column("old", "double", "lowest probability that was warned at the level"),
                 column("new", "double", "advised lowest probability"),
                 column("reason", "string", "why", nullable=False),
+                # nullable: days that were stored before there were cuts have none, and only tiers with adjust do
+                column("tier", "string", "tier whose cut is adjusted; null: none, the row is advice"),
+                column("cut_before", "double", "cut of the tier, in its own unit: top share of users, or probability"),
+                column("cut", "double", "cut of the tier from the day on which this row was known"),
             ],
             ("day", "level"),
         ),
@@ -646,7 +659,8 @@ def _score_tables() -> dict[str, Table]:
                     "reasons",
                     REASONS,
                     "measures that moved the margin most, with value and the median of users of the same segment in training; "
-                    "the rest as '(other)' and '(base)': they add up to the margin. Exact Shapley values in tiers with a level",
+                    "the rest as '(other)' and '(base)': they add up to the margin. Exact Shapley values; of forests too deep "
+                    "for tables in tiers with a level alone",
                     nullable=False,
                 ),
                 column("model_version", "string", "released model version that scored", nullable=False),
@@ -682,7 +696,7 @@ def _alert_tables() -> dict[str, Table]:
     return {
         "risk_alerts": _table(
             "risk_alerts",
-            "warnings by rules and by the model",
+            "warnings by rules and by the model: a subject has one open warning a cause, further rows raise its level",
             [
                 _day("day on which the warning was raised"),
                 column("alert_id", "string", "hash of day, rule and subject", nullable=False),
@@ -690,12 +704,25 @@ def _alert_tables() -> dict[str, Table]:
                 column("user_id", "string", "user, for scope user"),
                 column("segment", "string", "segment, for scope group; 'all' for scope base"),
                 column("value", "string", "value of the segment"),
-                column("rule_id", "string", "rule of rules.yaml, or 'model'", nullable=False),
+                column("rule_id", "string", "the strongest signal: a rule of rules.yaml, or 'model'", nullable=False),
                 column("level", "string", "blue, yellow, orange or red", nullable=False),
                 column("cause", "string", "cause of causes.yaml"),
                 column("evidence", "string", "the numbers behind the warning, as text", nullable=False),
                 column("owner", "string", "who acts", nullable=False),
                 column("due_on", "date", "day by which to act", nullable=False),
+                # nullable: days that were stored before these columns were known have none
+                column("measure", "string", "what the level asks for"),
+                column(
+                    "signals",
+                    STRINGS,
+                    "rules, and 'model', that spoke of the subject and cause on the day, sorted; rule_id is the strongest",
+                ),
+                column(
+                    "escalates",
+                    "string",
+                    "the open warning of the subject and cause whose level this one raises; null: a new warning",
+                ),
+                column("value_at_risk_cents", "long", "the user's probability x value on the day, cents"),
             ],
             ("day", "alert_id"),
             partitions=("day",),
@@ -707,19 +734,26 @@ def _alert_tables() -> dict[str, Table]:
         ),
         "alert_events": _table(
             "alert_events",
-            "what people did about warnings",
+            "what people, and the system, did about warnings",
             [
                 _day("business day of the action"),
                 column("event_id", "string", "hash of warning, instant, person and action", nullable=False),
                 column("alert_id", "string", "warning", nullable=False),
-                column("at", "timestamp", "instant of the action", nullable=False),
-                column("who", "string", "person or system", nullable=False),
-                column("action", "string", "acknowledged, acted or closed", nullable=False),
+                column("at", "timestamp", "instant of the action; the system's: the end of the day", nullable=False),
+                column("who", "string", "person, or 'system'", nullable=False),
+                column("action", "string", "acknowledged, acted, closed, or escalated (overdue)", nullable=False),
                 column("note", "string", "note"),
+                column("outcome", "string", "of a closed one: retained, churned, false_alarm or expired"),
+                column("lesson", "string", "what is to be done otherwise the next time"),
+                column("rule_id", "string", "rule of the warning, or 'model'"),
+                column("owner", "string", "of an escalated one: who answers for it now"),
             ],
             ("event_id",),
             kind="log",
-            rules={"action_known": "action IN ('acknowledged', 'acted', 'closed')"},
+            rules={
+                "action_known": "action IN ('acknowledged', 'acted', 'closed', 'escalated')",
+                "outcome_known": "outcome IS NULL OR outcome IN ('retained', 'churned', 'false_alarm', 'expired')",
+            },
         ),
     }
 
@@ -759,7 +793,12 @@ def _retention_tables() -> dict[str, Table]:
             [
                 _day("day of the message"),
                 column("message_id", "string", "hash of day, destination and content", nullable=False),
-                column("kind", "string", "digest (to an owner) or offer (to a user)", nullable=False),
+                column(
+                    "kind",
+                    "string",
+                    "to an owner: task (a group's warning), urgent, digest, escalation (overdue); to a user: offer",
+                    nullable=False,
+                ),
                 column(
                     "destination",
                     "string",

@@ -11,12 +11,16 @@ from typing import Any
 
 from pyspark.sql.types import DataType
 
+from churnwatch.alerts import dead_letters
 from churnwatch.core import ConfigError, Job, Read, Table, day_range, new_fields, to_ranges
 from churnwatch.reading import INGEST
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
+from churnwatch.settings.rule_columns import absent_columns
 
 OLDEST_JAVA = 17
+RULE = "delta.constraints."  # property of a stored rule
+LETTER_DAYS = 30  # how far back dead letters are shown
 Ended = Mapping[str, Mapping[date, tuple[datetime, datetime]]]
 
 
@@ -76,12 +80,13 @@ def rebuild_stale(runner: Runner, order: Order) -> list[Outcome]:
 
 
 def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
-    """Creates missing tables and adds nullable columns that configuration made new; a line for each.
+    """Creates missing tables, adds nullable columns that are new and replaces rules that changed; a line for each.
 
     Raises ConfigError where the change is none that can be added: another type, a dropped column, other buckets.
     """
     faults: list[str] = []
     plans: list[tuple[Table, dict[str, DataType] | None]] = []
+    rules: list[tuple[Table, list[str]]] = []
     for table in runner.tables:
         if not runner.store.exists(table):
             plans.append((table, None))
@@ -102,9 +107,24 @@ def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
         ]
         if new:
             plans.append((table, new))
+        if changed := _changed_rules(table, properties):
+            rules.append((table, changed))
     if faults:
         raise ConfigError("cannot migrate, nothing was changed:\n" + "\n".join(f"  {fault}" for fault in faults))
     yield from _migrated(runner, plans, dry_run)
+    for table, changed in rules:
+        if not dry_run:
+            runner.store.set_rules(table, changed)
+        yield f"{table.name}: rules {'would be ' if dry_run else ''}set: {', '.join(changed)}"
+    if not plans and not rules:
+        yield "every table is as its contract says"
+
+
+def _changed_rules(table: Table, properties: Mapping[str, str]) -> list[str]:
+    """Names of rules that are not stored as the contract says; Delta keeps them with blanks of its own."""
+    stored = {key.removeprefix(RULE): "".join(text.split()) for key, text in properties.items() if key.startswith(RULE)}
+    wanted = {name.lower(): "".join(rule.split()) for name, rule in table.rules.items()}
+    return sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
 
 
 def _migrated(runner: Runner, plans: list[tuple[Table, dict[str, DataType] | None]], dry_run: bool) -> Iterator[str]:
@@ -121,8 +141,6 @@ def _migrated(runner: Runner, plans: list[tuple[Table, dict[str, DataType] | Non
         days = sorted({d for job in writers for d in runner.ledger.done_days(job.full_name)})
         ranges = ", ".join(f"{a} .. {b}" for a, b in to_ranges(days)) or "none"
         yield f"{table.name}: {'would add' if dry_run else 'added'} {', '.join(new)}; days to rebuild: {ranges}"
-    if not plans:
-        yield "every table is as its contract says"
 
 
 def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[bool, str]]:
@@ -139,12 +157,31 @@ def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[
         if folder and "://" not in folder:
             good = _writable(Path(folder))
             yield good, f"{what} in {folder}: {'' if good else 'not '}writable"
+    for rule in settings.rules.rules:
+        if absent := absent_columns(rule, settings):
+            yield True, f"rule {rule.id} is off: there is no column {', '.join(absent)}"
     if java < OLDEST_JAVA:
         return
     made = runner()
     for table in made.tables:
         if made.store.exists(table):
             yield _readable(made, table)
+    yield from _dead_letters(made)
+
+
+def _dead_letters(runner: Runner) -> Iterator[tuple[bool, str]]:
+    """Messages of the last month that were given up; bounded by days and destinations."""
+    notifications, deliveries = (runner.tables.notifications, runner.tables.deliveries)
+    if not (runner.store.exists(notifications) and runner.store.exists(deliveries)):
+        return
+    newest = runner.store.read(notifications).agg({"day": "max"}).collect()[0][0]
+    if newest is None:
+        return
+    since = f"day >= DATE'{newest - timedelta(days=LETTER_DAYS)}'"
+    frames = runner.store.read(notifications, since), runner.store.read(deliveries, since)
+    for row in dead_letters(*frames, runner.settings.sending.max_attempts).orderBy("day", "destination", "kind").collect():
+        what = f"{row['messages']} {row['kind']} message(s) of {row['day']} to {row['destination']} were given up"
+        yield False, f"{what}: {row['detail']}"
 
 
 def _java() -> int:

@@ -47,9 +47,21 @@ def test_who_counts_and_where(spark):
         ("all", "all"): (2, 1, 0.5),
         ("tenure", "established"): (1, 1, 1.0),
         ("tenure", "new"): (1, 0, 0.0),
+        ("cohort", "2024-02"): (1, 1, 1.0),
+        ("cohort", "2024-03"): (1, 0, 0.0),
         ("plan", "gold"): (1, 1, 1.0),
         ("plan", "basic"): (1, 0, 0.0),
     }
+
+
+def test_cohorts_are_months_of_the_first_day_and_old_ones_are_one(spark):
+    registered = {"a": date(2023, 4, 1), "b": date(2023, 3, 31), "c": date(2019, 1, 1), "d": TODAY}
+    world = {
+        "activity": [activity(user, ago(7)) for user in registered],
+        "users": [plan_of(user, ago(300), "gold", day) for user, day in registered.items()],
+    }
+    found = {r["value"]: r["active"] for r in collected(shares(spark, world, (TODAY,))) if r["segment"] == "cohort"}
+    assert found == {"2023-04": 1, "older": 2, "2024-03": 1}
 
 
 def test_the_share_has_its_wilson_interval(spark):

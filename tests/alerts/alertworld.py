@@ -7,6 +7,12 @@ from pyspark.sql import functions as F
 from churnwatch import alerts
 from smallworld import contracts, rows, settings
 
+
+def reason(measure, value, contribution, cause):
+    """A reason of a score; further fields are null."""
+    return {"measure": measure, "value": value, "contribution": contribution, "cause": cause}
+
+
 DAY = date(2026, 3, 10)
 FOREVER = date(9999, 12, 31)
 LEVELS = [
@@ -34,7 +40,11 @@ SCORE = {
     "tier": "critical",
     "value_cents": 1000,
     "value_at_risk_cents": 834,
-    "reasons": [("spend_cents", 1200.0, 0.7, "price"), ("cancels", 2.5, 0.9, "service"), ("(base)", None, 3.0, None)],
+    "reasons": [
+        reason("spend_cents", 1200.0, 0.7, "price"),
+        reason("cancels", 2.5, 0.9, "service"),
+        reason("(base)", None, 3.0, None),
+    ],
     "model_version": "1",
 }
 ALERT = {

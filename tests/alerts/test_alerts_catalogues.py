@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
-from alertworld import DAY, before, frame, in_force
+from alertworld import DAY, frame, in_force
+from pyspark.sql import functions as F
 
-from churnwatch import alerts
+from churnwatch import activity, alerts
+from churnwatch.alerts.rules import holds
 from churnwatch.settings import load
 from churnwatch.settings.names import features_with_measure
+from churnwatch.settings.rule_columns import FALL_COLUMNS, rule_columns
 from churnwatch.tables import tables
 from smallworld import rows
 
@@ -33,6 +36,19 @@ ECOMMERCE = {
     "no_order_45d": ({"orders_days_since": 45, "orders_90d": 2}, {"orders_days_since": 60}),
     "orders_falling": ({"orders_60d": 4, "orders_trend": -0.5}, {"orders_60d": 3}),
     "no_order_75d": ({"orders_days_since": 75}, {"orders_days_since": 74}),
+    "no_order_two_months": (
+        {"orders_m3": 2, "orders_m2": 0, "orders_m1": 0, "orders_m0": 0},
+        {"orders_m3": 1},
+        {"orders_m1": 1},
+        {"orders_m0": 1},
+    ),
+    "visits_falling_by_months": (
+        {"visits_m3": 8, "visits_m2": 4, "visits_m1": 2},
+        {"visits_m3": 7},
+        {"visits_m2": 5},
+        {"visits_m1": 3},
+    ),
+    "no_order_half_a_year": ({"orders_days_since": 180, "visits_30d": 1}, {"orders_days_since": 179}, {"visits_30d": 0}),
     "looks_without_order": ({"history_days": 90, "tenure_days": 90, "visits_30d": 1}, {"orders_days_since": 40}),
     "conversion_falling": ({"views_30d": 10, "conversion_30d": 0.04, "conversion_90d": 0.1}, {"conversion_30d": 0.05}),
     "search_conversion_falling": (
@@ -46,6 +62,14 @@ ECOMMERCE = {
     "looks_at_competitor": ({"competitor_views_14d": 2}, {"competitor_views_14d": 1}),
     "reviews_falling": ({"reviews_30d": 1, "mean_stars_30d": 3.0, "mean_stars_90d": 4.0}, {"mean_stars_30d": 3.1}),
     "dissatisfied": ({"reviews_90d": 2, "mean_stars_90d": 2.0}, {"reviews_90d": 1}),
+    "price_gap": (
+        {"own_price": 10.1, "competitor_price": 10.0, "own_price_change": 0.1, "coupons_90d": 2},
+        {"own_price": 10.0},
+        {"own_price_change": 0.0},
+        {"coupons_90d": 1},
+    ),
+    # all customers give 4.2 stars
+    "satisfaction_under_mean": ({"reviews_90d": 2, "mean_stars_90d": 3.2}, {"mean_stars_90d": 3.21}, {"reviews_90d": 1}),
     "errors": ({"errors_7d": 1, "crashes_7d": 1, "slow_pages_7d": 1}, {"crashes_7d": 0}),
     "security_incident": ({"security_incidents_30d": 1}, {"security_incidents_30d": 0}),
     "complaints_rising": ({"complaints_30d": 2, "complaints_trend": 0.1}, {"complaints_trend": 0.0}),
@@ -61,8 +85,10 @@ TELECOM = {
         {**CLASS_A, **TWO_MONTHS, "bill_cents_m1": 9999, "bill_cents_m2": 9999},
         {"bill_cents_m1": 10000},
         {"bill_cents_m2": 10000},
-        {"bill_cents_m2": None},
+        {"class": "E"},
         {"tenure_days": 67},
+        # no level of its own: that of its class in rules.yaml, 300 a month for class D
+        {"class": "D", "class_level": None, "bill_cents_m1": 30000},
     ),
     "bill_falling": (
         FALLING,
@@ -99,13 +125,24 @@ TELECOM = {
     "key_account_need": ({"class": "D", "open_need": "true"}, {"class": "E"}),
     "asks_competitor": ({"competitor_enquiries_30d": 1}, {"competitor_enquiries_30d": 0}),
 }
-TREND = {"segment": "region", "value": "north", "active": 100, "came_back": 40, "share": 0.4, "low": 0.31}
+BASE = {"day": DAY, "segment": "all", "value": "all", "indicators": {"satisfaction": 4.2}}
+# of groups and the base alike
+FALL = ({"fall_p": 0.049, "share": 0.479, "expected_share": 0.5}, {"fall_p": 0.05}, {"share": 0.481}, {"fall_p": None})
+FALLS = {"group_stays_away": FALL, "base_stays_away": FALL}
+TROUBLE = ({"active": 500, "trouble_rate": 0.21, "trouble_rate_usual": 0.1}, {"trouble_rate": 0.2}, {"active": 499})
+BUYING = ({"active": 500, "conversion": 0.069, "conversion_usual": 0.1}, {"conversion": 0.071}, {"active": 499})
+GROUPS = {
+    "app": FALLS | {"base_in_trouble": TROUBLE},
+    "ecommerce": FALLS | {"group_buys_less": BUYING},
+    "telecom": FALLS,
+}
 
 
 @pytest.mark.parametrize(("domain", "cases"), [("app", APP), ("ecommerce", ECOMMERCE), ("telecom", TELECOM)])
 def test_each_rule_of_a_domain_warns_on_one_side_of_its_edge(spark, domain, cases):
     settings = load(CONF / "local.yaml", [f"domain={domain}"])
     t = tables(settings)
+    of_users = [rule for rule in settings.rules.rules if rule.scope == "user"]
     people, attributes = [], []
     for rule, (warns, *others) in cases.items():
         for number, values in enumerate([warns, *(warns | differs for differs in others)]):
@@ -114,14 +151,10 @@ def test_each_rule_of_a_domain_warns_on_one_side_of_its_edge(spark, domain, case
             people.append(person | {k: v if v is None else float(v) for k, v in values.items() if k in known})
             texts = {k: v for k, v in values.items() if k not in known}
             attributes.append({"user_id": person["user_id"], "attributes": texts, "full": False})
-    # usual is 0.6: a group whose interval ends at 0.54 fell, at 0.56 it did not
-    groups = [("north", 0.54), ("south", 0.56)]
-    trend = [TREND | {"value": v, "high": high, "day": before(1)} for v, high in groups]
-    trend += [TREND | {"value": v, "share": 0.6, "day": before(2 + n)} for v, _ in groups for n in range(7)]
     inputs = {
         "features": rows(spark, t.user_features, people),
         "users": in_force(spark, t.users, attributes),
-        "trend": rows(spark, t.activity_trend, trend),
+        "trend": rows(spark, t.activity_trend, [BASE]),
     }
     for alias, table in [
         ("scores", t.user_scores),
@@ -130,15 +163,32 @@ def test_each_rule_of_a_domain_warns_on_one_side_of_its_edge(spark, domain, case
         ("alert_events", t.alert_events),
     ]:
         inputs[alias] = frame(spark, table, [])
-    warned = alerts.raised(inputs, (DAY,), settings)["risk_alerts"].collect()
-    about_users = {(w["user_id"], w["rule_id"]) for w in warned if w["scope"] == "user"}
-    mine = {(user, rule) for user, rule in about_users if user.split()[0] == rule}
-    assert mine == {(f"{rule} 0", rule) for rule in cases}
-    assert [(w["value"], w["rule_id"], w["owner"]) for w in warned if w["scope"] == "group"] == [
-        ("north", "group_stays_away", "product")
-    ]
-    assert set(cases) == {rule.id for rule in settings.rules.rules if rule.scope == "user"}
+    # of a user's rules of one cause one warning is left: each rule is looked for among its signals
+    alone = settings.model_copy(update={"rules": settings.rules.model_copy(update={"rules": of_users})})
+    warned = alerts.raised(inputs, (DAY,), alone)["risk_alerts"].collect()
+    about = {(w["user_id"], rule) for w in warned for rule in w["signals"]}
+    assert {(user, rule) for user, rule in about if user.split()[0] == rule} == {(f"{rule} 0", rule) for rule in cases}
+    assert set(cases) == {rule.id for rule in of_users}
     assert all(w["evidence"] and w["owner"] and w["due_on"] for w in warned)
+
+
+@pytest.mark.parametrize("domain", ["app", "ecommerce", "telecom"])
+def test_each_rule_of_groups_warns_on_one_side_of_its_edge(spark, domain):
+    settings = load(CONF / "local.yaml", [f"domain={domain}"])
+    rules = [rule for rule in settings.rules.rules if rule.scope != "user"]
+    cases = GROUPS[domain]
+    assert {rule.id for rule in rules} == set(cases)
+    columns = rule_columns("group", settings)
+    given = [
+        (f"{rule.id} {n}", rule.id, cases[rule.id][0] | differs)
+        for rule in rules
+        for n, differs in enumerate([{}, *cases[rule.id][1:]])
+    ]
+    schema = ", ".join(["name string", "of string", *(f"{name} {type_}" for name, type_ in columns.items())])
+    frame = spark.createDataFrame([(name, of, *(values.get(c) for c in columns)) for name, of, values in given], schema)
+    mine = [F.when((F.col("of") == rule.id) & holds(rule), F.col("name")) for rule in rules]
+    found = [row[0] for row in frame.select(F.coalesce(*mine)).collect() if row[0]]
+    assert sorted(found) == sorted(f"{rule.id} 0" for rule in rules)
 
 
 def test_every_measure_speaks_for_one_cause():
@@ -148,3 +198,7 @@ def test_every_measure_speaks_for_one_cause():
         # how long a user is known speaks for none
         spoken_of = {measure for _, measure in features_with_measure(settings)} - {"tenure", "history"}
         assert named == sorted(spoken_of)
+
+
+def test_rules_know_the_columns_of_the_detector():
+    assert tuple(FALL_COLUMNS) == activity.FALL_COLUMNS

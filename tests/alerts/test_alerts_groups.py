@@ -60,8 +60,19 @@ def test_evidence_names_share_usual_and_the_newest_primary_rate(spark):
     assert warning["evidence"] == "40 of 100: 0.40, usual 0.90, churn 0.22"
 
 
-def test_a_group_keeps_quiet_for_the_cool_down(spark):
-    group = {"scope": "group", "user_id": None, "rule_id": "away", "segment": "plan"}
-    earlier = [ALERT | group | {"alert_id": str(n), "value": f"{n} days ago", "day": before(n)} for n in (7, 8)]
+def test_an_open_warning_of_a_group_is_not_repeated(spark):
+    group = {"scope": "group", "user_id": None, "rule_id": "away", "segment": "plan", "level": "orange"}
+    earlier = [ALERT | group | {"alert_id": str(n), "value": f"{n} days ago", "day": before(n)} for n in (28, 36)]
     trend = [row for e in earlier for row in [*usual(0.9, value=e["value"]), TREND | {"day": before(1), "value": e["value"]}]]
-    assert whom(raised(spark, world(RULE), trend=trend, alerts=earlier)) == [("plan=8 days ago", "away")]
+    assert whom(raised(spark, world(RULE), trend=trend, alerts=earlier)) == [("plan=36 days ago", "away")]
+
+
+def test_group_rules_speak_of_indicators_and_of_what_is_usual_of_them(spark):
+    rule = RULE | {"when": "spend < 0.5 * spend_usual", "evidence": "{spend} a user, usual {spend_usual}"}
+    one = world(rule, measures={"indicators": {"spend": {"of": "spend_cents", "days": 4}}})
+    days = [TREND | {"day": before(2 + n), "indicators": {"spend": 100.0 + n}} for n in range(7)]
+    newest = {"fell": 51.0, "held": 51.5}
+    trend = [row | {"value": value} for value in newest for row in days]
+    trend += [TREND | {"day": before(1), "value": value, "indicators": {"spend": spend}} for value, spend in newest.items()]
+    (warning,) = raised(spark, one, trend=trend)
+    assert (warning["value"], warning["evidence"]) == ("fell", "51 a user, usual 103")

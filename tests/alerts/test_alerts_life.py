@@ -24,7 +24,7 @@ def recorded(spark, tmp_path, lines, stored=()):
         "alert_events": frame(spark, t.alert_events, [row.asDict() for row in stored]),
     }
     found = alerts.recorded(inputs, (DAY,), Sources(spark, settings, "run"), settings)["alert_events"]
-    assert found.columns == t.alert_events.schema.names
+    assert sorted(found.columns) == sorted(t.alert_events.schema.names)
     return sorted(found.collect(), key=lambda r: (r["alert_id"], r["action"]))
 
 
@@ -42,7 +42,20 @@ def test_an_action_is_recorded_once_however_often_it_is_told(spark, tmp_path):
     ]
     assert first[0]["note"] == 'says "call me"\nsoon'
     later = alerts.event_line("a1", NOON + timedelta(hours=1), "eva", "act")
-    assert [r["action"] for r in recorded(spark, tmp_path, [later], stored=first)] == ["acted"]
+    assert [(r["action"], r["rule_id"]) for r in recorded(spark, tmp_path, [later], stored=first)] == [("acted", "quiet")]
+
+
+def test_closing_takes_an_outcome_and_a_lesson_and_ends_a_warning(spark, tmp_path):
+    closed = alerts.event_line("a1", NOON, "eva", "close", outcome="false_alarm", lesson="holidays")
+    (first,) = recorded(spark, tmp_path, [closed])
+    assert (first["outcome"], first["lesson"], first["owner"]) == ("false_alarm", "holidays", None)
+    hour = timedelta(hours=1)
+    late = alerts.event_line("a1", NOON + hour, "eva", "act", place="calls.csv:7")
+    with pytest.raises(DataQualityError, match="are closed.*: calls.csv:7: a1"):
+        recorded(spark, tmp_path / "b", [late], stored=[first])
+    # what was done before the end, and told late, counts; so does another outcome
+    early, again = alerts.event_line("a1", NOON - hour, "eva", "act"), alerts.event_line("a1", NOON + hour, "eva", "close")
+    assert [r["action"] for r in recorded(spark, tmp_path / "c", [early, again], stored=[first])] == ["acted", "closed"]
 
 
 def test_warnings_that_do_not_exist_are_named(spark, tmp_path):
@@ -58,11 +71,12 @@ def test_lines_that_are_no_actions_are_all_named(spark, tmp_path):
         '{"alert_id": "a1", "at": "2026-03-10T12:00:00Z", "who": "", "action": "acted"}',
         '{"alert_id": "a1", "at": "2026-03-10T12:00:00Z", "who": "eva", "action": "liked"}',
         '{"at": "2026-03-10T12:00:00Z", "who": "eva", "action": "acted"}',
+        '{"alert_id": "a1", "at": "2026-03-10T12:00:00Z", "who": "eva", "action": "acted", "outcome": "churned"}',
     ]
     with pytest.raises(DataQualityError, match="no actions") as error:
         recorded(spark, tmp_path, [alerts.event_line("a1", NOON, "eva", "ack"), *broken])
-    assert [line in str(error.value) for line in broken] == [True] * 5
-    assert str(error.value).count("alert_id") == 4
+    assert [line in str(error.value) for line in broken] == [True] * 6
+    assert str(error.value).count("alert_id") == 5
 
 
 def test_a_day_without_an_inbox_records_nothing(spark, tmp_path):
@@ -80,17 +94,30 @@ def test_a_line_needs_a_zone_a_person_and_a_known_action():
             alerts.event_line("a1", at, who, action)
 
 
-def test_the_newest_action_is_the_state(spark):
+def test_a_line_says_nothing_that_its_action_has_not(spark):
+    for more in (
+        {"action": "act", "outcome": "churned"},
+        {"action": "ack", "lesson": "x"},
+        {"action": "close", "outcome": "won"},
+    ):
+        with pytest.raises(ValueError):
+            alerts.event_line("a1", NOON, "eva", **more)
+    with pytest.raises(ValueError, match="churnwatch itself"):
+        alerts.event_line("a1", NOON, "system", "close")
+
+
+def test_the_newest_action_on_a_case_is_the_state_of_all_its_warnings(spark):
     t = contracts()
     event = {"day": DAY, "alert_id": "a1", "who": "eva"}
     events = [
         event | {"event_id": "1", "at": NOON, "action": "acknowledged"},
-        event | {"event_id": "2", "at": NOON + timedelta(hours=1), "action": "closed", "note": "stays"},
+        event | {"event_id": "2", "at": NOON + timedelta(hours=1), "action": "closed", "note": "stays", "outcome": "retained"},
+        event | {"event_id": "3", "at": NOON + timedelta(hours=2), "action": "escalated", "owner": "head", "alert_id": "a3"},
     ]
-    found = alerts.with_state(
-        frame(spark, t.risk_alerts, [ALERT, ALERT | {"alert_id": "a2"}]), frame(spark, t.alert_events, events)
-    )
-    assert sorted((r["alert_id"], r["state"], r["state_note"]) for r in found.collect()) == [
-        ("a1", "closed", "stays"),
-        ("a2", "open", None),
+    given = [ALERT, ALERT | {"alert_id": "a2", "escalates": "a1"}, ALERT | {"alert_id": "a3"}]
+    found = alerts.with_state(frame(spark, t.risk_alerts, given), frame(spark, t.alert_events, events))
+    assert sorted((r["alert_id"], r["state"], r["state_note"], r["outcome"], r["escalated_to"]) for r in found.collect()) == [
+        ("a1", "closed", "stays", "retained", None),
+        ("a2", "closed", "stays", "retained", None),
+        ("a3", "open", None, None, "head"),
     ]

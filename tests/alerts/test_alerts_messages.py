@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from churnwatch import alerts
 from churnwatch.alerts import sending
-from churnwatch.alerts.messages import digests, offers
+from churnwatch.alerts.messages import offers, to_owners
 from churnwatch.io.keys import keyed, keyed_id
 from churnwatch.io.senders import Senders
 from smallworld import at, contracts
@@ -35,51 +35,86 @@ def with_key(frame, column):
     return keyed(frame, column, KEY)
 
 
-def digest(spark, given):
-    found = digests(frame(spark, contracts().risk_alerts, given), DAY, with_key, world()).collect()
-    return {row["destination"]: row for row in found}
+GROUP = {"scope": "group", "user_id": None, "segment": "plan", "value": "basic"}
 
 
-def test_a_digest_counts_by_level_and_cause_and_names_the_most_urgent_first(spark):
-    group = {"scope": "group", "user_id": None, "segment": "plan", "value": "basic"}
+def messages(spark, given, settings=None, overdue=None):
+    """Messages to owners by (kind, destination), as they are written on DAY."""
+    t = contracts()
+    handed = None if overdue is None else frame(spark, t.risk_alerts, overdue).withColumn("superior", F.lit("head"))
+    found = to_owners(frame(spark, t.risk_alerts, given), handed, DAY, with_key, settings or world()).collect()
+    assert len({row["message_id"] for row in found}) == len(found)
+    return {(row["kind"], row["destination"]): row for row in found}
+
+
+def test_every_warning_stands_in_one_message_and_the_most_urgent_first(spark):
     given = [
         ALERT,
-        ALERT | {"alert_id": "a2", "user_id": "ben", "level": "red", "cause": None, "due_on": DAY, "evidence": "50 %"},
+        ALERT | {"alert_id": "a2", "user_id": "ben", "level": "orange", "cause": None, "due_on": DAY, "evidence": "50 %"},
         ALERT | {"alert_id": "a3", "user_id": "cid"},
-        ALERT | {"alert_id": "a4", **group},
+        ALERT | {"alert_id": "a4", "level": "orange", **GROUP},
         ALERT | {"alert_id": "a5", "user_id": "dora", "owner": "retention"},
+        ALERT | {"alert_id": "a6", "user_id": "eve", "level": "red"},
     ]
-    found = digest(spark, given)
-    assert set(found) == {"operations", "retention"}
-    anna, ben, cid = (keyed_id(user, KEY)[:16] for user in ("anna", "ben", "cid"))
-    assert found["operations"]["subject"] == "churnwatch 2026-03-10: 4 warnings for operations, 1 red"
-    assert found["operations"]["body"].splitlines() == [
-        "Warnings of 2026-03-10 for operations: 4, of them red 1",
+    late = [ALERT | {"alert_id": "old", "user_id": "fay", "day": before(9), "due_on": before(4)}]
+    found = messages(spark, given, overdue=late)
+    assert {key: row["subject"] for key, row in found.items()} == {
+        ("digest", "operations"): "churnwatch 2026-03-10: 3 warnings for operations",
+        ("digest", "retention"): "churnwatch 2026-03-10: 1 warnings for retention",
+        ("task", "operations"): "churnwatch 2026-03-10: task for operations, orange, price",
+        ("urgent", "operations"): "churnwatch 2026-03-10: 1 urgent warnings for operations",
+        ("escalation", "head"): "churnwatch 2026-03-10: 1 overdue warnings for head",
+    }
+    anna, ben, cid, eve, fay = (keyed_id(user, KEY)[:16] for user in ("anna", "ben", "cid", "eve", "fay"))
+    assert found["digest", "operations"]["body"].splitlines() == [
+        "Warnings of 2026-03-10 for operations: 3",
         "",
         "By level and cause",
-        "  red     unknown          1",
-        "  yellow  price            3",
+        "  orange  unknown          1",
+        "  yellow  price            2",
         "",
-        "First to look at (4 of 4)",
-        f"  red     user {ben}, unknown, by 2026-03-10, quiet: 50 %",
-        "  yellow  plan=basic, price, by 2026-03-15, quiet: 5 orders",
+        "First to look at (3 of 3)",
+        f"  orange  user {ben}, unknown, by 2026-03-10, quiet: 50 %",
         f"  yellow  user {anna}, price, by 2026-03-15, quiet: 5 orders",
         f"  yellow  user {cid}, price, by 2026-03-15, quiet: 5 orders",
+        "",
+        "all of them: churnwatch alerts list --owner operations",
     ]
+    task = found["task", "operations"]["body"]
+    assert "plan=basic, price, by 2026-03-15" in task and "churnwatch alerts act a4 --who" in task
+    assert f"user {eve}" in found["urgent", "operations"]["body"] and f"user {fay}" in found["escalation", "head"]["body"]
 
 
 def test_no_digest_holds_a_user_id_or_a_hash_that_ids_could_be_tried_on(spark):
     given = [ALERT | {"alert_id": f"hash{n}", "user_id": f"user-{n}"} for n in range(40)]
-    (row,) = digest(spark, given).values()
+    (row,) = messages(spark, given).values()
     assert "First to look at (20 of 40)" in row["body"]
     assert "user-" not in str(row) and "hash" not in str(row)
 
 
+def test_a_chat_is_shown_no_users_unless_conf_says_so(spark):
+    chat = {"kind": "slack", "url": "https://hooks.example.org/x"}
+    owners = {"owners": {"operations": {"destination": "room"}}}
+    hidden, shown = (
+        messages(spark, [ALERT], world(owners=owners, sending={"destinations": {"room": chat | {"user_ids": allowed}}}))
+        for allowed in (False, True)
+    )
+    (hidden,), (shown,) = hidden.values(), shown.values()
+    anna = keyed_id("anna", KEY)[:16]
+    assert hidden["destination"] == shown["destination"] == "room"
+    assert "yellow  a user, price" in hidden["body"] and anna not in hidden["body"] and f"user {anna}, price" in shown["body"]
+
+
+def test_which_levels_are_urgent_is_configured(spark):
+    given = [ALERT, ALERT | {"alert_id": "a2", "level": "red"}]
+    assert set(messages(spark, given, world(sending={"urgent_levels": []}))) == {("digest", "operations")}
+
+
 def test_an_id_is_of_day_destination_and_content(spark):
     frames = [[ALERT, ALERT | {"alert_id": "a2", "user_id": "ben"}], [ALERT], [ALERT | {"owner": "retention"}]]
-    ids = [row["message_id"] for given in frames for row in digest(spark, given).values()]
+    ids = [row["message_id"] for given in frames for row in messages(spark, given).values()]
     assert len(set(ids)) == 3
-    assert [row["message_id"] for row in digest(spark, list(reversed(frames[0]))).values()] == ids[:1]
+    assert [row["message_id"] for row in messages(spark, list(reversed(frames[0]))).values()] == ids[:1]
 
 
 def test_only_treated_users_who_have_opted_in_are_written_to(spark):
@@ -110,22 +145,25 @@ def test_an_offer_names_the_user_by_hash_and_not_why(spark):
     assert not any(word in str(row) for word in ("anna", "critical", "price", "0.83"))
 
 
-def sent(spark, tmp_path, run_id="run", deliveries=(), action=ACTION, **sending_):
+def sent(spark, tmp_path, run_id="run", deliveries=(), action=ACTION, left=(), **sending_):
     """Frames of send_notifications by table, its files in tmp_path."""
     t = contracts()
     places = {
         "storage": {"root": "x", "files": str(tmp_path)},
         "privacy": {"id_key": {"file": str(tmp_path / "id_key")}},
-        "sending": {"folder": str(tmp_path / "outbox"), **sending_},
+        "sending": {"folder": str(tmp_path / "outbox"), "pause_seconds": 0.01, **sending_},
     }
     settings = world(**places)
     inputs = {
         "alerts": frame(spark, t.risk_alerts, [ALERT]),
         "actions": frame(spark, t.retention_actions, [action]),
         "consents": in_force(spark, t.consents, [CONSENT]),
+        "alert_events": frame(spark, t.alert_events, []),
+        "labels": frame(spark, t.user_labels, []),
+        "notifications": frame(spark, t.notifications, [row.asDict() for row in left]),
         "deliveries": frame(spark, t.deliveries, [row.asDict() for row in deliveries]),
     }
-    frames = alerts.sent(inputs, (DAY,), Senders(spark, settings, run_id, pause_seconds=0.01), settings)
+    frames = alerts.sent(inputs, (DAY,), Senders(spark, settings, run_id), settings)
     return {name: made.collect() for name, made in frames.items()}
 
 
@@ -147,7 +185,7 @@ def test_every_message_is_sent_once_however_often_the_day_is_run(spark, tmp_path
 
 def test_failed_messages_are_tried_again_up_to_the_limit(spark, tmp_path):
     (tmp_path / "outbox").write_text("no folder")
-    first = sent(spark, tmp_path, max_attempts=2)["deliveries"]
+    first = sent(spark, tmp_path, tries_a_run=2)["deliveries"]
     assert {(r["attempt"], r["outcome"]) for r in first} >= {(1, "failed")}
     by_message = {r["message_id"]: max(x["attempt"] for x in first if x["message_id"] == r["message_id"]) for r in first}
     assert max(by_message.values()) == 2
@@ -171,10 +209,33 @@ def test_what_has_expired_by_the_end_of_the_day_is_not_sent(spark, tmp_path):
 def test_evaluating_the_attempts_twice_sends_once(spark, tmp_path):
     t = contracts()
     settings = world(storage={"root": "x", "files": str(tmp_path)}, sending={"folder": str(tmp_path / "outbox")})
-    messages = digests(frame(spark, t.risk_alerts, [ALERT]), DAY, with_key, settings)
-    waiting = sending.only_waiting(messages, frame(spark, t.deliveries, []), 3)
+    written = to_owners(frame(spark, t.risk_alerts, [ALERT]), None, DAY, with_key, settings)
+    waiting = sending.only_waiting(written, frame(spark, t.deliveries, []), 3)
     attempts = Senders(spark, settings, "run").send(waiting)
     first = attempts.collect()
     for file in (tmp_path / "outbox").rglob("*.eml"):
         file.unlink()
     assert attempts.collect() == first and files(tmp_path) == []
+
+
+def test_what_could_not_be_sent_yesterday_is_sent_today_and_a_dead_letter_is_told(spark, tmp_path):
+    t = contracts()
+    (tmp_path / "outbox").write_text("no folder")
+    yesterday = sent(spark, tmp_path, tries_a_run=2)
+    left = [
+        type(row)(**row.asDict() | {"day": before(1), "message_id": f"y-{row['kind']}"}) for row in yesterday["notifications"]
+    ]
+    tried = {"day": before(1), "attempt": 2, "at": at(DAY, "01:00"), "outcome": "failed", "detail": "no folder"}
+    before_ = [type(left[0])(**tried | {"message_id": row["message_id"]}) for row in left]
+    (tmp_path / "outbox").unlink()
+    found = sent(spark, tmp_path, "again", deliveries=before_, left=left)["deliveries"]
+    retried = [(r["day"], r["message_id"], r["attempt"], r["outcome"]) for r in found if r["message_id"].startswith("y-")]
+    assert sorted(retried) == [(before(1), "y-digest", 3, "sent"), (before(1), "y-offer", 3, "sent")]
+    notifications = frame(spark, t.notifications, [row.asDict() for row in left])
+    deliveries = frame(spark, t.deliveries, [row.asDict() for row in before_])
+    dead = alerts.dead_letters(notifications, deliveries, max_attempts=2).collect()
+    assert sorted((r["destination"], r["kind"], r["messages"], r["detail"]) for r in dead) == [
+        ("channel email", "offer", 1, "no folder"),
+        ("operations", "digest", 1, "no folder"),
+    ]
+    assert alerts.dead_letters(notifications, deliveries, max_attempts=3).collect() == []

@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
-from alertworld import ALERT, DAY, RULE, SCORE, USER, before, inputs, raised, whom, world
+import pytest
+from alertworld import DAY, RULE, SCORE, USER, before, inputs, raised, whom, world
 
 from churnwatch import alerts
 from churnwatch.alerts.evidence import filled
+from churnwatch.alerts.rules import refuse_no_conditions
+from churnwatch.core import ConfigError
 
 
 def test_a_rule_warns_on_one_side_of_its_edge_and_of_nothing_unknown(spark):
@@ -14,14 +17,14 @@ def test_a_rule_warns_on_one_side_of_its_edge_and_of_nothing_unknown(spark):
 
 
 def test_a_warning_has_level_owner_and_due_day_of_its_rule(spark):
-    rules = [RULE, RULE | {"id": "owned", "level": "red", "owner": "key_accounts"}]
+    rules = [RULE, RULE | {"id": "owned", "level": "red", "owner": "key_accounts", "cause": "service"}]
     low = [USER | {"orders_2d": 0.0}]
     told = [
         (w["rule_id"], w["scope"], w["level"], w["cause"], w["owner"], w["due_on"] - DAY)
         for w in raised(spark, world(*rules), features=low)
     ]
     assert told == [
-        ("owned", "user", "red", "price", "key_accounts", timedelta(days=1)),
+        ("owned", "user", "red", "service", "key_accounts", timedelta(days=1)),
         ("quiet", "user", "yellow", "price", "operations", timedelta(days=5)),
     ]
 
@@ -32,15 +35,13 @@ def test_rules_speak_of_features_scores_attributes_and_the_day(spark):
         RULE | {"id": "by_attribute", "when": "plan = 'basic'"},
         RULE | {"id": "by_day", "when": "day = DATE'2026-03-10'"},
     ]
+    one = world(*rules)
     people = [USER, USER | {"user_id": "ben"}]
     users = [{"user_id": "anna", "attributes": {"plan": "basic"}}]
     given = {"features": people, "scores": [SCORE | {"tier": "low"}], "users": users}
-    assert whom(raised(spark, world(*rules), **given)) == [
-        ("anna", "by_attribute"),
-        ("anna", "by_day"),
-        ("anna", "by_score"),
-        ("ben", "by_day"),
-    ]
+    found = {w["user_id"]: (w["rule_id"], w["signals"], w["value_at_risk_cents"]) for w in raised(spark, one, **given)}
+    # one warning a cause; of rules of one level the first stands for them
+    assert found == {"anna": ("by_score", ["by_attribute", "by_day", "by_score"], 834), "ben": ("by_day", ["by_day"], None)}
 
 
 def test_without_a_release_rules_go_on(spark):
@@ -59,9 +60,11 @@ def test_evidence_of_a_rule_without_text_is_its_title(spark):
     assert raised(spark, world(RULE), features=[USER | {"orders_2d": 0.0}])[0]["evidence"] == "no order"
 
 
-def test_all_rules_of_users_and_the_model_scan_the_features_once(spark, tmp_path):
+@pytest.mark.parametrize("and_more", ["", " AND probability > 0.1"])
+def test_all_rules_of_users_and_the_model_scan_the_features_once(spark, tmp_path, and_more):
     rules = [
-        RULE | {"id": f"rule_{n}", "when": f"orders_2d < {n} AND probability > 0.1", "evidence": "{orders_2d}"} for n in range(60)
+        RULE | {"id": f"rule_{n}", "when": f"orders_2d < {n}{and_more}", "evidence": "{orders_2d} {cancels_2d}"}
+        for n in range(60)
     ]
     frames = inputs(spark, features=[USER], scores=[SCORE])
     frames["features"].write.parquet(str(tmp_path / "features"))
@@ -69,7 +72,8 @@ def test_all_rules_of_users_and_the_model_scan_the_features_once(spark, tmp_path
     warnings = alerts.raised(frames, (DAY,), world(*rules))["risk_alerts"]
     plan = warnings._jdf.queryExecution().executedPlan().toString()
     assert plan.count("FileScan parquet") == 1
-    assert warnings.count() == 55  # rules 6 .. 59, and the model
+    told = {w["cause"]: (w["rule_id"], len(w["signals"]), w["evidence"][:3]) for w in warnings.collect()}
+    assert told == {"price": ("rule_6", 54, "5 0"), "service": ("model", 1, "pro")}  # rules 6 .. 59
 
 
 def test_a_second_run_gives_the_same_rows_whatever_the_day_holds_by_then(spark):
@@ -81,31 +85,48 @@ def test_a_second_run_gives_the_same_rows_whatever_the_day_holds_by_then(spark):
     assert raised(spark, world(RULE), **given, alerts=first, alert_events=acted) == first
 
 
-def test_a_rule_keeps_quiet_about_a_user_for_its_own_cool_down(spark):
-    rules = [RULE, RULE | {"id": "other"}, RULE | {"id": "restless", "cool_down_days": 0}]
-    people = [USER | {"user_id": f"warned {n} days ago", "orders_2d": 0.0} for n in (1, 7, 8)] + [USER | {"orders_2d": 0.0}]
-    warned = {row["user_id"]: before(int(row["user_id"].split()[1])) for row in people[:3]}
-    earlier = [
-        ALERT | {"alert_id": f"{rule} {user}", "rule_id": rule, "user_id": user, "day": day}
-        for rule in ("quiet", "restless")
-        for user, day in warned.items()
-    ]
-    found = whom(raised(spark, world(*rules), features=people, alerts=earlier))
-    assert [user for user, rule in found if rule == "quiet"] == ["anna", "warned 8 days ago"]
-    assert len([user for user, rule in found if rule == "other"]) == 4
-    assert len([user for user, rule in found if rule == "restless"]) == 4
-
-
-def test_closing_a_warning_begins_its_cool_down_again(spark):
-    people = [USER | {"user_id": u, "orders_2d": 0.0} for u in ("acknowledged", "closed")]
-    earlier = [ALERT | {"alert_id": p["user_id"], "user_id": p["user_id"], "day": before(10)} for p in people]
-    done = [{"day": before(3), "event_id": p["user_id"], "alert_id": p["user_id"], "action": p["user_id"]} for p in people]
-    assert whom(raised(spark, world(RULE), features=people, alerts=earlier, alert_events=done)) == [("acknowledged", "quiet")]
-
-
 def test_an_id_is_of_day_rule_and_user(spark):
     people = [USER | {"user_id": u, "orders_2d": 0.0} for u in ("anna", "ben")]
-    rules = [RULE, RULE | {"id": "other"}]
+    rules = [RULE, RULE | {"id": "other", "cause": "service"}]
     ids = {w["alert_id"] for w in raised(spark, world(*rules), features=people)}
     assert len(ids) == 4
     assert ids.issuperset({w["alert_id"] for w in raised(spark, world(rules[0]), features=people[:1])})
+
+
+def test_a_rule_is_in_force_on_its_days_alone(spark):
+    spans = {
+        "from today": {"valid_from": DAY},
+        "until today": {"valid_to": DAY},
+        "from tomorrow": {"valid_from": DAY + timedelta(days=1)},
+        "until yesterday": {"valid_to": before(1)},
+    }
+    rules = [RULE | {"id": name.replace(" ", "_")} | span for name, span in spans.items()]
+    (warning,) = raised(spark, world(*rules), features=[USER | {"orders_2d": 0.0}])
+    assert warning["signals"] == ["from_today", "until_today"]
+
+
+def test_a_rule_whose_needed_column_is_absent_is_off(spark):
+    off = RULE | {"id": "off", "when": "orders_2d < 3 OR balance < 5", "needs": ["balance"], "level": "red"}
+    assert whom(raised(spark, world(RULE, off), features=[USER | {"orders_2d": 0.0}])) == [("anna", "quiet")]
+
+
+def test_an_owner_may_be_named_by_the_row(spark):
+    rule = RULE | {"owner": "team {plan}"}
+    people = [USER | {"user_id": user, "orders_2d": 0.0} for user in ("anna", "ben", "eve")]
+    users = [{"user_id": user, "attributes": {"plan": plan}} for user, plan in [("anna", "gold"), ("ben", " ")]]
+    found = raised(spark, world(rule), features=people, users=users)
+    assert [w["owner"] for w in found] == ["team gold", "operations", "operations"]
+
+
+def test_a_rule_that_only_spark_can_tell_is_no_condition_is_named(spark):
+    people = spark.createDataFrame([], "orders_2d double")
+    rules = world(
+        RULE | {"id": "fine", "when": "isnull(orders_2d)"},
+        RULE | {"id": "number", "when": "no_name_of_ours(orders_2d)"},
+    ).rules.rules
+    with pytest.raises(ConfigError, match=r"1 rule\(s\) of rules.yaml are no conditions:\n  number: .*no_name_of_ours"):
+        refuse_no_conditions(people, rules)
+    typed = [rules[0], rules[1].model_copy(update={"when": "nanvl(orders_2d, 0)"})]
+    with pytest.raises(ConfigError, match=r"number: is of type double: 'nanvl"):
+        refuse_no_conditions(people, typed)
+    refuse_no_conditions(people, rules[:1])

@@ -99,6 +99,13 @@ def writing(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
     yield Row("Delta days replaced, against an append", size, ratio, "x", at_most=1.2, judged=found["bytes"] >= GB)
 
 
+def warnings(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
+    """Warnings of a million users by 60 rules and the model, against reading and writing their features."""
+    found = measure("spark", "warned", World(1, USUAL, 2), runs=5)
+    ratio = found["warn"]["warm"]["seconds"] / found["copy"]["warm"]["seconds"]
+    yield Row("60 rules, against a copy of user_features", "1 M users", ratio, "x", at_most=2)
+
+
 def memory(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
     """One small JVM, executors included, makes the rollup and the windows of a million users: the driver needs less."""
     if full:
@@ -125,4 +132,4 @@ def scoring(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
         yield Row("driver memory, 1 M users scored", million.name, peak / GB, "GB", at_most=2)
 
 
-GROUPS = {group.__name__: group for group in (rollup, scaling, day, windows, history, writing, memory, scoring)}
+GROUPS = {group.__name__: group for group in (rollup, scaling, day, windows, history, writing, warnings, memory, scoring)}

@@ -13,12 +13,13 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from churnwatch.io.models import Models
+from churnwatch.io.store import Store
 from churnwatch.model import reference
 from churnwatch.model.schema import Schema, schema_of
 from churnwatch.model.trees import to_text
-from churnwatch.scoring.score import scored_by
+from churnwatch.scoring.score import ranked_users, staged_by
 from churnwatch.settings import Settings, feature_names
-from churnwatch.settings.decisions import Tiers
+from churnwatch.settings.tiers import Tiers
 from steps import Step, computed
 from worlds import Base
 
@@ -93,14 +94,21 @@ class ScoringBench:
         return PipelineModel([SQLTransformer(statement=statement), VectorAssembler(inputCols=names, outputCol="vector")])
 
     def _scored(self):
-        """Both passes, as the job makes them."""
+        """Both steps, as the runner makes them: what was scored is staged, then ranked."""
         model = GBTClassificationModel.load(self.model_folder)
         text = to_text(Models(self.spark, self.settings, "bench").trees(model), self.schema.features, range(FEATURES))
         used = Schema.from_json(json.loads(json.dumps(self.schema.to_json())))
         plain = self.settings.model_copy(update={"measures": self.settings.measures.model_copy(update={"segments": []})})
         known = reference.of(self._stored(), self.base.users, text, used, plain)
         release = SimpleNamespace(version="1", text=text, calibration=CALIBRATION, schema=self.schema.to_json(), reference=known)
-        return lambda: scored_by(release, self._stored(), self.settings)
+        store = Store(self.spark, self.settings)
+
+        def ranked() -> DataFrame:
+            tiers = self.settings.tiers.tiers
+            made = store.stage("bench", "scored", staged_by(release, self._stored(), tiers, self.settings))
+            return ranked_users(made.withColumn("previous_tier", F.lit(None).cast("string")), tiers, self.settings)
+
+        return ranked
 
     def _refuse_other_margins(self, plain: DataFrame, ours: DataFrame) -> None:
         theirs = plain.select("user_id", (2 * vector_to_array("rawPrediction")[1]).alias("theirs"))

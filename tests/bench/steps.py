@@ -9,7 +9,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType
 
-from churnwatch import activity, features
+import warned
+from churnwatch import activity, alerts, features
 from churnwatch.core import Table, day_range, days_predicate
 from churnwatch.features.rings import per_user_window
 from churnwatch.io.store import Store
@@ -99,6 +100,34 @@ class Bench:
                 "replace": lambda: self._replace(replaced, table, events, all_days),
             }
         )
+
+    def warned(self) -> Step:
+        """A million users under 60 rules and the model: raise_alerts as it is stored; and the table read and written again."""
+        settings = warned.with_rules(self.settings)
+        t, day = tables(settings), days_predicate([warned.DAY])
+        given, copied, told = (self._warehouse(name) for name in ("given", "copied", "told"))
+        self._load(given, t.user_features, warned.features(self.spark, settings), day)
+        self._load(given, t.user_scores, warned.scores(self.spark, settings), day)
+        copied.create([t.user_features])
+        empty = (t.users, t.activity_trend, t.churn_rates, t.risk_alerts, t.alert_events)
+        told.create(empty)
+        until = F.lit(warned.DAY).alias("until")
+
+        def copy() -> None:
+            given.refresh()
+            self._replace(copied, t.user_features, given.read(t.user_features, day), day)
+
+        def warn() -> None:
+            given.refresh()
+            told.refresh()
+            names = ("users", "trend", "rates", "alerts", "alert_events")
+            inputs = {name: told.read(table) for name, table in zip(names, empty, strict=True)}
+            inputs |= {"users": inputs["users"].select("*", until), "features": given.read(t.user_features, day)}
+            inputs["scores"] = given.read(t.user_scores, day)
+            made = alerts.raised(inputs, (warned.DAY,), settings)
+            self._replace(told, t.risk_alerts, made["risk_alerts"], day)
+
+        return Step({"copy": copy, "warn": warn})
 
     # --- frames -----------------------------------------------------------------------------------------------------
 

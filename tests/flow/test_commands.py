@@ -68,6 +68,26 @@ def test_a_missing_day_ends_with_3_in_at_most_five_lines(typed):
     assert len(err.strip().splitlines()) <= 5
 
 
+HALF = "{id: half, title: t, when: events_7d > 3 AND balance > 1, needs: [balance], level: yellow, cause: engagement}"
+NEW = "{id: new, title: busy, when: events_7d > 0, level: yellow, cause: engagement}"
+
+
+def test_rules_are_tried_out_and_nothing_is_written(typed, spark, folder):
+    of = world.runner(spark, folder)
+    versions = {table.name: of.store.version(table) for table in of.tables if of.store.exists(table)}
+    code, out, _ = typed("rules", "test", "--day", str(DAY(62)), more=[f"rules.rules=[{HALF}, {NEW}]"])
+    assert code == 0 and "off: half (t): there is no column balance" in out
+    # of 600 users many are active in a week; the rule is new: it is replayed on a day whose labels are known
+    row = next(line for line in out.splitlines() if " new " in line)
+    assert "*" in row and "%" in row
+    of.store.refresh()
+    assert {table.name: of.store.version(table) for table in of.tables if of.store.exists(table)} == versions
+    code, _, err = typed("rules", "test", "--day", str(DAY(62)), "--rule", "nw", more=[f"rules.rules=[{NEW}]"])
+    assert code == 2 and "no such rule: nw" in err
+    code, _, err = typed("rules", "test", "--day", str(DAY(70)))
+    assert code == 3 and "were never built" in err
+
+
 def test_warnings_are_listed_with_what_was_done_about_them(typed, spark, folder):
     of = world.runner(spark, folder)
     first, second = (r["alert_id"] for r in of.store.read(of.tables.risk_alerts).orderBy("alert_id").limit(2).collect())
@@ -81,11 +101,31 @@ def test_warnings_are_listed_with_what_was_done_about_them(typed, spark, folder)
     assert done == {(first, "ann", "acknowledged"), (second, "bob", "acted")}
     _, out, _ = typed("alerts", "list", "--rows", "5000")
     assert out.count("acknowledged") == 1 and out.count("bob") == 1
+    code, out, _ = typed("alerts", "list", "--state", "acknowledged")
+    assert code == 0 and first in out and second not in out and "1 warning(s)" in out
+    code, _, err = typed("alerts", "list", "--level", "pink")
+    assert code == 2 and "none of red, orange" in err
+
+
+def test_a_file_of_actions_is_recorded_whole_or_not_at_all(typed, spark, folder, tmp_path):
+    of = world.runner(spark, folder)
+    ids = [r["alert_id"] for r in of.store.read(of.tables.risk_alerts).orderBy("alert_id").collect()][5:8]
+    rows = [f"{ids[0]},close,ann,false_alarm,do not warn in holidays", f"{ids[1]},act,ann,,", "typo,act,ann,,"]
+    file = tmp_path / "calls.csv"
+    file.write_text("alert_id,action,who,outcome,lesson\n" + "\n".join(rows) + "\n")
+    code, _, err = typed("alerts", "record", str(file), "--day", str(DAY(62)))
+    assert code == 3 and "do not exist, nothing was written: calls.csv:4: typo" in err
+    file.write_text("alert_id,action,who,outcome,lesson\n" + "\n".join(rows[:2]) + "\n")
+    assert typed("alerts", "record", str(file), "--day", str(DAY(62)))[0] == 0
+    of.store.refresh()
+    done = {(r["alert_id"], r["outcome"], r["lesson"]) for r in of.store.read(of.tables.alert_events).collect()}
+    assert done >= {(ids[0], "false_alarm", "do not warn in holidays"), (ids[1], None, None)}
 
 
 def test_the_doctor_finds_what_is_broken(typed, folder, tmp_path):
-    code, out, _ = typed("doctor")
+    code, out, _ = typed("doctor", more=[f"rules.rules=[{HALF}]"])
     assert code == 0 and "BAD" not in out and "user_features version" in out
+    assert "rule half is off: there is no column balance" in out
     broken = world.copied(folder, tmp_path / "w")
     for file in (broken / "tables" / "cohort_churn").rglob("*.parquet"):
         file.unlink()
@@ -110,6 +150,17 @@ def test_a_new_measure_is_migrated_and_the_days_to_rebuild_are_named(typed, fold
     for job in ("build_activity", "build_features"):
         assert typed("run", job, "--from", str(DAY(60)), "--to", str(DAY(62)), more=more, where=own)[0] == 0
     assert "every table is as its contract says" in typed("migrate", more=more, where=own)[1]
+
+
+def test_a_rule_that_changed_is_set_in_stored_tables(typed, spark, folder, tmp_path):
+    own = world.copied(folder, tmp_path / "w")
+    table = world.runner(spark, own).store.sql_name(world.runner(spark, own).tables.alert_events)
+    spark.sql(f"ALTER TABLE {table} DROP CONSTRAINT action_known")
+    spark.sql(f"ALTER TABLE {table} ADD CONSTRAINT action_known CHECK (action IN ('acknowledged', 'acted', 'closed'))")
+    spark.sql(f"ALTER TABLE {table} ADD CONSTRAINT of_old CHECK (who IS NOT NULL)")
+    assert "alert_events: rules would be set: action_known, of_old" in typed("migrate", "--dry-run", where=own)[1]
+    assert "alert_events: rules set: action_known, of_old" in typed("migrate", where=own)[1]
+    assert "every table is as its contract says" in typed("migrate", where=own)[1]
 
 
 def test_a_world_is_written_and_continued(typed, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from churnwatch.io.delivery import FileSender, MailSender, Server, attempts
+from churnwatch.io.delivery import FileSender, Office, Patience, Server, Target, attempts
 from churnwatch.io.keys import id_key, keyed, keyed_id
 from churnwatch.io.senders import Senders
 from smallworld import settings
@@ -78,7 +78,7 @@ def port(mailbox):
 
 
 def sent(messages, sender, most=3):
-    rows = list(attempts(messages, sender, most, pause_seconds=0.001))
+    rows = list(attempts(messages, sender, Patience(most, most, pause_seconds=0.001)))
     sender.close()
     return rows
 
@@ -87,8 +87,14 @@ def told(rows):
     return [(row["message_id"], row["attempt"], row["outcome"], row["detail"]) for row in rows]
 
 
+def by_mail(server, folder):
+    """A router that mails by ``server``, and writes into ``folder`` what has no address."""
+    targets = {name: Target("email", address) for name, address in ADDRESSES.items()}
+    return Office(str(folder), only_files=False, server=server, targets=targets).sender()
+
+
 def mailer(port, tmp_path, **server):
-    return MailSender(Server("127.0.0.1", port, timeout_seconds=5, **server), ADDRESSES, FileSender(str(tmp_path)))
+    return by_mail(Server("127.0.0.1", port, timeout_seconds=5, **server), tmp_path)
 
 
 def to(destination, **more):
@@ -152,12 +158,30 @@ def test_a_server_that_is_down_costs_one_message_its_attempts_and_the_others_non
     assert "ConnectionRefusedError" in rows[0]["detail"] and rows[2]["detail"].startswith("not tried: ")
 
 
+def test_a_server_that_comes_back_gets_everything_that_is_left(mailbox, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    messages = [to("retention", message_id=f"m{n}") for n in range(3)]
+    first = sent(messages, mailer(port, tmp_path), most=1)
+    assert {row["outcome"] for row in first} == {"failed"}
+    controller = AnyPort(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        mailbox.drop_next = 1
+        again = sent([message | {"attempts": 1} for message in messages], mailer(port, tmp_path))
+    finally:
+        controller.stop()
+    assert [row["outcome"] for row in again] == ["failed", "sent", "sent", "sent"]
+    assert sorted(mail["Message-ID"] for mail in mailbox.got) == [f"<m{n}@churnwatch>" for n in range(3)]
+
+
 def test_a_server_that_never_answers_is_given_up_after_the_time_out(tmp_path):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         server = Server("127.0.0.1", silent.getsockname()[1], timeout_seconds=0.2)
-        (row,) = sent([MESSAGE], MailSender(server, ADDRESSES, FileSender(str(tmp_path))), most=1)
+        (row,) = sent([MESSAGE], by_mail(server, tmp_path), most=1)
     assert (row["outcome"], "timed out" in row["detail"]) == ("failed", True)
 
 
@@ -179,37 +203,6 @@ def test_the_same_message_is_the_same_file(tmp_path):
     assert (mail["Message-ID"], mail.get_content()) == ("<m1@churnwatch>", MESSAGE["body"])
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Files of a certificate for localhost that signs itself, and of its key."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    folder = tmp_path_factory.mktemp("certificate")
-    plain = serialization.NoEncryption()
-    pem = serialization.Encoding.PEM
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
-    return folder / "cert.pem", folder / "key.pem"
-
-
 def test_tls_and_log_in_are_used_and_a_stranger_s_certificate_is_refused(certificate, mailbox, tmp_path, monkeypatch):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*map(str, certificate))
@@ -225,7 +218,7 @@ def test_tls_and_log_in_are_used_and_a_stranger_s_certificate_is_refused(certifi
 
         def outcome(password, **server):
             secure = Server("localhost", controller.port, user="bot", password=password, timeout_seconds=5, **server)
-            return told(sent([MESSAGE, MESSAGE], MailSender(secure, ADDRESSES, FileSender(str(tmp_path))), most=2))
+            return told(sent([MESSAGE, MESSAGE], by_mail(secure, tmp_path), most=2))
 
         strange = outcome("right", starttls=True)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
@@ -244,20 +237,26 @@ def test_tls_and_log_in_are_used_and_a_stranger_s_certificate_is_refused(certifi
 
 def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailbox, tmp_path):
     smtp = {"host": "127.0.0.1", "port": port}
-    sending = {"kind": "smtp", "smtp": smtp, "destinations": ADDRESSES, "folder": str(tmp_path / "outbox")}
+    outbox = str(tmp_path / "outbox")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        hook = {"kind": "json", "url": f"http://127.0.0.1:{free.getsockname()[1]}/"}  # nobody listens there
+    places = {"destinations": ADDRESSES | {"hook": hook}, "allow_loopback": True}
+    sending = {"kind": "network", "smtp": smtp, "folder": outbox, "pause_seconds": 0.01, "tries_a_run": 1, **places}
     made = settings(storage={"root": "x", "files": str(tmp_path)}, sending=sending)
-    rows = [to("retention"), to("refused"), to("stranger", kind="offer")]
+    rows = [to("retention"), to("refused"), to("stranger", kind="offer"), to("hook")]
     schema = (
         "day date, message_id string, kind string, destination string, channel string, subject string, body string, "
         "earliest_send_at timestamp, expires_at timestamp, attempts int"
     )
     messages = spark.createDataFrame([tuple(row.values()) for row in rows], schema).repartition(2)
     before = datetime.now()
-    found = sorted(Senders(spark, made, "run", pause_seconds=0.01).send(messages).collect())
+    found = sorted(Senders(spark, made, "run").send(messages).collect())
     assert told(found) == [
+        ("m-hook", 1, "failed", "127.0.0.1: ConnectionRefusedError"),
         ("m-refused", 1, "failed", "550 5.1.1 no such user"),
         ("m-retention", 1, "sent", "250 accepted"),
-        ("m-stranger", 1, "sent", f"file {DAY}/m-stranger.json: no address for stranger"),
+        ("m-stranger", 1, "sent", f"file {DAY}/m-stranger.json: no address for email"),
     ]
     assert all(before - timedelta(seconds=1) <= row["at"] <= datetime.now() for row in found)
     assert [m["X-Churnwatch-Destination"] for m in mailbox.got] == ["retention"]
@@ -295,6 +294,6 @@ def test_the_key_is_made_once_and_a_short_one_is_refused(tmp_path, monkeypatch):
 def test_a_password_goes_only_over_tls_except_to_this_machine():
     smtp = {"host": "mail.example.org", "user": "bot", "password": "secret"}
     with pytest.raises(ValueError, match="only over starttls"):
-        settings(sending={"kind": "smtp", "smtp": smtp})
-    settings(sending={"kind": "smtp", "smtp": smtp | {"starttls": True}})
-    settings(sending={"kind": "smtp", "smtp": smtp | {"host": "localhost"}})
+        settings(sending={"kind": "network", "smtp": smtp})
+    settings(sending={"kind": "network", "smtp": smtp | {"starttls": True}})
+    settings(sending={"kind": "network", "smtp": smtp | {"host": "localhost"}})

@@ -49,7 +49,7 @@ def forest(request):
 def exact(made, rows):
     """Contributions, one row a user."""
     model = opened(made)
-    return model.exact(model.columns(rows)).T
+    return model.exact(model.columns(rows))[1].T
 
 
 def of_package(text, rows):
@@ -96,24 +96,25 @@ def test_tables_and_lightgbm_agree_and_add_up(forest, monkeypatch):
     assert np.abs(ours.margin(columns) - lightgbms.margin(columns)).max() < 1e-12
     assert np.array_equal(ours.margin(columns), margin)
     assert all(np.abs(a - b).max() < 1e-12 for a, b in zip((margin, added), lightgbms.explained(columns), strict=True))
-    assert np.abs(ours.exact(columns) - lightgbms.exact(columns)).max() < 1e-12
+    assert all(np.abs(a - b).max() < 1e-12 for a, b in zip(ours.exact(columns), lightgbms.exact(columns), strict=True))
+    assert np.array_equal(ours.exact(columns)[0], margin)
     assert np.abs(added.sum(axis=0) + made["base"] - margin).max() < 1e-12
-    assert np.abs(ours.exact(columns).sum(axis=0) + made["expected"] - margin).max() < 1e-12
+    assert np.abs(ours.exact(columns)[1].sum(axis=0) + made["expected"] - margin).max() < 1e-12
 
 
 def test_rows_are_looked_up_in_chunks(forest, monkeypatch):
     text, rows = forest
     model = opened(packed(text, SCHEMA, NAMES, reasons=True))
     columns = model.columns(rows)
-    whole = [model.margin(columns), *model.explained(columns), model.exact(columns)]
+    whole = [model.margin(columns), *model.explained(columns), *model.exact(columns)]
     monkeypatch.setattr("churnwatch.model.applied.CHUNK_ROWS", 64)
-    parts = [model.margin(columns), *model.explained(columns), model.exact(columns)]
+    parts = [model.margin(columns), *model.explained(columns), *model.exact(columns)]
     assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
 
 
 def test_effects_are_the_mean_over_all_orders_in_which_features_become_known():
     shares, value = np.array([0.2, 0.7, 0.5]), 3.0
-    found = effects(value, shares)
+    found = effects(np.array([1.0, value]), np.array([shares, shares]))[1]
     for code in range(8):
         satisfied = [code >> n & 1 for n in range(3)]
 

@@ -14,9 +14,13 @@ from churnwatch.model.applied import fingerprint
 from churnwatch.model.schema import schema_of
 from churnwatch.reports import judged
 from churnwatch.reports.advice import advised, wilson_interval
+from churnwatch.reports.helping import inseparable, unhelpful
 from churnwatch.reports.scored import Bin, metrics
-from churnwatch.settings import load
-from reportworld import frames
+from churnwatch.reports.thresholds import Past, share_at_or_above, threshold_rows
+from churnwatch.reports.warned import alert_quality
+from churnwatch.settings import Tier, load
+from churnwatch.tables import tables
+from reportworld import frame, frames
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
 ON = date(2025, 9, 11)
@@ -126,23 +130,28 @@ def small(spark, settings):
     users = "abcdefghij"
     churned = dict(zip(users, [0, 0, 1, 0, 1, 1, 0, 0, 0, 0], strict=True))
     rows = {
-        # a and b are critical, c .. e high; two of ten had other logins when they were scored
+        # a is critical, b .. d high; two of ten had other logins when they were scored
         "scores": [
             score(u, 0.9 - 0.08 * n, 9 - n, 10)
-            | {"tier": "critical" if n < 2 else "high" if n < 5 else "low", "margin": 2.0 * (n < 8)}
+            | {"tier": "critical" if u == "a" else "high" if u in "bcd" else "low", "margin": 2.0 * (n < 8)}
             | {"features_hash": int(fingerprint(np.array([[2.0 if n < 8 else 5.0], [0.0]]))[0])}
             for n, u in enumerate(users)
         ],
         "features": [
-            *({"day": ON, "user_id": u, "logins_7d": 2.0, "crashes_7d": None if n < 5 else 0.0} for n, u in enumerate(users)),
+            *(
+                {"day": ON, "user_id": u, "segment_region": "north" if u in "abce" else "south"}
+                | {"logins_7d": 2.0, "crashes_7d": None if n < 5 else 0.0}
+                for n, u in enumerate(users)
+            ),
             {"day": ON, "user_id": "nobody scored this one", "logins_7d": 0.0, "crashes_7d": 0.0},
         ],
         "model_runs": [release(settings), release(settings, day=ON + timedelta(days=1), run_id="later", model_version="4")],
         "alerts": [
             alert("a", level="red"),
-            *map(alert, "bcd"),
-            alert("e", "silent"),
-            alert("f", "acted_on"),
+            alert("b") | {"cause": "price"},
+            *(alert(u) | {"cause": "price", "signals": ["model", "silent"]} for u in "cd"),
+            alert("e", "silent") | {"owner": "p"},
+            alert("f", "acted_on") | {"escalates": "first-f"},
             alert("x", "silent"),
         ],
         "alert_events": [
@@ -150,7 +159,7 @@ def small(spark, settings):
                 "day": ON + timedelta(days=1),  # people act on the day after the night's warnings
                 "event_id": "1",
                 "at": datetime(2025, 9, 12, 9),
-                "alert_id": "acted_on-f",
+                "alert_id": "first-f",
                 "who": "w",
                 "action": "acted",
             }
@@ -172,9 +181,9 @@ def small(spark, settings):
     return {name: [row.asDict() for row in frame.collect()] for name, frame in out.items()}
 
 
-def quality(small, rule, level="all"):
-    """The row of a rule and level."""
-    return next(r for r in small["alert_quality"] if (r["rule_id"], r["level"]) == (rule, level))
+def quality(small, rule, level="all", by="rule", value="all"):
+    """The row of a look: of a rule and level, unless ``by`` and ``value`` name another."""
+    return next(r for r in small["alert_quality"] if (r["rule_id"], r["level"], r["by"], r["value"]) == (rule, level, by, value))
 
 
 def test_treated_users_are_no_false_alarms(small):
@@ -192,7 +201,8 @@ def test_a_warning_that_somebody_acted_on_is_no_false_alarm_either(small):
 
 
 def test_a_warned_user_without_a_label_fired_but_is_not_judged(small):
-    assert (quality(small, "silent")["fired"], quality(small, "silent")["matured"]) == (2, 1)
+    silent = quality(small, "silent")
+    assert (silent["fired"], silent["matured"]) == (4, 3)  # with c and d, of whom the model spoke too
 
 
 def test_the_held_out_stand_for_the_treated(small):
@@ -204,9 +214,99 @@ def test_the_held_out_stand_for_the_treated(small):
     assert model["recall"] == pytest.approx(2 / 3)
 
 
+def test_the_interval_is_of_as_many_users_as_the_weights_tell(small):
+    # c and d weigh 2 each, e 1: two of three churned, 3 of 5 by weight, as good as 25 / 9 users
+    silent = quality(small, "silent")
+    assert (silent["precision"], silent["effective"]) == pytest.approx((3 / 5, 25 / 9))
+    assert (silent["low"], silent["high"]) == pytest.approx(wilson_interval(3 / 5 * 25 / 9, 25 / 9))
+    assert (silent["lift_low"], silent["lift_high"]) == pytest.approx((silent["low"] / (3 / 8), silent["high"] / (3 / 8)))
+    # of 3 churned by weight (c twice, and e) all were warned: as good as 9 / 5 users
+    assert silent["recall"] == 1 and silent["recall_low"] == pytest.approx(wilson_interval(9 / 5, 9 / 5)[0])
+
+
+def test_users_count_once_in_each_look(small):
+    looks = {
+        (r["by"], r["value"]): (r["fired"], r["treated"], r["matured"], r["churned"])
+        for r in small["alert_quality"]
+        if r["by"] != "rule"
+    }
+    assert looks == {
+        ("all", "all"): (7, 3, 3, 2),  # a .. f and x
+        ("level", "red"): (1, 1, 0, 0),
+        ("level", "orange"): (6, 2, 3, 2),
+        ("cause", "price"): (3, 1, 2, 1),
+        ("cause", "unknown"): (4, 2, 1, 1),
+        ("owner", "o"): (6, 3, 2, 1),
+        ("owner", "p"): (1, 0, 1, 1),
+        ("region", "north"): (4, 2, 2, 2),
+        ("region", "south"): (2, 1, 1, 0),
+        ("region", "unknown"): (1, 0, 0, 0),
+        ("plan", "unknown"): (7, 3, 3, 2),
+    }
+
+
+def test_a_segment_is_compared_with_its_own_base(small):
+    # north, untreated: c (twice) and e churned; south: d (twice), g and h stayed
+    assert quality(small, "all", by="region", value="north")["base_rate"] == 1
+    assert quality(small, "all", by="region", value="south")["base_rate"] == 0
+    assert quality(small, "all", by="level", value="orange")["base_rate"] == pytest.approx(3 / 8)
+
+
+def test_two_rules_that_spoke_of_many_users_have_a_look_of_their_own(spark, settings):
+    contracts, few = tables(settings), settings.privacy.min_group_size
+    both = [alert(f"u{n}") | {"signals": ["crashes", "model"]} for n in range(few)]
+    alone = [alert("v", "crashes"), alert("v", "silent")]
+    known = spark.createDataFrame([], "user_id string, churned int, last_active_day date, treated boolean, weight double")
+    given = (frame(spark, contracts.risk_alerts.schema, both + alone), known, frame(spark, contracts.user_features.schema, []))
+    rows = alert_quality(*given, ON, settings).where("by = 'together'").collect()
+    assert [(r["rule_id"], r["value"], r["fired"]) for r in rows] == [("crashes", "model", few)]
+
+
+def look(rule, fired, effective=0.0, hits=0.0, expected=0.0, **more):
+    """Judged days of a rule, added up."""
+    return {
+        "by": "rule",
+        "rule_id": rule,
+        "level": "all",
+        "value": "all",
+        "fired": fired,
+        "effective": effective,
+        "hits": hits,
+        "expected": expected,
+    } | more
+
+
+def test_a_rule_that_has_not_shown_to_help_is_named_and_no_other():
+    history = [
+        look("helps", 300, 200.0, 60.0, 30.0),  # 30 %, at least 24 %: above 15 %
+        look("does not", 300, 200.0, 36.0, 30.0),  # 18 %, at least 13 %
+        look("little known", 300, 99.9, 10.0, 15.0),
+        look("by level", 300, 200.0, 30.0, 30.0, level="red"),
+        look("old days", 300, None, None, None),
+    ]
+    ((rule, precision, low, base),) = unhelpful(history)
+    assert (rule, precision, base) == ("does not", 0.18, 0.15) and low == pytest.approx(wilson_interval(36, 200)[0])
+
+
+def test_rules_that_nearly_always_speak_together_are_named():
+    pair = {"by": "together"}
+    history = [
+        look("a", 100),
+        look("b", 1000),
+        look("c", 100),
+        look("a", 95, value="b", **pair),
+        look("a", 94, value="c", **pair),
+    ]
+    history += [look("rare", 9), look("b", 9, value="rare", **pair)]
+    assert inseparable(history, 10) == [("a", "b", 95)]
+
+
 def test_lead_is_what_was_gained_against_waiting_for_the_horizon(small):
     assert quality(small, "model")["lead_days"] == 10  # last active 4 days before: 14 days of silence after 10
     assert quality(small, "model", "red")["lead_days"] is None
+    assert quality(small, "model")["lead_low"] is None  # one user
+    # c gained 10 days, e 10 too; with f, who is treated, nothing changes
+    assert [quality(small, "silent")[name] for name in ("lead_low", "lead_days", "lead_high")] == [10, 10, 10]
 
 
 def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):
@@ -227,10 +327,10 @@ def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):
 
 def test_tiers_that_people_act_on_are_judged_down_to_each(small):
     found = {r["metric"]: r["metric_value"] for r in small["model_quality"]}
-    # critical: a and b, both treated; critical and high: c and d count twice, e once: 2 + 1 of 5 churned, base 3 of 8
+    # critical: a, treated; critical and high: c and d count twice, 2 of 4 churned, base 3 of 8
     assert found["precision_critical"] is None and found["lift_critical"] is None and found["recall_critical"] == 0
-    assert found["precision_high"] == pytest.approx(3 / 5)
-    assert found["recall_high"] == 1 and found["lift_high"] == pytest.approx(3 / 5 / (3 / 8))
+    assert found["precision_high"] == pytest.approx(2 / 4)
+    assert found["recall_high"] == pytest.approx(2 / 3) and found["lift_high"] == pytest.approx(2 / 4 / (3 / 8))
     assert "precision_low" not in found
     # the riskiest tenth of a weight of 8 is a part of c
     assert found["top_decile_lift"] == pytest.approx(1 / (3 / 8))
@@ -350,3 +450,45 @@ def test_few_users_give_no_ground_to_move():
 def test_thresholds_advise_by_level_from_the_lowest_warned_probability(small):
     assert {r["level"]: round(r["old"], 2) for r in small["thresholds"]} == {"orange": 0.66, "red": 0.9}
     assert all(r["new"] == r["old"] and "fewer than 10" in r["reason"] for r in small["thresholds"])
+
+
+TIER = {"name": "high", "top_share": 0.15, "level": "orange", "adjust": {"lowest": 0.1, "highest": 0.2, "step_share": 0.2}}
+
+
+def moved(spark, settings, churned, *cuts, tier=TIER):
+    """(cut_before, cut, reason) of ON, when of ten users a bin ``churned`` had left; ``cuts``: (days before ON, cut)."""
+    tiers = settings.tiers.model_copy(update={"tiers": [Tier(**tier), Tier(name="low")]})
+    one = settings.model_copy(update={"tiers": tiers})
+    users = [score(str(n), 0.6 if n < 15 else 0.3, 99 - n, 100) | {"tier": "high" if n < 15 else "low"} for n in range(30)]
+    earlier = [
+        {"day": ON - timedelta(days=n), "level": "orange", "old": 0.6, "new": 0.6, "reason": "", "tier": "high", "cut": cut}
+        for n, cut in cuts
+    ]
+    given = frames(spark, one, {"scores": users, "thresholds": earlier}, READS)
+    seen = {"3": bins([(990, churned, 0.6), (900, churned, 0.6), (800, 4, 0.3), (700, 2, 0.2)])}
+    ((row),) = threshold_rows(given, seen, ON, one).collect()
+    assert row["tier"] == "high"
+    return row["cut_before"], row["cut"], row["reason"]
+
+
+def test_a_cut_follows_the_advice_by_a_step_within_its_bounds_and_waits_for_what_it_did(spark, settings):
+    lag = settings.label_lag_days(settings.churn.primary)
+    # more churned than promised: the share may grow to 0.3 (bin 700), a step is a fifth
+    before, cut, reason = moved(spark, settings, 9)
+    assert (before, cut) == (0.15, pytest.approx(0.18)) and "; top_share 0.15 -> 0.18" in reason
+    before, cut, _ = moved(spark, settings, 9, (lag, 0.19), (1, 0.19))
+    assert (before, cut) == (0.19, 0.2)
+    # scores of ON were made with 0.15, by now it is 0.18
+    before, cut, reason = moved(spark, settings, 9, (lag - 1, 0.18), (1, 0.18))
+    assert (before, cut) == (0.18, 0.18) and "waits" in reason
+    # as promised: it stays
+    assert moved(spark, settings, 6, (1, 0.18), (lag, 0.18))[:2] == (0.18, 0.18)
+    by_probability = {**TIER, "top_share": None, "min_probability": 0.6, "adjust": {"lowest": 0.1, "highest": 0.9}}
+    before, cut, _ = moved(spark, settings, 9, tier=by_probability)
+    assert (before, cut) == (0.6, pytest.approx(0.45))
+
+
+def test_a_cut_outside_of_the_bounds_of_today_is_brought_within_them():
+    past = Past({}, {ON - timedelta(days=1): 0.4})
+    assert past.cut(Tier(**TIER), ON) == 0.2
+    assert share_at_or_above(0.5, bins([(990, 1, 0.6), (900, 1, 0.5), (800, 1, 0.4)])) == pytest.approx(0.1)

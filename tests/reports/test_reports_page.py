@@ -93,7 +93,7 @@ def test_the_page_needs_nothing_but_itself(which, request):
 def test_every_link_leads_to_a_part_of_the_page(full_page):
     attributes = Parsed(full_page[0]).attributes
     anchors = [v for n, v in attributes if n == "id"]
-    assert len(anchors) == len(set(anchors)) == 9
+    assert len(anchors) == len(set(anchors)) == 10
     assert {v for n, v in attributes if n == "href"} == {f"#{a}" for a in anchors}
 
 
@@ -152,12 +152,28 @@ def test_the_model_card_stands_on_the_page(full_page):
     assert "was not released" not in text
 
 
+def test_rules_that_do_not_help_or_say_the_same_are_named(full_page):
+    text = Parsed(full_page[0]).text
+    assert "Not shown to help, of 100 judged users or more: the price page is read again and again (16.7 %, at least" in text
+    assert (
+        "Nearly always together, so that one of both would do: crashes and slow pages and no log-in for a week (39 users)" in text
+    )
+    assert "region: north" in text and "owner: retention" in text
+
+
 def test_data_quality_counts_rejects_and_ingests(full_page):
     html, _, rows, _ = full_page
     text = Parsed(html).text
     no_user = sum("no user" in r["reasons"] for r in rows["rejected"])
     assert f"app_events no user {no_user}" in text and "12,840" in text
     assert "train_model refused too little history: training works from 2025-10-12 on" in text
+
+
+def test_lessons_of_closed_warnings_are_listed_once_and_newest_first(full_page, empty_page):
+    text = Parsed(full_page[0]).text
+    assert "2 lessons from closed warnings" in text and text.count("crashes of <one> test device eva") == 1
+    assert text.index("call before noon") < text.index("crashes of <one>") and "false alarm" in text
+    assert "No warning was closed with a lesson" in Parsed(empty_page).text
 
 
 def test_the_same_tables_give_the_same_bytes(full_page, spark, tmp_path):

@@ -19,9 +19,9 @@ from churnwatch.model.applied import opened
 from churnwatch.model.schema import Schema, schema_of
 from churnwatch.model.shipped import packed
 from churnwatch.model.trees import to_text
-from churnwatch.scoring import score, worker
-from churnwatch.scoring.cuts import cuts, ranked
-from churnwatch.settings import Tier
+from churnwatch.scoring import score, staged, worker
+from churnwatch.scoring.cuts import ranked
+from churnwatch.scoring.score import ranked_users, staged_by
 from churnwatch.tables import tables
 from smallworld import rows, settings
 
@@ -148,6 +148,12 @@ def runs(spark, one, *given):
     return rows(spark, tables(one).model_runs, [{**base, **row} for row in given])
 
 
+def scored_by(port, inputs, one):
+    """The job's two steps, as the runner makes them."""
+    made = {**inputs, **staged(inputs, (DAY,), port, settings=one)}
+    return score({name: frame for name, frame in made.items() if name != "features"}, (DAY,), settings=one)
+
+
 @pytest.fixture(scope="module")
 def scored(spark):
     """Settings, the users given, and their rows of user_scores by user."""
@@ -175,7 +181,7 @@ def scored(spark):
             {"day": date(2025, 6, 3), "model_version": "8", "mlflow_run_id": "m8"},
         ),
     }
-    found = score(inputs, (DAY,), Stub(one), settings=one)["user_scores"]
+    found = scored_by(Stub(one), inputs, one)["user_scores"]
     assert found.columns == tables(one).user_scores.schema.names
     hashes = inputs["features"].select("user_id", F.xxhash64("user_id").alias("h")).collect()
     return one, given, {row.user_id: row for row in found.collect()}, {row.user_id: row.h for row in hashes}
@@ -233,20 +239,47 @@ def test_reasons_add_up_to_the_margin_and_group_windows_of_a_measure(scored):
             assert reason.cause == (cause if reason.contribution > 0 else None)
 
 
-def test_reasons_are_exact_where_people_act_and_follow_the_paths_elsewhere(scored):
+def shapley(one, user):
+    """LightGBM's own values, the expected one last."""
+    return Booster(model_str=Stub(one).release.text).predict([filled(user)], pred_contrib=True)[0]
+
+
+def test_reasons_are_exact(scored):
     one, given, found, _ = scored
     model = packed(Stub(one).release.text, schema_of(FEATURES, one), FEATURES, reasons=True)
-    lightgbm = Booster(model_str=Stub(one).release.text)
     assert model["base"] == pytest.approx(2 * 0.1 + 0.0 + 0.05) and abs(model["base"] - model["expected"]) > 0.01
     for user in given:
-        row = found[user["user_id"]]
-        exact = lightgbm.predict([filled(user)], pred_contrib=True)[0]
-        orders = next((r.contribution for r in row.reasons if r.measure == "orders"), None)
-        is_exact = row.reasons[4].contribution == pytest.approx(exact[-1], abs=1e-12)
-        assert is_exact == (row.tier == "critical")
-        assert row.reasons[4].contribution == pytest.approx(model["expected" if is_exact else "base"], abs=1e-12)
-        if is_exact and orders is not None:
-            assert orders == pytest.approx(exact[0] + exact[1], abs=1e-12)
+        row, exact = found[user["user_id"]], shapley(one, user)
+        by_measure = {"orders": exact[0] + exact[1], "cancels": exact[2], "cancel_rate": exact[3], "events": exact[4]}
+        assert row.reasons[4].contribution == pytest.approx(exact[-1], abs=1e-12)
+        assert all(r.contribution == pytest.approx(by_measure.get(r.measure, exact[5]), abs=1e-12) for r in row.reasons[:3])
+
+
+@pytest.mark.parametrize("at_least", [False, True])
+def test_of_forests_too_deep_for_tables_they_are_exact_where_people_act_alone(spark, scored, monkeypatch, at_least):
+    _, given, found, _ = scored
+    monkeypatch.setattr("churnwatch.model.shap.MOST_BYTES", 10)
+    by_probability = {"name": "critical", "min_probability": 0.5, "level": "red"}
+    own = {**TIERS, "tiers": [by_probability, {"name": "low"}]} if at_least else TIERS
+    one = settings(tiers=own, causes=CAUSES, model={"value": "spend_cents_4d * 1.5"})
+    people = rows(spark, tables(one).user_features, given)
+    tiers = one.tiers.tiers
+    made = staged_by(Stub(one).release, people, tiers, one).withColumn("previous_tier", F.lit(None).cast("string"))
+    deep = ranked_users(made, tiers, one).collect()
+    model = packed(Stub(one).release.text, schema_of(FEATURES, one), FEATURES, reasons=True)
+    assert model["pieces"] is None
+    by_id = {user["user_id"]: user for user in given}
+    acted_on = {row.user_id for row in deep if row.tier == "critical"}
+    assert 0 < len(acted_on) < len(deep) == len(given)
+    for row in deep:
+        exact = shapley(one, by_id[row.user_id])
+        base = model["expected"] if row.user_id in acted_on else model["base"]
+        assert row.margin == pytest.approx(found[row.user_id].margin, abs=1e-12)
+        assert row.reasons[4].contribution == pytest.approx(base, abs=1e-12)
+        assert sum(reason.contribution for reason in row.reasons) == pytest.approx(row.margin, abs=1e-12)
+        if row.user_id in acted_on:
+            assert row.reasons[4].contribution == pytest.approx(exact[-1], abs=1e-12)
+            assert {r.measure for r in row.reasons} == {r.measure for r in found[row.user_id].reasons}
 
 
 def test_what_is_usual_is_the_median_of_the_segment_and_for_strangers_that_of_all(scored):
@@ -313,7 +346,7 @@ class Both(Stub):
 def test_a_challengers_scores_stand_beside_the_releases_and_never_stop_them(spark, caplog):
     given = users(8)
 
-    def scores_with(challenger):
+    def inputs_with(challenger):
         one = settings(tiers=TIERS, causes=CAUSES, model={"challenger": challenger})
         refused = {"day": DAY, "run_id": "s", "outcome": "refused", "model_version": None, "artifacts_hash": "h9"}
         runs_ = [{"day": DAY}, refused | {"mlflow_run_id": "refused one"}, refused | {"run_id": "t", "mlflow_run_id": "down"}]
@@ -323,28 +356,31 @@ def test_a_challengers_scores_stand_beside_the_releases_and_never_stop_them(spar
             "scores": rows(spark, tables(one).user_scores, []),
             "model_runs": runs(spark, one, *runs_),
         }
-        found = score(inputs, (DAY,), Both(one), settings=one)
-        assert found["shadow_scores"].columns == tables(one).shadow_scores.schema.names
-        return {name: {row.user_id: row for row in frame.collect()} for name, frame in found.items()}
+        return one, inputs
 
-    found = scores_with("refused one")
-    assert set(found["shadow_scores"]) == set(found["user_scores"]) == {user["user_id"] for user in given}
+    one, inputs = inputs_with("refused one")
+    made = scored_by(Both(one), inputs, one)
+    assert made["shadow_scores"].columns == tables(one).shadow_scores.schema.names
+    shadow = {row.user_id: row for row in made["shadow_scores"].collect()}
+    assert set(shadow) == {user["user_id"] for user in given} == {row.user_id for row in made["user_scores"].collect()}
     for user in given:
-        row = found["shadow_scores"][user["user_id"]]
+        row = shadow[user["user_id"]]
         orders, _, cancels, _, since, _ = filled(user)
         first = (0.2 if since <= 0.5 else 0.9) if orders <= 2.5 else (-0.6 if cancels <= 1.5 else 0.4)
         assert row.margin == pytest.approx(2 * first) and row.model_version == "refused one (shadow)"
-    assert {row.tier for row in found["shadow_scores"].values()} >= {"critical"}
-    assert scores_with("unknown") == {"user_scores": found["user_scores"], "shadow_scores": {}}
-    assert "challenger unknown was not applied: model_runs knows no attempt" in caplog.text
-    assert scores_with("down")["shadow_scores"] == {} and "MLflow at x failed to load" in caplog.text
+    assert {row.tier for row in shadow.values()} >= {"critical"}
+    for wrong, why in (("unknown", "model_runs knows no attempt"), ("down", "MLflow at x failed to load")):
+        one, inputs = inputs_with(wrong)
+        made = staged(inputs, (DAY,), Both(one), settings=one)
+        assert set(made) == {"scored", "challenged"} and made["challenged"].isEmpty()
+        assert f"challenger {wrong} was not applied: {why}" in caplog.text
 
 
 def test_without_a_release_as_of_the_day_it_is_skipped_with_the_command(spark):
     one = settings()
     later = runs(spark, one, {"day": date(2025, 6, 3)}, {"day": DAY, "outcome": "refused"}, {"day": DAY, "definition": "other"})
     with pytest.raises(Skipped, match=r"no release as of 2025-06-02: .*`churnwatch run train_model --day 2025-06-02`"):
-        score({"model_runs": later}, (DAY,), Stub(one), settings=one)
+        staged({"model_runs": later}, (DAY,), Stub(one), settings=one)
 
 
 def test_features_that_are_gone_are_refused_by_name(spark):
@@ -352,7 +388,7 @@ def test_features_that_are_gone_are_refused_by_name(spark):
     inputs = {"features": rows(spark, tables(one).user_features, []), "model_runs": runs(spark, one, {"day": DAY})}
     port = Stub(one, features=["old_4d", *FEATURES[1:]])
     with pytest.raises(Refused, match=r"version 7 reads 1 features that user_features lacks \(old_4d\)"):
-        score(inputs, (DAY,), port, settings=one)
+        staged(inputs, (DAY,), port, settings=one)
 
 
 def test_a_day_without_users_gives_no_rows(spark):
@@ -360,18 +396,15 @@ def test_a_day_without_users_gives_no_rows(spark):
     contracts = tables(one)
     inputs = {"features": rows(spark, contracts.user_features, []), "scores": rows(spark, contracts.user_scores, [])}
     inputs |= {"model_runs": runs(spark, one, {"day": DAY}), "before": active(spark, one)}
-    assert score(inputs, (DAY,), Stub(one), settings=one)["user_scores"].collect() == []
+    assert scored_by(Stub(one), inputs, one)["user_scores"].collect() == []
 
 
-def test_a_capacity_is_never_exceeded_and_shares_count_from_the_riskiest():
+def test_users_of_one_cell_are_counted_together():
     # cells 5, 9, 20 hold 4, 3 and 2 users
     ranks = ranked(np.array([9, 20, 5]), np.array([3, 2, 4]))
     assert ranks.cells.tolist() == [5, 9, 20] and ranks.users == 9
+    assert ranks.percentile.tolist() == pytest.approx([0, 4 / 9, 7 / 9])
     assert ranks.position.tolist() == [9, 5, 2]
-    made = cuts([Tier(name="a", top_users=4), Tier(name="b", top_share=0.56), Tier(name="c")], 9)
-    index = worker.tiers(np.zeros(3), ranks.position, made)
-    assert index.tolist() == [2, 1, 0]  # cell 9 would make five of four
-    assert cuts([Tier(name="a", top_share=0.29)], 100)[0]["last"] == 29
 
 
 def test_workers_need_nothing_of_ours(tmp_path):
@@ -382,7 +415,8 @@ import pickle, sys
 sys.modules["churnwatch"] = sys.modules["pydantic"] = sys.modules["mlflow"] = None
 import pyarrow as pa
 function, spec = pickle.load(open(sys.argv[1], "rb"))
-batch = pa.RecordBatch.from_pydict({"user_hash": [5, 5], "values": [[1.0] * 6, [1.0] * 6]})
+features = {f"feature_{n}": [1.0, 1.0] for n in range(6)}
+batch = pa.RecordBatch.from_pydict({"user_hash": [5, 5], **features})
 (found,) = function(iter([batch]), spec)
 print(found.to_pydict()["users"])
 """
@@ -390,3 +424,22 @@ print(found.to_pydict()["users"])
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "sent")], capture_output=True, text=True, env=environment)
     assert ran.stdout.strip() == "[2]", ran.stderr
     assert pickle.loads((tmp_path / "sent").read_bytes())
+
+
+def test_tiers_are_cut_within_each_value_of_a_segment(spark):
+    one = settings(tiers=TIERS | {"by": "plan"})
+    given = [user | {"segment_plan": "gold" if n < 20 else None} for n, user in enumerate(users())]
+    inputs = {
+        "features": rows(spark, tables(one).user_features, given).repartition(3),
+        "before": active(spark, one, *((user["user_id"], 1) for user in given)),
+        "scores": rows(spark, tables(one).user_scores, []),
+        "model_runs": runs(spark, one, {"day": DAY}),
+    }
+    plans = {user["user_id"]: user["segment_plan"] for user in given}
+    found = scored_by(Stub(one), inputs, one)["user_scores"].collect()
+    assert len(found) == 60
+    for plan, size in (("gold", 20), (None, 40)):
+        mine = sorted((row for row in found if plans[row.user_id] == plan), key=lambda row: -row.percentile)
+        critical = [row.user_id for row in mine if row.tier == "critical"]
+        assert 1 <= len(critical) <= 3 and critical == [row.user_id for row in mine[: len(critical)]]
+        assert len([row for row in mine if row.tier in ("critical", "high")]) <= 0.3 * size

@@ -7,6 +7,7 @@ import pytest
 
 from churnwatch.core import ConfigError
 from churnwatch.settings import load
+from churnwatch.settings.rule_columns import absent_columns
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -139,7 +140,7 @@ def test_a_later_layer_wins_and_references_are_resolved(conf, monkeypatch):
         [
             "storage.files=/data/files",
             "model.max_evals=3",
-            "sending.kind=smtp",
+            "sending.kind=network",
             "sending.smtp.host=localhost",
             "sending.smtp.password=${MAIL_PASSWORD}",
             "spark.spark.executor.memory=8g",
@@ -162,3 +163,63 @@ def test_a_key_that_stands_twice_and_broken_yaml_are_named(conf):
     assert f"local.yaml:{line}: key 'clock' stands twice" in faults(conf.path)
     conf.path.write_text("domain: [app")
     assert "is not YAML" in faults(conf.path)
+
+
+RULE_FAULTS = {
+    "when: logins_7d + 1": "is of type double, a condition is true or false: 'logins_7d + 1'",
+    "when: loginz_7d > 1": "column 'loginz_7d' is not known; did you mean 'logins_7d'?",
+    "when: region": "is of type string, a condition is true or false",
+    "when: (SELECT true)": "subqueries are refused",
+    "when: \"java_method('java.lang.Runtime', 'x') = 'y'\"": "function java_method is refused",
+    "when: logins_7d > 1, evidence: '{login_7d}'": "placeholder 'login_7d' is not known; did you mean 'logins_7d'?",
+    "when: logins_7d > 1, owner: '{managr}'": "placeholder 'managr' is not known",
+    "when: logins_7d > 1, evidence: '{user_id}'": "placeholder 'user_id' is not known",
+    "when: logins_7d > 1, needs: [manager]": "columns that the rule does not name, and that are not there: manager",
+    "when: logins_7d > 1, valid_from: 2026-02-01, valid_to: 2026-01-31": "valid_to 2026-01-31 is before valid_from 2026-02-01",
+    "when: logins_7d > 1, scope: base": "column 'logins_7d' is not known",
+    "when: conversion < conversion_usul, scope: group": "column 'conversion_usul' is not known; did you mean 'conversion_usual'?",
+}
+
+
+@pytest.mark.parametrize(("wrong", "said"), RULE_FAULTS.items())
+def test_a_rule_that_cannot_be_is_told_with_file_and_line(conf, wrong, said):
+    line = conf("domains/app/rules.yaml", "rules:\n", f"rules:\n  - {{id: wrong, title: t, level: red, cause: price, {wrong}}}\n")
+    text = faults(conf.path)
+    assert f"rules.yaml:{line + 1}: " in text and said in text, text
+    assert text.startswith("1 fault(s)")
+
+
+def test_a_rule_whose_facts_are_absent_is_off_and_no_fault(conf):
+    rule = "{id: facts, title: t, level: red, cause: price, when: balance < 5 AND open_need, needs: [balance, open_need]}"
+    conf("domains/app/rules.yaml", "rules:\n", f"rules:\n  - {rule}\n")
+    settings = load(conf.path)
+    assert absent_columns(settings.rules.rules[0], settings) == ["balance", "open_need"]
+
+
+def test_tiers_that_cannot_be_are_told(conf):
+    old = "  - {name: medium, top_share: 0.4}"
+    wrong = {
+        "{name: medium, top_share: 0.4, top_users: 9}": "a tier is cut by one of top_share, min_probability, top_users, profit",
+        "{name: medium, top_users: 9, adjust: {lowest: 0, highest: 1}}": "adjust moves top_share or min_probability",
+        "{name: medium, top_share: 0.4, adjust: {lowest: 0.1, highest: 0.5}}": "the tier has no level",
+        "{name: medium, top_share: 0.4, level: blue, adjust: {lowest: 0.5, highest: 0.6}}": "the cut 0.4 lies outside of",
+        "{name: medium, top_share: 0.4, level: orange, adjust: {lowest: 0.1, highest: 0.6}}": "has a level of its own",
+    }
+    for tier, said in wrong.items():
+        conf("domains/app/tiers.yaml", old, f"  - {tier}")
+        assert said in faults(conf.path)
+        old = f"  - {tier}"
+    conf("domains/app/tiers.yaml", old, "  - {name: medium, top_share: 0.4}")
+    assert "segment 'regio' is not known; did you mean 'region'?" in faults(conf.path, "tiers.by=regio")
+
+
+def test_a_fault_never_prints_a_secret_of_the_environment(conf, monkeypatch):
+    secret = "https://10.0.0.1/services/" + "S3CRET" * 20
+    monkeypatch.setenv("HOOK_OF_TEST", secret)
+    conf(
+        "local.yaml", "sending: {kind: file,", 'sending: {kind: file, destinations: {ops: {kind: slack, url: "${HOOK_OF_TEST}"}},'
+    )
+    text = faults(conf.path)
+    assert "private address" in text and "${HOOK_OF_TEST}" in text and "S3CRET" not in text
+    text = faults(conf.path, "sending.pause=${HOOK_OF_TEST}")
+    assert "unknown key" in text and "S3CRET" not in text

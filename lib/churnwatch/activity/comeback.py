@@ -6,7 +6,7 @@ from datetime import date
 from pyspark.sql import functions as F
 
 from churnwatch.activity.indicators import parts, ratios, used_measures, window_sums
-from churnwatch.activity.segments import sums_per_segment, with_segments
+from churnwatch.activity.segments import COHORT, cohort, sums_per_segment, with_segments
 from churnwatch.activity.snapshots import per_snapshot
 from churnwatch.core.intervals import wilson
 from churnwatch.core.job import Frames
@@ -39,6 +39,7 @@ def trend(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
         .where(F.lit(bool(settings.measures.indicators)) | F.col("last_week"))
         .where(~F.col("bot"))
         .transform(with_segments, inputs["users"], settings, inputs["first_seen"])
+        .withColumn(COHORT, cohort())
     )
     sums = {
         "active": F.col("last_week").cast("long"),

@@ -10,6 +10,8 @@ from churnwatch.settings.names import segment_names
 
 NEW_DAYS = 30  # under this tenure a user is new
 TENURE = "segment_tenure"
+COHORT = "segment_cohort"
+COHORT_MONTHS = 12  # older users are one cohort
 UNKNOWN = "unknown"
 
 
@@ -39,6 +41,13 @@ def with_segments(frame: DataFrame, users: DataFrame, settings: Settings, first_
     return joined.select(*frame.columns, *added)
 
 
+def cohort() -> Column:
+    """Month (yyyy-MM) in which a user's tenure began, 'older' from the 12th before ``day``'s on; null where it is not known."""
+    began = F.date_sub("day", F.col("tenure_days"))
+    recent = began >= F.add_months(F.trunc("day", "month"), 1 - COHORT_MONTHS)
+    return F.when(recent, F.date_format(began, "yyyy-MM")).when(began.isNotNull(), "older")
+
+
 def _tenure_days() -> Column:
     # a registration that lies ahead of the day is a fault of the source: the first active day is safer
     registered = F.when(F.col("_registered_on") <= F.col("day"), F.col("_registered_on"))
@@ -48,7 +57,7 @@ def _tenure_days() -> Column:
 def per_segment(frame: DataFrame, settings: Settings) -> DataFrame:
     """One row per row of ``frame`` and segment: ``segment`` and ``value``, 'all' first; a null value is 'unknown'.
 
-    Takes the columns that ``with_segments`` added, tenure where it is there, and drops them.
+    Takes the columns that ``with_segments`` added, tenure and cohort where they are there, and drops them.
     """
     columns = _labels(frame, settings)
     pairs = [F.struct(F.lit("all").alias("segment"), F.lit("all").alias("value"))]
@@ -70,4 +79,4 @@ def sums_per_segment(frame: DataFrame, settings: Settings, by: Sequence[str], **
 
 
 def _labels(frame: DataFrame, settings: Settings) -> list[str]:
-    return [*([TENURE] if TENURE in frame.columns else []), *segment_names(settings)]
+    return [*(name for name in (TENURE, COHORT) if name in frame.columns), *segment_names(settings)]

@@ -1,7 +1,24 @@
 """Warnings: rules and the model in one table, what people do about them, and the messages they lead to."""
 
-from churnwatch.alerts.life import event_line, inbox, recorded, with_state
-from churnwatch.alerts.sending import sent
+from churnwatch.alerts.by_model import QUIET_DAYS as MODEL_QUIET_DAYS
+from churnwatch.alerts.closing import case_days, followed_days
+from churnwatch.alerts.groups import trend_days
+from churnwatch.alerts.life import OUTCOMES, event_line, inbox, listed, recorded, with_state
+from churnwatch.alerts.sending import dead_letters, sent
 from churnwatch.alerts.warnings import raised
 
-__all__ = ["event_line", "inbox", "raised", "recorded", "sent", "with_state"]
+__all__ = [
+    "MODEL_QUIET_DAYS",
+    "OUTCOMES",
+    "case_days",
+    "dead_letters",
+    "event_line",
+    "followed_days",
+    "inbox",
+    "listed",
+    "raised",
+    "recorded",
+    "sent",
+    "trend_days",
+    "with_state",
+]

@@ -5,28 +5,33 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType
 
 from churnwatch.alerts.evidence import UNKNOWN, shortly
-from churnwatch.alerts.rules import by_level, warning
+from churnwatch.alerts.rules import by_level, signal
 from churnwatch.settings import Settings
 
 RULE_ID = "model"
 QUIET_DAYS = 7
+FIRST = 1  # of equal levels the model speaks before any rule
 TOP_REASONS = 3
 REST = ("(other)", "(base)")  # parts of the margin that are no measure's
 
 
-def model_warning(settings: Settings) -> Column:
-    """The model's warning where the row's tier has a level, else null (no score: null).
+def warns(settings: Settings) -> Column:
+    """Whether the row's tier has a level; false without a score."""
+    tiers = [tier.name for tier in settings.tiers.tiers if tier.level]
+    return F.coalesce(F.col("tier").isin(*tiers), F.lit(False)) if tiers else F.lit(False)
 
-    It breaks the quiet days where the tier's level is above the previous tier's. The cause is that of the strongest
-    reason that pushes the risk up and has one; the evidence names the strongest reasons with their values.
+
+def model_signal(settings: Settings) -> Column:
+    """The model's signal where the row's tier has a level, else null (no score: null).
+
+    The cause is that of the strongest reason that pushes the risk up and has one; the evidence names the strongest
+    reasons with their values.
     """
-    levels = {tier.name: tier.level for tier in settings.tiers.tiers if tier.level}
-    if not levels:
-        return F.lit(None)
-    level = by_level(levels, F.col("tier"))
     order = [one.name for one in settings.tiers.levels]
-    rank = {tier: order.index(name) + 1 for tier, name in levels.items()}
-    rose = by_level(rank, F.col("tier")) > F.coalesce(by_level(rank, F.col("previous_tier")), F.lit(0))
+    ranks = {tier.name: order.index(tier.level) for tier in settings.tiers.tiers if tier.level}
+    if not ranks:
+        return F.lit(None)
+    rank = by_level(ranks, F.col("tier"))
     pushing = F.array_sort(
         F.transform(
             F.filter("reasons", lambda r: (r["contribution"] > 0) & ~r["measure"].isin(*REST)),
@@ -49,4 +54,5 @@ def model_warning(settings: Settings) -> Column:
         F.col("tier"),
         F.when(F.size(told) > 0, F.concat(F.lit("; "), F.array_join(told, ", "))).otherwise(F.lit("")),
     )
-    return F.when(level.isNotNull(), warning(settings, RULE_ID, level, cause, evidence, QUIET_DAYS, rose=rose))
+    nobody = F.lit(None)
+    return F.when(rank.isNotNull(), signal(RULE_ID, rank, FIRST, cause, evidence, nobody, QUIET_DAYS))

@@ -1,6 +1,7 @@
 """Evidence: the numbers behind a warning, as text."""
 
 import re
+from functools import reduce
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -28,3 +29,14 @@ def filled(template: str, schema: StructType) -> Column:
         parts.append(shortly(F.col(found[1]), schema[found[1]].dataType))
         end = found.end()
     return F.concat(*parts, F.lit(template[end:]))
+
+
+def owner_named(template: str | None, schema: StructType) -> Column:
+    """The owner that a rule names, each ``{column}`` replaced by the row's value; null without one, or where a value is."""
+    if template is None:
+        return F.lit(None).cast("string")
+    names = PLACEHOLDER.findall(template)
+    if not names:
+        return F.lit(template)
+    known = reduce(Column.__and__, [F.length(F.trim(F.col(name).cast("string"))) > 0 for name in names])
+    return F.when(known, filled(template, schema))

@@ -1,9 +1,22 @@
 """Groups and the base: how many came back, against what is usual."""
 
-from pyspark.sql import DataFrame
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity import HISTORY_DAYS, falls
+from churnwatch.alerts.rules import holds
 from churnwatch.settings import Settings
+from churnwatch.settings.rule_columns import (
+    FALL_COLUMNS,
+    TREND_COLUMNS,
+    base_column,
+    base_indicators,
+    rules_on,
+    usual_column,
+    watches_falls,
+)
 
 USUAL_DAYS = 28
 FEWEST_USUAL_DAYS = 7  # fewer say nothing about what is usual
@@ -13,15 +26,18 @@ BASE = "all"
 def per_group(trend: DataFrame, rates: DataFrame, settings: Settings) -> DataFrame:
     """One row a segment and value of the newest day of ``trend``, with what rules may ask for.
 
-    segment, value, active, came_back, share, low, high; ``share_usual``: median share of the 28 days before that day,
-    null with fewer than 7 of them; ``rate_primary``: newest churn rate of the primary definition, a share.
+    segment, value, active, came_back, share, low, high and the indicators by name; ``share_usual`` and
+    ``<indicator>_usual``: median of the 28 days before that day, null with fewer than 7 of them; ``rate_primary``: newest
+    churn rate of the primary definition, a share; and the columns of ``activity.falls``.
     """
+    indicators = list(settings.measures.indicators)
+    trend = trend.withColumns({name: F.col("indicators")[name] for name in indicators}) if indicators else trend
     newest = trend.agg(F.max("day").alias("newest"))
     dated = trend.crossJoin(F.broadcast(newest))  # newest: one row
     usual = (
         dated.where((F.col("day") < F.col("newest")) & (F.col("day") >= F.date_sub("newest", USUAL_DAYS)))
         .groupBy("segment", "value")
-        .agg(F.when(F.count("share") >= FEWEST_USUAL_DAYS, F.median("share")).alias("share_usual"))
+        .agg(*(_usual(name) for name in ["share", *indicators]))
     )
     confirmed = (
         rates.where(F.col("definition") == settings.churn.primary)
@@ -32,5 +48,49 @@ def per_group(trend: DataFrame, rates: DataFrame, settings: Settings) -> DataFra
         dated.where(F.col("day") == F.col("newest"))
         .join(usual, ["segment", "value"], "left")  # usual: one row a group
         .join(confirmed, ["segment", "value"], "left")  # confirmed: one row a group
-        .select("segment", "value", "active", "came_back", "share", "low", "high", "share_usual", "rate_primary")
+        .transform(_with_falls, trend, settings)
+        .select(*TREND_COLUMNS, *FALL_COLUMNS, *(column for name in indicators for column in (name, usual_column(name))))
     )
+
+
+def trend_days(settings: Settings) -> int:
+    """Days of activity_trend up to the newest that rules of groups and the base look at."""
+    return HISTORY_DAYS if watches_falls(settings) else USUAL_DAYS + 1
+
+
+def _with_falls(groups: DataFrame, trend: DataFrame, settings: Settings) -> DataFrame:
+    """Adds what the detector of sudden falls finds of the newest day; nulls, at no cost, where no rule speaks of it."""
+    if not watches_falls(settings):
+        return groups.withColumns({name: F.lit(None).cast(type_) for name, type_ in FALL_COLUMNS.items()})
+    return groups.join(falls(trend), ["segment", "value"], "left")  # falls: one row a group
+
+
+def _usual(name: str) -> Column:
+    return F.when(F.count(name) >= FEWEST_USUAL_DAYS, F.median(name)).alias(usual_column(name))
+
+
+def with_base(people: DataFrame, trend: DataFrame, settings: Settings) -> DataFrame:
+    """Adds ``<indicator>_base``, the newest indicator of the whole base, to every row, where a rule of users speaks of it."""
+    names = base_indicators(settings)
+    if not names:
+        return people
+    base = trend.where(F.col("segment") == BASE)
+    newest = base.agg(*(F.max_by(F.col("indicators")[name], "day").alias(base_column(name)) for name in names))
+    return people.crossJoin(F.broadcast(newest))  # newest: one row
+
+
+def judged_groups(settings: Settings) -> dict[str, Column]:
+    """Which rows of ``per_group`` rules of a scope look at: the base, or groups that are large enough."""
+    big, is_base = F.col("active") >= settings.privacy.min_group_size, F.col("segment") == BASE
+    return {"base": is_base, "group": ~is_base & big}
+
+
+def groups_spoken_of(trend: DataFrame, rates: DataFrame, day: date, settings: Settings) -> dict[str, list[str]]:
+    """Groups (segment=value) of which each rule of groups and the base in force on ``day`` speaks; collects those alone."""
+    judged = judged_groups(settings)
+    rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
+    spoken = [F.when(judged[rule.scope] & holds(rule), F.lit(rule.id)) for rule in rules]
+    name = F.concat("segment", F.lit("="), "value").alias("name")
+    ids = F.array_compact(F.array(F.lit(None).cast("string"), *spoken))
+    rows = per_group(trend, rates, settings).select(name, F.explode(ids).alias("rule_id")).collect()
+    return {rule.id: sorted(row["name"] for row in rows if row["rule_id"] == rule.id) for rule in rules}

@@ -1,27 +1,41 @@
-"""What people do about warnings: acknowledged, acted, closed."""
+"""What people do about warnings: acknowledged, acted, closed with an outcome."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core import DataQualityError
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings, Source
 
-FIELDS = ("alert_id", "at", "who", "action", "note")
+FIELDS = ("alert_id", "at", "who", "action", "note", "outcome", "lesson")
+PLACE = "place"  # file and line that a line of the inbox came from
 # word on the command line -> action in the table
 ACTIONS = {"ack": "acknowledged", "act": "acted", "close": "closed"}
+OUTCOMES = ("retained", "churned", "false_alarm", "expired")
+OPEN = ("open", "acknowledged")  # states in which somebody still has to act
+SYSTEM = "system"
 NAMED = 20  # faults that a message names
 
 
-def event_line(alert_id: str, at: datetime, who: str, action: str, note: str = "") -> str:
+def event_line(
+    alert_id: str,
+    at: datetime,
+    who: str,
+    action: str,
+    note: str = "",
+    outcome: str | None = None,
+    lesson: str | None = None,
+    place: str | None = None,
+) -> str:
     """One line of JSON, without its line break, for the inbox of the day (see ``inbox``).
 
-    ``at`` is an instant with a zone; ``action`` is ack, act or close, or the table's own word. Raises ValueError.
+    ``at`` is an instant with a zone; ``action`` is ack, act or close, or the table's own word; ``outcome`` and
+    ``lesson`` belong to close. Raises ValueError.
     """
     action = ACTIONS.get(action, action)
     if action not in ACTIONS.values():
@@ -29,9 +43,16 @@ def event_line(alert_id: str, at: datetime, who: str, action: str, note: str = "
     if at.tzinfo is None:
         raise ValueError("the instant of an action needs a time zone")
     if not (alert_id and who):
-        raise ValueError("an action has a warning and a person")
+        raise ValueError("an action has a warning (alert_id) and a person (who)")
+    if who == SYSTEM:
+        raise ValueError(f"who {SYSTEM!r} is churnwatch itself")
+    if action != "closed" and (outcome or lesson):
+        raise ValueError("outcome and lesson belong to close")
+    if outcome and outcome not in OUTCOMES:
+        raise ValueError(f"outcome {outcome!r} is none of {', '.join(OUTCOMES)}")
     moment = at.astimezone(UTC).isoformat(timespec="microseconds")
-    return json.dumps(dict(zip(FIELDS, (alert_id, moment, who, action, note), strict=True)))
+    told = dict(zip(FIELDS, (alert_id, moment, who, action, note, outcome, lesson), strict=True)) | {PLACE: place}
+    return json.dumps({name: value for name, value in told.items() if value is not None})
 
 
 def inbox(settings: Settings) -> Source:
@@ -41,58 +62,123 @@ def inbox(settings: Settings) -> Source:
         format="json",
         path=f"{settings.storage.files.rstrip('/')}/inbox/alert_events/{{day}}",
         file_days=[0],
-        map={field: field for field in FIELDS},
+        map={field: field for field in (*FIELDS, PLACE)},
     )
 
 
 def recorded(inputs: Frames, days: Sequence[date], sources: Any, settings: Settings) -> Frames:
     """Actions of the day's inbox that are not yet stored: one row a warning, instant, person and action.
 
-    Raises DataQualityError that names the lines that are no actions, or the warnings that do not exist.
+    Raises DataQualityError that names the lines that are no actions, the warnings that do not exist, or those that were
+    closed before they were acknowledged or acted on (closing again corrects an outcome).
     """
     (day,) = days
     rows = sources.rows(inbox(settings), [day])
-    told = rows.select(*(_text(rows, field).alias(field) for field in FIELDS), _text(rows, "_raw").alias("raw")).withColumn(
-        "at", F.expr("try_cast(at AS TIMESTAMP)")
-    )
+    told = rows.select(
+        *(_text(rows, field).alias(field) for field in FIELDS),
+        _text(rows, PLACE).alias(PLACE),
+        _text(rows, "_raw").alias("raw"),
+    ).withColumn("at", F.expr("try_cast(at AS TIMESTAMP)"))
     fine = (
-        F.col("action").isin(*ACTIONS.values()) & F.col("at").isNotNull() & (F.length("who") > 0) & F.col("alert_id").isNotNull()
+        F.col("action").isin(*ACTIONS.values())
+        & F.col("at").isNotNull()
+        & (F.length("who") > 0)
+        & F.col("alert_id").isNotNull()
+        & (F.col("outcome").isNull() | (F.col("outcome").isin(*OUTCOMES) & (F.col("action") == "closed")))
     )
-    _refuse(told.where(~F.coalesce(fine, F.lit(False))), "raw", "lines of the inbox that are no actions")
-    known = inputs["alerts"].select("alert_id")  # one row a warning
-    _refuse(told.join(known, "alert_id", "left_anti"), "alert_id", "warnings that do not exist")
+    where = F.concat(F.col(PLACE), F.lit(": "))
+    _refuse(told.where(~F.coalesce(fine, F.lit(False))), _placed(where, "raw"), "lines of the inbox that are no actions")
+    known = inputs["alerts"].select("alert_id", "rule_id")  # one row a warning
+    _refuse(told.join(known, "alert_id", "left_anti"), _placed(where, "alert_id"), "warnings that do not exist")
     parts = F.concat_ws("\x1f", "alert_id", F.unix_micros("at").cast("string"), "who", "action")
-    events = (
-        told.withColumn("event_id", F.substring(F.sha2(parts, 256), 1, 32))
-        .groupBy("event_id")  # a line that stands twice is one action
-        .agg(*(F.min(field).alias(field) for field in FIELDS))
-        .join(inputs["alert_events"].select("event_id"), "event_id", "left_anti")
+    stored = inputs["alert_events"]
+    fresh = told.withColumn("event_id", F.substring(F.sha2(parts, 256), 1, 32)).join(
+        stored.select("event_id"), "event_id", "left_anti"
     )
-    return {"alert_events": events.select(F.lit(day).alias("day"), "event_id", *FIELDS)}
+    _refuse(_after_the_end(fresh, stored), _placed(where, "alert_id"), "warnings that are closed")
+    events = (
+        fresh.groupBy("event_id")  # a line that stands twice is one action
+        .agg(*(F.min(field).alias(field) for field in FIELDS))
+        .join(known, "alert_id")
+    )
+    none = F.lit(None).cast("string")
+    return {"alert_events": events.select(F.lit(day).alias("day"), "event_id", *FIELDS, "rule_id", none.alias("owner"))}
 
 
-def _text(rows: DataFrame, field: str) -> Any:
+def _after_the_end(fresh: DataFrame, stored: DataFrame) -> DataFrame:
+    ended = stored.where("action = 'closed'").groupBy("alert_id").agg(F.min("at").alias("ended_at"))
+    late = (F.col("action") != "closed") & (F.col("at") > F.col("ended_at"))
+    return fresh.join(ended, "alert_id").where(late)  # ended: one row a warning
+
+
+def _text(rows: DataFrame, field: str) -> Column:
     return (F.col(field) if field in rows.columns else F.lit(None)).cast("string")
 
 
-def _refuse(rows: DataFrame, column: str, what: str) -> None:
+def _placed(where: Column, name: str) -> Column:
+    return F.concat(F.coalesce(where, F.lit("")), F.col(name))
+
+
+def _refuse(rows: DataFrame, shown: Column, what: str) -> None:
     """Raises DataQualityError where there are rows, with the first of them by name."""
     # bounded by the limit
-    found = [row[0] for row in rows.select(column).distinct().orderBy(column).limit(NAMED + 1).collect()]
+    found = [row[0] for row in rows.select(shown.alias("shown")).distinct().orderBy("shown").limit(NAMED + 1).collect()]
     if found:
         more = ", and more" if len(found) > NAMED else ""
         raise DataQualityError(f"alert_events: {what}, nothing was written: {', '.join(map(str, found[:NAMED]))}{more}")
 
 
+def case() -> Column:
+    """The case that a warning belongs to: its own, or the open one whose level it raises."""
+    return F.coalesce("escalates", "alert_id")
+
+
 def with_state(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
-    """Adds what was done last: state (open, acknowledged, acted, closed), state_at, state_by, state_note; same grain."""
-    newest = alert_events.groupBy("alert_id").agg(
-        F.max(F.struct("at", "event_id", "action", "who", "note")).alias("newest")  # the id decides between equal instants
+    """Adds what was done last about the warning's case; same grain. ``alerts`` hold all rows of their cases, but for the
+    first.
+
+    state (open, acknowledged, acted, closed), state_at, state_by, state_note, outcome; escalated_to: who answers for it
+    since it is overdue, else null.
+    """
+    # the id decides between equal instants
+    done = F.struct("at", "event_id", "action", "who", "note", "outcome")
+    escalated = F.col("action") == "escalated"
+    newest = (
+        alert_events.join(alerts.select("alert_id", case().alias("case")), "alert_id", "left")  # alerts: one row a warning
+        .groupBy(F.coalesce("case", "alert_id").alias("case"))  # a first warning that is too old to be read
+        .agg(
+            F.max(F.when(~escalated, done)).alias("newest"),
+            F.max_by("owner", F.when(escalated, F.col("at"))).alias("escalated_to"),
+        )
     )
-    return alerts.join(newest, "alert_id", "left").select(  # newest: one row a warning
-        *alerts.columns,
-        F.coalesce("newest.action", F.lit("open")).alias("state"),
-        F.col("newest.at").alias("state_at"),
-        F.col("newest.who").alias("state_by"),
-        F.col("newest.note").alias("state_note"),
+    return (
+        alerts.withColumn("case", case())
+        .join(newest, "case", "left")  # newest: one row a case
+        .select(
+            *alerts.columns,
+            F.coalesce("newest.action", F.lit("open")).alias("state"),
+            F.col("newest.at").alias("state_at"),
+            F.col("newest.who").alias("state_by"),
+            F.col("newest.note").alias("state_note"),
+            F.col("newest.outcome").alias("outcome"),
+            "escalated_to",
+        )
     )
+
+
+def listed(alerts: DataFrame, alert_events: DataFrame, only: Mapping[str, Any], late_on: date | None) -> DataFrame:
+    """Warnings as people look at them, the most urgent first: with their state, and ``about``: whom they are about.
+
+    ``owner`` is who answers now, also after an escalation. ``only``: column -> value (None: any); ``late_on``: those of
+    which nobody had acted when that day, on which they were overdue, ended.
+    """
+    answers = F.coalesce("escalated_to", "owner")
+    about = F.coalesce("user_id", F.concat("segment", F.lit("="), "value"))
+    found = with_state(alerts, alert_events).withColumns({"owner": answers, "about": about})
+    for name, value in only.items():
+        if value is not None:
+            found = found.where(F.col(name) == F.lit(value))
+    if late_on is not None:
+        found = found.where(F.col("state").isin(*OPEN) & (F.col("due_on") < F.lit(late_on)))
+    rank = F.array_position(F.lit(["red", "orange", "yellow", "blue"]), F.col("level"))
+    return found.orderBy(F.desc("day"), rank, "due_on", "alert_id")

@@ -1,51 +1,43 @@
-"""Rules of rules.yaml as columns: null where a rule does not hold, else what the warning says."""
+"""Rules of rules.yaml as columns: null where a rule does not hold, else its signal: what it says of the row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import BooleanType, StructType
 
-from churnwatch.alerts.evidence import filled
+from churnwatch.alerts.evidence import filled, owner_named
+from churnwatch.core import ConfigError
 from churnwatch.settings import Rule, Settings
 
-WARNING = (
+SIGNAL = (
     StructType()
+    .add("rank", "integer")  # of the level, from 0 for the mildest
+    .add("before", "integer")  # decides between equal ranks: the model's 1, then rules as they stand, falling
     .add("rule_id", "string")
-    .add("level", "string")
     .add("cause", "string")
     .add("evidence", "string")
-    .add("owner", "string")
-    .add("within_days", "integer")
+    .add("owner", "string")  # null: the level's
     .add("cool_down_days", "integer")
-    .add("rose", "boolean")
 )
 # column of the user attributes -> not an attribute of its own
 OWN_FIELDS = ("user_id", "registered_on", "changed_at")
 
 
-def warning(
-    settings: Settings,
-    rule_id: str,
-    level: str | Column,
-    cause: Column,
-    evidence: Column,
-    cool_down_days: int,
-    owner: str | None = None,
-    rose: Column | None = None,
+def signal(
+    rule_id: str, rank: Column, before: int, cause: Column, evidence: Column, owner: Column, cool_down_days: int
 ) -> Column:
-    """A warning as a struct; owner and days to act are those of the level unless the rule names an owner."""
-    levels = settings.tiers.levels
-    chosen = F.lit(level) if isinstance(level, str) else level
+    """What a rule or the model says of a row, as a struct of type SIGNAL."""
     return F.struct(
+        rank.cast("int").alias("rank"),
+        F.lit(before).alias("before"),
         F.lit(rule_id).alias("rule_id"),
-        chosen.alias("level"),
         cause.cast("string").alias("cause"),
         evidence.alias("evidence"),
-        (F.lit(owner) if owner else by_level({each.name: each.owner for each in levels}, chosen)).alias("owner"),
-        by_level({each.name: each.within_days for each in levels}, chosen).alias("within_days"),
+        owner.cast("string").alias("owner"),
         F.lit(cool_down_days).alias("cool_down_days"),
-        (F.lit(False) if rose is None else rose).alias("rose"),
     )
 
 
@@ -57,26 +49,60 @@ def by_level(values: Mapping[str, object], key: Column) -> Column:
     return chosen
 
 
-def matched(rule: Rule, schema: StructType, settings: Settings) -> Column:
-    """The rule's warning where its expression is true; null where it is false or unknown."""
-    return F.when(
-        F.expr(rule.when),
-        warning(
-            settings,
-            rule.id,
-            rule.level,
-            F.lit(rule.cause),
-            filled(rule.evidence or rule.title, schema),
-            rule.cool_down_days,
-            rule.owner,
-        ),
-    )
+def holds(rule: Rule) -> Column:
+    """Whether the rule's expression is true of the row; what is unknown is not."""
+    return F.coalesce(F.expr(rule.when), F.lit(False))
 
 
-def per_warning(frame: DataFrame, subject: tuple[str, ...], warnings: list[Column]) -> DataFrame:
-    """One row a warning that is not null: the subject's columns and the warning's; one pass over ``frame``."""
-    typed = F.array(F.lit(None).cast(WARNING), *warnings)  # the null gives the array its type where there is no rule
-    return frame.select(*subject, F.explode(F.array_compact(typed)).alias("warning")).select(*subject, "warning.*")
+def refuse_no_conditions(frame: DataFrame, rules: Sequence[Rule]) -> None:
+    """Raises ConfigError that names the rules whose expression Spark does not take over ``frame``, or finds no condition:
+    what the configuration could not tell before Spark was there. Looks at types alone."""
+    try:
+        found = frame.select(*(F.expr(rule.when).alias(rule.id) for rule in rules)).schema
+        wrong = {f.name: f"is of type {f.dataType.simpleString()}" for f in found if not isinstance(f.dataType, BooleanType)}
+    except AnalysisException:
+        wrong = {rule.id: text for rule in rules if (text := _refused(frame, rule))}
+    if wrong:
+        text = "\n".join(f"  {rule.id}: {wrong[rule.id]}: {rule.when!r}" for rule in rules if rule.id in wrong)
+        raise ConfigError(f"{len(wrong)} rule(s) of rules.yaml are no conditions:\n{text}")
+
+
+def _refused(frame: DataFrame, rule: Rule) -> str:
+    try:
+        frame.select(F.expr(rule.when))
+    except AnalysisException as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def signals(rules: Sequence[Rule], schema: StructType, settings: Settings) -> list[Column]:
+    """Each rule's signal where its expression is true; null where it is false or unknown."""
+    ranks = [level.name for level in settings.tiers.levels]
+    return [
+        F.when(
+            F.expr(rule.when),
+            signal(
+                rule.id,
+                F.lit(ranks.index(rule.level)),
+                -settings.rules.rules.index(rule),
+                F.lit(rule.cause),
+                filled(rule.evidence or rule.title, schema),
+                owner_named(rule.owner, schema),
+                rule.cool_down_days,
+            ),
+        )
+        for rule in rules
+    ]
+
+
+def only_spoken_of(frame: DataFrame, rules: Sequence[Rule]) -> DataFrame:
+    """Keeps rows of which a rule is true: the texts of a warning are then made for few rows, not for all."""
+    return frame.where(reduce(Column.__or__, map(holds, rules), F.lit(False)))
+
+
+def signals_of(found: Sequence[Column]) -> Column:
+    """Those of ``found`` that are not null, as an array of SIGNAL."""
+    return F.array_compact(F.array(F.lit(None).cast(SIGNAL), *found))  # the null gives the array its type where nothing is found
 
 
 def with_scores_and_attributes(features: DataFrame, scores: DataFrame, users: DataFrame, settings: Settings) -> DataFrame:
@@ -86,16 +112,14 @@ def with_scores_and_attributes(features: DataFrame, scores: DataFrame, users: Da
     """
     source = settings.sources.users
     taken = {*features.columns, *scores.columns}
-    attributes = [name for name in (source.map if source else ()) if name not in (*OWN_FIELDS, *taken)]
-    known = users.select(
-        "user_id",
-        "registered_on",
-        "changed_at",
-        *(F.col("attributes")[F.lit(name)].alias(name) for name in attributes),
-    )
+    mapped = [*OWN_FIELDS[1:], *(source.map if source else ())]
+    names = [name for name in dict.fromkeys(mapped) if name not in taken]
     fresh = [name for name in scores.columns if name not in features.columns]
-    return (
-        features.join(scores.select("user_id", *fresh), "user_id", "left").join(  # scores: one row a user
-            known, "user_id", "left"
-        )  # users: one row a user
-    )
+    # scores and users: one row a user
+    return features.join(scores.select("user_id", *fresh), "user_id", "left").join(attributes(users, names), "user_id", "left")
+
+
+def attributes(users: DataFrame, names: Sequence[str]) -> DataFrame:
+    """The users' attributes ``names`` as columns, one row a user."""
+    own = [F.col(name) if name in OWN_FIELDS else F.col("attributes")[F.lit(name)].alias(name) for name in names]
+    return users.select("user_id", *own)

@@ -1,4 +1,4 @@
-"""Sending a day's messages: at least once, and never again what was sent."""
+"""The end of a day: cases that are over are closed, overdue ones handed up, and messages sent, at least once."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -7,7 +7,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.messages import day_end, digests, offers
+from churnwatch.alerts.closing import followed, told
+from churnwatch.alerts.messages import day_end, offers, to_owners
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
 
@@ -16,17 +17,23 @@ ENDED = ("sent", "expired")
 
 
 def sent(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings) -> Frames:
-    """Messages of the day (one row each) and the attempts of this run to send them (one row each).
+    """Messages of the day (one row each), attempts of this run to send them and unsent ones of the week before (one row
+    each), and what the system did about warnings (one row each).
 
     A message that was sent or has expired is left alone, and so is one that had ``sending.max_attempts`` attempts.
     """
     (day,) = days
-    messages = digests(inputs["alerts"], day, senders.keyed, settings).unionByName(
+    today = inputs["alerts"].where(F.col("day") == F.lit(day))
+    cases = followed(inputs["alerts"], inputs["alert_events"], inputs["labels"], day, settings)
+    # who has no superior in conf pays for no escalation
+    overdue = cases.where(F.col("superior").isNotNull()) if settings.owners.superiors else None
+    messages = to_owners(today, overdue, day, senders.keyed, settings).unionByName(
         offers(inputs["actions"], inputs["consents"], day, senders.keyed)
     )
-    waiting = only_waiting(messages, inputs["deliveries"], settings.sending.max_attempts)
+    left = inputs["notifications"].where(F.col("day") < F.lit(day))
+    waiting = only_waiting(messages.unionByName(left), inputs["deliveries"], settings.sending.max_attempts)
     late = F.coalesce(F.col("expires_at") <= day_end(day, settings), F.lit(False))
-    attempts = senders.send(waiting.where(~late)).select(F.lit(day).alias("day"), *ATTEMPT[1:])
+    attempts = senders.send(waiting.where(~late)).select(*ATTEMPT)
     expired = waiting.where(late).select(
         "day",
         "message_id",
@@ -35,17 +42,40 @@ def sent(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings)
         F.lit("expired").alias("outcome"),
         F.lit("expired before it was sent").alias("detail"),
     )
-    return {"notifications": messages, "deliveries": attempts.unionByName(expired)}
+    return {
+        "notifications": messages,
+        "deliveries": attempts.unionByName(expired),
+        "alert_events": told(cases, day, day_end(day, settings)),
+    }
 
 
 def only_waiting(messages: DataFrame, deliveries: DataFrame, max_attempts: int) -> DataFrame:
     """Keeps the messages still to be sent and adds ``attempts``: how many were made before; one row a message."""
-    before = deliveries.groupBy("message_id").agg(
-        F.max("attempt").alias("made"), F.max(F.col("outcome").isin(*ENDED)).alias("ended")
-    )
     return (
-        messages.join(before, "message_id", "left")  # before: one row a message
+        messages.join(_so_far(deliveries), "message_id", "left")  # one row a message
         .withColumn("attempts", F.coalesce("made", F.lit(0)))
         .where(~F.coalesce("ended", F.lit(False)) & (F.col("attempts") < max_attempts))
-        .drop("made", "ended")
+        .drop("made", "ended", "detail")
+    )
+
+
+def dead_letters(notifications: DataFrame, deliveries: DataFrame, max_attempts: int) -> DataFrame:
+    """Messages that had all their attempts and were not sent: one row a day, destination and kind, with the newest answer.
+
+    More ``sending.max_attempts`` bring those of the last week back to life. Of offers, the channel stands for the users.
+    """
+    dead = _so_far(deliveries).where(~F.col("ended") & (F.col("made") >= max_attempts))
+    receiver = F.when(F.col("kind") == "offer", F.concat(F.lit("channel "), F.col("channel"))).otherwise(F.col("destination"))
+    return (
+        notifications.join(dead, "message_id")  # one row a message
+        .groupBy("day", receiver.alias("destination"), "kind")
+        .agg(F.count("*").alias("messages"), F.max("detail").alias("detail"))
+    )
+
+
+def _so_far(deliveries: DataFrame) -> DataFrame:
+    return deliveries.groupBy("message_id").agg(
+        F.max("attempt").alias("made"),
+        F.max(F.col("outcome").isin(*ENDED)).alias("ended"),
+        F.max_by("detail", "attempt").alias("detail"),
     )

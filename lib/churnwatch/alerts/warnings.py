@@ -5,95 +5,158 @@ from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType
 
-from churnwatch.alerts.by_model import model_warning
-from churnwatch.alerts.groups import BASE, per_group
-from churnwatch.alerts.rules import WARNING, matched, per_warning, with_scores_and_attributes
+from churnwatch.alerts.by_model import model_signal
+from churnwatch.alerts.cases import per_subject, subject, with_open_case
+from churnwatch.alerts.groups import BASE, judged_groups, per_group, with_base
+from churnwatch.alerts.levels import TOP_VALUE, raised_at_once, with_top_value
+from churnwatch.alerts.owners import group_owner, routed_owner
+from churnwatch.alerts.rules import (
+    SIGNAL,
+    attributes,
+    by_level,
+    only_spoken_of,
+    refuse_no_conditions,
+    signals,
+    signals_of,
+)
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
+from churnwatch.settings.rule_columns import named_columns, routed_by, rules_on
 
 ID_DIGITS = 32
+SUBJECT = ("scope", "user_id", "segment", "value")
 
 
 def raised(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """Warnings of the day: one row a day, rule and subject (user, group or base).
+    """Warnings of the day: one row a day, subject (user, group or base) and cause that is new or has risen.
 
     All rules of users and the model's tiers are judged in one pass over the features; rules of groups and the base on
-    the newest day of ``trend`` before the day. A rule keeps quiet about a subject for its ``cool_down_days`` after it
-    warned and after that warning was closed; the model likewise for 7 days, unless the tier's level rose.
+    the newest day of ``trend`` before the day. A subject has one open warning a cause: what speaks of the cause while it is
+    open is silent, unless it raises the level; then the new row names the open warning in ``escalates``.
     """
     (day,) = days
-    users = _about_users(inputs, settings)
-    groups = _about_groups(inputs, settings)
-    warnings = users.unionByName(groups).withColumn("subject", subject())
-    earlier = _quiet_from(inputs["alerts"], inputs["alert_events"], day)
-    fresh = warnings.join(earlier, ["rule_id", "subject"], "left").where(  # earlier: one row a rule and subject
-        F.col("rose") | F.col("last_on").isNull() | (F.datediff(F.lit(day), "last_on") > F.col("cool_down_days"))
+    users = _about_users(inputs, day, settings)
+    groups = _about_groups(inputs, day, settings)
+    found = users.unionByName(groups).withColumn("subject", subject())
+    cases = per_subject(inputs["alerts"], inputs["alert_events"], day, settings)
+    warnings = _per_cause(with_open_case(found, cases, day), settings)
+    return {"risk_alerts": _as_alerts(warnings, day, settings)}
+
+
+def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
+    """One row a user with signals. Rules of features alone are judged where features are read, the model's tiers where scores
+    are: only what they found travels on. What other rules and routes ask for travels with every user."""
+    features = with_base(inputs["features"], inputs["trend"], settings)
+    scores = with_top_value(inputs["scores"], settings)
+    rules = [rule for rule in rules_on(day, settings) if rule.scope == "user"]
+    early = [rule for rule in rules if named_columns(rule) <= set(features.columns)]
+    late = [rule for rule in rules if rule not in early]
+    asked = {name for rule in late for name in named_columns(rule)} | routed_by(settings)
+    asked -= {"user_id"}  # travels anyhow
+    of_features = [name for name in features.columns if name in asked]
+    of_scores = [name for name in scores.columns if name in asked and name not in features.columns]
+    of_users = sorted(asked - {*features.columns, *scores.columns})
+    everybody = bool(late or of_features)
+    refuse_no_conditions(features, early)
+    told = scores.select(
+        *dict.fromkeys(("user_id", "value_at_risk_cents", TOP_VALUE, *of_scores)), model_signal(settings).alias("by_model")
     )
-    return {"risk_alerts": _as_alerts(fresh, day)}
-
-
-def subject() -> Column:
-    """Whom a warning is about, as text: the user, else segment=value."""
-    return F.coalesce(F.col("user_id"), F.concat("segment", F.lit("="), "value"))
-
-
-def _about_users(inputs: Frames, settings: Settings) -> DataFrame:
-    people = with_scores_and_attributes(inputs["features"], inputs["scores"], inputs["users"], settings)
-    rules = [rule for rule in settings.rules.rules if rule.scope == "user"]
-    warnings = [matched(rule, people.schema, settings) for rule in rules] + [model_warning(settings)]
+    people = (
+        (features if everybody else only_spoken_of(features, early))
+        .select("user_id", *of_features, signals_of(signals(early, features.schema, settings)).alias("found"))
+        .join(told, "user_id", "left" if everybody else "full")  # told: one row a user
+    )
+    if of_users:
+        people = people.join(attributes(inputs["users"], of_users), "user_id", "left")  # users: one row a user
+    refuse_no_conditions(people, late)
+    found = signals_of([*signals(late, people.schema, settings), F.col("by_model")])
     none = F.lit(None).cast("string")
-    return per_warning(people, ("user_id",), warnings).select(
-        F.lit("user").alias("scope"), "user_id", none.alias("segment"), none.alias("value"), *WARNING.names
-    )
-
-
-def _about_groups(inputs: Frames, settings: Settings) -> DataFrame:
-    groups = per_group(inputs["trend"], inputs["rates"], settings)
-    big = F.col("active") >= settings.privacy.min_group_size
-    is_base = F.col("segment") == BASE
-    judged = {"base": is_base, "group": ~is_base & big}
-    rules = [rule for rule in settings.rules.rules if rule.scope in judged]
-    warnings = [F.when(judged[rule.scope], matched(rule, groups.schema, settings)) for rule in rules]
-    return per_warning(groups, ("segment", "value"), warnings).select(
-        F.when(is_base, F.lit("base")).otherwise(F.lit("group")).alias("scope"),
-        F.lit(None).cast("string").alias("user_id"),
-        "segment",
-        "value",
-        *WARNING.names,
-    )
-
-
-def _quiet_from(alerts: DataFrame, alert_events: DataFrame, day: date) -> DataFrame:
-    """``last_on`` per rule and subject: the newest day on which it was warned of or its warning was closed."""
-    closed = (
-        alert_events.where((F.col("action") == "closed") & (F.col("day") < F.lit(day)))
-        .groupBy("alert_id")
-        .agg(F.max("day").alias("closed_on"))
-    )
     return (
-        alerts.where(F.col("day") < F.lit(day))
-        .select("day", "alert_id", "rule_id", subject().alias("subject"))
-        .join(closed, "alert_id", "left")  # closed: one row a warning
-        .groupBy("rule_id", "subject")
-        .agg(F.max(F.greatest("day", "closed_on")).alias("last_on"))
+        people.withColumn("signals", F.concat(F.coalesce("found", F.array().cast(ArrayType(SIGNAL))), found))
+        .where(F.size("signals") > 0)
+        .select(
+            F.lit("user").alias("scope"),
+            "user_id",
+            none.alias("segment"),
+            none.alias("value"),
+            "value_at_risk_cents",
+            raised_at_once(settings).alias("raised_by"),
+            routed_owner(settings).alias("routed"),
+            "signals",
+        )
     )
 
 
-def _as_alerts(warnings: DataFrame, day: date) -> DataFrame:
+def _about_groups(inputs: Frames, day: date, settings: Settings) -> DataFrame:
+    groups = per_group(inputs["trend"], inputs["rates"], settings)
+    judged = judged_groups(settings)
+    rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
+    refuse_no_conditions(groups, rules)
+    found = signals(rules, groups.schema, settings)
+    judged_by_scope = [F.when(judged[rule.scope], one) for rule, one in zip(rules, found, strict=True)]
+    return (
+        groups.withColumn("signals", signals_of(judged_by_scope))
+        .where(F.size("signals") > 0)
+        .select(
+            F.when(F.col("segment") == BASE, F.lit("base")).otherwise(F.lit("group")).alias("scope"),
+            F.lit(None).cast("string").alias("user_id"),
+            "segment",
+            "value",
+            F.lit(None).cast("long").alias("value_at_risk_cents"),
+            F.lit(0).alias("raised_by"),
+            F.lit(None).cast("string").alias("routed"),
+            "signals",
+        )
+    )
+
+
+def _per_cause(heard: DataFrame, settings: Settings) -> DataFrame:
+    """One row a subject and cause that is to be warned of: the strongest signal and the level that it comes to.
+
+    Without an open case the level is the signal's, raised by what raises it. With one it is that level where it is above the
+    case's; else one above the case's where another rule than before speaks; else there is nothing to say.
+    """
+    last = len(settings.tiers.levels) - 1
+    causes = heard.groupBy("subject", *SUBJECT, "signal.cause").agg(
+        F.max("signal").alias("best"),
+        F.sort_array(F.collect_set("signal.rule_id")).alias("signals"),
+        F.first("open").alias("open"),  # the same for all signals of a cause
+        F.first("value_at_risk_cents").alias("value_at_risk_cents"),
+        F.first("raised_by").alias("raised_by"),
+        F.first("routed").alias("routed"),
+    )
+    rank = F.least(F.col("best.rank") + F.col("raised_by"), F.lit(last))
+    another = F.size(F.array_except("signals", "open.signals")) > 0
+    second = F.lit(settings.tiers.raises.second_signal) & another & (F.col("open.rank") < last)
+    risen = F.when(F.col("open").isNull() | (rank > F.col("open.rank")), rank).when(second, F.col("open.rank") + 1)
+    return causes.withColumn("rank", risen).where(F.col("rank").isNotNull())
+
+
+def _as_alerts(warnings: DataFrame, day: date, settings: Settings) -> DataFrame:
     # no name, day or rule id holds the separator, so that no two subjects write the same text
-    text = F.concat_ws("\x1f", F.lit(str(day)), "rule_id", "subject")
-    return warnings.select(
+    text = F.concat_ws("\x1f", F.lit(str(day)), "best.rule_id", "subject")
+    levels = settings.tiers.levels
+    level = F.element_at(F.array(*(F.lit(one.name) for one in levels)), F.col("rank") + 1) if levels else F.lit(None)
+    of_group = F.when(F.col("scope") != "user", F.lit(group_owner(settings))).cast("string")
+    of_level = _of_level({one.name: one.owner for one in levels}).cast("string")
+    return warnings.withColumn("level", level.cast("string")).select(
         F.lit(day).alias("day"),
         F.substring(F.sha2(text, 256), 1, ID_DIGITS).alias("alert_id"),
-        "scope",
-        "user_id",
-        "segment",
-        "value",
-        "rule_id",
+        *SUBJECT,
+        F.col("best.rule_id").alias("rule_id"),
         "level",
-        "cause",
-        "evidence",
-        "owner",
-        F.date_add(F.lit(day), F.col("within_days")).alias("due_on"),
+        F.col("best.cause").alias("cause"),
+        F.col("best.evidence").alias("evidence"),
+        F.coalesce("routed", "best.owner", of_group, of_level).alias("owner"),
+        F.date_add(F.lit(day), _of_level({one.name: one.within_days for one in levels}).cast("int")).alias("due_on"),
+        _of_level({one.name: one.measure for one in levels}).cast("string").alias("measure"),
+        "signals",
+        F.col("open.case_id").alias("escalates"),
+        "value_at_risk_cents",
     )
+
+
+def _of_level(values: dict[str, object]) -> Column:
+    return by_level(values, F.col("level"))

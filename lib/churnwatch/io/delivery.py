@@ -5,25 +5,33 @@ import os
 import smtplib
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from churnwatch.io.formats import chat_body, refusal, signature, signed, sms_body, whole_body
+from churnwatch.io.posting import NotPosted, post
 
 Message = dict[str, Any]
 ID_DOMAIN = "churnwatch"  # right side of the header Message-ID
 LONGEST_DETAIL = 500
+LONGEST_PAUSE = 60.0  # seconds; what is down for longer is tried in the next run
 
 
 class NotSent(Exception):
-    """Raised when a message was not taken: ``again`` a later attempt may help, ``down`` nothing can be sent now."""
+    """Raised when a message was not taken: ``again`` a later attempt may help, ``down`` nothing can be sent there now.
 
-    def __init__(self, detail: str, again: bool = False, down: bool = False) -> None:
+    ``wait_seconds``: what the receiver asked for.
+    """
+
+    def __init__(self, detail: str, again: bool = False, down: bool = False, wait_seconds: float = 0.0) -> None:
         super().__init__(detail)
-        self.detail, self.again, self.down = detail, again, down
+        self.detail, self.again, self.down, self.wait_seconds = detail, again, down, wait_seconds
 
 
 @dataclass(frozen=True)
@@ -39,32 +47,65 @@ class Server:
     timeout_seconds: float = 10.0
 
 
-def attempts(
-    messages: Iterable[Message], send: Callable[[Message], str], max_attempts: int, pause_seconds: float = 1.0
-) -> Iterator[dict[str, Any]]:
-    """One row an attempt: message_id, attempt, at, outcome (sent or failed), detail.
+@dataclass(frozen=True)
+class Patience:
+    """How often a message is tried in a run and in all, and the pauses between, which double from ``pause_seconds``."""
+
+    tries_a_run: int = 3
+    max_attempts: int = 9
+    pause_seconds: float = 1.0
+
+    def pause(self, message_id: str, number: int, asked_seconds: float = 0.0) -> float:
+        """Seconds after the ``number``-th attempt of a run; a hash of the message spreads them over half to the whole.
+
+        What the receiver asks for is waited for, as far as LONGEST_PAUSE; both ways the same for the same message.
+        """
+        spread = 0.5 + zlib.crc32(f"{message_id}/{number}".encode()) / 2**33
+        return min(max(self.pause_seconds * 2 ** (number - 1) * spread, asked_seconds), LONGEST_PAUSE)
+
+
+class Sender(Protocol):
+    """Sends one message after the other."""
+
+    def __call__(self, message: Message) -> str:
+        """The receiver's answer; raises NotSent."""
+        ...
+
+    def place(self, message: Message) -> str:
+        """What the message depends on: when it is down for one message, it is for all of the same place."""
+        ...
+
+    def close(self) -> None:
+        """Ends what is held open."""
+        ...
+
+
+def attempts(messages: Iterable[Message], sender: Sender, patience: Patience) -> Iterator[dict[str, Any]]:
+    """One row an attempt: day and message_id of the message, attempt, at, outcome (sent or failed), detail.
 
     ``message["attempts"]`` attempts were made before; with this call's they are at most ``max_attempts``. What may
-    pass is tried again after a pause that doubles; a refusal is not. When the server is down, the messages after the
-    one that found out are given one failed row each and no time-out of their own.
+    pass is tried again after a pause that doubles; a refusal is not. When a place is down, the messages to it after the
+    one that found out are given one failed row each and no time-out of their own; others are not hindered.
     """
-    down: NotSent | None = None
+    down: dict[str, NotSent] = {}
     for message in messages:
-        for number in range(message["attempts"] + 1, max_attempts + 1):
-            at = datetime.now(UTC)
-            row = {"message_id": message["message_id"], "attempt": number, "at": at}
-            if down:
-                yield row | {"outcome": "failed", "detail": f"not tried: {down.detail}"[:LONGEST_DETAIL]}
+        place, before = sender.place(message), message["attempts"]
+        last = min(before + patience.tries_a_run, patience.max_attempts)
+        for number in range(before + 1, last + 1):
+            row = {"day": message["day"], "message_id": message["message_id"], "attempt": number, "at": datetime.now(UTC)}
+            if place in down:
+                yield row | {"outcome": "failed", "detail": f"not tried: {down[place].detail}"[:LONGEST_DETAIL]}
                 break
             try:
-                yield row | {"outcome": "sent", "detail": send(message)[:LONGEST_DETAIL]}
+                yield row | {"outcome": "sent", "detail": sender(message)[:LONGEST_DETAIL]}
                 break
             except NotSent as error:
                 yield row | {"outcome": "failed", "detail": error.detail[:LONGEST_DETAIL]}
-                if not error.again or number == max_attempts:
-                    down = error if error.down else None
+                if not error.again or number == last:
+                    if error.down:
+                        down[place] = error
                     break
-                time.sleep(pause_seconds * 2 ** (number - message["attempts"] - 1))
+                time.sleep(patience.pause(message["message_id"], number - before, error.wait_seconds))
 
 
 def mail(message: Message, sender: str, address: str) -> EmailMessage:
@@ -83,19 +124,19 @@ def mail(message: Message, sender: str, address: str) -> EmailMessage:
 
 
 class FileSender:
-    """Writes ``<folder>/<day>/<message_id>``: .eml for a digest, .json for an offer; the same id is the same file."""
+    """Writes ``<folder>/<day>/<message_id>``: .json for an offer, else .eml; the same id is the same file."""
 
     def __init__(self, folder: str, sender: str = Server.sender) -> None:
         self._folder, self._sender = Path(folder), sender
 
     def __call__(self, message: Message) -> str:
         """Name of the file under the folder; raises NotSent where it cannot be written."""
-        digest = message["kind"] == "digest"
-        name = Path(str(message["day"])) / f"{message['message_id']}.{'eml' if digest else 'json'}"
-        if digest:
+        to_owner = message["kind"] != "offer"
+        name = Path(str(message["day"])) / f"{message['message_id']}.{'eml' if to_owner else 'json'}"
+        if to_owner:
             content = mail(message, self._sender, f"{message['destination']}@{ID_DOMAIN}").as_bytes()
         else:
-            content = json.dumps({k: _plain(v) for k, v in message.items() if k != "attempts"}, sort_keys=True).encode()
+            content = json.dumps(whole_body(message), sort_keys=True).encode()
         path = self._folder / name
         half = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -106,29 +147,23 @@ class FileSender:
             raise NotSent(f"{path}: {error.strerror or error}", again=True, down=True) from error
         return f"file {name}"
 
+    def place(self, message: Message) -> str:
+        """The folder."""
+        return str(self._folder)
+
     def close(self) -> None:
         """Nothing is held open."""
 
 
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, str | int) else value.isoformat()
-
-
 class MailSender:
-    """Mails to the addresses of ``destinations`` over one connection, opened at the first message.
+    """Mails to ``address`` over one connection, opened at the first message."""
 
-    A message whose destination has no address goes to ``otherwise``.
-    """
-
-    def __init__(self, server: Server, destinations: dict[str, str], otherwise: FileSender) -> None:
-        self._server, self._destinations, self._otherwise = server, destinations, otherwise
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._open: smtplib.SMTP | None = None
 
-    def __call__(self, message: Message) -> str:
+    def send(self, message: Message, address: str) -> str:
         """The server's answer; raises NotSent with it, or with what broke."""
-        address = self._destinations.get(message["destination"])
-        if not address:
-            return f"{self._otherwise(message)}: no address for {message['destination']}"
         try:
             connection = self._open or self._connected()
         except (OSError, smtplib.SMTPException) as error:
@@ -168,20 +203,100 @@ class MailSender:
 
 
 @dataclass(frozen=True)
+class Target:
+    """A destination of conf as the workers need it; see settings.sending.Destination."""
+
+    kind: str
+    address: str | None = None
+    url: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    to: str | None = None
+    body: dict[str, str] = field(default_factory=dict)
+
+
+class Router:
+    """Sends every message to its destination: by mail, by HTTP, or into a file where it has none."""
+
+    def __init__(self, office: "Office") -> None:
+        self._office = office
+        self._files = FileSender(office.folder, office.server.sender if office.server else Server.sender)
+        self._mails = MailSender(office.server) if office.server else None
+
+    def __call__(self, message: Message) -> str:
+        """The receiver's answer; raises NotSent."""
+        target = self._target(message)
+        if target is None or (target.address and self._mails is None):
+            why = "" if self._office.only_files else f": no address for {_name(message)}"
+            return f"{self._files(message)}{why}"
+        if target.address and self._mails:
+            return self._mails.send(message, target.address)
+        return posted(message, target, self._office.timeout_seconds, self._office.loopback)
+
+    def place(self, message: Message) -> str:
+        """The mail server, the URL, or the folder."""
+        target = self._target(message)
+        if target is None:
+            return "files"
+        return target.url or "mail"
+
+    def _target(self, message: Message) -> Target | None:
+        if self._office.only_files:
+            return None
+        name = message["destination"]
+        if message["kind"] == "offer":
+            # to a user, by the gateway of the channel; a user's hash is no name of a destination
+            name = self._office.gateways.get(message["channel"])
+        return self._office.targets.get(name) if name else None
+
+    def close(self) -> None:
+        """Ends the connection to the mail server."""
+        if self._mails:
+            self._mails.close()
+
+
+def _name(message: Message) -> str:
+    return message["channel"] if message["kind"] == "offer" else message["destination"]
+
+
+def posted(message: Message, target: Target, timeout_seconds: float, loopback: bool) -> str:
+    """Posts the message to the URL of ``target``, its id in a header; raises NotSent."""
+    if target.kind == "json":
+        body: dict[str, Any] = whole_body(message)
+    elif target.kind == "sms":
+        body = sms_body(target.body, target.to or "", message)
+    else:
+        body = chat_body(target.kind, message)
+    headers = {"Idempotency-Key": message["message_id"], "User-Agent": "churnwatch"}
+    if target.token:
+        headers["Authorization"] = f"Bearer {target.token}"
+    if target.secret and target.kind == "json":
+        headers["X-Churnwatch-Signature"] = signature(target.secret, body)
+    url, body = signed(target.kind, target.secret, target.url or "", body, int(time.time()))
+    try:
+        answer = post(url, body, headers, timeout_seconds, loopback)
+    except NotPosted as error:
+        raise NotSent(error.detail, error.again, error.down, error.wait_seconds) from error
+    if refused := refusal(target.kind, answer):
+        raise NotSent(f"{target.kind}: {refused[0]}", again=refused[1])
+    return "posted"
+
+
+@dataclass(frozen=True)
 class Office:
     """Makes the sender of a worker: plain values alone, so that it travels."""
 
-    kind: str
     folder: str
-    server: Server | None
-    destinations: dict[str, str]
+    only_files: bool = True
+    server: Server | None = None
+    targets: dict[str, Target] = field(default_factory=dict)
+    gateways: dict[str, str] = field(default_factory=dict)
+    timeout_seconds: float = 10.0
+    loopback: bool = False
 
-    def sender(self) -> FileSender | MailSender:
+    def sender(self) -> Router:
         """A sender of its own for each partition: a connection cannot be shared."""
-        files = FileSender(self.folder, self.server.sender if self.server else Server.sender)
-        if self.kind == "file" or self.server is None:
-            return files
-        return MailSender(self.server, self.destinations, files)
+        return Router(self)
 
 
 def _replies(error: Exception) -> list[tuple[int, bytes | str]]:

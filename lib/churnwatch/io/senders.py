@@ -7,17 +7,20 @@ from itertools import chain
 import pyarrow as pa
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from churnwatch.io import delivery, keys
+from churnwatch.io import delivery, formats, keys, posting
 from churnwatch.settings import Settings
 
-# workers get the module's code with the function: they need not have the package
-cloudpickle.register_pickle_by_value(delivery)
+# workers get the modules' code with the function: they need not have the package
+for module in (delivery, formats, posting):
+    cloudpickle.register_pickle_by_value(module)
 
 MESSAGE = ("day", "message_id", "kind", "destination", "channel", "subject", "body", "earliest_send_at", "expires_at", "attempts")
-ATTEMPT = "message_id string, attempt int, at timestamp, outcome string, detail string"
+ATTEMPT = "day date, message_id string, attempt int, at timestamp, outcome string, detail string"
 ATTEMPT_ARROW = pa.schema(
     [
+        ("day", pa.date32()),
         ("message_id", pa.string()),
         ("attempt", pa.int32()),
         ("at", pa.timestamp("us", tz="UTC")),
@@ -25,14 +28,15 @@ ATTEMPT_ARROW = pa.schema(
         ("detail", pa.string()),
     ]
 )
+KINDS = ("task", "urgent", "escalation", "digest", "offer")  # in the order in which they are sent
 BATCH = 500  # attempts that a worker keeps before it hands them on
 
 
 class Senders:
-    """Hands messages to files or a mail server, partition by partition; nothing comes to the driver."""
+    """Hands messages to files, a mail server and webhooks, partition by partition; nothing comes to the driver."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, run_id: str, pause_seconds: float = 1.0) -> None:
-        self._spark, self._settings, self._run_id, self._pause = spark, settings, run_id, pause_seconds
+    def __init__(self, spark: SparkSession, settings: Settings, run_id: str) -> None:
+        self._spark, self._settings, self._run_id = spark, settings, run_id
         self._calls = 0
         self._key: bytes | None = None
 
@@ -43,16 +47,19 @@ class Senders:
         return keys.keyed(frame, column, self._key)
 
     def send(self, messages: DataFrame) -> DataFrame:
-        """Sends now and returns one row an attempt: message_id, attempt, at, outcome, detail.
+        """Sends now and returns one row an attempt: day, message_id, attempt, at, outcome, detail.
 
         ``messages``: the columns ``MESSAGE``, one row a message; ``attempts`` were made before. The rows are kept in a
         file of the run and read from there, so that evaluating them twice never sends twice.
         """
-        office, most, pause = self._office(), self._settings.sending.max_attempts, self._pause
+        sending = self._settings.sending
+        patience = delivery.Patience(sending.tries_a_run, sending.max_attempts, sending.pause_seconds)
         self._calls += 1
         # under the run's staging folder, which later runs sweep
         place = f"{_absolute(self._settings.storage.files)}/staging/{self._run_id}/sent-{self._calls}"
-        sent = messages.select(*MESSAGE).mapInArrow(_sending(office, most, pause), ATTEMPT)
+        # urgent ones before digests, and both before offers: a slow receiver must not hold them up
+        ordered = messages.sortWithinPartitions(F.array_position(F.lit(list(KINDS)), F.col("kind"))).select(*MESSAGE)
+        sent = ordered.mapInArrow(_sending(self._office(), patience), ATTEMPT)
         sent.write.mode("overwrite").parquet(place)
         return self._spark.read.schema(ATTEMPT).parquet(place)
 
@@ -64,7 +71,19 @@ class Senders:
             server = delivery.Server(
                 smtp.host, smtp.port, smtp.starttls, smtp.user, smtp.password, smtp.sender, smtp.timeout_seconds
             )
-        return delivery.Office(sending.kind, _absolute(sending.folder), server, dict(sending.destinations))
+        targets = {
+            name: delivery.Target(one.kind, one.address, one.url, one.token, one.secret, one.to, dict(one.body))
+            for name, one in sending.destinations.items()
+        }
+        return delivery.Office(
+            _absolute(sending.folder),
+            sending.kind == "file",
+            server,
+            targets,
+            dict(sending.gateways),
+            sending.timeout_seconds,
+            sending.allow_loopback,
+        )
 
 
 def _absolute(folder: str) -> str:
@@ -72,13 +91,15 @@ def _absolute(folder: str) -> str:
     return folder if "://" in folder else os.path.abspath(folder)
 
 
-def _sending(office: delivery.Office, most: int, pause: float) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _sending(
+    office: delivery.Office, patience: delivery.Patience
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def _sent(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         sender = office.sender()
         kept: list[dict] = []
         try:
             rows = chain.from_iterable(batch.to_pylist() for batch in batches)
-            for row in delivery.attempts(rows, sender, most, pause):
+            for row in delivery.attempts(rows, sender, patience):
                 kept.append(row)
                 if len(kept) >= BATCH:
                     yield pa.RecordBatch.from_pylist(kept, ATTEMPT_ARROW)

@@ -18,6 +18,8 @@ ALWAYS = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
+    # else each call of a function of columns asks the JVM where it was made: half the time of writing a plan
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 # spark-submit has already decided these when it starts us
 DECIDED_BY_SUBMIT = ("spark.master", "spark.jars", "spark.driver.memory", "spark.submit.", "spark.app.name")

@@ -64,7 +64,7 @@ class Store:
 
     def path(self, table: Table) -> str | None:
         """Folder of the table; None in a catalog."""
-        return f"{_absolute(self._storage.root)}/{table.name}" if self._storage.root else None
+        return f"{absolute(self._storage.root)}/{table.name}" if self._storage.root else None
 
     def sql_name(self, table: Table) -> str:
         """The table as SQL names it."""
@@ -146,6 +146,20 @@ class Store:
             for path, kind in new.items()
         )
         self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD COLUMNS ({fields})")
+        self._versions.pop(table.name, None)
+
+    def set_rules(self, table: Table, names: Iterable[str]) -> None:
+        """Makes the stored rules of these names those of the contract; one that the contract lacks is dropped.
+
+        Raises ContractError where stored rows break a new rule; the rules before it in ``names`` are set.
+        """
+        for name in names:
+            self.spark.sql(f"ALTER TABLE {self.sql_name(table)} DROP CONSTRAINT IF EXISTS `{name}`")
+            if rule := table.rules.get(name):
+                try:
+                    self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD CONSTRAINT `{name}` CHECK ({rule})")
+                except PySparkException as error:
+                    raise ContractError(f"{table.name}: stored rows break the new rule {name} ({rule})") from error
         self._versions.pop(table.name, None)
 
     def version(self, table: Table) -> int | None:
@@ -290,28 +304,36 @@ class Store:
                 lines.append(f"  {name}: {counts[f'n{i}']:,} of {counts['rows']:,} rows ({counts[f'k{i}']})")
         return "\n".join(lines) if len(lines) > 1 else f"{lines[0]} {str(error).splitlines()[0]}"
 
+    def clone(self, table: Table, to: "Store") -> None:
+        """Makes ``table`` in another warehouse with the rows of this one, whose files it refers to: nothing is copied."""
+        self.spark.sql(f"CREATE TABLE {to.sql_name(table)} SHALLOW CLONE {self.sql_name(table)}")
+
     # --- staging ----------------------------------------------------------------------------------------------------
 
     def stage(self, run_id: str, alias: str, frame: DataFrame) -> DataFrame:
         """Writes ``frame`` into the run's own folder and reads it back: computed once, used many times."""
-        folder = f"{_absolute(self._storage.files)}/staging/{run_id}/{alias}"
+        return self.keep(f"{absolute(self._storage.files)}/staging/{run_id}/{alias}", frame)
+
+    def keep(self, folder: str, frame: DataFrame) -> DataFrame:
+        """Writes ``frame`` into ``folder`` and reads it back: computed once, used many times."""
         frame.write.mode("overwrite").parquet(folder)
         return self.spark.read.schema(frame.schema).parquet(folder)
 
     def drop_stage(self, run_id: str) -> None:
         """Removes the run's staging folder."""
-        self._remove(f"{_absolute(self._storage.files)}/staging/{run_id}")
+        self.remove(f"{absolute(self._storage.files)}/staging/{run_id}")
 
     def staged_runs(self) -> list[str]:
         """Runs whose staging folder is still there."""
-        folder = f"{_absolute(self._storage.files)}/staging"
+        folder = f"{absolute(self._storage.files)}/staging"
         if _is_local(folder):
             place = Path(urlparse(folder).path)
             return sorted(p.name for p in place.iterdir()) if place.is_dir() else []
         path, system = self._hadoop(folder)
         return sorted(s.getPath().getName() for s in system.listStatus(path)) if system.exists(path) else []
 
-    def _remove(self, folder: str) -> None:
+    def remove(self, folder: str) -> None:
+        """Removes a folder of this project's own making, with all that is in it."""
         path, system = self._hadoop(folder)
         system.delete(path, True)
 
@@ -328,10 +350,11 @@ def conformed(table: Table, frame: DataFrame) -> DataFrame:
         raise ContractError(f"{table.name}: the frame lacks columns {missing}, nothing was written")
     if extra := sorted(have - set(want)):
         raise ContractError(f"{table.name}: the frame has columns that the contract lacks: {extra}, nothing was written")
-    types = {f.name: f.dataType for f in frame.schema.fields}
+    # whether an array may hold nulls is not stored: rows that were read back are of the contract's type
+    types = {f.name: f.dataType.simpleString() for f in frame.schema.fields}
     return frame.select(
         *(
-            F.col(f.name) if types[f.name] == f.dataType else F.col(f.name).cast(f.dataType).alias(f.name)
+            F.col(f.name) if types[f.name] == f.dataType.simpleString() else F.col(f.name).cast(f.dataType).alias(f.name)
             for f in table.schema.fields
         )
     )
@@ -361,7 +384,8 @@ def _is_local(path: str) -> bool:
     return urlparse(path).scheme in ("", "file")
 
 
-def _absolute(path: str | None) -> str:
+def absolute(path: str | None) -> str:
+    """The folder as workers know it too, without a slash at its end; raises JobFailed where there is none."""
     if path is None:
         raise JobFailed("storage has no folder")
-    return str(Path(path).resolve()) if not urlparse(path).scheme else path
+    return str(Path(path).resolve()) if not urlparse(path).scheme else path.rstrip("/")

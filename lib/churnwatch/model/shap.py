@@ -98,24 +98,35 @@ def _piece(tree: Tree, nodes: list[int], leaves: list[Leaf], reasons: bool) -> d
     codes = np.arange(1 << len(nodes))
     went_left = {node: (codes >> place & 1).astype(bool) for place, node in enumerate(nodes)}
     values, places = np.zeros(len(codes)), np.zeros(len(codes), dtype=np.int64)
-    added: dict[int, Floats] = {}
     for leaf in leaves:
         here = np.logical_and.reduce([went_left[node] == left for node, left in leaf.path])
         values[here], places[here] = tree.leaf_value[leaf.leaf], leaf.leaf
-        if reasons:
-            for feature, table in _effects(tree, leaf, went_left):
-                added[feature] = added.get(feature, 0.0) + table
+    added = _effects(tree, leaves, went_left) if reasons else {}
     return {"splits": nodes, "values": values, "leaves": places, "effects": sorted(added.items())}
 
 
-def _effects(tree: Tree, leaf: Leaf, went_left: Mapping[int, NDArray[np.bool_]]) -> Iterator[tuple[int, Floats]]:
-    features = sorted({int(tree.feature[node]) for node, _ in leaf.path})
-    own = [[step for step in leaf.path if tree.feature[step[0]] == feature] for feature in features]
-    shares = np.array([np.prod([_share(tree, step) for step in steps]) for steps in own])
-    satisfied = [np.logical_and.reduce([went_left[node] == left for node, left in steps]) for steps in own]
-    row = sum(held.astype(np.int64) << place for place, held in enumerate(satisfied))
-    table = effects(float(tree.leaf_value[leaf.leaf]), shares)
-    return ((feature, table[:, place].take(row)) for place, feature in enumerate(features))
+def _effects(tree: Tree, leaves: list[Leaf], went_left: Mapping[int, NDArray[np.bool_]]) -> dict[int, Floats]:
+    """Of each feature a table by row of decisions: what it adds through these leaves."""
+    steps = [_by_feature(tree, leaf) for leaf in leaves]
+    added: dict[int, Floats] = {}
+    for count in {len(own) for own in steps}:
+        chosen = [n for n, own in enumerate(steps) if len(own) == count]
+        shares = np.array([[np.prod([_share(tree, step) for step in own]) for own in steps[n].values()] for n in chosen])
+        tables = effects(np.array([tree.leaf_value[leaves[n].leaf] for n in chosen]), shares)
+        for n, table in zip(chosen, tables, strict=True):
+            held = [np.logical_and.reduce([went_left[node] == left for node, left in own]) for own in steps[n].values()]
+            row = sum(one.astype(np.int64) << place for place, one in enumerate(held))
+            for place, feature in enumerate(steps[n]):
+                added[feature] = added.get(feature, 0.0) + table[:, place].take(row)
+    return added
+
+
+def _by_feature(tree: Tree, leaf: Leaf) -> dict[int, list[Step]]:
+    """The steps of the path to a leaf by the feature that they ask for."""
+    steps: dict[int, list[Step]] = {}
+    for node, left in leaf.path:
+        steps.setdefault(int(tree.feature[node]), []).append((node, left))
+    return steps
 
 
 def _share(tree: Tree, step: Step) -> float:
@@ -126,23 +137,25 @@ def _share(tree: Tree, step: Step) -> float:
     return float(rows / tree.internal_count[node])
 
 
-def effects(value: float, shares: Floats) -> Floats:
-    """Shapley values of the features of a path to a leaf of ``value``: one row a set of satisfied features, bit by bit.
+def effects(values: Floats, shares: Floats) -> Floats:
+    """Shapley values on the paths to leaves of ``values``, with the ``shares`` of their features: [leaf, row, feature].
 
-    v(S) = value x product over S of (satisfied) x product over the others of their ``shares``. The sum over sets S is taken
-    by their size: coefficients of the product of (share + satisfied y), weighted s! (d - s - 1)! / d!.
+    A row is a set of satisfied features, bit by bit. v(S) = value x product over S of (satisfied) x product over the others
+    of their shares. The sum over sets S is taken by their size: coefficients of the product of (share + satisfied y),
+    weighted s! (d - s - 1)! / d!.
     """
-    d = len(shares)
+    d = shares.shape[1]
     satisfied = (np.arange(1 << d)[:, None] >> np.arange(d) & 1).astype(np.float64)
     weights = np.array([factorial(s) * factorial(d - s - 1) / factorial(d) for s in range(d)])
-    table = np.zeros((1 << d, d))
+    table = np.zeros((len(values), 1 << d, d))
     for own in range(d):
-        by_size = np.zeros((1 << d, d))
-        by_size[:, 0] = 1.0
+        by_size = np.zeros((d, len(values), 1 << d))
+        by_size[0] = 1.0
         for other in range(d):
             if other != own:
-                grown = by_size * shares[other]
-                grown[:, 1:] += by_size[:, :-1] * satisfied[:, [other]]
+                grown = by_size * shares[:, other, None]
+                grown[1:] += by_size[:-1] * satisfied[:, other]
                 by_size = grown
-        table[:, own] = value * (satisfied[:, own] - shares[own]) * (by_size @ weights)
+        weighted = np.tensordot(weights, by_size, axes=1)
+        table[:, :, own] = values[:, None] * (satisfied[:, own] - shares[:, own, None]) * weighted
     return table

@@ -30,6 +30,14 @@ def matrix(column: pa.Array | pa.ChunkedArray, width: int) -> Floats:
     return np.asarray(flat, dtype=np.float64).reshape(-1, width)
 
 
+def stacked(batch: pa.RecordBatch, prefix: str, width: int) -> Floats:
+    """The columns ``prefix`` 0, 1, ... of numbers as a matrix with a row each; null becomes NaN."""
+    rows = np.empty((width, batch.num_rows))
+    for n, row in enumerate(rows):
+        row[:] = column_of(batch, f"{prefix}{n}").to_numpy(zero_copy_only=False)
+    return rows
+
+
 def margin_bins(margin: Floats, packed: Mapping[str, Any]) -> Whole:
     """Bin 0 .. 9,999 of each margin: equal widths between the least and the greatest that the model knows."""
     place = (margin - packed["low"]) / (packed["high"] - packed["low"]) * MARGIN_BINS

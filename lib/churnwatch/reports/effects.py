@@ -1,4 +1,4 @@
-"""What the work brought and how good the warnings were: lift, precision of warnings, causes and profile."""
+"""What the work brought, and what churned users had in common: lift, causes and profile."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +9,6 @@ from churnwatch.reports.blocks import Block, Column, Note, Section, Table, axis_
 from churnwatch.reports.gathered import Gathered, Rows
 from churnwatch.reports.trends import from_when
 from churnwatch.reports.words import (
-    NONE,
-    at_least,
     cause_title,
     chance,
     day_text,
@@ -23,7 +21,6 @@ from churnwatch.reports.words import (
     percent_range,
     plural,
     points,
-    rule_title,
     signed,
     whole,
 )
@@ -169,54 +166,6 @@ def _state(r: Mapping[str, Any]) -> Markup:
     words += [badge("arms off", "red")] if r["srm_alarm"] else []
     words += [] if r["randomised"] else [badge("association", "orange")]
     return Markup("{}<br><small class=n>{}</small>").format(Markup(" ").join(words), _proof(r))
-
-
-def warned(facts: Gathered, settings: Settings) -> Section:
-    """Precision, recall, lift and lead time of every rule and the model on the newest day whose outcome is known."""
-    title, few = "How good the warnings were", settings.privacy.min_group_size
-    rows = [r for r in facts.alert_quality if r["level"] == "all"]
-    if not rows:
-        text = from_when(facts, settings.label_lag_days(settings.churn.primary), "Warnings are judged", "raise_alerts")
-        return Section("warned", title, "", [Note(text, "empty")], "Warnings")
-    base = next((r["base_rate"] for r in rows), None)
-    axis = axis_of([v for r in rows if r["matured"] >= few for v in (r["low"], r["high"])] + [base])
-    ordered = sorted(rows, key=lambda r: (r["matured"] < few, -(r["precision"] or 0), r["rule_id"]))
-    body = []
-    for r in ordered:
-        if r["matured"] < few:
-            body.append([rule_title(r["rule_id"], settings), at_least(r["fired"], few), f"under {few}", NONE, NONE, NONE, NONE])
-            continue
-        text = f"{percent(r['precision'])} ({percent_range(r['low'], r['high'])})"
-        lead = NONE if r["lead_days"] is None else f"{r['lead_days']:.1f}"
-        precision = interval_cell(r["precision"], r["low"], r["high"], axis, base, text)
-        factor = NONE if r["lift"] is None else f"{r['lift']:.1f}"
-        body.append(
-            [
-                rule_title(r["rule_id"], settings),
-                whole(r["fired"]),
-                whole(r["matured"]),
-                precision,
-                percent(r["recall"]),
-                factor,
-                lead,
-            ]
-        )
-    columns = [
-        Column("Raised by", text=True),
-        Column("Fired", True, "user warnings"),
-        Column("Judged", True, "not treated"),
-        Column("Were right", unit="precision, 95 % interval"),
-        Column("Found", True, "of all churners"),
-        Column("Lift", True, "× base rate"),
-        Column("Lead", True, "days"),
-    ]
-    day = rows[0]["day"]
-    note = (
-        f"The upright line is the churn rate of all users, {percent(base)}. Treated users are no false alarms: they are left "
-        "out, the held-out stand for them. Lead: days gained against waiting until the silence had lasted the horizon."
-    )
-    lede = f"Warnings of {day_text(day)} against what users did in the {settings.primary.ahead_days} days after."
-    return Section("warned", title, lede, [Table(f"Warnings of {day_text(day)}", columns, body, note)], "Warnings")
 
 
 def causes(facts: Gathered, settings: Settings) -> Section:

@@ -18,6 +18,7 @@ COHORTS = 13
 GROUP_WARNINGS = 30
 REASONS = 60  # reject reasons are a fixed list a source; the limit guards the page
 ATTEMPTS = 12  # rows: an attempt has one an algorithm
+LESSONS = 30
 AT_ONCE = 4
 
 Rows = Sequence[Mapping[str, Any]]
@@ -43,6 +44,8 @@ class Gathered:
     causes: Rows
     profile: Rows
     alert_quality: Rows
+    alert_history: Rows
+    lessons: Rows
     model_quality: Rows
     drift: Rows
     model_runs: Rows
@@ -76,6 +79,8 @@ def gathered(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> 
         "causes": _newest_day(inputs["causes"]),
         "profile": _newest_day(inputs["profile"]),
         "alert_quality": _newest_day(inputs["alert_quality"]),
+        "alert_history": _per_look(inputs["alert_quality"]),
+        "lessons": _lessons(inputs["alert_events"]),
         "model_quality": inputs["model_quality"],
         "drift": _newest_day(inputs["drift"]),
         "model_runs": _newest_attempts(inputs["model_runs"]),
@@ -143,6 +148,17 @@ def _group_warnings(alerts: DataFrame) -> DataFrame:
     )
 
 
+def _lessons(alert_events: DataFrame) -> DataFrame:
+    """Lessons of closed warnings, newest first; a lesson that many warnings share stands once."""
+    return (
+        alert_events.where("action = 'closed' AND lesson IS NOT NULL")
+        .groupBy("day", "rule_id", "outcome", "lesson", "who")
+        .agg(F.lit(0).alias("place"))
+        .orderBy(F.desc("day"), "rule_id", "lesson", "who")
+        .limit(LESSONS)
+    )
+
+
 def _per_arm(actions: DataFrame) -> DataFrame:
     return actions.groupBy("campaign", "arm", "suppressed_because").agg(
         F.count("*").alias("users"),
@@ -171,6 +187,20 @@ def _rates(rates: DataFrame, settings: Settings) -> DataFrame:
 def _newest_day(frame: DataFrame) -> DataFrame:
     newest = frame.agg(F.max("day").alias("newest"))
     return frame.join(F.broadcast(newest), F.col("day") == F.col("newest")).drop("newest")
+
+
+def _per_look(alert_quality: DataFrame) -> DataFrame:
+    """One row per look at warnings of a rule, or of two together: its judged days added up (days without ``by`` know none)."""
+    return (
+        alert_quality.where(F.col("by").isin("rule", "together"))
+        .groupBy("by", "rule_id", "level", "value")
+        .agg(
+            F.sum("fired").alias("fired"),
+            F.sum("effective").alias("effective"),
+            F.sum(F.col("precision") * F.col("effective")).alias("hits"),
+            F.sum(F.col("base_rate") * F.col("effective")).alias("expected"),
+        )
+    )
 
 
 def _newest_attempts(model_runs: DataFrame) -> DataFrame:

@@ -24,10 +24,12 @@ def per_labelled_user(
     primary = labels.where(F.col("definition") == settings.churn.primary)
     known = primary.select("user_id", F.col("churned").cast("int").alias("churned"), "last_active_day")
     arms = _per_assigned_user(actions, day)
+    # people act on a case: on the warning of the day, or on the one whose level it raised
+    either = F.array_compact(F.array("alert_id", "escalates"))
     acted = (
         alert_events.where("action = 'acted'")
         .select("alert_id")
-        .join(alerts.where("scope = 'user'").select("alert_id", "user_id"), "alert_id")
+        .join(alerts.where("scope = 'user'").select("user_id", F.explode(either).alias("alert_id")), "alert_id")
         .groupBy("user_id")
         .agg(F.lit(True).alias("acted"))
     )
@@ -65,4 +67,5 @@ def _per_assigned_user(actions: DataFrame, day: date) -> DataFrame:
 
 def ratio(part: Column, whole: Column) -> Column:
     """``part / whole`` as a share, at most 1 (weights leave a residue of 1e-16); null where ``whole`` is 0."""
-    return F.least(F.lit(1.0), F.try_divide(part.cast("double"), whole.cast("double")))
+    # least() looks over nulls: without the condition nothing by nothing would be 1
+    return F.when(whole > 0, F.least(F.lit(1.0), F.try_divide(part.cast("double"), whole.cast("double"))))

@@ -10,8 +10,10 @@ from jinja2 import Environment, StrictUndefined, Template
 from pyspark.sql import DataFrame
 
 from churnwatch.reports.blocks import Page
-from churnwatch.reports.effects import causes, lift, warned
+from churnwatch.reports.effects import causes, lift
 from churnwatch.reports.gathered import Gathered, gathered
+from churnwatch.reports.goodness import warned
+from churnwatch.reports.lessons import lessons
 from churnwatch.reports.model_card import model
 from churnwatch.reports.supply import supply
 from churnwatch.reports.today import cards, changes, headline, people
@@ -61,6 +63,7 @@ def page_html(facts: Gathered, settings: Settings, keyed: Callable[[Iterable[str
             cohorts(facts, settings),
             lift(facts, settings),
             warned(facts, settings),
+            lessons(facts, settings),
             causes(facts, settings),
             model(facts, settings),
             supply(facts, settings),

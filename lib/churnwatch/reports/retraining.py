@@ -29,12 +29,8 @@ def training_asked_for(inputs: Mapping[str, DataFrame], day: date, settings: Set
     reasons = []
     if asked.max_psi is not None:
         reasons += _drifted(inputs["drift"], newest, release["features"], seen.get("margin_psi"), asked.max_psi)
-    if asked.max_auc_loss is not None and "auc" in seen:
-        promised = release["metrics"]["auc"]
-        if promised - seen["auc"] > asked.max_auc_loss:
-            reasons.append(
-                f"auc {seen['auc']:.3f} after {promised:.3f} on its test span, a loss of more than {asked.max_auc_loss}"
-            )
+    if asked.max_auc_loss is not None:
+        reasons += _lost((release["metrics"] or {}).get("auc"), seen.get("auc"), asked.max_auc_loss)
     return f"model version {version} on {newest}: {'; '.join(reasons)}" if reasons else None
 
 
@@ -48,3 +44,9 @@ def _drifted(drift: DataFrame, day: date, features: list[str], margin_psi: float
     worst = max(sorted(found), key=lambda name: found[name])
     others = f" and of {len(found) - 1} more" if len(found) > 1 else ""
     return [f"psi of {worst} {found[worst]:.2f}{others} above {limit}"]
+
+
+def _lost(promised: float | None, seen: float | None, limit: float) -> list[str]:
+    if promised is None or seen is None or promised - seen <= limit:
+        return []
+    return [f"auc {seen:.3f} after {promised:.3f} on its test span, a loss of more than {limit}"]

@@ -1,5 +1,5 @@
 """Scores of every eligible user: probabilities, percentiles, tiers, value at risk, reasons."""
 
-from churnwatch.scoring.score import only_eligible, score
+from churnwatch.scoring.score import only_eligible, score, staged
 
-__all__ = ["only_eligible", "score"]
+__all__ = ["only_eligible", "score", "staged"]

@@ -1,21 +1,28 @@
 """Ranks and tiers of the whole base from a histogram: no global sort, and no user reaches the driver."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pyspark.sql import Column
+from pyspark.sql import functions as F
 
 from churnwatch.settings import Tier
+from churnwatch.settings.tiers import Tiers
 
 EPSILON = 1e-9  # 0.29 x 100 is 28.999999999999996
+EVERYBODY = ""  # the group of all users where tiers are not cut by a segment; else of those without a value
+NOBODY = 2.0  # a percentile that nobody has
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Cells in order of risk, rising, with the position of their users from the riskiest."""
+    """Cells in order of risk, rising, with the percentile and the position from the riskiest of their users."""
 
     cells: NDArray[np.int64]
+    percentile: NDArray[np.float64]
     position: NDArray[np.int64]
     users: int
 
@@ -23,26 +30,88 @@ class Ranks:
 def ranked(cells: NDArray[np.int64], users: NDArray[np.int64]) -> Ranks:
     """Ranks of users by cell (margin bin, then part of a hash); users of one cell are equal.
 
-    ``position``: users in the cell and above, so that a cut at position n takes n users at the most: a capacity is never
-    exceeded; the others are the share of users in lower cells, the percentile.
+    ``percentile``: share of users in lower cells. ``position``: users in the cell and above, so that a cut at position n
+    takes n users at the most: a capacity is never exceeded.
     """
-    order = np.argsort(cells, kind="stable")
-    sizes = users[order]
+    taken, place = np.unique(cells, return_inverse=True)
+    sizes = np.bincount(place, weights=users).astype(np.int64)
     total = int(sizes.sum())
     below = np.cumsum(sizes) - sizes
-    return Ranks(cells[order], total - below, total)
+    return Ranks(taken, below / max(total, 1), total - below, total)
 
 
-def cuts(tiers: list[Tier], users: int) -> list[dict[str, Any]]:
-    """What each tier asks of a user: ``least`` probability or ``last`` position counted from the riskiest.
+def within_groups(groups: Sequence[str], cells: NDArray[np.int64], users: NDArray[np.int64]) -> dict[str, Ranks]:
+    """Ranks within each group: ``position`` and ``users`` are the group's, ``percentile`` is that of all users."""
+    whole = ranked(cells, users)
+    names = np.asarray(groups, dtype=object)
+    found = {}
+    for group in sorted(set(groups)):
+        own = ranked(cells[names == group], users[names == group])
+        everywhere = whole.percentile[np.searchsorted(whole.cells, own.cells)]
+        found[group] = Ranks(own.cells, everywhere, own.position, own.users)
+    return found
 
-    ``top_share`` and ``top_users`` count from the riskiest user of the base: after ``critical: 0.05``, ``high: 0.15`` takes
-    the next 10 %. Tiers are tried in order, a user belongs to the first that takes it.
+
+def may_be_acted_on(settings: Tiers, tiers: Sequence[Tier], ranks: Ranks) -> dict[str, Any]:
+    """From which ``cell`` or ``least`` probability on a user may be in a tier with a level, whatever tier it was in before.
+
+    Everybody may, where tiers are cut within groups or by profit.
     """
-    return [{"least": tier.min_probability, "last": _last(tier, users)} for tier in tiers]
+    acting = [tier for tier in tiers if tier.level is not None]
+    if settings.by or any(tier.profit for tier in acting):
+        return {"cell": 0, "least": None}
+    last = max((_last(tier, ranks.users, 1 + settings.stay_share) for tier in acting), default=0)
+    taken = ranks.cells[ranks.position <= last]
+    least = [tier.min_probability * (1 - settings.stay_share) for tier in acting if tier.min_probability is not None]
+    return {"cell": int(taken[0]) if len(taken) else None, "least": min(least, default=None)}
 
 
-def _last(tier: Tier, users: int) -> int | None:
+def tier_of(settings: Tiers, tiers: Sequence[Tier], groups: Mapping[str, Ranks]) -> Column:
+    """The row's tier: the first of ``tiers`` that takes it, from its ``percentile``, ``probability``, ``value_cents``,
+    ``previous_tier`` and, where there are ``groups`` other than EVERYBODY, its ``user_group``.
+
+    ``top_share`` and ``top_users`` count from the riskiest user: after ``critical: 0.05``, ``high: 0.15`` takes the next
+    10 %. Who was in a tier, or in a riskier one, stays in it as long as the risk falls short of its cut by less than
+    ``stay_share`` of the cut: nobody flickers between two tiers. For ``top_users`` it is the way in that is narrower, so
+    that a capacity is never exceeded.
+    """
+    chosen = F.lit(tiers[-1].name)
+    for place, tier in reversed(list(enumerate(tiers[:-1]))):
+        enters, stays = _holds(tier, settings.stay_share, groups)
+        was_there = F.coalesce(F.col("previous_tier").isin(*(t.name for t in tiers[: place + 1])), F.lit(False))
+        chosen = F.when(enters | (was_there & stays), F.lit(tier.name)).otherwise(chosen)
+    return chosen
+
+
+def _holds(tier: Tier, stay: float, groups: Mapping[str, Ranks]) -> tuple[Column, Column]:
+    """Whether the tier takes the row, and whether it keeps it."""
+    probability = F.col("probability")
+    if tier.profit is not None:
+        gain = probability * tier.profit.save_share * F.col("value_cents") - tier.profit.cost_cents
+        spare = stay * (tier.profit.cost_cents + tier.profit.least_cents)
+        return gain > tier.profit.least_cents, gain > tier.profit.least_cents - spare
+    if tier.min_probability is not None:
+        return probability >= tier.min_probability, probability >= tier.min_probability * (1 - stay)
+    wider, narrower = (stay, 0.0) if tier.top_share is not None else (0.0, stay)
+    return _among_first(tier, 1 - narrower, groups), _among_first(tier, 1 + wider, groups)
+
+
+def _among_first(tier: Tier, factor: float, groups: Mapping[str, Ranks]) -> Column:
+    """Whether the row is among its group's riskiest, as many as the tier's cut times ``factor``."""
+    least = {name: _least_percentile(ranks, _last(tier, ranks.users, factor)) for name, ranks in groups.items()}
+    if set(least) <= {EVERYBODY}:
+        return F.col("percentile") >= least.get(EVERYBODY, NOBODY)
+    pairs = [F.lit(value) for pair in sorted(least.items()) for value in pair]
+    return F.col("percentile") >= F.coalesce(F.create_map(*pairs)[F.col("user_group")], F.lit(NOBODY))
+
+
+def _least_percentile(ranks: Ranks, last: int) -> float:
+    taken = ranks.percentile[ranks.position <= last]
+    return float(taken.min()) if len(taken) else NOBODY
+
+
+def _last(tier: Tier, users: int, factor: float = 1.0) -> int:
+    """Position of the last user that the tier takes, of ``users``; 0 for a tier that does not go by rank."""
     if tier.top_share is not None:
-        return int(tier.top_share * users + EPSILON)
-    return tier.top_users
+        return int(min(1.0, tier.top_share * factor) * users + EPSILON)
+    return int((tier.top_users or 0) * factor + EPSILON)

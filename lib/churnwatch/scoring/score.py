@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+import pyarrow as pa
 from pyspark import cloudpickle
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -13,30 +14,30 @@ from churnwatch.churn import eligible_users
 from churnwatch.core import JobFailed, Refused, Skipped, only_days
 from churnwatch.model import last_release
 from churnwatch.model.reference import usual_matrix
-from churnwatch.model.schema import Schema, raw_values
+from churnwatch.model.schema import Schema
 from churnwatch.model.shipped import mapped, packed
 from churnwatch.scoring import worker
-from churnwatch.scoring.cuts import cuts, ranked
-from churnwatch.settings import Settings
+from churnwatch.scoring.cuts import EVERYBODY, Ranks, may_be_acted_on, ranked, tier_of, within_groups
+from churnwatch.scoring.in_force import tiers_in_force, user_group
+from churnwatch.settings import Settings, Tier
 from churnwatch.tables import tables
 
 LOG = logging.getLogger(__name__)
 cloudpickle.register_pickle_by_value(worker)
 
 COUNTED = "cell long, users long"
-SCORED = (
-    "user_id string, value_cents long, margin double, probability double, percentile double, tier string, "
+STAGED = (
+    "user_id string, value_cents long, user_group string, margin double, probability double, cell long, "
     "reasons array<struct<measure: string, value: double, contribution: double, cause: string, usual: double>>, "
     "features_hash long"
 )
 
 
-def score(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, settings: Settings) -> dict[str, DataFrame]:
-    """One row of user_scores per eligible user of O: margin, probability, percentile, tier, value at risk, reasons.
+def staged(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, settings: Settings) -> dict[str, DataFrame]:
+    """What the release as of O says of each eligible user, as ``STAGED`` with ``model_version``: one pass over the features.
 
-    Two passes over the day's features: one counts users by margin, one scores. Reasons are contributions by measure: along
-    the paths of trees (Saabas), read off the leaves that give the margin, so that they cost little more than it; exact
-    Shapley values (``model.shap``) for users in tiers that have a level, whom people act on.
+    Reasons are contributions by measure: exact Shapley values (``model.shap``). Those of forests too deep for tables follow
+    the paths of the trees (Saabas), and are exact for users in tiers with a level alone, whom people act on.
     Raises Skipped without a release as of O, Refused when the features that it reads are gone.
     """
     (day,) = days
@@ -46,19 +47,79 @@ def score(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
     release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
     _refuse_other_features(Schema.from_json(release.schema), inputs["features"], release.version, day)
     people = only_eligible(only_days(inputs["features"], days), inputs, days, settings)
-    scored = scored_by(release, people, settings)
-    found = {"user_scores": _contract(scored, _previous_tier(inputs["scores"]), day, release.version)}
+    tiers = tiers_in_force(inputs.get("thresholds"), settings)
+    found = {"scored": staged_by(release, people, tiers, settings)}
     if settings.model.challenger:
-        found["shadow_scores"] = shadow_scores(inputs["model_runs"], people, day, models, settings)
+        found["challenged"] = _challenged(inputs["model_runs"], people, tiers, day, models, settings)
     return found
 
 
-def shadow_scores(model_runs: DataFrame, people: DataFrame, day: date, models: Any, settings: Settings) -> DataFrame:
-    """What the configured challenger says of the same people, in the columns of shadow_scores.
+def score(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
+    """One row of user_scores per eligible user of O, and of shadow_scores where a challenger is configured.
+
+    ``inputs``: of ``staged``, ``scored`` and ``challenged``, and the tiers of the days before.
+    """
+    (day,) = days
+    contract, tiers = tables(settings), tiers_in_force(inputs.get("thresholds"), settings)
+    # one row a user on both sides: the join keeps the grain
+    known = inputs["scored"].join(_previous_tier(inputs["scores"]), "user_id", "left")
+    at_risk = F.round(F.col("probability") * F.col("value_cents")).cast("bigint")
+    made = ranked_users(known, tiers, settings).withColumns({"day": F.lit(day), "value_at_risk_cents": at_risk})
+    found = {"user_scores": made.select(*contract.user_scores.schema.names)}
+    if "challenged" in inputs:
+        strangers = inputs["challenged"].withColumn("previous_tier", F.lit(None).cast("string"))
+        shadow = ranked_users(strangers, tiers, settings).withColumns({"day": F.lit(day)})
+        found["shadow_scores"] = shadow.select(*contract.shadow_scores.schema.names)
+    return found
+
+
+def staged_by(release: Any, people: DataFrame, tiers: Sequence[Tier], settings: Settings) -> DataFrame:
+    """One row per row of ``people`` (of user_features): what ``release`` says of them, as ``STAGED`` with ``model_version``."""
+    schema = Schema.from_json(release.schema)
+    spec, by = _spec(release, schema, people.columns, settings)
+    users = people.select(
+        "user_id",
+        _value_cents(settings).alias("value_cents"),
+        F.xxhash64("user_id").alias("user_hash"),
+        *(user_group(settings) or [F.lit(EVERYBODY).alias("user_group")]),
+        *([F.col(by).alias("segment")] if by else []),
+        # a column each: an array would be made and taken apart again, value by value
+        *(F.col(name).alias(f"{worker.FEATURE}{n}") for n, name in enumerate(schema.features)),
+    )
+    if "pieces" in spec["model"] and spec["model"]["pieces"] is None:
+        spec["exactly"] = may_be_acted_on(settings.tiers, tiers, _ranks_before(users, spec))
+    return mapped(users, worker.scored, spec, STAGED).withColumn("model_version", F.lit(release.version))
+
+
+def ranked_users(scored: DataFrame, tiers: Sequence[Tier], settings: Settings) -> DataFrame:
+    """Adds ``percentile`` and ``tier``, by counts of users by group and cell: a million cells, whatever the base."""
+    table = scored.groupBy("user_group", "cell").agg(F.count("*").alias("users")).toArrow()
+    cells, users = table.column("cell").to_numpy(), table.column("users").to_numpy()
+    ranks = ranked(cells, users)
+    by_cell = pa.table({"cell": pa.array(ranks.cells, pa.int64()), "percentile": pa.array(ranks.percentile, pa.float64())})
+    # Arrow without rows makes no frame
+    session, nothing = scored.sparkSession, "cell long, percentile double"
+    percentiles = session.createDataFrame(by_cell) if by_cell.num_rows else session.createDataFrame([], nothing)
+    # one row a cell: the join keeps the grain
+    with_percentile = scored.join(F.broadcast(percentiles), "cell")
+    groups = within_groups(table.column("user_group").to_pylist(), cells, users)
+    return with_percentile.withColumn("tier", tier_of(settings.tiers, tiers, groups))
+
+
+def _ranks_before(users: DataFrame, spec: Mapping[str, Any]) -> Ranks:
+    """Ranks of users who are not scored yet: a pass of its own."""
+    counts = mapped(users, worker.counted, {"model": spec["model"], "width": spec["width"]}, COUNTED)
+    table = counts.groupBy("cell").agg(F.sum("users").alias("users")).toArrow()
+    return ranked(table.column("cell").to_numpy(), table.column("users").to_numpy())
+
+
+def _challenged(
+    model_runs: DataFrame, people: DataFrame, tiers: Sequence[Tier], day: date, models: Any, settings: Settings
+) -> DataFrame:
+    """What the configured challenger says of the same people.
 
     The challenger never stops the release: where it cannot be applied, a warning says why and no row is written.
     """
-    names = tables(settings).shadow_scores.schema.names
     run = settings.model.challenger or ""
     row = model_runs.where(F.col("mlflow_run_id") == run).orderBy("algorithm").first()
     why = f"model_runs knows no attempt with this mlflow_run_id as of {day}: correct model.challenger or leave it out"
@@ -67,32 +128,11 @@ def shadow_scores(model_runs: DataFrame, people: DataFrame, day: date, models: A
         try:
             release = models.load(version, run, row["artifacts_hash"])
             _refuse_other_features(Schema.from_json(release.schema), people, version, day)
-            scored = scored_by(release, people, settings)
-            return scored.withColumns({"day": F.lit(day), "model_version": F.lit(f"{version} (shadow)")}).select(*names)
+            return staged_by(release, people, tiers, settings).withColumn("model_version", F.lit(f"{version} (shadow)"))
         except (JobFailed, Refused) as error:
             why = str(error)
     LOG.warning("the challenger %s was not applied: %s", run, why)
-    return people.sparkSession.createDataFrame([], tables(settings).shadow_scores.schema)
-
-
-def scored_by(release: Any, people: DataFrame, settings: Settings) -> DataFrame:
-    """One row per row of ``people`` (of user_features): what ``release`` says of them, as ``SCORED``; ranks are among them."""
-    schema = Schema.from_json(release.schema)
-    spec, by = _spec(release, schema, people.columns, settings)
-    users = people.select(
-        "user_id",
-        _value_cents(settings).alias("value_cents"),
-        F.xxhash64("user_id").alias("user_hash"),
-        *([F.col(by).alias("segment")] if by else []),
-        raw_values(schema).alias("values"),
-    )
-    plain = {"model": packed(release.text, schema, schema.features), "width": spec["width"]}
-    counts = mapped(users.select("user_hash", "values"), worker.counted, plain, COUNTED)
-    table = counts.groupBy("cell").agg(F.sum("users").alias("users")).toArrow()
-    ranks = ranked(table.column("cell").to_numpy(), table.column("users").to_numpy())
-    spec |= {"cells": ranks.cells, "position": ranks.position, "users": ranks.users}
-    spec |= {"tiers": cuts(settings.tiers.tiers, ranks.users), "tier_names": [t.name for t in settings.tiers.tiers]}
-    return mapped(users, worker.scored, spec, SCORED)
+    return people.sparkSession.createDataFrame([], f"{STAGED}, model_version string")
 
 
 def only_eligible(features: DataFrame, inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:
@@ -135,7 +175,7 @@ def _spec(release: Any, schema: Schema, columns: Sequence[str], settings: Settin
         "model": packed(release.text, schema, schema.features, reasons=True),
         "width": len(schema.features),
         "calibration": release.calibration,
-        "acted_on": [tier.level is not None for tier in settings.tiers.tiers],
+        "exactly": None,
         "group": group,
         "members": members,
         "measures": measures,
@@ -149,21 +189,3 @@ def _spec(release: Any, schema: Schema, columns: Sequence[str], settings: Settin
 
 def _previous_tier(scores: DataFrame) -> DataFrame:
     return scores.groupBy("user_id").agg(F.max_by("tier", "day").alias("previous_tier"))
-
-
-def _contract(scored: DataFrame, previous: DataFrame, day: date, version: str) -> DataFrame:
-    # one row a user on both sides: the join keeps the grain
-    return scored.join(previous, "user_id", "left").select(
-        F.lit(day).alias("day"),
-        "user_id",
-        "margin",
-        "probability",
-        "percentile",
-        "tier",
-        "previous_tier",
-        "value_cents",
-        F.round(F.col("probability") * F.col("value_cents")).cast("bigint").alias("value_at_risk_cents"),
-        "reasons",
-        F.lit(version).alias("model_version"),
-        "features_hash",
-    )

@@ -25,6 +25,7 @@ REASON = pa.struct(
     ]
 )
 OTHER, BASE = "(other)", "(base)"
+FEATURE = "feature_"  # columns of the batches: feature_0, feature_1, ...
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -42,7 +43,7 @@ def counted(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator
     users = np.zeros(w.MARGIN_BINS * HASH_PARTS, dtype=np.int64)
     for batch in batches:
         if batch.num_rows:
-            margin = model.margin(model.columns(w.matrix(w.column_of(batch, "values"), spec["width"])))
+            margin = model.margin(model.columns(w.stacked(batch, FEATURE, spec["width"]).T))
             hashes = w.column_of(batch, "user_hash").to_numpy(zero_copy_only=False)
             users += np.bincount(cells(margin, hashes, spec["model"]), minlength=len(users))
     taken = np.flatnonzero(users)
@@ -50,48 +51,50 @@ def counted(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator
 
 
 def scored(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-    """``user_id, value_cents`` as they came, with margin, probability, percentile, tier and reasons.
-
-    Reasons follow the paths of the trees; those of users in tiers that people act on (``spec["acted_on"]``) are exact.
-    """
+    """``user_id, value_cents, user_group`` as they came, with margin, probability, cell, reasons and a hash of the values."""
     model = a.opened(spec["model"])
-    tier_names, acted_on = pa.array(spec["tier_names"], pa.string()), np.asarray(spec["acted_on"])
-    position = np.zeros(w.MARGIN_BINS * HASH_PARTS, dtype=np.int64)
-    position[spec["cells"]] = spec["position"]
     for batch in batches:
         if not batch.num_rows:
             continue
-        raw = w.matrix(w.column_of(batch, "values"), spec["width"])
+        raw = w.stacked(batch, FEATURE, spec["width"]).T
         hashes = w.column_of(batch, "user_hash").to_numpy(zero_copy_only=False)
         columns = model.columns(raw)
-        margin, added = model.explained(columns)
-        base = np.full(len(margin), spec["model"]["base"])
-        probability = w.probabilities(margin, spec["calibration"])
-        from_riskiest = position.take(cells(margin, hashes, spec["model"]))
-        tier = tiers(probability, from_riskiest, spec["tiers"])
-        exactly = np.flatnonzero(acted_on[tier])
-        if len(exactly):
-            added[:, exactly] = model.exact(columns[:, exactly])
-            base[exactly] = spec["model"]["expected"]
+        margin, added, base = contributions(model, columns, hashes, spec)
         yield pa.RecordBatch.from_arrays(
             [
                 w.column_of(batch, "user_id"),
                 w.column_of(batch, "value_cents"),
+                w.column_of(batch, "user_group"),
                 pa.array(margin),
-                pa.array(probability),
-                pa.array((spec["users"] - from_riskiest) / spec["users"]),
-                pc.take(tier_names, pa.array(tier)),
-                reasons(raw[:, spec["model"]["columns"]], added, base, like(batch, spec), spec),
+                pa.array(w.probabilities(margin, spec["calibration"])),
+                pa.array(cells(margin, hashes, spec["model"])),
+                reasons(raw, added, base, like(batch, spec), spec),
                 pa.array(a.fingerprint(columns)),
             ],
-            names=["user_id", "value_cents", "margin", "probability", "percentile", "tier", "reasons", "features_hash"],
+            names=["user_id", "value_cents", "user_group", "margin", "probability", "cell", "reasons", "features_hash"],
         )
 
 
-def tiers(probability: Floats, position: Whole, cuts: list[dict[str, Any]]) -> Whole:
-    """Index of the first tier whose cut holds: ``least`` probability, or a ``last`` position from the riskiest; else the last."""
-    holds = [probability >= cut["least"] if cut["least"] is not None else position <= cut["last"] for cut in cuts[:-1]]
-    return np.select(holds, list(range(len(holds))), default=len(cuts) - 1) if holds else np.zeros(len(position), np.int64)
+def contributions(model: Any, columns: Floats, user_hash: Whole, spec: dict[str, Any]) -> tuple[Floats, Floats, Floats]:
+    """Margin, contributions and what they start from: exact ones, of deep forests where ``spec["exactly"]`` says so alone.
+
+    Elsewhere those follow the paths of the trees.
+    """
+    packed, exactly = spec["model"], spec["exactly"]
+    if exactly is None:
+        margin, added = model.exact(columns)
+        return margin, added, np.full(len(margin), packed["expected"])
+    margin, added = model.explained(columns)
+    base = np.full(len(margin), packed["base"])
+    chosen = np.zeros(len(margin), dtype=bool)
+    if exactly["cell"] is not None:
+        chosen |= cells(margin, user_hash, packed) >= exactly["cell"]
+    if exactly["least"] is not None:
+        chosen |= w.probabilities(margin, spec["calibration"]) >= exactly["least"]
+    if chosen.any():
+        added[:, chosen] = model.exact(columns[:, chosen])[1]
+        base[chosen] = packed["expected"]
+    return margin, added, base
 
 
 def like(batch: pa.RecordBatch, spec: dict[str, Any]) -> Whole:

@@ -1,11 +1,13 @@
 """Typed settings: what things mean (domain folder), where it runs (conf/<where>.yaml), ``--set``; see ``load``."""
 
 from churnwatch.settings.churn import Definition
-from churnwatch.settings.decisions import Campaign, Experiment, Offer, Offers, Outcome, Rule, Tier
+from churnwatch.settings.decisions import Campaign, Experiment, Offer, Offers, Outcome
 from churnwatch.settings.facts import EVENT_FIELDS, EventSource, Measure, Source
 from churnwatch.settings.load import load
 from churnwatch.settings.model import Settings
 from churnwatch.settings.names import feature_names, measure_names
+from churnwatch.settings.rules import Rule
+from churnwatch.settings.tiers import Tier
 
 __all__ = [
     "EVENT_FIELDS",

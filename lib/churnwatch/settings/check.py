@@ -1,14 +1,12 @@
 """Checks that span keys and files: names that must exist, expressions that must parse."""
 
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import sqlglot
 from sqlglot import expressions as exp
 
 from churnwatch.settings.facts import Source
+from churnwatch.settings.faults import Found, Path_, condition_faults, known_name, sql_faults
 from churnwatch.settings.model import Settings
 from churnwatch.settings.names import (
     feature_names,
@@ -18,6 +16,7 @@ from churnwatch.settings.names import (
     summed_measures,
     text_names,
 )
+from churnwatch.settings.rule_columns import rule_columns, rule_faults, tier_faults
 
 EVENT_COLUMNS = (
     "day",
@@ -33,31 +32,6 @@ EVENT_COLUMNS = (
     "properties",
     "source",
 )
-SCORE_COLUMNS = (
-    "margin",
-    "probability",
-    "percentile",
-    "tier",
-    "previous_tier",
-    "value_cents",
-    "value_at_risk_cents",
-)
-TREND_COLUMNS = (
-    "segment",
-    "value",
-    "active",
-    "came_back",
-    "share",
-    "low",
-    "high",
-    "share_usual",
-    "rate_primary",
-)
-REFUSED_FUNCTIONS = {"reflect", "java_method", "try_reflect"}
-PLACEHOLDER = re.compile(r"\{(\w+)\}")
-
-Path_ = tuple[str | int, ...]
-Found = Iterator[tuple[Path_, str]]
 
 
 @dataclass(frozen=True)
@@ -79,8 +53,10 @@ def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
         *_indicator_faults(settings),
         *_signal_faults(settings),
         *_definition_faults(settings),
-        *_rule_faults(settings),
+        *rule_faults(settings),
+        *tier_faults(settings),
         *_cause_faults(settings),
+        *_owner_faults(settings),
         *_offer_faults(settings),
         *_experiment_faults(settings),
     ]
@@ -95,9 +71,9 @@ def _source_faults(settings: Settings) -> Found:
     for kind, index, source in groups:
         path: Path_ = ("sources", kind) if index is None else ("sources", kind, index)
         for field, text in source.map.items():
-            yield from _expression((*path, "map", field), text, None)
+            yield from sql_faults((*path, "map", field), text, None)
         if source.where:
-            yield from _expression((*path, "where"), source.where, None)
+            yield from sql_faults((*path, "where"), source.where, None)
     names: list[str] = []
     for kind, index, source in groups:
         path = ("sources", kind, "name") if index is None else ("sources", kind, index, "name")
@@ -145,18 +121,18 @@ def _measure_faults(settings: Settings) -> Found:
             yield path, f"measure name {name!r} is reserved"
         for key in ("of", "where"):
             if text := getattr(measure, key):
-                yield from _expression((*path, key), text, EVENT_COLUMNS)
+                yield from sql_faults((*path, key), text, EVENT_COLUMNS)
     known = ["events", "sessions", *measure_names(settings)]
     for name, text in m.ratios.items():
         if name in known:
             yield ("measures", "ratios", name), f"ratio {name!r} has the name of a measure"
-        yield from _expression(("measures", "ratios", name), text, [*known, "active_days"])
+        yield from sql_faults(("measures", "ratios", name), text, [*known, "active_days"])
     attributes = _attributes(settings)
     for index, name in enumerate(m.segments):
-        if name in ("all", "tenure", "base"):
+        if name in ("all", "tenure", "cohort", "base"):
             yield ("measures", "segments", index), f"segment name {name!r} is reserved"
-        yield from _known(("measures", "segments", index), "segment", name, attributes)
-    yield from _expression(("model", "value"), settings.model.value, feature_names(settings))
+        yield from known_name(("measures", "segments", index), "segment", name, attributes)
+    yield from sql_faults(("model", "value"), settings.model.value, feature_names(settings))
 
 
 def _indicator_faults(settings: Settings) -> Found:
@@ -164,7 +140,7 @@ def _indicator_faults(settings: Settings) -> Found:
     for name, indicator in settings.measures.indicators.items():
         for key in ("of", "per"):
             path: Path_ = ("measures", "indicators", name, key)
-            faults = list(_expression(path, text := getattr(indicator, key), known))
+            faults = list(sql_faults(path, text := getattr(indicator, key), known))
             yield from faults
             if not faults and sqlglot.parse_one(text, dialect="spark").find(exp.Div, exp.IntDiv, exp.Mod):
                 yield path, f"an indicator divides by its key per, not in {text!r}"
@@ -182,12 +158,12 @@ def _signal_faults(settings: Settings) -> Found:
     }
     for key, (names, what, known) in lists.items():
         for index, name in enumerate(names):
-            yield from _known(("measures", key, index), what, name, known)
+            yield from known_name(("measures", key, index), what, name, known)
     if m.rfm:
         for part, known in (("recency", seen), ("frequency", measures), ("monetary", measures)):
-            yield from _known(("measures", "rfm", part), "measure", getattr(m.rfm, part), known)
+            yield from known_name(("measures", "rfm", part), "measure", getattr(m.rfm, part), known)
     for name, series in m.context.items():
-        yield from _known(("measures", "context", name, "scope"), "scope", series.scope, ["base", *m.segments])
+        yield from known_name(("measures", "context", name, "scope"), "scope", series.scope, ["base", *m.segments])
     if m.context and not settings.sources.context:
         yield ("measures", "context"), "no source of context is configured"
     columns = feature_names(settings) + text_names(settings)
@@ -204,11 +180,11 @@ def _definition_faults(settings: Settings) -> Found:
         for key in ("events", "renewed_by"):
             for index, event_type in enumerate(getattr(definition, key) or []):
                 if types is not None:
-                    yield from _known((*path, key, index), "event type", event_type, types)
+                    yield from known_name((*path, key, index), "event type", event_type, types)
         if definition.measure:
-            yield from _known((*path, "measure"), "summed measure", definition.measure, summed_measures(settings))
+            yield from known_name((*path, "measure"), "summed measure", definition.measure, summed_measures(settings))
         if definition.attribute:
-            yield from _known((*path, "attribute"), "attribute", definition.attribute, attributes)
+            yield from known_name((*path, "attribute"), "attribute", definition.attribute, attributes)
 
 
 def _attributes(settings: Settings) -> list[str]:
@@ -221,26 +197,26 @@ def _event_types(settings: Settings) -> list[str] | None:
     return None if None in lists else sorted({t for types in lists for t in types or []})
 
 
-def _rule_faults(settings: Settings) -> Found:
-    attributes = list(settings.sources.users.map) if settings.sources.users else []
-    user_columns = ["day", *feature_names(settings), *text_names(settings), *attributes, *SCORE_COLUMNS]
-    levels = [level.name for level in settings.tiers.levels]
-    for index, rule in enumerate(settings.rules.rules):
-        path: Path_ = ("rules", "rules", index)
-        columns = user_columns if rule.scope == "user" else TREND_COLUMNS
-        yield from _expression((*path, "when"), rule.when, columns)
-        for name in PLACEHOLDER.findall(rule.evidence):
-            # evidence goes into messages, which never hold a raw user id
-            yield from _known((*path, "evidence"), "placeholder", name, [c for c in columns if c != "user_id"])
-        yield from _known((*path, "cause"), "cause", rule.cause, settings.causes.causes)
-        yield from _known((*path, "level"), "level", rule.level, levels)
-
-
 def _cause_faults(settings: Settings) -> Found:
     known = dict.fromkeys(measure for _, measure in features_with_measure(settings))
     for name, cause in settings.causes.causes.items():
         for index, measure in enumerate(cause.measures):
-            yield from _known(("causes", "causes", name, "measures", index), "measure", measure, known)
+            yield from known_name(("causes", "causes", name, "measures", index), "measure", measure, known)
+
+
+def _owner_faults(settings: Settings) -> Found:
+    attributes = _attributes(settings)
+    columns = rule_columns("user", settings)
+    for index, route in enumerate(settings.owners.routing):
+        path: Path_ = ("owners", "routing", index)
+        if route.when:
+            yield from condition_faults((*path, "when"), route.when, columns)
+        if route.attribute:
+            yield from known_name((*path, "attribute"), "attribute", route.attribute, attributes)
+    if settings.sending.kind == "network":
+        for name, destination in settings.owners.destinations.items():
+            here: Path_ = ("owners", "owners", name, "destination")
+            yield from known_name(here, "destination", destination, settings.sending.destinations)
 
 
 def _offer_faults(settings: Settings) -> Found:
@@ -248,16 +224,16 @@ def _offer_faults(settings: Settings) -> Found:
     for c, campaign in enumerate(settings.offers.campaigns):
         path: Path_ = ("offers", "campaigns", c)
         for t, tier in enumerate(campaign.tiers):
-            yield from _known((*path, "tiers", t), "tier", tier, tiers)
+            yield from known_name((*path, "tiers", t), "tier", tier, tiers)
         for o, offer in enumerate(campaign.offers):
             for k, cause in enumerate(offer.causes):
-                yield from _known((*path, "offers", o, "causes", k), "cause", cause, settings.causes.causes)
+                yield from known_name((*path, "offers", o, "causes", k), "cause", cause, settings.causes.causes)
     for name, outcome in settings.offers.outcomes.items():
         here: Path_ = ("offers", "outcomes", name)
         if outcome.label:
-            yield from _known((*here, "label"), "definition", outcome.label, ["primary", *settings.churn.definitions])
+            yield from known_name((*here, "label"), "definition", outcome.label, ["primary", *settings.churn.definitions])
         if outcome.measure:
-            yield from _known((*here, "measure"), "summed measure", outcome.measure, summed_measures(settings))
+            yield from known_name((*here, "measure"), "summed measure", outcome.measure, summed_measures(settings))
     yield from _maturity_faults(settings)
 
 
@@ -285,35 +261,9 @@ def _experiment_faults(settings: Settings) -> Found:
     for name, experiment in settings.experiments.items():
         path: Path_ = ("experiments", name)
         for field, text in experiment.source.map.items():
-            yield from _expression((*path, "source", "map", field), text, None)
+            yield from sql_faults((*path, "source", "map", field), text, None)
         if experiment.source.where:
-            yield from _expression((*path, "source", "where"), experiment.source.where, None)
+            yield from sql_faults((*path, "source", "where"), experiment.source.where, None)
         for key in ("outcomes", "covariates"):
             for field, text in getattr(experiment, key).items():
-                yield from _expression((*path, key, field), text, None)
-
-
-def _known(path: Path_, what: str, name: str, known: Iterable[str]) -> Found:
-    known = list(known)
-    if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.0)
-        yield path, f"{what} {name!r} is not known" + (f"; did you mean {near[0]!r}?" if near else "")
-
-
-def _expression(path: Path_, text: str, columns: Iterable[str] | None) -> Found:
-    try:
-        tree = sqlglot.parse_one(f"SELECT {text}", dialect="spark")
-    except sqlglot.errors.SqlglotError as error:
-        first = str(error).splitlines()[0]
-        yield path, f"is not Spark SQL: {text!r} ({re.sub(chr(27) + r'[^m]*m', '', first)})"
-        return
-    if len(list(tree.find_all(exp.Select))) > 1 or tree.args.get("from") or tree.args.get("from_"):
-        yield path, f"subqueries are refused: {text!r}"
-        return
-    called = {f.name.lower() for f in tree.find_all(exp.Anonymous)} | {f.sql_name().lower() for f in tree.find_all(exp.Func)}
-    if refused := called & REFUSED_FUNCTIONS:
-        yield path, f"function {', '.join(sorted(refused))} is refused: {text!r}"
-    if columns is not None:
-        known = list(columns)
-        for name in sorted({c.parts[0].name for c in tree.find_all(exp.Column)}):
-            yield from _known(path, "column", name, known)
+                yield from sql_faults((*path, key, field), text, None)

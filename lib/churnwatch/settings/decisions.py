@@ -1,103 +1,11 @@
-"""How is decided: tiers.yaml, rules.yaml, causes.yaml, offers.yaml, experiments.yaml."""
+"""How is decided: offers.yaml, experiments.yaml."""
 
 from datetime import date
-from typing import Literal
 
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Hour, Name, Settings_, Share
 from churnwatch.settings.facts import Source
-
-# --- tiers.yaml -----------------------------------------------------------------------------------------------------
-
-
-class Tier(Settings_):
-    """A risk tier, cut by one of: top share of users, lowest probability, number of users."""
-
-    name: Name
-    top_share: Share | None = None
-    min_probability: Share | None = None
-    top_users: int | None = Field(default=None, ge=1)
-    level: Literal["blue", "yellow", "orange", "red"] | None = None
-
-    @model_validator(mode="after")
-    def _one_cut(self) -> "Tier":
-        cuts = [c for c in (self.top_share, self.min_probability, self.top_users) if c is not None]
-        if len(cuts) > 1:
-            raise ValueError("a tier is cut by one of top_share, min_probability, top_users")
-        return self
-
-
-class Level(Settings_):
-    """What a warning level asks for."""
-
-    name: Literal["blue", "yellow", "orange", "red"]
-    owner: str
-    within_days: int = Field(ge=0)
-    measure: str = ""
-
-
-class Tiers(Settings_):
-    """tiers.yaml: tiers from the riskiest down, the last without a cut; levels from the mildest up."""
-
-    tiers: list[Tier]
-    levels: list[Level]
-
-    @model_validator(mode="after")
-    def _rest(self) -> "Tiers":
-        cuts = [(t.top_share, t.min_probability, t.top_users) for t in self.tiers]
-        if not self.tiers or cuts[-1] != (None, None, None) or (None, None, None) in cuts[:-1]:
-            raise ValueError("the last tier, and only that, has no cut: it takes all other users")
-        named = {level.name for level in self.levels}
-        if unknown := sorted({t.level for t in self.tiers if t.level} - named):
-            raise ValueError(f"tiers name levels that are not declared: {unknown}")
-        return self
-
-
-# --- rules.yaml, causes.yaml ----------------------------------------------------------------------------------------
-
-
-class Rule(Settings_):
-    """A warning rule. ``when``: boolean Spark SQL over columns of user_features (``day`` included), users and user_scores
-    (user scope), or of ``activity_trend`` and ``churn_rates`` (group and base). ``evidence``: text with {column} placeholders."""
-
-    id: Name
-    title: str
-    scope: Literal["user", "group", "base"] = "user"
-    when: str
-    level: Literal["blue", "yellow", "orange", "red"]
-    cause: Name
-    owner: str | None = None
-    evidence: str = ""
-    cool_down_days: int = Field(default=7, ge=0)
-
-
-class Rules(Settings_):
-    """rules.yaml."""
-
-    rules: list[Rule] = []
-
-    @model_validator(mode="after")
-    def _unique(self) -> "Rules":
-        ids = [rule.id for rule in self.rules]
-        if twice := sorted({i for i in ids if ids.count(i) > 1} | ({"model"} & set(ids))):
-            raise ValueError(f"rule ids must be unique and not 'model': {twice}")
-        return self
-
-
-class Cause(Settings_):
-    """A cause of churn and the measures (all their windows) that speak for it."""
-
-    title: str
-    measures: list[str]
-
-
-class Causes(Settings_):
-    """causes.yaml; ``reasons``: how many measures are told of each user."""
-
-    reasons: int = Field(default=3, ge=1, le=20)
-    causes: dict[Name, Cause] = {}
-
 
 # --- offers.yaml ----------------------------------------------------------------------------------------------------
 

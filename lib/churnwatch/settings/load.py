@@ -15,8 +15,8 @@ from churnwatch.settings.check import Fault, cross_faults
 from churnwatch.settings.model import Settings
 
 # file of the domain folder -> the key of Settings that it fills
-DOMAIN_FILES = ("sources", "measures", "churn", "model", "tiers", "rules", "causes", "offers", "experiments")
-OPTIONAL_FILES = {"model", "rules", "causes", "offers", "experiments"}
+DOMAIN_FILES = ("sources", "measures", "churn", "model", "tiers", "rules", "causes", "owners", "offers", "experiments")
+OPTIONAL_FILES = {"model", "rules", "causes", "owners", "offers", "experiments"}
 REFERENCE = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)+|domain)\}")
 SECRET = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
@@ -59,13 +59,27 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
             elif name not in OPTIONAL_FILES:
                 faults.append(Fault(f"{folder}", f"{name}.yaml is missing"))
     tree = _merge(_merge(tree, where), overrides)
-    tree = _resolved(tree, tree, (), origins, faults)
-    settings = _typed(tree, origins, faults)
+    secrets = _secrets(tree)
+    settings = _typed(_resolved(tree, tree, (), origins, faults), origins, faults, secrets)
     if settings is not None:
         faults += [Fault(origins.at(path), text) for path, text in cross_faults(settings)]
     if faults or settings is None:
-        raise ConfigError("\n".join([f"{len(faults)} fault(s) in the configuration:", *(f"  {f}" for f in faults)]))
+        text = "\n".join([f"{len(faults)} fault(s) in the configuration:", *(f"  {f}" for f in faults)])
+        raise ConfigError(_masked(text, secrets))
     return settings
+
+
+def _secrets(tree: Any) -> dict[str, str]:
+    """Values of the environment variables that the files name -> what stands there; also as repr() escapes them."""
+    named = {name: os.environ.get(name) for name in sorted(set(SECRET.findall(str(tree))))}
+    return {shown: f"${{{name}}}" for name, value in named.items() if value for shown in (value, repr(value)[1:-1])}
+
+
+def _masked(text: str, secrets: Mapping[str, str]) -> str:
+    """``text`` without secrets: no fault may print one, not even in part."""
+    for value in sorted(secrets, key=len, reverse=True):
+        text = text.replace(value, secrets[value])
+    return text
 
 
 def _read(file: Path, origins: Origins, prefix: Path_, faults: list[Fault]) -> dict[str, Any]:
@@ -178,16 +192,16 @@ def _resolved(value: Any, tree: Mapping[str, Any], path: Path_, origins: Origins
     return SECRET.sub(secret, REFERENCE.sub(referred, value))
 
 
-def _typed(tree: Mapping[str, Any], origins: Origins, faults: list[Fault]) -> Settings | None:
+def _typed(tree: Mapping[str, Any], origins: Origins, faults: list[Fault], secrets: Mapping[str, str]) -> Settings | None:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
         for one in error.errors():
-            faults.append(_typed_fault(one, origins))
+            faults.append(_typed_fault(one, origins, secrets))
         return None
 
 
-def _typed_fault(one: Any, origins: Origins) -> Fault:
+def _typed_fault(one: Any, origins: Origins, secrets: Mapping[str, str]) -> Fault:
     path = one["loc"]
     key = ".".join(map(str, path)) or "configuration"
     if one["type"] == "extra_forbidden":
@@ -198,7 +212,7 @@ def _typed_fault(one: Any, origins: Origins) -> Fault:
         )
     if one["type"] == "missing":
         return Fault(origins.at(path), f"{key}: is missing")
-    value = repr(one["input"])
+    value = _masked(repr(one["input"]), secrets)  # before it is cut
     value = value if len(value) <= 80 else value[:77] + "..."
     return Fault(origins.at(path), f"{key}: {one['msg'].removeprefix('Value error, ')} (value {value})")
 

@@ -4,10 +4,14 @@ from typing import Any
 
 from churnwatch.settings.base import Name, Settings_
 from churnwatch.settings.churn import Churn, Definition
-from churnwatch.settings.decisions import Causes, Experiment, Offers, Outcome, Rules, Tiers
+from churnwatch.settings.decisions import Experiment, Offers, Outcome
 from churnwatch.settings.facts import Measures, Sources
+from churnwatch.settings.owners import Owners
+from churnwatch.settings.rules import Causes, Rules
+from churnwatch.settings.sending import Sending
+from churnwatch.settings.tiers import Tiers
 from churnwatch.settings.training import ModelSettings
-from churnwatch.settings.where import Activity, Clock, Mlflow, Privacy, Quality, Runs, Sending, Storage
+from churnwatch.settings.where import Activity, Clock, Mlflow, Privacy, Quality, Runs, Storage
 
 
 class Settings(Settings_):
@@ -30,6 +34,7 @@ class Settings(Settings_):
     tiers: Tiers
     rules: Rules = Rules()
     causes: Causes = Causes()
+    owners: Owners = Owners()
     offers: Offers = Offers()
     experiments: dict[Name, Experiment] = {}
 

@@ -1,7 +1,5 @@
 """Where it runs: conf/<where>.yaml."""
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Settings_, Share
@@ -75,37 +73,3 @@ class Runs(Settings_):
     """How runs guard each other."""
 
     stale_run_minutes: int = Field(default=120, ge=1)
-
-
-class Smtp(Settings_):
-    """A mail server; the password only ever comes from an environment variable."""
-
-    host: str
-    port: int = 25
-    starttls: bool = False
-    user: str | None = None
-    password: str | None = None
-    sender: str = "churnwatch@localhost"
-    timeout_seconds: float = 10.0
-
-    @model_validator(mode="after")
-    def _not_in_the_clear(self) -> "Smtp":
-        if self.password and not self.starttls and self.host not in ("localhost", "127.0.0.1", "::1"):
-            raise ValueError("a password goes only over starttls, except to this machine")
-        return self
-
-
-class Sending(Settings_):
-    """Where messages go: ``file`` writes them into a folder, ``smtp`` mails them. ``destinations``: name -> address."""
-
-    kind: Literal["file", "smtp"] = "file"
-    folder: str = "{storage.files}/outbox"
-    smtp: Smtp | None = None
-    destinations: dict[str, str] = {}
-    max_attempts: int = Field(default=3, ge=1)
-
-    @model_validator(mode="after")
-    def _has_server(self) -> "Sending":
-        if self.kind == "smtp" and self.smtp is None:
-            raise ValueError("sending.kind smtp needs sending.smtp")
-        return self

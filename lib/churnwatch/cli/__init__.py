@@ -8,7 +8,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +17,11 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from churnwatch.core import ChurnwatchError, ConfigError, DataQualityError, NoEventLog
-from churnwatch.progress import Progress
+from churnwatch.cli.alerts import alerts
+from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose, run_order, runner_over
+from churnwatch.cli.drill import drill
+from churnwatch.cli.rules import rules
+from churnwatch.core import ChurnwatchError, ConfigError, NoEventLog
 from churnwatch.settings import Settings, load
 
 app = typer.Typer(
@@ -28,15 +31,10 @@ app = typer.Typer(
     help="Early warning of user churn.",
 )
 experiment = typer.Typer(no_args_is_help=True, help="Experiments that were run elsewhere.")
-alerts = typer.Typer(no_args_is_help=True, help="Warnings: list them, say what was done about them.")
 app.add_typer(experiment, name="experiment")
 app.add_typer(alerts, name="alerts")
-
-Config = Annotated[str, typer.Option("--config", help="conf/<where>.yaml")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="key=value, over the files; repeatable")]
-Day = Annotated[datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="the day whose end we stand at")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="traces and logs")]
-DEFAULT_CONFIG = "conf/local.yaml"
+app.command()(drill)
+app.add_typer(rules, name="rules")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -72,13 +70,6 @@ def _told(error: Exception, verbose: bool) -> int:
     return error.exit_code if isinstance(error, ChurnwatchError) else 1
 
 
-def _runner(settings: Settings, **callbacks: Any) -> Any:
-    from churnwatch.io.session import session
-    from churnwatch.runner import Runner
-
-    return Runner(settings, session(settings), **callbacks)
-
-
 # --- run -------------------------------------------------------------------------------------------------------------
 
 
@@ -107,15 +98,12 @@ def run(
         raise ConfigError("--stale goes with all, and not with --resume: it finds out itself what is to be rebuilt")
     first, last = _span(day, from_, to)
     order = Order(named, first, last, every, decide, dry_run, resume)
-    with Progress() as progress:
-        runner = _runner(settings, tell=progress.tell, begin=progress.begin)
-        progress.watch(runner.spark)
-        if stale:
-            from churnwatch.upkeep import rebuild_stale
+    if stale:
+        from churnwatch.upkeep import rebuild_stale
 
-            rebuild_stale(runner, order)
-        else:
-            runner.run(order)
+        run_order(settings, order, rebuild_stale)
+    else:
+        run_order(settings, order)
 
 
 def _job_names(jobs: Sequence[str], only: str | None, settings: Settings) -> tuple[str, ...]:
@@ -154,7 +142,7 @@ def plan(
     """The flow: for each job D -> O, what it reads and writes."""
     settings = load(config, set_ or ())
     if stale:
-        _print_stale(_runner(settings))
+        _print_stale(runner_over(settings))
         return
     from datetime import timedelta
 
@@ -208,7 +196,7 @@ def show(
 ) -> None:
     """Rows of a table, of one day where --day is given."""
     settings = load(config, set_ or ())
-    runner = _runner(settings)
+    runner = runner_over(settings)
     frame = runner.store.read(_table(runner, table), f"day = DATE'{day.date()}'" if day else None)
     frame.show(rows, truncate=40)
 
@@ -230,7 +218,7 @@ def migrate(
     """Creates tables that are missing and adds configured columns that are new."""
     from churnwatch.upkeep import migrate as migrated
 
-    for line in migrated(_runner(load(config, set_ or ())), dry_run):
+    for line in migrated(runner_over(load(config, set_ or ())), dry_run):
         print(line)
 
 
@@ -240,7 +228,7 @@ def doctor(config: Config = DEFAULT_CONFIG, set_: Sets = None, verbose: Verbose 
     from churnwatch.upkeep import examine
 
     settings, bad = load(config, set_ or ()), 0
-    for good, text in examine(settings, lambda: _runner(settings)):
+    for good, text in examine(settings, lambda: runner_over(settings)):
         print(f"{'ok  ' if good else 'BAD '} {text}", flush=True)
         bad += not good
     raise typer.Exit(1 if bad else 0)
@@ -298,7 +286,7 @@ def simulate(
 
     if format_ not in ("parquet", "json", "csv"):
         raise ConfigError(f"--format {format_} is none of parquet, json, csv")
-    runner = _runner(load(config, set_ or ()))
+    runner = runner_over(load(config, set_ or ()))
     acted = runner.store.read(_table(runner, actions)) if actions else None
     world = World(users=users, days=days, seed=seed)
     summary = simulated(runner.spark, world, out, truth, format_, acted, continue_)  # type: ignore[arg-type]
@@ -317,62 +305,6 @@ def import_experiment(
     if day is None:
         raise ConfigError("give --day: the day of the import")
     run([f"import_experiment:{name}"], config=config, day=day, set_=set_)
-
-
-@alerts.command("list")
-def list_alerts(
-    config: Config = DEFAULT_CONFIG,
-    day: Day = None,
-    rows: int = 50,
-    set_: Sets = None,
-    verbose: Verbose = False,
-) -> None:
-    """Warnings with the newest thing that was done about each."""
-    from churnwatch.alerts import with_state
-
-    runner = _runner(load(config, set_ or ()))
-    where = f"day = DATE'{day.date()}'" if day else None
-    frame = with_state(runner.store.read(runner.tables.risk_alerts, where), runner.store.read(runner.tables.alert_events))
-    frame.orderBy("day", "level", "alert_id").show(rows, truncate=60)
-
-
-def _record(action: str, ids: list[str], who: str, note: str, config: str, day: datetime | None, sets: Sequence[str]) -> None:
-    from churnwatch.alerts import event_line, inbox
-    from churnwatch.io.inbox import put
-
-    if day is None:
-        raise ConfigError("give --day: the business day of the action")
-    now = datetime.now(UTC)
-    lines = [event_line(alert_id, now, who, action, note) for alert_id in ids]
-    file = put(inbox(load(config, sets)), day.date(), lines)
-    try:
-        run(["record_alert_events"], config=config, day=day, set_=list(sets))
-    except DataQualityError:
-        # what was refused must not stop the next command
-        file.unlink(missing_ok=True)
-        raise
-
-
-Ids = Annotated[list[str], typer.Argument(help="ids of warnings")]
-Who = Annotated[str, typer.Option(help="who did it")]
-
-
-@alerts.command("ack")
-def acknowledge(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
-    """Somebody has seen the warnings."""
-    _record("acknowledged", ids, who, note, config, day, set_ or ())
-
-
-@alerts.command("act")
-def act(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
-    """Somebody has acted on the warnings."""
-    _record("acted", ids, who, note, config, day, set_ or ())
-
-
-@alerts.command("close")
-def close(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
-    """The warnings are over."""
-    _record("closed", ids, who, note, config, day, set_ or ())
 
 
 @app.command()

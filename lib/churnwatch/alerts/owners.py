@@ -1,0 +1,21 @@
+"""Who owns a warning: the routes of owners.yaml."""
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from churnwatch.settings import Settings
+
+
+def routed_owner(settings: Settings) -> Column:
+    """The owner that the first route which holds names, over the columns that rules of users see; null where none does."""
+    owners: list[Column] = []
+    for route in settings.owners.routing:
+        # an empty attribute names nobody
+        owner = F.lit(route.owner) if route.owner else F.nullif(F.trim(F.col(str(route.attribute))), F.lit(""))
+        owners.append(F.when(F.expr(route.when), owner) if route.when else owner)
+    return F.coalesce(F.lit(None).cast("string"), *owners)
+
+
+def group_owner(settings: Settings) -> str | None:
+    """Owner of the warnings of groups and the base whose rule names none; None: that of the level."""
+    return settings.owners.groups

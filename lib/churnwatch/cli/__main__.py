@@ -1,0 +1,5 @@
+"""``python -m churnwatch.cli <command>``."""
+
+from churnwatch.cli import main
+
+main()

@@ -1,0 +1,147 @@
+"""``churnwatch alerts``: list the warnings, say what was done about them."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose, run_order, runner_over
+from churnwatch.core import ConfigError, DataQualityError
+from churnwatch.settings import Settings, load
+
+alerts = typer.Typer(no_args_is_help=True, help="Warnings: list them, say what was done about them.")
+STATES = ("open", "acknowledged", "acted", "closed")
+LEVELS = ("red", "orange", "yellow", "blue")
+
+
+@alerts.command("list")
+def list_alerts(
+    config: Config = DEFAULT_CONFIG,
+    day: Annotated[
+        datetime | None,
+        typer.Option("--day", formats=["%Y-%m-%d"], help="raised on this day; with --overdue: overdue at this day's end"),
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="who answers for it now, escalated ones included")] = None,
+    state: Annotated[str | None, typer.Option(help="open, acknowledged, acted or closed")] = None,
+    level: Annotated[str | None, typer.Option(help="blue, yellow, orange or red")] = None,
+    overdue: Annotated[bool, typer.Option("--overdue", help="nobody acted in time")] = False,
+    rows: Annotated[int, typer.Option(min=1)] = 50,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Warnings that may still be open with the newest thing that was done about each, newest and most urgent first."""
+    from churnwatch.alerts import followed_days, listed
+
+    for what, given, known in (("state", state, STATES), ("level", level, LEVELS)):
+        if given is not None and given not in known:
+            raise ConfigError(f"--{what} {given} is none of {', '.join(known)}")
+    settings = load(config, set_ or ())
+    runner = runner_over(settings)
+    late_on = (day.date() if day else datetime.now(UTC).date()) if overdue else None
+    raised_on = day.date() if day and not overdue else None
+    tables = runner.tables
+    # what is older is over: a table of years need not be read
+    start = raised_on or runner.store.read(tables.risk_alerts).agg({"day": "max"}).collect()[0][0] or date.max
+    since = f"day >= DATE'{start - timedelta(days=followed_days(settings))}'"
+    frame = listed(
+        runner.store.read(tables.risk_alerts, since),
+        runner.store.read(tables.alert_events, since),
+        {"day": raised_on, "owner": owner, "state": state, "level": level},
+        late_on,
+    )
+    found = frame.limit(rows + 1).collect()
+    _print(found[:rows])
+    print(f"{len(found[:rows])} warning(s){'; there are more, see --rows' if len(found) > rows else ''}")
+
+
+def _print(found: Sequence[Any]) -> None:
+    names = ("alert_id", "day", "level", "about", "rule_id", "owner", "due_on", "state", "state_by", "outcome", "state_note")
+    table = RichTable()
+    for name in names:
+        table.add_column(name, no_wrap=name == "alert_id")  # to be copied whole
+    for row in found:
+        table.add_row(*("" if row[name] is None else str(row[name]) for name in names))
+    Console(width=220).print(table)
+
+
+def _recorded(lines: Sequence[str], settings: Settings, day: date) -> None:
+    from churnwatch.alerts import inbox
+    from churnwatch.io.inbox import put
+    from churnwatch.runner import Order
+
+    file = put(inbox(settings), day, lines)
+    try:
+        run_order(settings, Order(("record_alert_events",), day, day))
+    except DataQualityError:
+        # what was refused must not stop the next command
+        file.unlink(missing_ok=True)
+        raise
+
+
+def _record(
+    action: str, ids: list[str], who: str, note: str, config: str, day: datetime | None, sets: Sequence[str], **more: Any
+) -> None:
+    from churnwatch.alerts import event_line
+
+    now, settings = datetime.now(UTC), load(config, sets)
+    try:
+        lines = [event_line(alert_id, now, who, action, note, **more) for alert_id in ids]
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    _recorded(lines, settings, _business_day(day))
+
+
+def _business_day(day: datetime | None) -> date:
+    if day is None:
+        raise ConfigError("give --day: the business day of the action")
+    return day.date()
+
+
+Ids = Annotated[list[str], typer.Argument(help="ids of warnings")]
+Who = Annotated[str, typer.Option(help="who did it")]
+
+
+@alerts.command("ack")
+def acknowledge(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
+    """Somebody has seen the warnings."""
+    _record("acknowledged", ids, who, note, config, day, set_ or ())
+
+
+@alerts.command("act")
+def act(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
+    """Somebody has acted on the warnings."""
+    _record("acted", ids, who, note, config, day, set_ or ())
+
+
+@alerts.command("close")
+def close(
+    ids: Ids,
+    who: Who,
+    outcome: Annotated[str | None, typer.Option(help="retained, churned, false_alarm or expired")] = None,
+    lesson: Annotated[str | None, typer.Option(help="what is to be done otherwise the next time; the page lists it")] = None,
+    note: str = "",
+    config: Config = DEFAULT_CONFIG,
+    day: Day = None,
+    set_: Sets = None,
+) -> None:
+    """The warnings are over; closing again corrects the outcome."""
+    _record("closed", ids, who, note, config, day, set_ or (), outcome=outcome, lesson=lesson)
+
+
+@alerts.command("record")
+def record(
+    file: Annotated[Path, typer.Argument(help="CSV with a header, or JSON lines")],
+    config: Config = DEFAULT_CONFIG,
+    day: Day = None,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Many actions at once: alert_id, action (ack, act, close), who, and if wanted note, outcome, lesson, at."""
+    from churnwatch.cli.bulk import lines_of
+
+    settings = load(config, set_ or ())
+    _recorded(lines_of(file, datetime.now(UTC)), settings, _business_day(day))

@@ -1,0 +1,34 @@
+"""What every command has: its options, and a runner over the warehouse of its settings."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from churnwatch.progress import Progress
+from churnwatch.settings import Settings
+
+Config = Annotated[str, typer.Option("--config", help="conf/<where>.yaml")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="key=value, over the files; repeatable")]
+Day = Annotated[datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="the day whose end we stand at")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="traces and logs")]
+DEFAULT_CONFIG = "conf/local.yaml"
+
+
+def runner_over(settings: Settings, **callbacks: Any) -> Any:
+    """A runner over the warehouse of ``settings``; starts Spark."""
+    from churnwatch.io.session import session
+    from churnwatch.runner import Runner
+
+    return Runner(settings, session(settings), **callbacks)
+
+
+def run_order(settings: Settings, order: Any, how: Any = None) -> None:
+    """Runs ``order`` and shows its progress; ``how(runner, order)`` in place of the runner's own way."""
+    with Progress() as progress:
+        runner = runner_over(settings, tell=progress.tell, begin=progress.begin)
+        progress.watch(runner.spark)
+        if how is None:
+            runner.run(order)
+        else:
+            how(runner, order)

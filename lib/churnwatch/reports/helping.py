@@ -1,0 +1,43 @@
+"""Which rules do not help, and which say the same: from the judged days together."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from churnwatch.reports.advice import wilson_interval
+from churnwatch.reports.warned import ALL, RULE, TOGETHER
+
+Rows = Sequence[Mapping[str, Any]]
+
+ENOUGH_MATURED = 100  # users with a known outcome, before a rule is said not to help
+TOGETHER_SHARE = 0.95
+
+
+def unhelpful(history: Rows) -> list[tuple[str, float, float, float]]:
+    """(rule, precision, its lower end, base rate) of rules whose users churned no more often than everybody, best known first.
+
+    ``history``: a look's sums over judged days: ``effective`` users, ``hits`` among them, ``expected`` hits at the base rate
+    of each day. A rule is named when, of at least 100 effective users, the lower end of the 95 % interval is not above the
+    base rate: it may help, but has not shown it.
+    """
+    found = []
+    for row in history:
+        if row["by"] != RULE or row["level"] != ALL or (row["effective"] or 0.0) < ENOUGH_MATURED:
+            continue
+        base = row["expected"] / row["effective"]
+        low, _ = wilson_interval(row["hits"], row["effective"])
+        if low <= base:
+            found.append((row["effective"], row["rule_id"], row["hits"] / row["effective"], low, base))
+    return [(rule, precision, low, base) for _, rule, precision, low, base in sorted(found, key=lambda f: (-f[0], f[1]))]
+
+
+def inseparable(history: Rows, few: int) -> list[tuple[str, str, int]]:
+    """(rule, other, users) of rules that spoke together in at least 95 % of the cases in which the rarer one spoke."""
+    fired = {row["rule_id"]: row["fired"] for row in history if row["by"] == RULE and row["level"] == ALL}
+    pairs = [
+        (row["rule_id"], row["value"], row["fired"])
+        for row in history
+        if row["by"] == TOGETHER
+        and row["fired"] >= few
+        and row["fired"] >= TOGETHER_SHARE * min(fired.get(row["rule_id"], 0), fired.get(row["value"], 0))
+    ]
+    return sorted(pairs, key=lambda pair: (-pair[2], pair))

@@ -1,0 +1,28 @@
+"""What was learned from warnings: the lessons that people wrote when they closed them."""
+
+from churnwatch.reports.blocks import Block, Column, Note, Section, Table, badge
+from churnwatch.reports.gathered import Gathered
+from churnwatch.reports.words import NONE, day_text, plural, rule_title
+from churnwatch.settings import Settings
+
+TONES = {"retained": "good", "churned": "red", "false_alarm": "yellow", "expired": "plain"}
+
+
+def lessons(facts: Gathered, settings: Settings) -> Section:
+    """Lessons of the last 90 days, newest first."""
+    if not facts.lessons:
+        text = "No warning was closed with a lesson in the last 90 days (churnwatch alerts close --lesson)."
+        return Section("lessons", "What was learned", "", [Note(text, "empty")], "Lessons")
+    rows = [
+        [
+            day_text(r["day"]),
+            rule_title(r["rule_id"], settings) if r["rule_id"] else NONE,
+            badge(r["outcome"].replace("_", " "), TONES[r["outcome"]]) if r["outcome"] else NONE,
+            r["lesson"],
+            r["who"],
+        ]
+        for r in facts.lessons
+    ]
+    columns = [Column("Day"), Column("Warning", text=True), Column("Outcome"), Column("Lesson", text=True), Column("By")]
+    blocks: list[Block] = [Table("Lessons of closed warnings, last 90 days", columns, rows)]
+    return Section("lessons", "What was learned", f"{plural(len(rows), 'lesson')} from closed warnings.", blocks, "Lessons")

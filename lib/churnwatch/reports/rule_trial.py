@@ -1,0 +1,99 @@
+"""A trial of rules: whom each would warn, with whom it agrees, and what became of those it spoke of on a judged day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.alerts.by_model import RULE_ID, warns
+from churnwatch.alerts.rules import holds
+from churnwatch.reports.advice import wilson_interval
+from churnwatch.settings import Rule, Settings
+
+EVERYBODY = ""  # stands for all users beside the rules' ids
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """Users of whom ``rule_id`` and ``other`` speak both; of one rule where they are the same, of all where it is ''."""
+
+    rule_id: str
+    other: str
+    users: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Effective users with a known outcome of whom a rule spoke, the share that churned, and its 95 % interval."""
+
+    users: float
+    precision: float
+    low: float
+    high: float
+
+
+def judged_as(hits: float, users: float) -> Judged | None:
+    """``hits`` of ``users`` as a share with its interval; None without users."""
+    return Judged(users, hits / users, *wilson_interval(hits, users)) if users else None
+
+
+def agreement(people: DataFrame, rules: Sequence[Rule], settings: Settings) -> list[Agreed]:
+    """How many users each rule, and the model, speaks of, and each two together: one pass over ``people``.
+
+    ``people``: features with scores and attributes, one row a user. Collects one row a pair.
+    """
+    spoken = _spoken(rules, settings)
+    pairs = F.flatten(
+        F.transform(
+            "spoken",
+            lambda one: F.transform(
+                F.filter("spoken", lambda other: other >= one), lambda other: F.struct(one.alias("rule_id"), other.alias("other"))
+            ),
+        )
+    )
+    counted = people.select(spoken.alias("spoken")).select(F.explode(pairs).alias("pair")).groupBy("pair.rule_id", "pair.other")
+    rows = counted.agg(F.count("*").alias("users")).collect()
+    return sorted((Agreed(**row.asDict()) for row in rows), key=lambda a: (-a.users, a.rule_id, a.other))
+
+
+def replayed(people: DataFrame, known: DataFrame, rules: Sequence[Rule], settings: Settings) -> dict[str, Judged]:
+    """What became of the users of whom each rule speaks on a judged day; under '' of everybody. Treated users are left out,
+    the held-out stand for them; ``known``: per_labelled_user. Collects one row a rule."""
+    weight, churned = F.col("weight"), F.col("churned") == 1
+    rows = (
+        people.join(known.where(~F.col("treated")), "user_id")  # known: one row a user
+        .select("weight", "churned", F.explode(_spoken(rules, settings)).alias("rule_id"))
+        .groupBy("rule_id")
+        .agg(
+            F.sum("weight").alias("total"),
+            F.sum(weight * weight).alias("squares"),
+            F.coalesce(F.sum(F.when(churned, weight)), F.lit(0.0)).alias("found"),
+        )
+        .collect()
+    )
+    made = {}
+    for row in rows:
+        effective = row["total"] ** 2 / row["squares"]
+        if judged := judged_as(row["found"] / row["total"] * effective, effective):
+            made[row["rule_id"]] = judged
+    return made
+
+
+def _spoken(rules: Sequence[Rule], settings: Settings) -> Column:
+    """Ids of the rules, and of the model, that speak of the row; with the one that stands for everybody."""
+    found = [F.when(holds(rule), F.lit(rule.id)) for rule in rules]
+    return F.array_compact(F.array(F.lit(EVERYBODY), *found, F.when(warns(settings), F.lit(RULE_ID))))
+
+
+def stored_precision(alert_quality: DataFrame) -> dict[str, Judged]:
+    """Precision of each rule over all judged days of ``alert_quality``; collects one row a rule."""
+    rows = (
+        # days that were judged before there were looks hold rules alone, without weights
+        alert_quality.where("level = 'all' AND coalesce(by, 'rule') = 'rule' AND precision IS NOT NULL")
+        .withColumn("users", F.coalesce("effective", F.col("matured").cast("double")))
+        .groupBy("rule_id")
+        .agg(F.sum("users").alias("users"), F.sum(F.col("precision") * F.col("users")).alias("hits"))
+        .collect()
+    )
+    return {row["rule_id"]: judged for row in rows if (judged := judged_as(row["hits"], row["users"]))}

@@ -1,0 +1,100 @@
+"""``churnwatch rules test``: what the rules would do on a day; writes nothing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from pyspark.sql import DataFrame
+
+from churnwatch.alerts.groups import groups_spoken_of, with_base
+from churnwatch.alerts.rules import refuse_no_conditions, with_scores_and_attributes
+from churnwatch.core import ConfigError, DataQualityError, Job
+from churnwatch.reading import Step
+from churnwatch.reports.outcomes import per_labelled_user
+from churnwatch.reports.rule_trial import EVERYBODY, Agreed, Judged, agreement, replayed, stored_precision
+from churnwatch.runner import Runner
+from churnwatch.settings import Rule, Settings
+from churnwatch.settings.rule_columns import absent_columns, rules_on
+
+PAIRS = 10  # pairs of rules that are told
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the rules in force do on ``day``: counts of users, groups by rule, and precision of days whose outcome is known."""
+
+    day: date
+    agreed: Sequence[Agreed]
+    groups: dict[str, list[str]]
+    stored: dict[str, Judged]
+    replayed: dict[str, Judged]
+    replayed_on: date | None
+
+    @property
+    def users(self) -> dict[str, int]:
+        """Users by rule; under '' all that were looked at."""
+        return {pair.rule_id: pair.users for pair in self.agreed if pair.rule_id == pair.other}
+
+    def overlaps(self, rule: str | None) -> list[Agreed]:
+        """The largest pairs, of ``rule`` alone where it is given."""
+        pairs = [a for a in self.agreed if EVERYBODY not in (a.rule_id, a.other) and a.rule_id != a.other]
+        return [a for a in pairs if rule in (None, a.rule_id, a.other)][:PAIRS]
+
+
+def off(settings: Settings, day: date | None = None) -> Iterator[tuple[Rule, str]]:
+    """Rules that do not speak, and why: columns that are absent, or (where ``day`` is given) days on which they do not hold."""
+    for rule in settings.rules.rules:
+        if absent := absent_columns(rule, settings):
+            yield rule, f"there is no column {', '.join(absent)}"
+        elif day and not rule.valid_on(day):
+            yield rule, f"in force from {rule.valid_from or 'the beginning'} to {rule.valid_to or 'further notice'}"
+
+
+def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
+    """The trial of all rules in force on ``day``.
+
+    Raises ConfigError for a rule that does not exist, DataQualityError where the day has no features.
+    """
+    settings = runner.settings
+    ids = [one.id for one in settings.rules.rules]
+    if rule is not None and rule not in ids:
+        raise ConfigError(f"no such rule: {rule}\nrules.yaml has: {', '.join(ids)}")
+    runner.store.refresh()
+    runner.ledger.refresh()
+    if day not in runner.ledger.done_days("build_features"):
+        raise DataQualityError(f"user_features of {day} were never built: churnwatch run build_features --day {day}")
+    rules = [one for one in rules_on(day, settings) if one.scope == "user"]
+    raising = _job(runner, "raise_alerts")
+    people = _people(runner, raising, day, day)
+    refuse_no_conditions(people, rules)
+    agreed = agreement(people, rules, settings)
+    trend, rates = _cuts(runner, raising, ("trend", "rates"), day, day)
+    lag = settings.label_lag_days(settings.churn.primary)
+    known = day - timedelta(days=lag)
+    stored = stored_precision(runner.store.read(runner.tables.alert_quality, f"day <= DATE'{known}'"))
+    labelled = runner.ledger.done_days(f"label_churn:{settings.churn.primary}") & runner.ledger.done_days("build_features")
+    on = max((d for d in labelled if d <= known), default=None)
+    new = [one for one in rules if one.id not in stored]
+    again = _replayed(runner, raising, on, day, new) if on and new else {}
+    return Trial(day, agreed, groups_spoken_of(trend, rates, day, settings), stored, again, on if again else None)
+
+
+def _replayed(runner: Runner, raising: Job, on: date, day: date, rules: Sequence[Rule]) -> dict[str, Judged]:
+    judging = _job(runner, "judge_alerts")
+    labels, actions, alerts, events = _cuts(runner, judging, ("labels", "actions", "alerts", "alert_events"), on, day)
+    known = per_labelled_user(labels, actions, alerts, events, on, runner.settings)
+    return replayed(_people(runner, raising, on, day), known, rules, runner.settings)
+
+
+def _people(runner: Runner, raising: Job, on: date, day: date) -> DataFrame:
+    features, scores, users, trend = _cuts(runner, raising, ("features", "scores", "users", "trend"), on, day)
+    return with_base(with_scores_and_attributes(features, scores, users, runner.settings), trend, runner.settings)
+
+
+def _cuts(runner: Runner, job: Job, aliases: Sequence[str], on: date, day: date) -> list[DataFrame]:
+    """What ``job`` reads of ``aliases`` for its output day ``on``, as known on ``day``."""
+    return [runner.reader.cut(Step(job, day, (on,)), job.reads[alias]) for alias in aliases]
+
+
+def _job(runner: Runner, name: str) -> Job:
+    return next(job for job in runner.jobs if job.name == name)

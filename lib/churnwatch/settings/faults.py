@@ -1,0 +1,58 @@
+"""Looks at single names and expressions of the configuration."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+
+import sqlglot
+from sqlglot import expressions as exp
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify_columns import qualify_columns
+
+REFUSED_FUNCTIONS = {"reflect", "java_method", "try_reflect"}
+
+Path_ = tuple[str | int, ...]
+Found = Iterator[tuple[Path_, str]]
+
+
+def known_name(path: Path_, what: str, name: str, known: Iterable[str]) -> Found:
+    """A fault where ``name`` is none of ``known``, with the nearest of them."""
+    known = list(known)
+    if name not in known:
+        near = get_close_matches(name, known, n=1, cutoff=0.0)
+        yield path, f"{what} {name!r} is not known" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def sql_faults(path: Path_, text: str, columns: Iterable[str] | None) -> Found:
+    """Faults of ``text`` as one Spark SQL expression; ``columns``: those that it may name, None for any."""
+    try:
+        tree = sqlglot.parse_one(f"SELECT {text}", dialect="spark")
+    except sqlglot.errors.SqlglotError as error:
+        first = str(error).splitlines()[0]
+        yield path, f"is not Spark SQL: {text!r} ({re.sub(chr(27) + r'[^m]*m', '', first)})"
+        return
+    if len(list(tree.find_all(exp.Select))) > 1 or tree.args.get("from") or tree.args.get("from_"):
+        yield path, f"subqueries are refused: {text!r}"
+        return
+    called = {f.name.lower() for f in tree.find_all(exp.Anonymous)} | {f.sql_name().lower() for f in tree.find_all(exp.Func)}
+    if refused := called & REFUSED_FUNCTIONS:
+        yield path, f"function {', '.join(sorted(refused))} is refused: {text!r}"
+    if columns is not None:
+        known = list(columns)
+        for name in sorted({c.parts[0].name for c in tree.find_all(exp.Column)}):
+            yield from known_name(path, "column", name, known)
+
+
+def condition_faults(path: Path_, text: str, columns: Mapping[str, str]) -> Found:
+    """Faults of ``text`` as a condition over ``columns`` (name -> SQL type): names, and that it is true or false.
+
+    A function whose type is not known here passes: Spark tells when the rule is judged.
+    """
+    faults = list(sql_faults(path, text, columns))
+    yield from faults
+    if faults:
+        return
+    tree = qualify_columns(sqlglot.parse_one(f"SELECT {text} AS found FROM here", dialect="spark"), {"here": dict(columns)})
+    found = annotate_types(tree, {"here": dict(columns)}, dialect="spark").expressions[0].type
+    if found is not None and found.this not in (exp.DataType.Type.BOOLEAN, exp.DataType.Type.UNKNOWN):
+        yield path, f"is of type {found.sql('spark').lower()}, a condition is true or false: {text!r}"

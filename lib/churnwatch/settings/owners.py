@@ -1,0 +1,67 @@
+"""Who acts on warnings: owners.yaml."""
+
+from pydantic import model_validator
+
+from churnwatch.settings.base import Name, Settings_
+
+
+class Owner(Settings_):
+    """An owner of warnings: who answers for overdue ones, and the destination (of ``sending.destinations``) of messages.
+
+    Without ``destination`` it is the owner's own name.
+    """
+
+    superior: str | None = None
+    destination: str | None = None
+
+
+class Route(Settings_):
+    """Who owns a user's warnings, before rule and level are asked: an owner by name, or the attribute that names one.
+
+    ``when``: boolean Spark SQL over what rules of users may ask for; absent: every user. A user without the attribute
+    goes on to the next route.
+    """
+
+    when: str | None = None
+    owner: str | None = None
+    attribute: Name | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Route":
+        if (self.owner is None) == (self.attribute is None):
+            raise ValueError("a route has an owner, or the attribute that names one")
+        return self
+
+
+class Owners(Settings_):
+    """owners.yaml. The first route that holds wins. ``groups``: owner of warnings of groups and the base whose rule has none."""
+
+    owners: dict[str, Owner] = {}
+    routing: list[Route] = []
+    groups: str | None = None
+
+    @model_validator(mode="after")
+    def _no_circle(self) -> "Owners":
+        for name in self.owners:
+            above, seen = self.superior(name), {name}
+            while above is not None:
+                if above in seen:
+                    raise ValueError(f"the superiors of {name!r} go in a circle")
+                seen.add(above)
+                above = self.superior(above)
+        return self
+
+    def superior(self, name: str) -> str | None:
+        """Who answers for ``name``; None where nobody is told."""
+        owner = self.owners.get(name)
+        return owner.superior if owner else None
+
+    @property
+    def superiors(self) -> dict[str, str]:
+        """Owner -> superior, where there is one."""
+        return {name: owner.superior for name, owner in self.owners.items() if owner.superior}
+
+    @property
+    def destinations(self) -> dict[str, str]:
+        """Owner -> destination, where it is not the owner's own name."""
+        return {name: owner.destination for name, owner in self.owners.items() if owner.destination}

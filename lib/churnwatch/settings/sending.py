@@ -1,0 +1,126 @@
+"""Where messages go: the key ``sending`` of conf/<where>.yaml."""
+
+import ipaddress
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from churnwatch.settings.base import Days, Name, Settings_
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+CHATS = ("slack", "teams", "wecom", "dingtalk", "feishu", "sms")
+SIGNED = ("json", "dingtalk", "feishu")
+
+
+class Smtp(Settings_):
+    """A mail server; the password only ever comes from an environment variable."""
+
+    host: str
+    port: int = 25
+    starttls: bool = False
+    user: str | None = None
+    password: str | None = None
+    sender: str = "churnwatch@localhost"
+    timeout_seconds: float = Field(default=10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _not_in_the_clear(self) -> "Smtp":
+        if self.password and not self.starttls and self.host not in LOOPBACK:
+            raise ValueError("a password goes only over starttls, except to this machine")
+        return self
+
+
+class Destination(Settings_):
+    """An allowed receiver; text alone is a mail address.
+
+    ``url`` (an environment variable where it holds a secret) is posted to; ``token``: a bearer token; ``secret``: what
+    the receiver checks signatures with (json, dingtalk, feishu). ``json``: the whole message, for systems of one's own.
+    ``sms``: a gateway that takes JSON; ``body``: its field -> text with {to}, {text} and {id}. ``user_ids``: whether
+    a chat may be shown the keyed hashes of users.
+    """
+
+    kind: Literal["email", "json", "slack", "teams", "wecom", "dingtalk", "feishu", "sms"]
+    address: str | None = None
+    url: str | None = None
+    token: str | None = None
+    secret: str | None = None
+    to: str | None = None
+    body: dict[str, str] = {"to": "{to}", "text": "{text}", "id": "{id}"}
+    user_ids: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, given: Any) -> Any:
+        return {"kind": "email", "address": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Destination":
+        if self.kind == "email":
+            if not self.address or "@" not in self.address or any(c.isspace() for c in self.address):
+                raise ValueError("a destination of kind email has an address")
+        elif not self.url:
+            raise ValueError(f"a destination of kind {self.kind} has a url")
+        if self.url and (fault := _url_fault(self.url)):
+            raise ValueError(fault)
+        if self.kind == "sms" and not self.to:
+            raise ValueError("a destination of kind sms has to: the number")
+        if self.secret and self.kind not in SIGNED:
+            raise ValueError(f"{self.kind} knows no secret; {', '.join(SIGNED)} do")
+        return self
+
+    @property
+    def chat(self) -> bool:
+        """Whether people read it where others may look on."""
+        return self.kind in CHATS
+
+
+def _url_fault(url: str) -> str | None:
+    """Why nothing is posted to ``url``; None where it may be. Never quotes it: it may hold a secret."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username is not None or parts.fragment:
+        return "a url has a host, no user and no fragment"
+    loopback = parts.hostname in LOOPBACK
+    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+        return "a url is https; http goes to this machine alone"
+    try:
+        literal = ipaddress.ip_address(parts.hostname)
+    except ValueError:
+        return None
+    return None if loopback or literal.is_global else "a url goes to no private address"
+
+
+class Sending(Settings_):
+    """Where messages go: ``file`` writes all of them into a folder, ``network`` to the destinations by name.
+
+    A name that is no destination gets a file. ``gateways``: channel of offers -> destination (kind json) that hands them
+    to users; without, they are files. ``urgent_levels``: warnings that are no part of the digest but a message before it.
+    A message has ``tries_a_run`` attempts in a run, with pauses between that double from ``pause_seconds``, is tried
+    again on later days for a week, and is a dead letter after ``max_attempts``. ``allow_loopback``: http to this
+    machine, for tests and laptops.
+    """
+
+    kind: Literal["file", "network"] = "file"
+    folder: str = "{storage.files}/outbox"
+    smtp: Smtp | None = None
+    destinations: dict[str, Destination] = {}
+    gateways: dict[Name, str] = {}
+    urgent_levels: list[Literal["blue", "yellow", "orange", "red"]] = ["red"]
+    tries_a_run: Days = 3
+    max_attempts: Days = 9
+    pause_seconds: float = Field(default=1.0, ge=0, le=60)
+    timeout_seconds: float = Field(default=10.0, gt=0, le=120)
+    allow_loopback: bool = False
+
+    @model_validator(mode="after")
+    def _can_send(self) -> "Sending":
+        mails = [name for name, one in self.destinations.items() if one.kind == "email"]
+        if self.kind == "network" and mails and self.smtp is None:
+            raise ValueError(f"sending.destinations {mails} are mail addresses: sending.smtp is needed")
+        for name, one in self.destinations.items():
+            if one.url and urlsplit(one.url).hostname in LOOPBACK and not self.allow_loopback:
+                raise ValueError(f"destination {name!r} is this machine: only with allow_loopback")
+        for channel, name in self.gateways.items():
+            if name not in self.destinations or self.destinations[name].kind != "json":
+                raise ValueError(f"gateway of {channel!r} is {name!r}, which is no destination of kind json")
+        return self

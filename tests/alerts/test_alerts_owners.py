@@ -1,0 +1,40 @@
+"""Who owns a warning, and who answers for owners."""
+
+import pytest
+
+from churnwatch.alerts.owners import group_owner, routed_owner
+from churnwatch.settings.check import cross_faults
+from smallworld import settings
+
+ROUTES = [{"when": "plan = 'gold'", "attribute": "manager"}, {"when": "orders_2d > 5", "owner": "key_accounts"}]
+
+
+def test_the_first_route_that_holds_names_the_owner(spark):
+    made = settings(owners={"routing": ROUTES, "groups": "product"})
+    rows = [("gold", "mia", 9), ("gold", " ", 9), ("gold", None, 1), ("basic", "mia", 6), (None, "mia", None)]
+    people = spark.createDataFrame(rows, "plan string, manager string, orders_2d long")
+    assert [r[0] for r in people.select(routed_owner(made)).collect()] == ["mia", "key_accounts", None, "key_accounts", None]
+    assert (group_owner(made), group_owner(settings())) == ("product", None)
+    assert [r[0] for r in people.select(routed_owner(settings())).collect()] == [None] * 5
+
+
+def test_superiors_do_not_go_in_a_circle_and_a_route_has_one_owner():
+    circle = {"a": {"superior": "b"}, "b": {"superior": "c"}, "c": {"superior": "a"}}
+    with pytest.raises(ValueError, match="circle"):
+        settings(owners={"owners": circle})
+    for route in ({}, {"owner": "x", "attribute": "manager"}):
+        with pytest.raises(ValueError, match="an owner, or the attribute"):
+            settings(owners={"routing": [route]})
+    made = settings(owners={"owners": {"a": {"superior": "b", "destination": "room"}, "c": {}}}).owners
+    assert (made.superiors, made.destinations, made.superior("b")) == ({"a": "b"}, {"a": "room"}, None)
+
+
+def test_a_route_names_columns_and_a_network_owner_a_destination_that_exist():
+    routing = [{"when": "order_2d > 5", "owner": "x"}, {"attribute": "plans"}]
+    sending = {"kind": "network", "destinations": {"room": {"kind": "slack", "url": "https://hooks.example.org/x"}}}
+    made = settings(owners={"routing": routing, "owners": {"a": {"destination": "rome"}}}, sending=sending)
+    assert [(path, text) for path, text in cross_faults(made) if path[0] == "owners"] == [
+        (("owners", "routing", 0, "when"), "column 'order_2d' is not known; did you mean 'orders_2d'?"),
+        (("owners", "routing", 1, "attribute"), "attribute 'plans' is not known; did you mean 'plan'?"),
+        (("owners", "owners", "a", "destination"), "destination 'rome' is not known; did you mean 'room'?"),
+    ]
