@@ -90,21 +90,16 @@ def evaluated(
     names: Sequence[str],
     capacity: float,
     settings: Settings,
+    compared: bool = True,
 ) -> Evaluation:
     """Metrics of ``models[0]`` on ``rows`` (``frame.for_evaluation`` of the test span); ``models[1]``: the last release.
 
     ``capacity``: share of the rows that the team can work. The recency rule is the best of the ``_days_since`` columns on
     these very rows (longer ago is riskier), the single column the best of all in its better direction: both are chosen
-    after the fact, so the comparison favours them.
+    after the fact, so the comparison favours them. Without ``compared`` no column is looked at.
     """
-    counts = histograms(rows, models, range(len(names)), len(names))
-    aucs = [counts[FIRST_COLUMN + n].auc() for n in range(len(names))]
-    column = max(range(len(names)), key=lambda n: (max(aucs[n], 1 - aucs[n]), -n))
-    rule = max((n for n, name in enumerate(names) if name.endswith("_days_since")), key=lambda n: (aucs[n], -n))
-    rivals = {
-        "rule": Contender(FIRST_COLUMN + rule),
-        "column": Contender(FIRST_COLUMN + column, falling=aucs[column] < 0.5),
-    }
+    counts = histograms(rows, models, range(len(names)) if compared else (), len(names))
+    rivals, rule, column = _columns(counts, names) if compared else ({}, "", "")
     if len(models) > 1:
         rivals["release"] = Contender(RELEASE)
     edges = {score: counts[score].edges() for score in {MODEL, *(rival.score for rival in rivals.values())}}
@@ -112,10 +107,22 @@ def evaluated(
     return Evaluation(
         metrics=_with_intervals(sums, rivals, capacity, settings),
         curves={**m.curves(counts[MODEL].churned, counts[MODEL].others), "calibration": sums.calibration_bins()},
-        rule=names[rule],
-        column=names[column],
+        rule=rule,
+        column=column,
         margins=counts[MODEL],
     )
+
+
+def _columns(counts: Mapping[int, Histogram], names: Sequence[str]) -> tuple[dict[str, Contender], str, str]:
+    """The recency rule and the single column that the model is compared with, and their names."""
+    aucs = [counts[FIRST_COLUMN + n].auc() for n in range(len(names))]
+    column = max(range(len(names)), key=lambda n: (max(aucs[n], 1 - aucs[n]), -n))
+    rule = max((n for n, name in enumerate(names) if name.endswith("_days_since")), key=lambda n: (aucs[n], -n))
+    rivals = {
+        "rule": Contender(FIRST_COLUMN + rule),
+        "column": Contender(FIRST_COLUMN + column, falling=aucs[column] < 0.5),
+    }
+    return rivals, names[rule], names[column]
 
 
 def _with_intervals(sums: "_Sums", rivals: Mapping[str, Contender], capacity: float, settings: Settings) -> dict[str, float]:

@@ -74,7 +74,8 @@ def earlier(rows: DataFrame, origins: Sequence[Spans], whole: Schema, models: An
             best = rc.made(span, recipe, seen, models, settings)[0]
             test = fr.only_span(span.later, "test")
             capacity = capacity_of(sizes, spans, settings)
-            metrics = evaluated(test, [best.packed(whole)], best.calibration, whole.features, capacity, settings).metrics
+            packed, names = [best.packed(whole)], whole.features
+            metrics = evaluated(test, packed, best.calibration, names, capacity, settings, compared=False).metrics
         judged.append(Origin(spans, best.algorithm, metrics))
     return judged
 
