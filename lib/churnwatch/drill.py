@@ -23,6 +23,7 @@ from churnwatch.settings import Settings
 FIND = ("measure_activity", "raise_alerts")
 ANSWER = ("build_features", "score_users", "raise_alerts", "plan_retention", "send_notifications")
 PARTS = 10_000  # shares of users are told apart by so many parts of a hash
+BASE = "all=all"
 RECENT_DAYS = 14  # users of these days before the wave can be lost by it
 
 
@@ -36,9 +37,13 @@ class Wave:
     segment: str | None = None
     value: str | None = None
 
+    @property
+    def where(self) -> str:
+        """The group that the wave is in, as warnings name it."""
+        return f"{self.segment}={self.value}" if self.segment else BASE
+
     def __str__(self) -> str:
-        where = f"{self.segment}={self.value}" if self.segment else "the whole base"
-        return f"{self.share:.0%} of {where} stay away from {self.first} on"
+        return f"{self.share:.0%} of {self.where if self.segment else 'the whole base'} stay away from {self.first} on"
 
 
 @dataclass
@@ -151,7 +156,7 @@ class Drill:
             started = time.monotonic()
             self._finder.run(Order(("raise_alerts",), day, day))
             minutes = (a_day + time.monotonic() - started) / 60
-            if warnings := self._new_warnings(day):
+            if warnings := [text for text in self._new_warnings(day) if self._speaks_of_wave(text)]:
                 yield from self._answered(gone, day, warnings, minutes)
                 return
         yield from (Reached(step) for step in ("found", "explained", "owner told", "actions planned"))
@@ -166,11 +171,14 @@ class Drill:
         new = ours.join(theirs.select(*keys), keys, "left_anti").orderBy(*keys)  # bounded by rules and groups
         return [f"{r['segment']}={r['value']} ({r['owner']}): {r['evidence']}" for r in new.collect()]
 
+    def _speaks_of_wave(self, warning: str) -> bool:
+        """Whether a warning is of the base or names the wave's segment: small groups of others may fall by chance."""
+        return warning.startswith(f"{BASE} ") or self.wave.where in warning
+
     def _answered(self, gone: DataFrame, day: date, warnings: list[str], minutes: float) -> Iterator[Reached]:
         yield Reached("found", day, minutes, "; ".join(text.split(" (")[0] for text in warnings))
-        where = f"{self.wave.segment}={self.wave.value}" if self.wave.segment else "all=all"
-        explained = next((text for text in warnings if where in text), None)
-        yield Reached("explained", day if explained else None, minutes, explained or f"no warning names {where}")
+        explained = next((text for text in warnings if self.wave.where in text), None)
+        yield Reached("explained", day if explained else None, minutes, explained or f"no warning names {self.wave.where}")
         started = time.monotonic()
         self.copy.store.refresh()
         self.copy.run(Order(ANSWER[:-1], day, day))
