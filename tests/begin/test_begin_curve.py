@@ -52,7 +52,8 @@ def test_proposed_windows_and_spans_are_valid_and_fit_the_history(history):
     for churn_days in (n for n in LENGTHS if n <= max(longest_window(history), 1)):
         scale = scaled(churn_days, history, settle_days=2)
         Measures(measures={}, windows_days=list(scale.windows), trend_days=scale.trend, population_days=scale.windows[-1])
-        model = ModelSettings(train_days=scale.train, calibration_days=scale.calibration, test_days=scale.test)
+        # earlier origins are taken where history holds them; one must fit
+        model = ModelSettings(train_days=scale.train, calibration_days=scale.calibration, test_days=scale.test, origins=1)
         assert scale.trainable == (history >= scale.needed)
         if scale.trainable:
             assert model.history_days(churn_days, churn_days + 2) <= history
