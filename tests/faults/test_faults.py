@@ -78,13 +78,14 @@ def command(folder, what, number, *arguments):
 @pytest.mark.processes
 def test_a_killed_process_leaves_tables_that_a_re_run_makes_right(spark, raw_world, tmp_path, whole):
     folder = world.copied(raw_world, tmp_path / "w")
+    of = world.runner(spark, folder)
+    of.store.create(of.tables)  # quicker here than in a process that has just started
     span = ["--from", str(DAY(1)), "--to", str(DAY(2))]
     # before the first table, before the last of ingest, and before that of the next job
     for number in (1, 5, 6):
         killed = command(folder, "die", number, "ingest_events", "build_activity", *span)
         output, _ = killed.communicate(timeout=240)
         assert killed.returncode == -9, output
-    of = world.runner(spark, folder)
     world.run(of, "ingest_events", "build_activity", first=DAY(1), last=DAY(2))
     assert {name: world.rows(of, name) for name in whole} == whole
     assert of.store.staged_runs() == []

@@ -1,7 +1,9 @@
 """The whole chain over a small world: what must hold whatever the data."""
 
+import shutil
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -53,11 +55,11 @@ def test_a_dry_run_writes_nothing(warehouse):
     assert {t.name: warehouse.store.newest(t) for t in warehouse.tables} == before
 
 
-def test_a_second_training_of_a_day_adds_no_row(warehouse):
-    world.run(warehouse, "train_model", first=DAY(61))
-    before = world.rows(warehouse, "model_runs")
-    world.run(warehouse, "train_model", first=DAY(61))
-    assert world.rows(warehouse, "model_runs") == before
+def test_a_second_training_of_a_day_adds_no_row(spark, history_world, tmp_path):
+    of = world.runner(spark, world.copied(history_world, tmp_path / "w"))
+    before = world.rows(of, "model_runs")
+    world.run(of, "train_model", first=DAY(61))
+    assert world.rows(of, "model_runs") == before
 
 
 def test_a_day_without_features_is_not_scored_as_if_nobody_were_there(warehouse):
@@ -75,17 +77,6 @@ def test_too_many_rejects_stop_before_anything_is_published(spark, raw_world, tm
         "users": [],
     }
     assert of.store.staged_runs() == []
-
-
-def test_a_range_equals_day_by_day(spark, history_world, loaded_world, tmp_path):
-    at_once = world.runner(spark, world.copied(history_world, tmp_path / "range"))
-    # day 62 is loaded already, alone
-    daily = world.runner(spark, world.copied(loaded_world, tmp_path / "daily"))
-    jobs = [job for job in daily.jobs if job.pass_ == "range" and job.scheduled]
-    world.run(at_once, *{job.name for job in jobs}, first=DAY(62), last=DAY(63))
-    world.run(daily, *{job.name for job in jobs}, first=DAY(63))
-    names = {table.name for job in jobs for table in job.writes}
-    assert {name for name in names if world.rows(at_once, name) != world.rows(daily, name)} == set()
 
 
 def test_acknowledgements_survive_a_re_run_and_unknown_warnings_are_refused(warehouse):
@@ -115,7 +106,20 @@ def later(spark, loaded_world, tmp_path_factory):
     return of
 
 
-def test_a_second_run_of_a_day_equals_the_first_whatever_is_known_by_then(spark, loaded_world, later):
+@pytest.fixture(scope="module")
+def at_first(later):
+    """The rows of ``later`` before a test changes any."""
+    return world.tables_of(later)
+
+
+def test_a_range_equals_a_day_and_a_shorter_range(spark, history_world, at_first, tmp_path):
+    at_once = world.runner(spark, world.copied(history_world, tmp_path / "w"))
+    world.run(at_once, first=DAY(62), last=DAY(65))
+    names = {table.name for job in at_once.jobs if job.pass_ == "range" and job.scheduled for table in job.writes}
+    assert {name for name in names if world.rows(at_once, name) != at_first[name]} == set()
+
+
+def test_a_second_run_of_a_day_equals_the_first_whatever_is_known_by_then(spark, loaded_world, later, at_first):
     first, names = world.runner(spark, loaded_world), [table.name for table in later.tables if table.name != "job_runs"]
     of_later_days = {name: world.rows(later, name, after=DAY(62)) for name in names}
     world.run(later, first=DAY(62))
@@ -155,28 +159,25 @@ def test_what_late_events_change_is_stale_and_is_rebuilt(warehouse):
     assert left == set()
 
 
-def test_the_first_days_end_well(spark, raw_world, tmp_path):
-    of = world.runner(spark, world.copied(raw_world, tmp_path / "w"))
-    outcomes = {o.step.job.full_name: o for o in world.run(of, first=DAY(1))}
-    assert {o.status for o in outcomes.values()} <= {"done", "skipped", "refused"}
-    assert outcomes["train_model"].status == "refused"
-    assert outcomes["score_users"].status == "skipped"
-    assert "churnwatch run train_model" in outcomes["score_users"].message
-    assert outcomes["label_churn:silent_7d"].status == "skipped"
-    assert outcomes["render_report"].status == "done"
+def test_the_first_days_end_well(spark, history_world):
+    stored = sorted(world.stored(world.runner(spark, history_world), "job_runs"), key=lambda row: row["at"])
+    ended = {(row["job"], row["instance"]): row for row in stored if row["day"] == DAY(1)}
+    assert {row["status"] for row in ended.values()} <= {"done", "skipped", "refused"}
+    assert ended["train_model", ""]["status"] == "refused"
+    assert ended["score_users", ""]["status"] == "skipped"
+    assert "churnwatch run train_model" in ended["score_users", ""]["message"]
+    assert ended["label_churn", "silent_7d"]["status"] == "skipped"
+    assert ended["render_report", ""]["status"] == "done"
+    assert ended["all", ""]["status"] == "done"
 
 
-def test_a_missing_day_stops_the_run_and_an_empty_one_does_not(spark, raw_world, tmp_path):
-    import shutil
-
-    folder = world.copied(raw_world, tmp_path / "w")
-    of = world.runner(spark, folder)
-    world.run(of, "ingest_events", first=DAY(1))
-    world.run(of, "ingest_events", first=DAY(3))
-    with pytest.raises(DataQualityError, match=str(DAY(2))):
-        world.run(of, "build_activity", first=DAY(3))
-    for number in (1, 2, 3):
-        shutil.rmtree(folder / "files" / "raw" / "events" / f"day={DAY(number)}")
-    world.run(of, "ingest_events", first=DAY(2))
-    assert world.run(of, "build_activity", first=DAY(1), last=DAY(3))[0].status == "done"
-    assert of.store.read(of.tables.events, f"day = DATE'{DAY(2)}'").count() == 0
+def test_a_missing_day_stops_the_run_and_an_empty_one_does_not(warehouse):
+    world.run(warehouse, "ingest_events", first=DAY(64))
+    with pytest.raises(DataQualityError, match=str(DAY(63))):
+        world.run(warehouse, "build_activity", first=DAY(64))
+    for number in (62, 63, 64):
+        shutil.rmtree(Path(warehouse.settings.storage.files) / "raw" / "events" / f"day={DAY(number)}")
+    world.run(warehouse, "ingest_events", first=DAY(63))
+    assert world.run(warehouse, "build_activity", first=DAY(63), last=DAY(64))[0].status == "done"
+    assert {row["day"] for row in world.stored(warehouse, "events")} >= {DAY(62), DAY(64)}
+    assert world.rows(warehouse, "events", after=DAY(62), until=DAY(63)) == []
