@@ -13,6 +13,7 @@ from pyspark.sql.types import DataType
 
 from churnwatch.alerts import dead_letters
 from churnwatch.core import ConfigError, Job, Read, Table, day_range, new_fields, to_ranges
+from churnwatch.flow import DELIVERY_DAYS
 from churnwatch.reading import INGEST
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
@@ -179,7 +180,9 @@ def _dead_letters(runner: Runner) -> Iterator[tuple[bool, str]]:
         return
     since = f"day >= DATE'{newest - timedelta(days=LETTER_DAYS)}'"
     frames = runner.store.read(notifications, since), runner.store.read(deliveries, since)
-    for row in dead_letters(*frames, runner.settings.sending.max_attempts).orderBy("day", "destination", "kind").collect():
+    tried_since = newest - timedelta(days=DELIVERY_DAYS)
+    dead = dead_letters(*frames, runner.settings.sending.max_attempts, tried_since)
+    for row in dead.orderBy("day", "destination", "kind").collect():
         what = f"{row['messages']} {row['kind']} message(s) of {row['day']} to {row['destination']} were given up"
         yield False, f"{what}: {row['detail']}"
 

@@ -49,7 +49,11 @@ ECOMMERCE = {
         {"visits_m1": 3},
     ),
     "no_order_half_a_year": ({"orders_days_since": 180, "visits_30d": 1}, {"orders_days_since": 179}, {"visits_30d": 0}),
-    "looks_without_order": ({"history_days": 90, "tenure_days": 90, "visits_30d": 1}, {"orders_days_since": 40}),
+    "looks_without_order": (
+        {"orders_days_since": 90, "history_days": 90, "tenure_days": 90, "visits_30d": 1},
+        {"orders_days_since": 89},
+        {"visits_30d": 0},
+    ),
     "conversion_falling": ({"views_30d": 10, "conversion_30d": 0.04, "conversion_90d": 0.1}, {"conversion_30d": 0.05}),
     "search_conversion_falling": (
         {"searches_30d": 5, "search_conversion_30d": 0.0, "search_conversion_90d": 0.1},
@@ -99,7 +103,11 @@ TELECOM = {
         {"bill_cents_m1": 2101},
     ),
     "prepaid_running_out": ({"payment": "prepaid", "balance": "4.99"}, {"balance": "5.00"}),
-    "prepaid_without_calls": ({"payment": "prepaid", "history_days": 90}, {"calls_days_since": 89}),
+    "prepaid_without_calls": (
+        {"payment": "prepaid", "history_days": 90, "calls_days_since": 90},
+        {"calls_days_since": 89},
+        {"calls_days_since": None, "history_days": 89},
+    ),
     "dunning": ({"payment": "postpaid", "arrears": "0.01", "dunning": "true"}, {"dunning": "no idea"}),
     "campus_without_traffic": (
         {"product": "campus", **LAST_MONTH, **NO_TRAFFIC, "calls_m2": 1},

@@ -106,6 +106,24 @@ def test_a_line_says_nothing_that_its_action_has_not(spark):
         alerts.event_line("a1", NOON, "system", "close")
 
 
+def test_what_was_done_before_the_level_rose_does_not_answer_the_higher_level(spark):
+    t = contracts()
+    earlier = {"day": DAY - timedelta(days=1), "alert_id": "a1", "who": "eva", "at": NOON - timedelta(days=1)}
+    events = [
+        earlier | {"event_id": "1", "action": "acted"},
+        earlier | {"event_id": "2", "action": "escalated", "owner": "head"},
+        earlier | {"event_id": "3", "action": "acted", "alert_id": "b1"},
+    ]
+    case = [ALERT | {"day": DAY - timedelta(days=3)}, ALERT | {"alert_id": "a2", "escalates": "a1"}]
+    given = [*case, ALERT | {"day": DAY - timedelta(days=3), "alert_id": "b1"}]
+    found = alerts.with_state(frame(spark, t.risk_alerts, given), frame(spark, t.alert_events, events))
+    assert sorted((r["alert_id"], r["state"], r["escalated_to"]) for r in found.collect()) == [
+        ("a1", "open", None),
+        ("a2", "open", None),
+        ("b1", "acted", None),
+    ]
+
+
 def test_the_newest_action_on_a_case_is_the_state_of_all_its_warnings(spark):
     t = contracts()
     event = {"day": DAY, "alert_id": "a1", "who": "eva"}

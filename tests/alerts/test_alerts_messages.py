@@ -233,9 +233,11 @@ def test_what_could_not_be_sent_yesterday_is_sent_today_and_a_dead_letter_is_tol
     assert sorted(retried) == [(before(1), "y-digest", 3, "sent"), (before(1), "y-offer", 3, "sent")]
     notifications = frame(spark, t.notifications, [row.asDict() for row in left])
     deliveries = frame(spark, t.deliveries, [row.asDict() for row in before_])
-    dead = alerts.dead_letters(notifications, deliveries, max_attempts=2).collect()
+    dead = alerts.dead_letters(notifications, deliveries, 2, tried_since=before(1)).collect()
     assert sorted((r["destination"], r["kind"], r["messages"], r["detail"]) for r in dead) == [
         ("channel email", "offer", 1, "no folder"),
         ("operations", "digest", 1, "no folder"),
     ]
-    assert alerts.dead_letters(notifications, deliveries, max_attempts=3).collect() == []
+    assert alerts.dead_letters(notifications, deliveries, 3, tried_since=before(1)).collect() == []
+    # what is too old to be tried again is given up, however few attempts it had
+    assert len(alerts.dead_letters(notifications, deliveries, 3, tried_since=DAY).collect()) == 2

@@ -29,18 +29,24 @@ def per_subject(alerts: DataFrame, alert_events: DataFrame, day: date, settings:
     A case is over on the day on which one of its rows was closed, else ``case_days`` after its last row.
     """
     before = F.col("day") < F.lit(day)
-    closed = alert_events.where(before & (F.col("action") == "closed")).groupBy("alert_id").agg(F.max("day").alias("closed_on"))
-    silent_since = F.date_add(F.max("day"), case_days(settings))
+    # of any of its rows, the first among them even where that is too old to be read; a later closing corrects the outcome
+    closed = (
+        alert_events.where(before & (F.col("action") == "closed"))
+        .join(alerts.select("alert_id", case().alias("case_id")), "alert_id", "left")  # alerts: one row a warning
+        .groupBy(F.coalesce("case_id", "alert_id").alias("case_id"))
+        .agg(F.min("day").alias("closed_on"))
+    )
     per_case = (
         alerts.where(before)
-        .join(closed, "alert_id", "left")  # closed: one row a warning
         .groupBy(subject().alias("subject"), "cause", case().alias("case_id"))
         .agg(
             F.coalesce(F.max(level_rank(settings)), F.lit(0)).alias("rank"),
             # rows of before there were signals tell their rule alone
             F.array_distinct(F.flatten(F.collect_list(F.coalesce("signals", F.array("rule_id"))))).alias("signals"),
-            F.least(F.max("closed_on"), silent_since).alias("ended_on"),
+            F.date_add(F.max("day"), case_days(settings)).alias("silent_since"),
         )
+        .join(closed, "case_id", "left")  # closed: one row a case
+        .withColumn("ended_on", F.least("closed_on", "silent_since"))
         .withColumn("open", F.col("ended_on") >= F.lit(day))
     )
     kept = F.struct("cause", "case_id", "rank", "signals", "open", "ended_on")

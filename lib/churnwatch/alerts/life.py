@@ -140,12 +140,19 @@ def with_state(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
     state (open, acknowledged, acted, closed), state_at, state_by, state_note, outcome; escalated_to: who answers for it
     since it is overdue, else null.
     """
-    # the id decides between equal instants
-    done = F.struct("at", "event_id", "action", "who", "note", "outcome")
+    # a day is told again with instants of now: the business day leads; the id decides between equal instants
+    done = F.struct("day", "at", "event_id", "action", "who", "note", "outcome")
     escalated = F.col("action") == "escalated"
+    cases = alerts.withColumn("case", case())
+    risen = cases.groupBy("case").agg(F.max("day").alias("risen_on"))
+    # what was done before the level rose answers the lower level: the case is open again, and its new owner's
+    counts = (F.col("action") == "closed") | F.coalesce(F.col("day") >= F.col("risen_on"), F.lit(True))
     newest = (
-        alert_events.join(alerts.select("alert_id", case().alias("case")), "alert_id", "left")  # alerts: one row a warning
-        .groupBy(F.coalesce("case", "alert_id").alias("case"))  # a first warning that is too old to be read
+        alert_events.join(cases.select("alert_id", "case"), "alert_id", "left")  # cases: one row a warning
+        .withColumn("case", F.coalesce("case", "alert_id"))  # a first warning that is too old to be read
+        .join(risen, "case", "left")  # risen: one row a case
+        .where(counts)
+        .groupBy("case")
         .agg(
             F.max(F.when(~escalated, done)).alias("newest"),
             F.max_by("owner", F.when(escalated, F.col("at"))).alias("escalated_to"),

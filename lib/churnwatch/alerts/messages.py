@@ -81,10 +81,8 @@ def offers(actions: DataFrame, consents: DataFrame, day: date, keyed: Keyed) -> 
 
     The body is an instruction to the channel's gateway, which holds the texts; why a user gets it is never in it.
     """
-    in_force = (F.col("day") <= F.lit(day)) & (F.col("until") >= F.lit(day))
-    granted = consents.where(in_force & (F.col("purpose") == CONTACT) & F.col("granted")).select("user_id", "channel")
     allowed = actions.where((F.col("arm") == "offer") & F.col("offer").isNotNull()).join(
-        granted, ["user_id", "channel"], "left_semi"
+        _granted(consents, day), ["user_id", "channel"], "left_semi"
     )
     named = keyed(allowed.select("user_id", "campaign", "offer", "channel", "earliest_send_at", "expires_at"), "user_id")
     body = F.format_string(
@@ -102,6 +100,19 @@ def offers(actions: DataFrame, consents: DataFrame, day: date, keyed: Keyed) -> 
         "expires_at",
     )
     return _with_id(messages)
+
+
+def still_allowed(left: DataFrame, consents: DataFrame, day: date, keyed: Keyed) -> DataFrame:
+    """Messages of earlier days without the offers to users who withdrew their consent since; same grain."""
+    granted = keyed(_granted(consents, day), "user_id").withColumnRenamed("user_id", "destination")
+    is_offer = F.col("kind") == "offer"
+    return left.where(~is_offer).unionByName(left.where(is_offer).join(granted, ["destination", "channel"], "left_semi"))
+
+
+def _granted(consents: DataFrame, day: date) -> DataFrame:
+    """Users and channels with an opt-in to contact in force on the day: one row each."""
+    in_force = (F.col("day") <= F.lit(day)) & (F.col("until") >= F.lit(day))
+    return consents.where(in_force & (F.col("purpose") == CONTACT) & F.col("granted")).select("user_id", "channel")
 
 
 def day_end(day: date, settings: Settings) -> Column:

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.alerts.closing import followed, told
-from churnwatch.alerts.messages import day_end, offers, to_owners
+from churnwatch.alerts.messages import day_end, offers, still_allowed, to_owners
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
 
@@ -30,7 +30,7 @@ def sent(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings)
     messages = to_owners(today, overdue, day, senders.keyed, settings).unionByName(
         offers(inputs["actions"], inputs["consents"], day, senders.keyed)
     )
-    left = inputs["notifications"].where(F.col("day") < F.lit(day))
+    left = still_allowed(inputs["notifications"].where(F.col("day") < F.lit(day)), inputs["consents"], day, senders.keyed)
     waiting = only_waiting(messages.unionByName(left), inputs["deliveries"], settings.sending.max_attempts)
     late = F.coalesce(F.col("expires_at") <= day_end(day, settings), F.lit(False))
     attempts = senders.send(waiting.where(~late)).select(*ATTEMPT)
@@ -59,15 +59,18 @@ def only_waiting(messages: DataFrame, deliveries: DataFrame, max_attempts: int) 
     )
 
 
-def dead_letters(notifications: DataFrame, deliveries: DataFrame, max_attempts: int) -> DataFrame:
-    """Messages that had all their attempts and were not sent: one row a day, destination and kind, with the newest answer.
+def dead_letters(notifications: DataFrame, deliveries: DataFrame, max_attempts: int, tried_since: date) -> DataFrame:
+    """Messages that were not sent and are not tried any more, after all their attempts or because their day lies before
+    ``tried_since``: one row a day, destination and kind, with the newest answer.
 
     More ``sending.max_attempts`` bring those of the last week back to life. Of offers, the channel stands for the users.
     """
-    dead = _so_far(deliveries).where(~F.col("ended") & (F.col("made") >= max_attempts))
+    unsent = _so_far(deliveries).where(~F.col("ended"))
+    given_up = (F.col("made") >= max_attempts) | (F.col("day") < F.lit(tried_since))
     receiver = F.when(F.col("kind") == "offer", F.concat(F.lit("channel "), F.col("channel"))).otherwise(F.col("destination"))
     return (
-        notifications.join(dead, "message_id")  # one row a message
+        notifications.join(unsent, "message_id")  # one row a message
+        .where(given_up)
         .groupBy("day", receiver.alias("destination"), "kind")
         .agg(F.count("*").alias("messages"), F.max("detail").alias("detail"))
     )

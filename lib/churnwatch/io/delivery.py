@@ -173,6 +173,8 @@ class MailSender:
         self._open = connection
         try:
             refused = connection.send_message(mail(message, self._server.sender, address), self._server.sender, [address])
+        except ValueError as error:
+            raise NotSent("the message or its address holds a character that no mail can have") from error
         except (OSError, smtplib.SMTPException) as error:
             if not _answered(error):
                 self.close()  # the connection is in no known state

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 LONGEST_ANSWER = 64 * 1024  # bytes that are read of an answer
 LATER = (408, 425, 429, 500, 502, 503, 504)  # answers after which another attempt may help
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # all that is given out; IPv4-compatible and site-local forms lie outside
 
 
 class NotPosted(Exception):
@@ -49,6 +50,8 @@ def post(url: str, body: dict[str, Any], headers: dict[str, str], timeout_second
         text = answer.read(LONGEST_ANSWER).decode(errors="replace")
     except ssl.SSLCertVerificationError as error:
         raise NotPosted(f"{host}: {error.verify_message}", down=True) from error
+    except ValueError:  # a secret with a line break, say; its text would show it
+        raise NotPosted(f"{host}: the address, a header or a secret holds a character that cannot be sent", down=True) from None
     except (OSError, http.client.HTTPException) as error:
         what = "timed out" if dead.is_set() or isinstance(error, TimeoutError) else type(error).__name__
         raise NotPosted(f"{host}: {what}", again=True, down=True) from error
@@ -118,6 +121,8 @@ def is_allowed(address: str, loopback: bool) -> bool:
     An IPv4 address inside an IPv6 one (mapped, 6to4, NAT64) is judged as what it is.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
+    if ip.version == 6 and not ip.is_loopback and ip not in PUBLIC_IPV6 and ip not in NAT64 and ip.ipv4_mapped is None:
+        return False
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour
         if ip in NAT64:

@@ -115,6 +115,8 @@ def stability(histogram: Histogram) -> float:
     """
     tenth = np.asarray(m.decile_bins(histogram.users, PSI_BINS))
     later, earlier = (np.bincount(tenth, part, PSI_BINS) for part in (histogram.churned, histogram.others))
+    if not (later.sum() and earlier.sum()):  # one day alone: nothing can have moved
+        return 0.0
     used = (later + earlier) > 0
     p, q = ((part[used] + 0.5) / (part[used] + 0.5).sum() for part in (later, earlier))
     return float(((p - q) * np.log(p / q)).sum())

@@ -88,7 +88,8 @@ def searched(sample: DataFrame, algorithm: Algorithm, budget: Budget, kept: Kept
         if known is not None:
             return known
         made = _trial(sample, algorithm, parameters, settings)
-        kept.keep(made)
+        if "loss" in made:  # what failed, perhaps for a session that died, is tried again by the next attempt
+            kept.keep(made)
         return made
 
     trials, ended = run(_Tuner(algorithm.space(settings), settings.model.seed, budget.evals), algorithm.typed, trial, budget)

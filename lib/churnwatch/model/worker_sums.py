@@ -19,6 +19,7 @@ Whole = NDArray[np.int64]
 Batches = Iterator[pa.RecordBatch]
 
 LOSSES, PROBABILITY_SUMS = 100_000, 100_001  # keys of sums that belong to no score
+LEAST_LIKELIHOOD = 1e-15
 CODE_BITS = 16  # of a float32's 32: sign, exponent and 7 bits of fraction; whole numbers to 256 stay apart
 
 
@@ -112,7 +113,8 @@ def resampled(batches: Batches, spec: Mapping[str, Any]) -> Batches:
 
 
 def _losses(label: Whole, probability: Floats) -> Floats:
-    likelihood = np.where(label == 1, probability, 1.0 - probability)
+    # a probability that rounds to 0 or 1 would cost infinitely much
+    likelihood = np.maximum(np.where(label == 1, probability, 1.0 - probability), LEAST_LIKELIHOOD)
     return np.column_stack([(probability - label) ** 2, -np.log(likelihood)])
 
 

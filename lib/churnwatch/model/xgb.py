@@ -87,12 +87,13 @@ def _node(node_id: int, prediction: float, count: float) -> dict[str, Any]:
 def _nodes(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The tree's nodes; an inner node predicts the mean of its children, weighted by cover."""
     if "leaf" in tree:
-        return [_node(tree["nodeid"], float(np.float32(tree["leaf"])), float(tree["cover"]))]
+        # covers are sums of hessians; whole ones, as the text holds them, so that children add up to their parent
+        return [_node(tree["nodeid"], float(np.float32(tree["leaf"])), float(max(1, round(tree["cover"]))))]
     by_id = {child["nodeid"]: _nodes(child) for child in tree["children"]}
     left, right = (by_id[tree[side]] for side in ("yes", "no"))
-    weights = [max(part[0]["count"], 1e-12) for part in (left, right)]
+    weights = [part[0]["count"] for part in (left, right)]
     mean = float(np.average([left[0]["prediction"], right[0]["prediction"]], weights=weights))
-    node = _node(tree["nodeid"], mean, float(tree["cover"]))
+    node = _node(tree["nodeid"], mean, sum(weights))
     node |= {
         "gain": float(tree["gain"]),
         "left": tree["yes"],

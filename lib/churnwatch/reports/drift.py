@@ -64,7 +64,7 @@ def drift_of(inputs: Mapping[str, DataFrame], users: int, day: date, settings: S
     found_of = [compared(counts.get(n, {}), bins[name]) for n, name in enumerate((*names, MARGIN))]
     return Drift(
         row["model_version"],
-        date.fromisoformat(row["spans"]["train"].split("..")[1]),
+        date.fromisoformat(row["spans"].get("released_train", row["spans"]["train"]).split("..")[1]),
         dict(zip(names, found_of, strict=False)),
         found_of[-1][0],
         round(skew.get(1, 0) / sum(skew.values()), DIGITS) if skew else None,

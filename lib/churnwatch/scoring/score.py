@@ -121,7 +121,9 @@ def _challenged(
     The challenger never stops the release: where it cannot be applied, a warning says why and no row is written.
     """
     run = settings.model.challenger or ""
-    row = model_runs.where(F.col("mlflow_run_id") == run).orderBy("algorithm").first()
+    attempts = model_runs.where(F.col("mlflow_run_id") == run)
+    # of several algorithms the one that went to the gate: its artifacts are the run's
+    row = attempts.orderBy(F.col("artifacts_hash").desc_nulls_last(), "algorithm").first()
     why = f"model_runs knows no attempt with this mlflow_run_id as of {day}: correct model.challenger or leave it out"
     if row is not None:
         version = str(row["model_version"] or run)
