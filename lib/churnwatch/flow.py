@@ -17,7 +17,6 @@ COHORT_DAYS = 62  # O's month and the one before, which `change` compares with: 
 MONTH_DAYS = 31  # daily rows that cover a month which is not over, beside the months that are
 PREVIOUS_TIER_DAYS = 7
 USUAL_DAYS = 28  # what is usual: four weeks before
-DELIVERY_DAYS = 7
 LESSON_DAYS = 90
 ALERT_DAYS = 366  # warnings older than a year take no acknowledgement any more
 
@@ -248,9 +247,9 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "actions": t.retention_actions.on(),
             "consents": t.consents.as_of(),
             # messages of the week before that could not be sent yet
-            "notifications": t.notifications.before(DELIVERY_DAYS),
+            "notifications": t.notifications.before(alerts.DELIVERY_DAYS),
             # O included: what a first run of O sent, its second does not send again
-            "deliveries": t.deliveries.trailing(DELIVERY_DAYS + 1),
+            "deliveries": t.deliveries.trailing(alerts.DELIVERY_DAYS + 1),
         },
         writes=(t.notifications, t.deliveries, t.alert_events),
         ports=("senders",),

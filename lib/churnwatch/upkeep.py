@@ -11,9 +11,8 @@ from typing import Any
 
 from pyspark.sql.types import DataType
 
-from churnwatch.alerts import dead_letters
+from churnwatch.alerts import DELIVERY_DAYS, dead_letters
 from churnwatch.core import ConfigError, Job, Read, Table, day_range, new_fields, to_ranges
-from churnwatch.flow import DELIVERY_DAYS
 from churnwatch.reading import INGEST
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings

@@ -14,6 +14,7 @@ from churnwatch.settings import Settings
 
 ATTEMPT = ("day", "message_id", "attempt", "at", "outcome", "detail")
 ENDED = ("sent", "expired")
+DELIVERY_DAYS = 7  # how long an unsent message is tried
 
 
 def sent(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings) -> Frames:
