@@ -181,7 +181,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         reads={
             "features": t.user_features.trailing(trained_days),
             "labels": t.user_labels.trailing(trained_days),
-            "actions": t.retention_actions.before(trained_days),
+            # an offer of the days before a snapshot works in the days that its label looks at
+            "actions": t.retention_actions.before(trained_days + settings.offers.works_days),
             "model_runs": t.model_runs.before(),
         },
         writes=(t.model_runs,),

@@ -78,6 +78,18 @@ def test_the_model_does_not_learn_that_saved_users_were_never_at_risk(spark, tmp
     assert (churned & ~saved)[at_risk].mean() < 0.25
 
 
+def test_an_offer_that_still_works_after_the_snapshot_leaves_too(spark, tmp_path):
+    tour = {"name": "tour", "channel": "email", "cost_cents": 1}
+    one = conf(tmp_path, offers={"campaigns": [{"name": "c", "tiers": ["low"], "offers": [tour], "expires_days": 5}]})
+    actions = [action("works", "offer", days=-5), action("over", "offer", days=-6), action("held", "control", days=-5)]
+    users = ["held", "nobody", "over", "works"]
+    kept = frame.labelled_rows(inputs_of(spark, one, users, [False] * 4, actions), [DAY], one)
+    # of three that were assigned one was held out: it stands for the one that left
+    share = one.offers.global_holdout_share
+    weights = {r["user_id"]: r["weight"] for r in kept.select("user_id", "weight").collect()}
+    assert weights == pytest.approx({"held": 1 / (share + (1 - share) / 3), "nobody": 1.0, "over": 1.0})
+
+
 def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_out_everywhere(spark, tmp_path):
     one = conf(tmp_path, offers=OFFERS)
     # campaign c holds out 1 of 4 of its own users, d 1 of 2

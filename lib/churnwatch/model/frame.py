@@ -57,7 +57,7 @@ def labelled_rows(inputs: Mapping[str, DataFrame], days: Sequence[date], setting
 
 
 def _held_out(assigned: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
-    """``day, user_id, offered, weight`` of users assigned in O .. O+lead+horizon of a snapshot O.
+    """``day, user_id, offered, weight`` of users assigned in O-n .. O+lead+horizon of a snapshot O, n: days that an offer works.
 
     Arms are drawn by hash after eligibility was decided blind to them, so a held-out user stands for all who were assigned
     like them: weight 1 / P(held out in all their campaigns) (Horvitz and Thompson, 1952), with P = g + (1 - g) x product
@@ -67,9 +67,9 @@ def _held_out(assigned: DataFrame, days: Sequence[date], settings: Settings) -> 
     own = F.col("arm").isin("offer", "control")
     seen = assigned.groupBy("campaign").agg(F.avg(F.when(own, (F.col("arm") == "control").cast("double"))).alias("share"))
     # a day's assignment counts for each snapshot whose label it may change
-    ahead = settings.primary.ahead_days
+    ahead, works_days = settings.primary.ahead_days, settings.offers.works_days
     snapshots = F.array(*[F.lit(day) for day in days])
-    touched = F.filter(snapshots, lambda o: (F.col("day") >= o) & (F.col("day") <= F.date_add(o, ahead)))
+    touched = F.filter(snapshots, lambda o: F.col("day").between(F.date_sub(o, works_days), F.date_add(o, ahead)))
     per_campaign = (
         assigned.select("user_id", "campaign", (F.col("arm") == "offer").alias("offered"), F.explode(touched).alias("day"))
         .groupBy("day", "user_id", "campaign")

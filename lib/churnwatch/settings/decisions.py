@@ -84,6 +84,11 @@ class Offers(Settings_):
     outcomes: dict[Name, Outcome] = {"retained": Outcome(label="primary")}
     sample_ratio_alarm_p: Share = 0.01
 
+    @property
+    def works_days(self) -> int:
+        """Days after its assignment on which an offer may still be taken, of the campaign with the longest."""
+        return max((campaign.expires_days for campaign in self.campaigns), default=0)
+
     @model_validator(mode="after")
     def _unique(self) -> "Offers":
         names = [campaign.name for campaign in self.campaigns]
