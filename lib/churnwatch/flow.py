@@ -163,6 +163,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "alerts": t.risk_alerts.on(),
             # what was done about the users while their labels matured; an offer of the last day comes too late to count
             "alert_events": t.alert_events.following(0, settings.primary.ahead_days - 1),
+            "cases": t.risk_alerts.following(0, settings.primary.ahead_days - 1),
             "actions": t.retention_actions.following(0, settings.primary.ahead_days - 1),
             "features": t.user_features.on(),
             "labels": t.user_labels.on(),

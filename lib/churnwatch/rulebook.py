@@ -81,7 +81,7 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
 
 def _replayed(runner: Runner, raising: Job, on: date, day: date, rules: Sequence[Rule]) -> dict[str, Judged]:
     judging = _job(runner, "judge_alerts")
-    labels, actions, alerts, events = _cuts(runner, judging, ("labels", "actions", "alerts", "alert_events"), on, day)
+    labels, actions, alerts, events = _cuts(runner, judging, ("labels", "actions", "cases", "alert_events"), on, day)
     known = per_labelled_user(labels, actions, alerts, events, on, runner.settings)
     return replayed(_people(runner, raising, on, day), known, rules, runner.settings)
 

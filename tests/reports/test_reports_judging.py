@@ -28,6 +28,7 @@ READS = {
     "scores": "user_scores",
     "alerts": "risk_alerts",
     "alert_events": "alert_events",
+    "cases": "risk_alerts",
     "actions": "retention_actions",
     "features": "user_features",
     "labels": "user_labels",
@@ -159,7 +160,7 @@ def small(spark, settings):
                 "day": ON + timedelta(days=1),  # people act on the day after the night's warnings
                 "event_id": "1",
                 "at": datetime(2025, 9, 12, 9),
-                "alert_id": "first-f",
+                "alert_id": "later-f",
                 "who": "w",
                 "action": "acted",
             }
@@ -177,6 +178,9 @@ def small(spark, settings):
             *(label(u, True, definition="silent_30d") for u in "gh"),
         ],
     }
+    # the case of f, which a warning before O opened, rose once more after O
+    later = alert("f", "later") | {"alert_id": "later-f", "day": ON + timedelta(days=1), "escalates": "first-f"}
+    rows["cases"] = [*rows["alerts"], later]
     out = judged(frames(spark, settings, rows, READS), (ON,), settings)
     return {name: [row.asDict() for row in frame.collect()] for name, frame in out.items()}
 

@@ -23,7 +23,7 @@ def judged(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Sett
     (day,) = days
     if inputs["scores"].isEmpty() and inputs["alerts"].isEmpty():
         raise Skipped(f"nothing was scored and nobody warned on {day}: there is nothing to judge")
-    done = (inputs["actions"], inputs["alerts"], inputs["alert_events"])
+    done = (inputs["actions"], inputs["cases"], inputs["alert_events"])
     known = per_labelled_user(inputs["labels"], *done, day, settings)
     bins = bins_of(_with_shadow(inputs), known, settings)
     drift = drift_of(inputs, sum(b.users for b in bins), day, settings)

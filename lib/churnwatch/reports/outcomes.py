@@ -15,6 +15,8 @@ def per_labelled_user(
 ) -> DataFrame:
     """One row per user with a label of the primary definition: ``user_id, churned, last_active_day, treated, weight``.
 
+    ``alerts``, ``alert_events`` and ``actions``: those of the day and of the days on which its label matured.
+
     ``treated``: an offer was assigned, or somebody acted on a warning of the day, while the label matured; what such a user
     would have done is not known. ``weight``: 1, and for users held out on the day (assigned / held out) of their campaign on
     that day: they stand for the treated, since
@@ -24,12 +26,14 @@ def per_labelled_user(
     primary = labels.where(F.col("definition") == settings.churn.primary)
     known = primary.select("user_id", F.col("churned").cast("int").alias("churned"), "last_active_day")
     arms = _per_assigned_user(actions, day)
-    # people act on a case: on the warning of the day, or on the one whose level it raised
-    either = F.array_compact(F.array("alert_id", "escalates"))
+    # people act on a case: on the warning of the day, on the one whose level it raised, or on one that raised it later
+    case = F.coalesce("escalates", "alert_id")
+    cases = alerts.where("scope = 'user'").select("day", "user_id", "alert_id", case.alias("case"))
     acted = (
         alert_events.where("action = 'acted'")
-        .select("alert_id")
-        .join(alerts.where("scope = 'user'").select("user_id", F.explode(either).alias("alert_id")), "alert_id")
+        .join(cases.select("alert_id", "case"), "alert_id", "left")  # cases: one row a warning
+        .select(F.coalesce("case", "alert_id").alias("case"))
+        .join(cases.where(F.col("day") == F.lit(day)).select("user_id", "case"), "case")
         .groupBy("user_id")
         .agg(F.lit(True).alias("acted"))
     )
