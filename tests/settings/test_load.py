@@ -168,6 +168,8 @@ def test_a_key_that_stands_twice_and_broken_yaml_are_named(conf):
 RULE_FAULTS = {
     "when: logins_7d + 1": "is of type double, a condition is true or false: 'logins_7d + 1'",
     "when: loginz_7d > 1": "column 'loginz_7d' is not known; did you mean 'logins_7d'?",
+    "when: avg(logins_7d) > 3": "looks at other rows",
+    "when: 'logins_7d > 1, true'": "is more than one expression",
     "when: region": "is of type string, a condition is true or false",
     "when: (SELECT true)": "subqueries are refused",
     "when: \"java_method('java.lang.Runtime', 'x') = 'y'\"": "function java_method is refused",

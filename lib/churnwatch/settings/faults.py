@@ -52,6 +52,13 @@ def condition_faults(path: Path_, text: str, columns: Mapping[str, str]) -> Foun
     yield from faults
     if faults:
         return
+    parsed = sqlglot.parse_one(f"SELECT {text}", dialect="spark")
+    if len(parsed.expressions) != 1:
+        yield path, f"is more than one expression: {text!r}"
+        return
+    if parsed.find(exp.AggFunc, exp.Window, exp.UDTF):
+        yield path, f"looks at other rows (an aggregate, a window or a generator), a condition at one row alone: {text!r}"
+        return
     tree = qualify_columns(sqlglot.parse_one(f"SELECT {text} AS found FROM here", dialect="spark"), {"here": dict(columns)})
     found = annotate_types(tree, {"here": dict(columns)}, dialect="spark").expressions[0].type
     if found is not None and found.this not in (exp.DataType.Type.BOOLEAN, exp.DataType.Type.UNKNOWN):
