@@ -55,11 +55,11 @@ def test_a_dry_run_writes_nothing(warehouse):
     assert {t.name: warehouse.store.newest(t) for t in warehouse.tables} == before
 
 
-def test_a_second_training_of_a_day_adds_no_row(spark, history_world, tmp_path):
-    of = world.runner(spark, world.copied(history_world, tmp_path / "w"))
-    before = world.rows(of, "model_runs")
-    world.run(of, "train_model", first=DAY(61))
-    assert world.rows(of, "model_runs") == before
+def test_a_second_training_of_a_day_adds_no_row(warehouse):
+    world.run(warehouse, "train_model", first=DAY(61))
+    before = world.rows(warehouse, "model_runs")
+    world.run(warehouse, "train_model", first=DAY(61))
+    assert world.rows(warehouse, "model_runs") == before
 
 
 def test_a_day_without_features_is_not_scored_as_if_nobody_were_there(warehouse):
