@@ -92,6 +92,8 @@ def searched(sample: DataFrame, algorithm: Algorithm, budget: Budget, kept: Kept
             kept.keep(made)
         return made
 
+    if budget.threads > 1:  # threads that Spark does not know would lose the job's group
+        trial = inheritable_thread_target(sample.sparkSession)(trial)
     trials, ended = run(_Tuner(algorithm.space(settings), settings.model.seed, budget.evals), algorithm.typed, trial, budget)
     good = [one for one in trials if "loss" in one]
     if not good:
@@ -114,8 +116,7 @@ def run(
         while len(trials) < budget.evals:
             points = tuner.ask(min(budget.threads, budget.evals - len(trials)))
             parameters = [typed(point) for point in points]
-            # one at a time runs here: threads that Spark does not know would lose the job's group
-            done = list(pool.map(inheritable_thread_target(trial), parameters)) if len(points) > 1 else [trial(parameters[0])]
+            done = list(pool.map(trial, parameters)) if len(points) > 1 else [trial(parameters[0])]
             tuner.tell([one.get("loss") for one in done])
             trials += done
             if _stale(trials, budget.patience):
