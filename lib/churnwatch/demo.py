@@ -137,6 +137,7 @@ def _tables(story: Story) -> RichTable:
     store.refresh()
     for contract in story.runner.tables:
         if store.exists(contract):
+            # one row a table
             row = store.read(contract).agg(F.count(F.lit(1)), F.min("day"), F.max("day")).collect()[0]
             table.add_row(contract.name, f"{row[0]:,}", str(row[1] or ""), str(row[2] or ""))
     return table
@@ -144,6 +145,7 @@ def _tables(story: Story) -> RichTable:
 
 def _model(story: Story) -> RichTable:
     table = RichTable("metric", "model", "best recency rule", "difference", title="the model on its test span, 95 % intervals")
+    # one row an attempt and algorithm
     for run in story.runner.store.read(story.runner.tables.model_runs).orderBy("day", "at", "algorithm").collect():
         metrics, rule = run["metrics"], run["parameters"].get("rule", "")
         table.add_row(f"{run['day']} {run['outcome']}", f"test {run['spans']['test']}", rule, "")
@@ -183,6 +185,7 @@ def _churners(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
         .when((F.col("decline_from") <= F.lit(day)) & plain, "2 in decline, leave within 14 days")
         .otherwise("3 leave within 14 days, nothing shows yet")
     )
+    # three rows at the most
     rows = (
         scores.join(leaving.select("user_id", shows.alias("shows")), "user_id")
         .groupBy("shows")
@@ -199,6 +202,7 @@ def _causes(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
     """How often the cause of the model's warning is the one that was planted."""
     alerts = story.runner.store.read(story.runner.tables.risk_alerts, "array_contains(signals, 'model')")
     declining = truth.where((F.col("decline_from") <= F.lit(story.world.day(DECISIONS[-1]))) & ~F.col("sudden"))
+    # one row a planted cause
     rows = (
         alerts.select("user_id", F.col("cause").alias("found"))
         .join(declining.select("user_id", "cause"), "user_id")

@@ -97,7 +97,7 @@ def judged(active: Floats, came_back: Floats, at: Days) -> tuple[Floats, Floats]
 def _without_season(share: Floats, logits: Floats, active: Floats, days: Days) -> tuple[Floats, Floats, Floats, Floats]:
     """Expected logit, and median, spread and weeks of the distances before each of ``days``, by what missed least."""
     least = np.full(len(days), np.inf)
-    best = tuple(np.full(len(days), np.nan) for _ in range(4))
+    best = np.full((4, len(days)), np.nan)
     for name, expectation in expectations(logits).items():
         middle, spread, weeks = _past(_distance(share, expit(expectation), active), days)
         # where the past is short, the floor has a say; a long past speaks for itself
@@ -105,9 +105,8 @@ def _without_season(share: Floats, logits: Floats, active: Floats, days: Days) -
         spread = np.sqrt((weeks * np.maximum(spread, floor) ** 2 + PAST_WEEKS * floor**2) / (weeks + PAST_WEEKS))
         better = np.isfinite(spread) & np.isfinite(expectation[days]) & (spread < least)
         least = np.where(better, spread, least)
-        found = (expectation[days], middle, spread, weeks + PAST_WEEKS)
-        best = tuple(np.where(better, new, old) for new, old in zip(found, best, strict=True))
-    return best  # type: ignore[return-value]
+        best = np.where(better, np.stack([expectation[days], middle, spread, weeks + PAST_WEEKS]), best)
+    return best[0], best[1], best[2], best[3]
 
 
 def _distance(share: Floats, expected: Floats, active: Floats) -> Floats:

@@ -92,5 +92,6 @@ def groups_spoken_of(trend: DataFrame, rates: DataFrame, day: date, settings: Se
     spoken = [F.when(judged[rule.scope] & holds(rule), F.lit(rule.id)) for rule in rules]
     name = F.concat("segment", F.lit("="), "value").alias("name")
     ids = F.array_compact(F.array(F.lit(None).cast("string"), *spoken))
+    # bounded by groups times rules
     rows = per_group(trend, rates, settings).select(name, F.explode(ids).alias("rule_id")).collect()
     return {rule.id: sorted(row["name"] for row in rows if row["rule_id"] == rule.id) for rule in rules}

@@ -41,19 +41,20 @@ def list_alerts(
             raise ConfigError(f"--{what} {given} is none of {', '.join(known)}")
     settings = load(config, set_ or ())
     runner = runner_over(settings)
-    late_on = (day.date() if day else datetime.now(UTC).date()) if overdue else None
-    raised_on = day.date() if day and not overdue else None
-    tables = runner.tables
+    tables, asked = runner.tables, day.date() if day else None
+    # the newest day is one row
+    looked_at = asked or runner.store.read(tables.risk_alerts).agg({"day": "max"}).collect()[0][0] or date.max
+    late_on = looked_at if overdue else None
+    raised_on = None if overdue else asked
     # what is older is over: a table of years need not be read
-    start = raised_on or runner.store.read(tables.risk_alerts).agg({"day": "max"}).collect()[0][0] or date.max
-    since = f"day >= DATE'{start - timedelta(days=followed_days(settings))}'"
+    since = f"day >= DATE'{looked_at - timedelta(days=followed_days(settings))}'"
     frame = listed(
         runner.store.read(tables.risk_alerts, since),
         runner.store.read(tables.alert_events, since),
         {"day": raised_on, "owner": owner, "state": state, "level": level},
         late_on,
     )
-    found = frame.limit(rows + 1).collect()
+    found = frame.limit(rows + 1).collect()  # bounded by --rows
     _print(found[:rows])
     print(f"{len(found[:rows])} warning(s){'; there are more, see --rows' if len(found) > rows else ''}")
 

@@ -75,7 +75,7 @@ class Trees(Model):
 
     def __init__(self, packed: Mapping[str, Any]) -> None:
         super().__init__(packed)
-        self._deep = None
+        self._deep: Any = None
         if packed["pieces"] is None:
             import lightgbm
 
@@ -135,7 +135,6 @@ class Trees(Model):
             yield tree, (_code(left, piece["splits"]) for piece in tree["pieces"])
 
     def _of_lightgbm(self, columns: Floats, **what: bool) -> Any:
-        assert self._deep is not None
         return np.asarray(self._deep.predict(np.ascontiguousarray(columns.T), num_threads=1, **what))
 
 
