@@ -7,6 +7,7 @@ from datetime import date
 import lightgbm
 import numpy as np
 import pytest
+import xgboost
 
 from churnwatch.core import Refused
 from churnwatch.model import train, xgb
@@ -55,11 +56,13 @@ def test_a_dumped_tree_by_hand():
 
 
 def test_the_text_of_a_trained_booster_gives_its_margins():
-    xgboost = pytest.importorskip("xgboost", reason="the extra [xgboost] is not installed")
     rng = np.random.default_rng(2)
     x = np.column_stack([rng.normal(size=3000), rng.integers(0, 9, 3000), rng.normal(size=3000) * 1e6])
     y = (x[:, 0] + 0.3 * x[:, 1] + x[:, 2] / 1e6 + rng.normal(size=3000) > 1).astype(int)
     booster = xgboost.train({"objective": "binary:logistic", "max_depth": 5}, xgboost.DMatrix(x, label=y), 20)
-    ours = lightgbm.Booster(model_str=xgb.text(booster, ["a", "b", "c"])).predict(x, raw_score=True)
+    text = lightgbm.Booster(model_str=xgb.text(booster, ["a", "b", "c"]))
+    ours = text.predict(x, raw_score=True)
     theirs = booster.predict(xgboost.DMatrix(x), output_margin=True)
     assert np.abs(ours - theirs).max() < 1e-5
+    # covers are sums of hessians, no counts of rows: parents must still be their children's sum
+    assert text.predict(x, pred_contrib=True).sum(axis=1) == pytest.approx(ours, abs=1e-9)
