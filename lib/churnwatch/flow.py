@@ -161,10 +161,11 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "scores": t.user_scores.on(),
             **shadow,
             "alerts": t.risk_alerts.on(),
-            # what was done about the users while their labels matured; an offer of the last day comes too late to count
+            # what was done about the users while their labels matured: what is decided on the last day comes too late to
+            # count, an offer of the days before O may still have worked
             "alert_events": t.alert_events.following(0, settings.primary.ahead_days - 1),
             "cases": t.risk_alerts.following(0, settings.primary.ahead_days - 1),
-            "actions": t.retention_actions.following(0, settings.primary.ahead_days - 1),
+            "actions": t.retention_actions.following(-settings.offers.works_days, settings.primary.ahead_days - 1),
             "features": t.user_features.on(),
             "labels": t.user_labels.on(),
             # what the release that scored O was trained on

@@ -124,10 +124,10 @@ def test_users_who_got_an_offer_in_time_and_bots_leave_and_the_held_out_stay(spa
     day = date(2025, 5, 12)
     base = {"campaign": "c", "cost_cents": 0, "expected_value_cents": 0, "arm": "offer", "day": day + timedelta(days=3)}
     actions = [
-        {"user_id": "user1", **base},  # the last day that the label looks at
+        {"user_id": "user1", **base, "day": day + timedelta(days=2)},  # it reaches them on the last day that the label looks at
         {"user_id": "user2", **base, "arm": "control"},
         {"user_id": "user3", **base, "day": day},  # decided at the end of the day: it works in the label's days
-        {"user_id": "user4", **base, "day": day + timedelta(days=4)},
+        {"user_id": "user4", **base},  # decided on the last day: it reaches them on the next
         {"user_id": "user5", **base, "day": day - timedelta(days=1)},  # features may show it
     ]
     given = {**inputs, "actions": rows(spark, tables(one).retention_actions, actions)}

@@ -124,10 +124,15 @@ def action(user, arm):
     }
 
 
+# of the campaign's four users outside the global hold-out one is its control; 2 % are held out of everything
+HELD = 1 / (0.02 + 0.98 / 4)
+BASE = (HELD + 1) / (2 * HELD + 4)  # c and e churned, of c, d (held out), e, g, h and i
+
+
 @pytest.fixture(scope="module")
 def small(spark, settings):
-    """Ten users: a..d warned by the model, a and b treated, c and d held out; e warned by a rule; f..j not warned,
-    j got an offer three days later."""
+    """Ten users: a..d warned by the model, a and b treated (b by an offer of a week before, which works a week), c and d held
+    out (c two days before); e warned by a rule; f..j not warned, j got an offer three days later."""
     users = "abcdefghij"
     churned = dict(zip(users, [0, 0, 1, 0, 1, 1, 0, 0, 0, 0], strict=True))
     rows = {
@@ -167,8 +172,8 @@ def small(spark, settings):
         ],
         "actions": [
             action("a", "offer"),
-            action("b", "offer"),
-            action("c", "control"),
+            action("b", "offer") | {"day": ON - timedelta(days=7)},
+            action("c", "control") | {"day": ON - timedelta(days=2)},
             action("d", "global_control"),
             action("e", None),
             action("j", "offer") | {"day": ON + timedelta(days=3)},
@@ -210,22 +215,25 @@ def test_a_warned_user_without_a_label_fired_but_is_not_judged(small):
 
 
 def test_the_held_out_stand_for_the_treated(small):
-    # c and d count twice (four assigned, two held out): 2 + e = 3 of 8 churned (f was acted on, j was treated later)
+    # c and d stand for more than themselves; f was acted on, b and j got an offer before and after
     model = quality(small, "model")
     assert (model["base_eligible"], model["base_churned"]) == (6, 2)
-    assert model["base_rate"] == pytest.approx(3 / 8)
-    assert model["lift"] == pytest.approx(2 / 4 / (3 / 8))
-    assert model["recall"] == pytest.approx(2 / 3)
+    assert model["base_rate"] == pytest.approx(BASE)
+    assert model["lift"] == pytest.approx(1 / 2 / BASE)
+    assert model["recall"] == pytest.approx(HELD / (HELD + 1))
 
 
 def test_the_interval_is_of_as_many_users_as_the_weights_tell(small):
-    # c and d weigh 2 each, e 1: two of three churned, 3 of 5 by weight, as good as 25 / 9 users
+    # c and d are held out, e weighs 1: two of three churned, as good as 2.5 users
     silent = quality(small, "silent")
-    assert (silent["precision"], silent["effective"]) == pytest.approx((3 / 5, 25 / 9))
-    assert (silent["low"], silent["high"]) == pytest.approx(wilson_interval(3 / 5 * 25 / 9, 25 / 9))
-    assert (silent["lift_low"], silent["lift_high"]) == pytest.approx((silent["low"] / (3 / 8), silent["high"] / (3 / 8)))
-    # of 3 churned by weight (c twice, and e) all were warned: as good as 9 / 5 users
-    assert silent["recall"] == 1 and silent["recall_low"] == pytest.approx(wilson_interval(9 / 5, 9 / 5)[0])
+    seen = (2 * HELD + 1) ** 2 / (2 * HELD**2 + 1)
+    precision = (HELD + 1) / (2 * HELD + 1)
+    assert (silent["precision"], silent["effective"]) == pytest.approx((precision, seen))
+    assert (silent["low"], silent["high"]) == pytest.approx(wilson_interval(precision * seen, seen))
+    assert (silent["lift_low"], silent["lift_high"]) == pytest.approx((silent["low"] / BASE, silent["high"] / BASE))
+    # of those who churned (c, held out, and e) all were warned
+    churned = (HELD + 1) ** 2 / (HELD**2 + 1)
+    assert silent["recall"] == 1 and silent["recall_low"] == pytest.approx(wilson_interval(churned, churned)[0])
 
 
 def test_users_count_once_in_each_look(small):
@@ -250,10 +258,10 @@ def test_users_count_once_in_each_look(small):
 
 
 def test_a_segment_is_compared_with_its_own_base(small):
-    # north, untreated: c (twice) and e churned; south: d (twice), g and h stayed
+    # north, untreated: c and e churned; south: d, g, h and i stayed
     assert quality(small, "all", by="region", value="north")["base_rate"] == 1
     assert quality(small, "all", by="region", value="south")["base_rate"] == 0
-    assert quality(small, "all", by="level", value="orange")["base_rate"] == pytest.approx(3 / 8)
+    assert quality(small, "all", by="level", value="orange")["base_rate"] == pytest.approx(BASE)
 
 
 def test_two_rules_that_spoke_of_many_users_have_a_look_of_their_own(spark, settings):
@@ -314,7 +322,7 @@ def test_lead_is_what_was_gained_against_waiting_for_the_horizon(small):
 
 
 def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):
-    users = [("c", 1, 2.0), ("d", 0, 2.0), ("e", 1, 1.0), *((u, 0, 1.0) for u in "ghi")]
+    users = [("c", 1, HELD), ("d", 0, HELD), ("e", 1, 1.0), *((u, 0, 1.0) for u in "ghi")]
     p = np.array([0.9 - 0.08 * "abcdefghij".index(u) for u, *_ in users])
     y, w = np.array([c for _, c, _ in users]), np.array([w for *_, w in users])
     found = {r["metric"]: r for r in small["model_quality"]}
@@ -324,21 +332,21 @@ def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):
         "average_precision": average_precision_score(y, p, sample_weight=w),
         "brier": brier_score_loss(y, p, sample_weight=w),
         "log_loss": log_loss(y, p, sample_weight=w),
-        "base_rate": 3 / 8,
+        "base_rate": BASE,
     }
     assert {name: found[name]["metric_value"] for name in expected} == pytest.approx(expected)
 
 
 def test_tiers_that_people_act_on_are_judged_down_to_each(small):
     found = {r["metric"]: r["metric_value"] for r in small["model_quality"]}
-    # critical: a, treated; critical and high: c and d count twice, 2 of 4 churned, base 3 of 8
+    # critical: a, treated; critical and high: c and d, held out, of whom c churned
     assert found["precision_critical"] is None and found["lift_critical"] is None and found["recall_critical"] == 0
-    assert found["precision_high"] == pytest.approx(2 / 4)
-    assert found["recall_high"] == pytest.approx(2 / 3) and found["lift_high"] == pytest.approx(2 / 4 / (3 / 8))
+    assert found["precision_high"] == pytest.approx(1 / 2)
+    assert found["recall_high"] == pytest.approx(HELD / (HELD + 1)) and found["lift_high"] == pytest.approx(1 / 2 / BASE)
     assert "precision_low" not in found
-    # the riskiest tenth of a weight of 8 is a part of c
-    assert found["top_decile_lift"] == pytest.approx(1 / (3 / 8))
-    assert found["average_precision_lift"] == pytest.approx(found["average_precision"] / (3 / 8))
+    # the riskiest tenth of the weight is a part of c
+    assert found["top_decile_lift"] == pytest.approx(1 / BASE)
+    assert found["average_precision_lift"] == pytest.approx(found["average_precision"] / BASE)
     assert {r["note"] for r in small["model_quality"]} == {None}
 
 

@@ -122,7 +122,7 @@ class Table:
         return Read(self, Span(None if days is None else -days, -1))
 
     def following(self, first: int, last: int) -> Read:
-        """Looks ahead: reads O+first .. O+last."""
+        """Looks ahead: reads O+first .. O+last; a ``first`` below 0 reaches back too."""
         return Read(self, Span(first, last))
 
     def as_of(self, since_days: int = 0) -> Read:

@@ -11,12 +11,12 @@ from churnwatch.core import only_days
 from churnwatch.core.chance import share_of
 from churnwatch.model.schema import Schema, raw_values
 from churnwatch.model.spans import Spans
+from churnwatch.model.untreated import per_assigned_user
 from churnwatch.settings import Settings
 from churnwatch.settings.names import segment_names
 
 FOLD_SHARE = 0.25  # of the users: hyper-parameters are judged on them
 FOLD_DAYS_SHARE = 0.4  # of the training snapshots: the later ones, on which they are judged
-LEAST_CHANCE = 0.01  # of being held out: the weight of a held-out user is at most its inverse
 EVALUATION_USERS = 200_000  # test users at the most, by hash: intervals of a larger sample would be no use
 
 
@@ -39,8 +39,8 @@ def snapshots_of(inputs: Mapping[str, DataFrame], settings: Settings) -> list[da
 def labelled_rows(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:
     """One row per user and snapshot: ``day, user_id, label`` (1 churned), ``weight`` and the columns of user_features.
 
-    Users who got an offer in O .. O+lead+horizon leave: what they would have done is not known (an offer of O is decided at
-    its end and reaches them on O+1). Held-out and unassigned users stay, the held-out with a weight (``_held_out``).
+    Users whom an offer could reach in the days that the label looks at leave: what they would have done is not known.
+    Held-out and unassigned users stay, the held-out with a weight (``per_assigned_user``).
     Bots leave: what they do tells nothing of people.
     """
     labels = _primary(only_days(inputs["labels"], days), settings).select(
@@ -50,37 +50,10 @@ def labelled_rows(inputs: Mapping[str, DataFrame], days: Sequence[date], setting
     people = only_days(inputs["features"], days).where("bot IS NOT TRUE")
     if inputs["actions"].where("arm IS NOT NULL").limit(1).count() == 0:
         return labels.withColumn("weight", F.lit(1.0)).join(people, ["day", "user_id"])
-    assigned = _held_out(inputs["actions"].where("arm IS NOT NULL"), days, settings)
+    assigned = per_assigned_user(inputs["actions"], days, settings)
     untreated = labels.join(assigned, ["day", "user_id"], "left").where("offered IS NOT TRUE").drop("offered")
     weighted = untreated.withColumn("weight", F.coalesce("weight", F.lit(1.0)))
     return weighted.join(people, ["day", "user_id"])
-
-
-def _held_out(assigned: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
-    """``day, user_id, offered, weight`` of users assigned in O-n .. O+lead+horizon of a snapshot O, n: days that an offer works.
-
-    Arms are drawn by hash after eligibility was decided blind to them, so a held-out user stands for all who were assigned
-    like them: weight 1 / P(held out in all their campaigns) (Horvitz and Thompson, 1952), with P = g + (1 - g) x product
-    of the campaigns' h. g: the global hold-out's planned share, one draw for all campaigns; h: the campaign's share of
-    controls among those outside it, as seen. P is held above 0.01, lest a single user stand for more than a hundred.
-    """
-    own = F.col("arm").isin("offer", "control")
-    seen = assigned.groupBy("campaign").agg(F.avg(F.when(own, (F.col("arm") == "control").cast("double"))).alias("share"))
-    # a day's assignment counts for each snapshot whose label it may change
-    ahead, works_days = settings.primary.ahead_days, settings.offers.works_days
-    snapshots = F.array(*[F.lit(day) for day in days])
-    touched = F.filter(snapshots, lambda o: F.col("day").between(F.date_sub(o, works_days), F.date_add(o, ahead)))
-    per_campaign = (
-        assigned.select("user_id", "campaign", (F.col("arm") == "offer").alias("offered"), F.explode(touched).alias("day"))
-        .groupBy("day", "user_id", "campaign")
-        .agg(F.bool_or("offered").alias("offered"))
-        .join(F.broadcast(seen), "campaign")
-    )
-    held = F.lit(settings.offers.global_holdout_share)
-    chance = held + (1 - held) * F.product(F.coalesce("share", F.lit(1.0)))
-    return per_campaign.groupBy("day", "user_id").agg(
-        F.bool_or("offered").alias("offered"), (1 / F.greatest(chance, F.lit(LEAST_CHANCE))).alias("weight")
-    )
 
 
 def _primary(labels: DataFrame, settings: Settings) -> DataFrame:

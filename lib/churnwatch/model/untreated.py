@@ -1,0 +1,41 @@
+"""Who was treated in the days that a label looks at, and for how many users the held-out stand."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.settings import Settings
+
+LEAST_CHANCE = 0.01  # of being held out: the weight of a held-out user is at most its inverse
+
+
+def per_assigned_user(actions: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
+    """``day, user_id, offered, weight``: a row per snapshot O of ``days`` and user in an arm in O-n .. O+lead+horizon-1; n: days
+    that an offer works. An offer is decided at the end of its day and reaches the user on the next.
+
+    Arms are drawn by hash after eligibility was decided blind to them, so a held-out user stands for all who were assigned
+    like them: weight 1 / P(held out in all their campaigns) (D. Horvitz and D. Thompson, A generalization of sampling without
+    replacement from a finite universe, JASA 47 (1952)), with P = g + (1 - g) x product of the campaigns' h. g: the global
+    hold-out's planned share, one draw for all campaigns; h: the campaign's share of controls among those outside it, as
+    seen in ``actions``. P is held above 0.01, lest a single user stand for more than a hundred.
+    """
+    assigned = actions.where("arm IS NOT NULL")
+    own = F.col("arm").isin("offer", "control")
+    seen = assigned.groupBy("campaign").agg(F.avg(F.when(own, (F.col("arm") == "control").cast("double"))).alias("share"))
+    # a day's assignment counts for each snapshot whose label it may change
+    last, works_days = settings.primary.ahead_days - 1, settings.offers.works_days
+    snapshots = F.array(*[F.lit(day) for day in days])
+    touched = F.filter(snapshots, lambda o: F.col("day").between(F.date_sub(o, works_days), F.date_add(o, last)))
+    per_campaign = (
+        assigned.select("user_id", "campaign", (F.col("arm") == "offer").alias("offered"), F.explode(touched).alias("day"))
+        .groupBy("day", "user_id", "campaign")
+        .agg(F.bool_or("offered").alias("offered"))
+        .join(F.broadcast(seen), "campaign")  # one row a campaign
+    )
+    held = F.lit(settings.offers.global_holdout_share)
+    chance = held + (1 - held) * F.product(F.coalesce("share", F.lit(1.0)))
+    return per_campaign.groupBy("day", "user_id").agg(
+        F.bool_or("offered").alias("offered"), (1 / F.greatest(chance, F.lit(LEAST_CHANCE))).alias("weight")
+    )
