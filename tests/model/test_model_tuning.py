@@ -13,6 +13,13 @@ from smallworld import settings
 
 CONF = settings(model={"max_evals": 6, "seed": 3})
 GBT = algorithm("gbt")
+SAMPLE = SimpleNamespace(sparkSession=None)
+
+
+@pytest.fixture(autouse=True)
+def threads_without_spark(monkeypatch):
+    """There is no session of which a thread could inherit."""
+    monkeypatch.setattr(tuning, "inheritable_thread_target", lambda session: lambda trial: trial)
 
 
 class Folder:
@@ -43,7 +50,7 @@ def fits(monkeypatch):
 
 def search(folder=None, **budget):
     given = Budget(**{"evals": 6, "minutes": 1.0, "patience": None, "threads": 1, **budget})
-    return searched(None, GBT, given, Kept(folder or Folder(), "gbt"), CONF)
+    return searched(SAMPLE, GBT, given, Kept(folder or Folder(), "gbt"), CONF)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
