@@ -101,6 +101,8 @@ def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_o
     users = sorted({a["user_id"] for a in actions} | {"nobody"})
     kept = frame.labelled_rows(inputs_of(spark, one, users, [False] * len(users), actions), [DAY], one)
     weights = {r["user_id"]: r["weight"] for r in kept.select("user_id", "weight").collect()}
+    size = frame.sizes(kept.withColumn("span", F.lit("test")))["test"]
+    assert (size.rows, size.weight) == (len(weights), pytest.approx(sum(weights.values())))
     # c0's second row and the late one count among the campaign's own: 3 of 6
     c, d = 3 / 6, 1 / 2
     assert weights == pytest.approx(

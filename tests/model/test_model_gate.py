@@ -18,7 +18,7 @@ GATE = {
     "max_calibration_error": 0.05,
 }
 CONF = settings(model={"gate": GATE})
-SIZES = {"train": Size(400, 1600, 300), "calibration": Size(300, 600, 100), "test": Size(300, 600, 100)}
+SIZES = {"train": Size(400, 1600, 300, 1600.0), "calibration": Size(300, 600, 100, 600.0), "test": Size(300, 600, 100, 600.0)}
 GOOD = {"auc": 0.8, "auc_low": 0.78, "calibration_error": 0.02}
 GOOD |= {"rule_auc": 0.75, "auc_minus_rule_low": 0.03, "column_auc": 0.76, "auc_minus_column_low": 0.02}
 GOOD |= {"release_auc": 0.8, "auc_minus_release_low": -0.005}
@@ -40,8 +40,8 @@ def test_all_good_is_released_and_every_condition_is_told():
 @pytest.mark.parametrize(
     ("changes", "condition"),
     [
-        ({"sizes": SIZES | {"test": Size(99, 200, 100)}}, "test users: 99 >= 100"),
-        ({"sizes": SIZES | {"calibration": Size(300, 600, 19)}}, "calibration churned: 19 >= 20"),
+        ({"sizes": SIZES | {"test": Size(99, 200, 100, 200.0)}}, "test users: 99 >= 100"),
+        ({"sizes": SIZES | {"calibration": Size(300, 600, 19, 600.0)}}, "calibration churned: 19 >= 20"),
         ({"days": 2}, "train days: 2 >= 3"),
         ({"missing": 0.41}, "share of missing values: 0.4100 <= 0.4"),
         ({"origins": 1}, "rolling origins: 1 >= 2"),
@@ -70,6 +70,6 @@ def test_without_a_release_nobody_is_compared_with_it():
 
 def test_whether_the_data_will_do_is_known_before_anything_is_fitted():
     assert enough(Data(SIZES, 4, None, 3), CONF).passed
-    found = enough(Data(SIZES | {"train": Size(400, 1600, 3)}, 4, None, 3), CONF)
+    found = enough(Data(SIZES | {"train": Size(400, 1600, 3, 1600.0)}, 4, None, 3), CONF)
     assert not found.passed and "train churned: 3 >= 20: failed" in found.conditions
     assert not any("missing" in text for text in found.conditions), "nobody has looked yet"

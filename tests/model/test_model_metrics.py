@@ -7,14 +7,21 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from churnwatch.model import by_segment, evaluation, origins, worker, worker_sums
 from churnwatch.model import metrics as m
-from churnwatch.model import worker, worker_sums
 from churnwatch.model.calibration import calibrated
+from churnwatch.model.evaluation import Histogram
+from smallworld import settings
 
 RNG = np.random.default_rng(11)
 SCORE = RNG.integers(0, 60, 400) / 7.0  # many ties
 LABEL = (RNG.random(400) < 1 / (1 + np.exp(3 - SCORE))).astype(int)
 WEIGHT = RNG.integers(0, 4, 400)
+
+
+def of_plain_rows(margin, users, churned, kind="auto"):
+    """The calibration of rows that stand for themselves."""
+    return calibrated(margin, users, churned, min(churned.sum(), (users - churned).sum()), kind)
 
 
 def histogram(weight):
@@ -76,7 +83,7 @@ def test_much_data_are_calibrated_as_scikit_learn_does_it():
     margin = np.sort(RNG.normal(size=5000))
     users = np.ones(5000)
     churned = (RNG.random(5000) < 1 / (1 + np.exp(-2 * margin))).astype(float)
-    found = calibrated(margin, users, churned)
+    found = of_plain_rows(margin, users, churned)
     assert found["kind"] == "isotonic"
     grid = np.linspace(-4, 4, 50)
     expected = IsotonicRegression(y_min=1 / 5002, y_max=1 - 1 / 5002, out_of_bounds="clip").fit(margin, churned).predict(grid)
@@ -89,7 +96,7 @@ def test_little_data_are_calibrated_by_a_logistic():
     margin = np.linspace(-3, 3, 200)
     users = np.full(200, 2.0)
     churned = np.round(users * (RNG.random(200) < 1 / (1 + np.exp(1 - 0.5 * margin))))
-    found = calibrated(margin, users, churned)
+    found = of_plain_rows(margin, users, churned)
     assert found["kind"] == "platt" and found["slope"] > 0
     x = np.repeat(margin, 2)[:, None]
     y = np.concatenate([[1.0] * int(c) + [0.0] * int(2 - c) for c in churned])
@@ -100,7 +107,7 @@ def test_little_data_are_calibrated_by_a_logistic():
 
 def test_a_ranking_turned_round_does_not_turn_the_probabilities():
     margin = np.linspace(-1, 1, 100)
-    found = calibrated(margin, np.ones(100), (margin < 0).astype(float))
+    found = of_plain_rows(margin, np.ones(100), (margin < 0).astype(float))
     assert (np.diff(worker.probabilities(margin, found)) >= 0).all()
 
 
@@ -119,8 +126,56 @@ def test_quality_at_the_capacity_of_the_team():
 def test_the_calibration_can_be_named(kind, rows):
     margin = np.linspace(-2, 2, rows)
     churned = (RNG.random(rows) < 1 / (1 + np.exp(-margin))).astype(float)
-    assert calibrated(margin, np.ones(rows), churned, kind)["kind"] == kind
-    assert calibrated(margin, np.ones(rows), churned)["kind"] != kind
+    assert of_plain_rows(margin, np.ones(rows), churned, kind)["kind"] == kind
+    assert of_plain_rows(margin, np.ones(rows), churned)["kind"] != kind
+
+
+def test_few_rows_that_stand_for_many_are_few(monkeypatch):
+    margin, rows = np.linspace(-2, 2, 600), np.ones(600)
+    churned = (RNG.random(600) < 1 / (1 + np.exp(-margin))).astype(float)
+    weight = np.full(600, 3.0)
+    # 600 rows weigh 1,800, of which about half churned
+    seen = Histogram(np.arange(600), weight, weight * churned, weight * margin, rows, churned)
+    monkeypatch.setattr(evaluation, "histograms", lambda *_: {evaluation.MODEL: seen})
+    found, area = evaluation.calibration_of(None, {}, 1, "auto")
+    assert found["kind"] == "platt" and area == pytest.approx(roc_auc_score(churned, margin))
+    assert calibrated(margin, weight, weight * churned, 400.0)["kind"] == "isotonic"
+
+
+def test_a_histogram_has_weights_and_plain_counts():
+    packed = {"kind": "linear", "columns": [0], "fills": [0.0], "coefficients": [1.0], "means": [0.0], "intercept": 0.0}
+    spec = {"models": [packed | {"low": -2.0, "high": 2.0}], "columns": [], "width": 1}
+    columns = [pa.array([[1.0], [1.0], [1.0]]), pa.array([1.0, 0.0, 1.0]), pa.array([5.0, 1.0, 2.0])]
+    batch = pa.RecordBatch.from_arrays(columns, names=["values", "label", "weight"])
+    (found,) = worker_sums.counted(iter([batch, batch]), spec)
+    ((row),) = found.to_pylist()
+    assert {name: row[name] for name in ("users", "churned", "total", "rows", "hits")} == {
+        "users": 16.0,
+        "churned": 14.0,
+        "total": 16.0,
+        "rows": 6.0,
+        "hits": 4.0,
+    }
+
+
+def test_a_segment_of_few_rows_that_weigh_much_has_few_rows_and_no_ranking():
+    # users, churned, probability, squared, log_loss, rows, hits of two bins: 38 rows weigh 380
+    bins = np.array([[190.0, 30.0, 38.0, 20.0, 60.0, 19.0, 3.0], [190.0, 160.0, 152.0, 30.0, 90.0, 19.0, 16.0]])
+    found = by_segment._quality(bins)
+    assert (found["rows"], found["base_rate"], found["brier"]) == pytest.approx((38.0, 190 / 380, 50 / 380))
+    assert "auc" not in found  # 19 churned
+    bins[1, -1] = 17.0
+    bins[0, -2] = 20.0
+    assert "auc" not in by_segment._quality(bins)  # 20 churned, 19 others
+    bins[0, -2] = 21.0
+    assert by_segment._quality(bins)["auc"] == pytest.approx((160 * 160 + (30 * 160 + 160 * 30) / 2) / 190**2)
+
+
+def test_the_team_works_a_share_of_all_whom_the_rows_stand_for():
+    one = settings(model={"capacity_users": 10, "capacity_share": 0.3})
+    assert origins.capacity_of(400.0, 2, one) == pytest.approx(20 / 400)
+    assert origins.capacity_of(5.0, 2, one) == 1.0
+    assert origins.capacity_of(400.0, 2, settings(model={"capacity_share": 0.3})) == 0.3
 
 
 def test_segments_are_summed_by_value_and_null_is_no_group():
@@ -145,3 +200,5 @@ def test_segments_are_summed_by_value_and_null_is_no_group():
     assert (basic["users"], basic["churned"], basic["probability"]) == pytest.approx((6.0, 0.0, 6 * p))
     assert (basic["squared"], basic["log_loss"]) == pytest.approx((6 * p**2, -6 * np.log(1 - p)))
     assert (north["users"], north["churned"]) == (10.0, 2.0)
+    # the fourth user weighs 3: two rows in the two batches, none of which churned
+    assert (basic["rows"], basic["hits"], north["rows"], north["hits"]) == (2.0, 0.0, 6.0, 2.0)

@@ -53,13 +53,14 @@ def test_drift_over_the_training_days_is_a_reason_and_limits_can_be_off():
 def test_the_index_of_stability_by_hand():
     codes = np.arange(10)
     even = np.full(10, 100.0)
-    assert stability(Histogram(codes, 2 * even, even, codes * 0.0)) == pytest.approx(0.0, abs=1e-12)
+    assert stability(Histogram(codes, 2 * even, even, codes * 0.0, 2 * even, even)) == pytest.approx(0.0, abs=1e-12)
     # two tenths: 150 and 50 of the later rows, 50 and 150 of the earlier
-    shares = Histogram(np.arange(2), np.array([200.0, 200.0]), np.array([150.0, 50.0]), np.zeros(2))
+    rows = np.array([200.0, 200.0])
+    shares = Histogram(np.arange(2), rows, np.array([150.0, 50.0]), np.zeros(2), rows, np.array([150.0, 50.0]))
     p, q = np.array([150.5, 50.5]) / 201, np.array([50.5, 150.5]) / 201
     assert stability(shares) == pytest.approx(((p - q) * np.log(p / q)).sum())
     # a feature that counts days: no value of the later rows was seen before
-    apart = Histogram(np.arange(2), np.array([200.0, 200.0]), np.array([0.0, 200.0]), np.zeros(2))
+    apart = Histogram(np.arange(2), rows, np.array([0.0, 200.0]), np.zeros(2), rows, np.array([0.0, 200.0]))
     assert stability(apart) > 5
 
 

@@ -16,8 +16,8 @@ from churnwatch.settings import Settings
 
 GROUPS = 200  # bins of the margin: AUC within a thousandth
 VALUES = 12  # of a segment, the largest
-LEAST_CHURNED = 20  # churned and others each: below, no ranking is told
-SUMS = ("users", "churned", "probability", "squared", "log_loss")
+LEAST_CHURNED = 20  # churned rows and others each, unweighted: below, no ranking is told
+SUMS = ("users", "churned", "probability", "squared", "log_loss", "rows", "hits")
 FOUND = f"segment string, value string, bin long, {', '.join(f'{name} double' for name in SUMS)}"
 
 
@@ -31,7 +31,8 @@ def by_segment(
     settings: Settings,
 ) -> list[dict[str, Any]]:
     """A dictionary per segment and value: rows, base_rate, predicted, brier, log_loss, calibration_error, and auc where
-    both classes have 20 rows; the largest values first, none with fewer rows than privacy.min_group_size."""
+    both classes have 20 rows; the largest values first, none with fewer rows than privacy.min_group_size. ``rows`` are
+    counted, all else is weighted: few who stand for many are few people."""
     if not segments:
         return []
     spec = {
@@ -61,18 +62,18 @@ def by_segment(
 
 
 def _quality(bins: np.ndarray) -> dict[str, float]:
-    users, churned, probability, squared, log_loss = bins.T
-    rows = users.sum()
+    users, churned, probability, squared, log_loss, rows, hits = bins.T
+    total = users.sum()
     member = np.equal.outer(np.asarray(m.decile_bins(users)), np.arange(m.CALIBRATION_BINS)).astype(float)
     error = m.calibration_error((churned @ member)[None, :], (users @ member)[None, :], (probability @ member)[None, :])
     found = {
-        "rows": rows,
-        "base_rate": churned.sum() / rows,
-        "predicted": probability.sum() / rows,
-        "brier": squared.sum() / rows,
-        "log_loss": log_loss.sum() / rows,
+        "rows": rows.sum(),
+        "base_rate": churned.sum() / total,
+        "predicted": probability.sum() / total,
+        "brier": squared.sum() / total,
+        "log_loss": log_loss.sum() / total,
         "calibration_error": error[0],
     }
-    if min(churned.sum(), rows - churned.sum()) >= LEAST_CHURNED:
+    if min(hits.sum(), (rows - hits).sum()) >= LEAST_CHURNED:
         found["auc"] = m.auc(churned[None, :], (users - churned)[None, :])[0]
     return {name: round(float(value), DIGITS) for name, value in found.items()}

@@ -7,21 +7,22 @@ from numpy.typing import NDArray
 
 from churnwatch.core.intervals import DIGITS
 
-ENOUGH = 400  # churned and others: isotonic regression wants more data than Platt's two numbers
+ENOUGH = 400  # churned rows and others: isotonic regression wants more data than Platt's two numbers
 
 Floats = NDArray[np.float64]
 
 
-def calibrated(margin: Floats, users: Floats, churned: Floats, kind: str = "auto") -> dict[str, Any]:
-    """The calibration of bins of margins: mean margin, rows and churned rows of each, as a JSON object.
+def calibrated(margin: Floats, users: Floats, churned: Floats, fewest: float, kind: str = "auto") -> dict[str, Any]:
+    """The calibration of bins of margins: mean margin, weight of all and of the churned rows of each, as a JSON object.
 
     ``kind``: ``isotonic`` regression (Zadrozny and Elkan, Transforming classifier scores into accurate multiclass
     probability estimates, KDD 2002), straight lines between its points; ``platt``: Platt's logistic (Probabilistic outputs
     for support vector machines, 1999), with his targets (n+ + 1) / (n+ + 2) and 1 / (n- + 2); ``auto``: isotonic where there
-    are 400 churned and 400 others. Isotonic ends are held off 0 and 1 by 1 / (rows + 2), since nobody is certain.
+    are 400 churned and 400 others. ``fewest``: rows of the smaller class, counted plainly, since few who stand for many are
+    few people. Isotonic ends are held off 0 and 1 by 1 / (weight + 2), since nobody is certain.
     """
     if kind == "auto":
-        kind = "isotonic" if min(churned.sum(), (users - churned).sum()) >= ENOUGH else "platt"
+        kind = "isotonic" if fewest >= ENOUGH else "platt"
     return _isotonic(margin, users, churned) if kind == "isotonic" else _platt(margin, users, churned)
 
 

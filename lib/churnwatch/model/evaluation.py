@@ -24,7 +24,7 @@ from churnwatch.settings import Settings
 
 MODEL, RELEASE, FIRST_COLUMN = 0, 1, 2  # scores: our margin, the last release's, then the columns
 GROUPS = 1_000  # bins of a score in the bootstrap, of about equal size
-COUNTED = "score int, code long, users double, churned double, total double"
+COUNTED = "score int, code long, users double, churned double, total double, rows double, hits double"
 RESAMPLED = "key long, sums array<double>"
 COMPARED = ("auc", "average_precision")
 
@@ -34,12 +34,15 @@ Packed = dict[str, Any]
 
 @dataclass(frozen=True)
 class Histogram:
-    """Rows of a score by code, codes rising; ``total`` is the sum of the margins."""
+    """Rows of a score by code, codes rising: weights of all and of the churned, ``total`` the sum of the margins by weight;
+    plain counts: ``rows``, and ``hits``, those who churned."""
 
     codes: NDArray[np.int64]
     users: Floats
     churned: Floats
     total: Floats
+    rows: Floats
+    hits: Floats
 
     @property
     def others(self) -> Floats:
@@ -80,7 +83,8 @@ class Evaluation:
 def calibration_of(rows: DataFrame, model: Packed, width: int, kind: str) -> tuple[dict[str, Any], float]:
     """The calibration of ``model`` on ``rows`` (``frame.for_evaluation`` of the calibration span), and its AUC there."""
     bins = histograms(rows, [model], [], width)[MODEL]
-    return calibrated(bins.total / bins.users, bins.users, bins.churned, kind), bins.auc()
+    fewest = float(min(bins.hits.sum(), (bins.rows - bins.hits).sum()))
+    return calibrated(bins.total / bins.users, bins.users, bins.churned, fewest, kind), bins.auc()
 
 
 def evaluated(
@@ -155,7 +159,7 @@ def histograms(rows: DataFrame, models: Sequence[Packed], columns: Sequence[int]
     """The histogram of each model's margin (scores 0, 1) and of each of the ``columns`` of ``values`` (2 + column)."""
     spec = {"models": list(models), "columns": list(columns), "width": width}
     counted = mapped(rows, worker_sums.counted, spec, COUNTED).groupBy("score", "code")
-    parts = ("users", "churned", "total")
+    parts = ("users", "churned", "total", "rows", "hits")
     table = counted.agg(*(F.sum(name).alias(name) for name in parts)).orderBy("score", "code").toArrow()
     score = table.column("score").to_numpy()
     found = {}

@@ -22,11 +22,12 @@ EVALUATION_USERS = 200_000  # test users at the most, by hash: intervals of a la
 
 @dataclass(frozen=True)
 class Size:
-    """How much a span holds."""
+    """How much a span holds; ``weight``: of the rows, what they stand for."""
 
     users: int
     rows: int
     positives: int
+    weight: float
 
 
 def snapshots_of(inputs: Mapping[str, DataFrame], settings: Settings) -> list[date]:
@@ -74,12 +75,15 @@ def only_span(rows: DataFrame, span: str) -> DataFrame:
 
 
 def sizes(rows: DataFrame) -> dict[str, Size]:
-    """Users, rows and churned rows by span."""
+    """Users, rows, churned rows and weight by span."""
     counts = rows.groupBy("span").agg(
-        F.count_distinct("user_id").alias("users"), F.count("label").alias("rows"), F.sum("label").alias("positives")
+        F.count_distinct("user_id").alias("users"),
+        F.count("label").alias("rows"),
+        F.sum("label").alias("positives"),
+        F.sum("weight").alias("weight"),
     )
-    found = {row["span"]: Size(row["users"], row["rows"], int(row["positives"])) for row in counts.collect()}
-    return {span: found.get(span, Size(0, 0, 0)) for span in ("train", "calibration", "test")}
+    found = {row["span"]: Size(row["users"], row["rows"], int(row["positives"]), row["weight"]) for row in counts.collect()}
+    return {span: found.get(span, Size(0, 0, 0, 0.0)) for span in ("train", "calibration", "test")}
 
 
 def for_fit(rows: DataFrame, schema: Schema, spans: Spans, settings: Settings) -> DataFrame:

@@ -73,19 +73,20 @@ def earlier(rows: DataFrame, origins: Sequence[Spans], whole: Schema, models: An
                 seen = rc.moments(span.fit, whole)
             best = rc.made(span, recipe, seen, models, settings)[0]
             test = fr.only_span(span.later, "test")
-            capacity = capacity_of(sizes, spans, settings)
+            capacity = capacity_of(sizes["test"].weight, len(spans.test), settings)
             packed, names = [best.packed(whole)], whole.features
             metrics = evaluated(test, packed, best.calibration, names, capacity, settings, compared=False).metrics
         judged.append(Origin(spans, best.algorithm, metrics))
     return judged
 
 
-def capacity_of(sizes: Mapping[str, fr.Size], spans: Spans, settings: Settings) -> float:
-    """The share of a day's users that the team can work."""
+def capacity_of(weight: float, days: int, settings: Settings) -> float:
+    """The share of a day's users that the team can work; ``weight``: of the rows of the ``days``, since metrics take a share
+    of it (the held-out stand for the treated, whom the team works too)."""
     model = settings.model
     if model.capacity_users is None:
         return model.capacity_share
-    return min(1.0, model.capacity_users * len(spans.test) / max(sizes["test"].rows, 1))
+    return min(1.0, model.capacity_users * days / max(weight, 1.0))
 
 
 def summary(origins: Sequence[Origin]) -> dict[str, float]:

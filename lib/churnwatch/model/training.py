@@ -151,7 +151,7 @@ def _judged(attempt: Attempt, inputs: Mapping[str, DataFrame], models: Any, sett
         last, note = _last(inputs, attempt.today, models, names, settings)
         packed = [best.packed(whole)] if last is None else [best.packed(whole), last]
         test = fr.only_span(span.later, "test")
-        capacity = og.capacity_of(attempt.sizes, spans, settings)
+        capacity = og.capacity_of(attempt.sizes["test"].weight, len(spans.test), settings)
         seen = evaluated(test, packed, best.calibration, names, capacity, settings)
         segments = fr.segments_of(attempt.rows, settings)
         seen.curves["segments"] = by_segment(test, packed[0], best.calibration, seen.margins, names, segments, settings)

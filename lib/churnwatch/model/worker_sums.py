@@ -1,7 +1,8 @@
 """Sums over labelled rows, made in Spark's workers: histograms of scores, bootstrap sums, segments, moments.
 
 The functions travel by value (``shipped``), as ``worker`` does, and give bounded tables that the driver adds up. ``weight``
-is what a row stands for (``frame.labelled_rows``): counts of rows are sums of weights.
+is what a row stands for (``frame.labelled_rows``): ``users`` and ``churned`` are sums of weights. Whether there are enough of
+them is asked of plain counts: ``rows``, and ``hits`` among them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,7 @@ def _numbers(batch: pa.RecordBatch, name: str) -> Any:
 
 
 def counted(batches: Batches, spec: Mapping[str, Any]) -> Batches:
-    """Histogram of every score in ``spec`` by label: rows of (score, code, rows, churned, total of the margin).
+    """Histogram of every score in ``spec`` by label: rows of (score, code, users, churned, total of the margin, rows, hits).
 
     Score 0 is the model's margin, 1 the earlier release's where there is one, 2 + n the n-th column of the values.
     """
@@ -65,17 +66,18 @@ def counted(batches: Batches, spec: Mapping[str, Any]) -> Batches:
         for column in spec["columns"]:
             _count(sums, 2 + column, order_codes(values[:, column]), label, weight, np.zeros(len(label)))
     keys = sorted(sums)
-    table = np.array([(*key, *sums[key]) for key in keys]).reshape(-1, 5)
+    table = np.array([(*key, *sums[key]) for key in keys]).reshape(-1, 7)
     yield pa.RecordBatch.from_arrays(
         [pa.array(table[:, 0].astype(np.int32)), pa.array(table[:, 1].astype(np.int64))]
-        + [pa.array(table[:, n]) for n in (2, 3, 4)],
-        names=["score", "code", "users", "churned", "total"],
+        + [pa.array(table[:, n]) for n in range(2, 7)],
+        names=["score", "code", "users", "churned", "total", "rows", "hits"],
     )
 
 
 def _count(sums: dict[tuple[int, int], Floats], score: int, codes: Whole, label: Floats, weight: Floats, margin: Floats) -> None:
     distinct, place = np.unique(codes, return_inverse=True)
-    parts = np.column_stack([np.bincount(place, part) for part in (weight, weight * label, weight * margin)])
+    numbers = (weight, weight * label, weight * margin, np.ones(len(label)), label)
+    parts = np.column_stack([np.bincount(place, part) for part in numbers])
     for code, part in zip(distinct.tolist(), parts, strict=True):
         key = (score, code)
         sums[key] = sums[key] + part if key in sums else part
@@ -153,8 +155,8 @@ def _summed(sums: dict[int, Any]) -> pa.RecordBatch:
 
 
 def by_segment(batches: Batches, spec: Mapping[str, Any]) -> Batches:
-    """Sums by segment, value and group of the margin: rows of (segment, value, bin, rows, churned, probability, squared
-    error, log loss); a null value forms no group."""
+    """Sums by segment, value and group of the margin: rows of (segment, value, bin, users, churned, probability, squared
+    error, log loss, rows, hits); a null value forms no group."""
     model = applied.opened(spec["models"][0])
     names, sums = spec["segments"], dict[tuple[str, str, int], Any]()
     for batch in batches:
@@ -165,7 +167,7 @@ def by_segment(batches: Batches, spec: Mapping[str, Any]) -> Batches:
         margin = model.margin(model.columns(values))
         probability = worker.probabilities(margin, spec["calibration"])
         parts = np.column_stack([np.ones(len(label)), label, probability, _losses(label, probability)])
-        parts = parts * _numbers(batch, "weight")[:, None]
+        parts = np.column_stack([parts * _numbers(batch, "weight")[:, None], np.ones(len(label)), label])
         group = np.searchsorted(spec["edges"], worker.margin_bins(margin, spec["models"][0]), side="right")
         flat = worker.column_of(batch, "segments").flatten()
         for place, name in enumerate(names):
@@ -182,8 +184,8 @@ def by_segment(batches: Batches, spec: Mapping[str, Any]) -> Batches:
     yield pa.RecordBatch.from_arrays(
         [pa.array([key[0] for key in sums], pa.string()), pa.array([key[1] for key in sums], pa.string())]
         + [pa.array([key[2] for key in sums], pa.int64())]
-        + [pa.array([total[n] for total in sums.values()], pa.float64()) for n in range(5)],
-        names=["segment", "value", "bin", "users", "churned", "probability", "squared", "log_loss"],
+        + [pa.array([total[n] for total in sums.values()], pa.float64()) for n in range(7)],
+        names=["segment", "value", "bin", "users", "churned", "probability", "squared", "log_loss", "rows", "hits"],
     )
 
 
