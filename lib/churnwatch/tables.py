@@ -623,7 +623,7 @@ def _score_tables() -> dict[str, Table]:
                 column("mlflow_run_id", "string", "run in MLflow"),
                 column("origins", "string", "JSON of the rolling origins, oldest first: spans, algorithm, metrics"),
                 column("left_out", TEXT_BY_NAME, "features that left before the fit, and why"),
-                column("reference", "string", "JSON: edges and shares of the features and of the margin in training"),
+                column("reference", "string", "JSON: edges, shares and fill of the features, and of the margin, in training"),
                 column("artifacts_hash", "string", "hash of the files that scoring needs"),
             ],
             ("run_id", "algorithm"),

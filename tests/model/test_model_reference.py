@@ -31,7 +31,8 @@ def made(spark):
         for week in range(2)
     ]
     frame = rows(spark, tables(one).user_features, given)
-    return reference.of(frame, 24, TEXT, schema_of(NAMES, one), one)
+    schema = schema_of(NAMES, one).with_fills({"cancels_2d": 0.75})  # as of a linear model: a mean
+    return reference.of(frame, 24, TEXT, schema, one)
 
 
 def test_shares_edges_and_missing_of_features_and_of_the_margin(made):
@@ -41,8 +42,9 @@ def test_shares_edges_and_missing_of_features_and_of_the_margin(made):
     assert orders["shares"] == pytest.approx([2 / 12, *[1 / 12] * 5, 2 / 12, 1 / 12, 1 / 12, 1 / 12])
     assert (cancels["edges"], cancels["shares"]) == ([1.0], pytest.approx([8 / 12, 0.0]))
     assert cancels["missing"] == pytest.approx(4 / 12)
-    # 0.5 + orders + 2 cancels, missing ones filled with 0: the least is of user 0
-    assert margin["missing"] == 0 and margin["edges"][0] > 0.5 and sum(margin["shares"]) == pytest.approx(1)
+    # 0.5 + orders + 2 cancels, missing ones filled with 0.75: the least are 2.0 of user 0 and 3.5 of user 1
+    assert margin["missing"] == 0 and margin["edges"][0] == 3.5 and sum(margin["shares"]) == pytest.approx(1)
+    assert (orders["fill"], cancels["fill"]) == (0.0, 0.75) and "fill" not in margin
 
 
 def test_what_is_usual_is_a_median_by_segment_and_small_groups_have_none(made):

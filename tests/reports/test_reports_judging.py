@@ -14,6 +14,7 @@ from churnwatch.model.applied import fingerprint
 from churnwatch.model.schema import schema_of
 from churnwatch.reports import judged
 from churnwatch.reports.advice import advised, wilson_interval
+from churnwatch.reports.drift import drift_of
 from churnwatch.reports.helping import inseparable, unhelpful
 from churnwatch.reports.scored import Bin, metrics
 from churnwatch.reports.thresholds import Past, share_at_or_above, threshold_rows
@@ -370,6 +371,19 @@ def test_the_margins_drift_and_the_skew_by_late_data_are_metrics_of_the_version(
     assert found["margin_psi"] == pytest.approx(index([0.2, 0.8, 0], [0.5, 0.5, 0]))
     assert found["skew_share"] == pytest.approx(0.2)
     assert {r["model_version"] for r in small["model_quality"]} == {"3"}
+
+
+def test_late_data_show_too_where_missing_values_took_the_mean_of_training(spark, settings):
+    features = ["logins_7d", "crashes_7d"]
+    schema = schema_of(features, settings).with_fills({"crashes_7d": 0.3})
+    told = json.dumps({"logins_7d": HALVES | {"fill": 0.0}, "crashes_7d": HALVES | {"fill": 0.3}, "(margin)": HALVES})
+    scored = int(fingerprint(np.array([[2.0], [0.3]]))[0])  # two logins, crashes unknown
+    rows = {
+        "scores": [score(u, 0.5, n, 4) | {"features_hash": scored} for n, u in enumerate("abcd")],
+        "features": [{"day": ON, "user_id": u, "logins_7d": 3.0 if u == "d" else 2.0, "crashes_7d": None} for u in "abcd"],
+        "model_runs": [release(settings, schema_hash=schema.hash, reference=told)],
+    }
+    assert drift_of(frames(spark, settings, rows, READS), 4, ON, settings).skew_share == 1 / 4
 
 
 def test_a_challenger_is_judged_on_the_same_users_under_its_own_name(spark, settings):

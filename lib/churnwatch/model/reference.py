@@ -30,17 +30,19 @@ def of(rows: DataFrame, count: int, text: str, schema: Schema, settings: Setting
     """The reference of ``count`` training ``rows`` (columns of user_features) and of the model ``text`` over ``schema``.
 
     ``bins``: of each feature and of the margin the deciles that differ (``edges``), the share of
-    rows up to each and above the last (``shares``), and the share ``missing``. ``usual``: the median of each feature by value
+    rows up to each and above the last (``shares``), and the share ``missing``; of a feature also the ``fill`` that stood for
+    missing values, which with linear models is a mean of training. ``usual``: the median of each feature by value
     of the segment ``usual_by``, last that of all rows; a value with fewer rows than ``privacy.min_group_size`` has none.
     """
     sample = _sample(rows, count, schema, settings)
     values = matrix(sample.column("values"), len(schema.features))
     model = opened(packed(text, schema, schema.features))
     margin = model.margin(model.columns(values))
-    columns = zip([*schema.features, MARGIN], [*values.T, margin], strict=True)
+    features = zip(schema.features, values.T, schema.fills, strict=True)
+    bins = {name: {**shares(column), "fill": fill} for name, column, fill in features}
     return {
         "rows": len(values),
-        "bins": {name: shares(column) for name, column in columns},
+        "bins": {**bins, MARGIN: shares(margin)},
         "usual": _usual(values, sample.column("segment"), schema, settings),
     }
 

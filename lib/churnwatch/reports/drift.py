@@ -52,7 +52,8 @@ def drift_of(inputs: Mapping[str, DataFrame], users: int, day: date, settings: S
     bins = {name: of for name, of in json.loads(row["reference"]).items() if name == MARGIN or name in inputs["features"].columns}
     names = [name for name in bins if name != MARGIN]
     spec = {"edges": [bins[name]["edges"] for name in (*names, MARGIN)], "width": len(names), "model": None}
-    schema = schema_of(row["features"], settings)
+    # releases of before fills were told have those of trees
+    schema = schema_of(row["features"], settings).with_fills({name: of["fill"] for name, of in bins.items() if "fill" in of})
     if schema.hash == row["schema_hash"] and set(schema.features) <= set(names):
         spec["model"] = {"columns": [names.index(name) for name in schema.features], "fills": list(schema.fills)}
     counts: dict[int, dict[int, int]] = {}
