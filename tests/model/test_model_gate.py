@@ -1,9 +1,12 @@
 """The gate: every condition alone refuses, with both numbers."""
 
+from pathlib import Path
+
 import pytest
 
 from churnwatch.model.frame import Size
 from churnwatch.model.gate import Data, enough, judged
+from churnwatch.settings import load
 from smallworld import settings
 
 GATE = {
@@ -60,6 +63,17 @@ def test_each_condition_alone_refuses_with_both_numbers(changes, condition):
     found = verdict(**changes)
     assert found.outcome == "refused"
     assert [text for text in found.conditions if not text.endswith(": ok")] == [f"{condition}: failed"]
+
+
+@pytest.mark.parametrize("domain", ["app", "ecommerce", "telecom"])
+def test_a_model_as_good_as_the_last_release_does_not_take_its_place(domain):
+    as_shipped = load(Path(__file__).resolve().parents[2] / "conf" / "local.yaml", [f"domain={domain}"])
+    for one in (as_shipped, settings()):
+        margins = {name: margin for name, margin in one.model.gate if name.startswith("min_margin")}
+        conf = settings(model={"gate": GATE | margins})
+        data = Data(SIZES, 4, 0.1, 3)
+        better, equal = (judged(GOOD | {"auc_minus_release_low": low}, data, RIVALS, [], conf) for low in (0.001, -0.001))
+        assert (better.outcome, equal.outcome) == ("released", "refused")
 
 
 def test_without_a_release_nobody_is_compared_with_it():

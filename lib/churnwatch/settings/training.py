@@ -13,7 +13,8 @@ class Gate(Settings_):
     """What a model must show before it is released.
 
     ``min_days``: snapshot days of the train span; ``max_missing_share``: of all cells of the train span. The margins are
-    of AUC and judged at the lower end of the difference's 95 % interval: a negative one asks for "not worse by more than".
+    of AUC and judged at the lower end of the difference's 95 % interval: 0 asks for what is shown to be better (of two equal
+    models the released one stays), a negative one for "not worse by more than".
     """
 
     min_users: int = 200
@@ -23,7 +24,7 @@ class Gate(Settings_):
     min_origins: Days = 1
     min_margin_over_rule: float = 0.0
     min_margin_over_column: float = 0.0
-    min_margin_over_release: float = -0.005
+    min_margin_over_release: float = 0.0
     max_calibration_error: Share = 0.1
 
 
