@@ -538,8 +538,10 @@ def _quality_tables() -> dict[str, Table]:
                     "metric",
                     "string",
                     "auc, average_precision and its lift over the base rate, brier, log_loss, calibration_error, base_rate, "
-                    "top_decile_lift; precision, recall and lift of each tier with a level and those above it; margin_psi "
-                    "against training; skew_share: users whose features late data changed after they were scored",
+                    "top_decile_lift; precision, recall and lift of each tier with a level and those above it, and at the team's "
+                    "capacity (capacity_share of the users); empc_cents and empc_share, expected maximum profit a user and "
+                    "the share contacted for it; margin_psi against training; skew_share: users whose features late data "
+                    "changed after they were scored",
                     nullable=False,
                 ),
                 column("users", "long", "scored users with a label who were not treated", nullable=False),

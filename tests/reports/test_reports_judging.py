@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from churnwatch.core import Skipped
@@ -16,12 +17,13 @@ from churnwatch.reports import judged
 from churnwatch.reports.advice import advised, wilson_interval
 from churnwatch.reports.drift import drift_of
 from churnwatch.reports.helping import inseparable, unhelpful
-from churnwatch.reports.scored import Bin, metrics
+from churnwatch.reports.scored import Bin, metrics, worth
 from churnwatch.reports.thresholds import Past, share_at_or_above, threshold_rows
 from churnwatch.reports.warned import alert_quality
 from churnwatch.settings import Tier, load
 from churnwatch.tables import tables
 from reportworld import frame, frames
+from smallworld import settings as small_settings
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
 ON = date(2025, 9, 11)
@@ -349,6 +351,9 @@ def test_tiers_that_people_act_on_are_judged_down_to_each(small):
     assert found["top_decile_lift"] == pytest.approx(1 / BASE)
     assert found["average_precision_lift"] == pytest.approx(found["average_precision"] / BASE)
     assert {r["note"] for r in small["model_quality"]} == {None}
+    # the team can work 100 users a day: everybody here
+    assert found["capacity_share"] == 1 and found["recall_at_capacity"] == pytest.approx(1)
+    assert found["precision_at_capacity"] == pytest.approx(BASE) and found["empc_cents"] > 0
 
 
 def index(seen, expected):
@@ -440,6 +445,24 @@ def test_the_top_decile_counts_the_bin_at_its_edge_by_its_share():
     assert seen["top_decile_lift"] == pytest.approx(0.6 / 0.25)
     two = metrics(bins([(990, 6, 0.6), *((900 - n, 2, 0.2) for n in range(10)), *((400 - n, 0, 0.1) for n in range(9))]))
     assert two["top_decile_lift"] == pytest.approx((6 + 2) / 20 / (26 / 200))
+
+
+def test_the_day_is_worth_what_the_team_finds_and_the_best_campaign_earns():
+    profit = {"saved_cents": 3000, "offer_cents": 300, "contact_cents": 20, "alpha": 6, "beta": 14}
+    one = small_settings(model={"capacity_users": 15, "profit": profit})
+    given = [(990, 6), (700, 2), (400, 1), (100, 1)]
+    seen = worth(bins([(place, churned, 0.1) for place, churned in given]), one)
+    # 15 of 40: the top ten with 6, and half of the next ten with 2
+    assert seen["capacity_share"] == 15 / 40
+    assert (seen["precision_at_capacity"], seen["recall_at_capacity"]) == pytest.approx((7 / 15, 7 / 10))
+    assert seen["lift_at_capacity"] == pytest.approx(7 / 15 / (10 / 40))
+    # cents a user of 40 for each cut and share of takers, the best cut for each share, the mean over Beta(6, 14)
+    takers = beta(6, 14).ppf((np.arange(20_000) + 0.5) / 20_000)
+    hits, taken = np.cumsum([0, 6, 2, 1, 1]), np.arange(0, 50, 10)
+    earned = (np.outer(takers * 2700 - 20, hits) - 320 * (taken - hits)) / 40
+    assert seen["empc_cents"] == pytest.approx(earned.max(axis=1).mean(), rel=1e-4)
+    assert seen["empc_share"] == pytest.approx(taken[earned.argmax(axis=1)].mean() / 40, rel=1e-3)
+    assert worth(bins([(5, 0, 0.1)]), one) == {name: 1.0 if name == "capacity_share" else None for name in seen}
 
 
 def test_one_class_has_no_auc():

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core.intervals import DIGITS
+from churnwatch.model.metrics import at_capacity
+from churnwatch.model.origins import capacity_of
+from churnwatch.model.profit import expected_maximum_profit
 from churnwatch.reports.drift import Drift
 from churnwatch.settings import Settings
 from churnwatch.tables import tables
@@ -154,6 +158,20 @@ def _calibration_error(bins: Sequence[Bin], total: float) -> float | None:
     return _over(math.fsum(abs(gap) for gap in gaps), total)
 
 
+def worth(bins: Sequence[Bin], settings: Settings) -> dict[str, float | None]:
+    """What one version's ranking of the day was worth, by the formulas of the test span: precision, recall and lift among the
+    riskiest users whom the team can work in a day (``capacity_share`` of them), and the expected maximum profit; None where
+    one class is alone."""
+    rising = sorted(bins, key=lambda b: b.bin)
+    weight, churned = np.array([[b.weight for b in rising]]), np.array([[b.weight_churned for b in rising]])
+    others = np.maximum(weight - churned, 0.0)  # sums of weights leave a residue of 1e-16
+    capacity = capacity_of(float(weight.sum()), 1, settings)
+    at_work = {f"{name}_at_capacity": values for name, values in at_capacity(churned, others, capacity).items()}
+    known = 0 < sum(b.churned for b in rising) < sum(b.users for b in rising)
+    found = {**at_work, **expected_maximum_profit(churned, others, settings.model.profit)}
+    return {"capacity_share": capacity, **{name: float(values[0]) if known else None for name, values in found.items()}}
+
+
 def by_version(bins: Sequence[Bin]) -> defaultdict[str, list[Bin]]:
     """The bins of each model version."""
     found: defaultdict[str, list[Bin]] = defaultdict(list)
@@ -168,7 +186,7 @@ def quality_rows(scores: DataFrame, bins: Sequence[Bin], drift: Drift | None, da
     rows = []
     for version, its in sorted(by_version(bins).items()):
         users, churned = sum(b.users for b in its), sum(b.churned for b in its)
-        found = metrics(its, tiers)
+        found = {**metrics(its, tiers), **worth(its, settings)}
         if drift and drift.model_version == version:
             found |= {"margin_psi": drift.margin_psi, "skew_share": drift.skew_share}
         note = _one_class(users, churned)
