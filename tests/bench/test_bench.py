@@ -6,9 +6,12 @@ import sys
 from types import SimpleNamespace
 
 import eventlog
+import train
 import training_rows
+from churnwatch.model import tuning
 from processes import cpu_seconds
 from rows import Row
+from smallworld import settings
 
 
 def test_children_that_ended_count():
@@ -43,10 +46,31 @@ def test_bars_are_reached_from_their_own_side_and_small_worlds_are_not_judged():
     assert Row("s", "w", 9, "x", at_most=8, judged=False).met is None
 
 
+def test_one_and_two_trials_at_once_try_the_same_points(monkeypatch):
+    tried = []
+
+    def trial(sample, algorithm, parameters, conf):
+        tried.append(parameters)
+        return {"parameters": parameters, "loss": abs(parameters["stepSize"] - 0.2), "found": {}}
+
+    monkeypatch.setattr(tuning, "_trial", trial)
+    monkeypatch.setattr(tuning, "inheritable_thread_target", lambda session: lambda target: target)
+    found = train.searches(SimpleNamespace(sparkSession=None), settings(model={"seed": 7}), 12)
+    assert [one["trials"] for one in (found["tuned"], found["1"], found["2"])] == [12, 12, 12]
+    # the cold search, the tuner's, one at once, two at once
+    by_search = [sorted(map(str, tried[n : n + 12])) for n in (0, 12, 24, 36)]
+    assert len(tried) == 48 and by_search[1] == by_search[2] == by_search[3]
+    assert len(set(by_search[1])) == 12
+
+
 def test_rows_of_training_compare_what_was_measured(monkeypatch):
     found = {
         "fits": {"gbt": {"seconds": 9.0, "auc": 0.81}, "xgboost": {"seconds": 2.0, "auc": 0.805}},
-        "search": {"1": {"seconds": 10.0, "in_trials": 9.6, "trials": 8}, "2": {"seconds": 5.0}},
+        "search": {
+            "tuned": {"seconds": 10.4, "in_trials": 10.0, "trials": 8},
+            "1": {"seconds": 10.0},
+            "2": {"seconds": 5.0},
+        },
     }
     monkeypatch.setattr(training_rows, "find_spec", lambda name: True)
     measure = SimpleNamespace(training=lambda what, **order: found[what])

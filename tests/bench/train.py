@@ -1,7 +1,8 @@
 """Training measured in a process of its own: ``train.py '<order as JSON>'`` prints what it measured as the last line.
 
 Orders: ``fits`` (the final fit by xgboost and by Spark's GBT on the same rows), ``search`` (seconds of a search and of its
-trials, one and two at once), ``realdata`` (the model and plain LightGBM on a real data set's last cut-off).
+trials, and of the same trials one and two at once), ``realdata`` (the model and plain LightGBM on a real data set's last
+cut-off).
 """
 
 import json
@@ -12,6 +13,7 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -95,12 +97,31 @@ class _Nowhere:
         pass
 
 
+class _Given:
+    """In the tuner's place: asks for these points, whatever came of the earlier ones."""
+
+    def __init__(self, points):
+        self._left = list(points)
+
+    def ask(self, points):
+        given, self._left = self._left[:points], self._left[points:]
+        return given
+
+    def tell(self, losses):
+        pass
+
+
 def search(users, evals=8):
-    """Seconds of a search and the sum of its trials' seconds, by trials at once."""
+    """Seconds of a search and the sum of its trials' seconds; see ``searches``."""
+    return searches(_rows(_session(), users), _settings(), evals)
+
+
+def searches(rows, conf, evals):
+    """``tuned``: as the tuner searches, one trial after the other; ``1``, ``2``: the points that it asked for there, by trials
+    at once. Left to itself the tuner would ask for other points, and trees of other sizes, with two."""
     from churnwatch.model import tuning
     from churnwatch.model.algorithms import algorithm
 
-    rows, conf = _rows(_session(), users), _settings()
     real, took = tuning._trial, []
 
     def timed(*given):
@@ -110,15 +131,20 @@ def search(users, evals=8):
         finally:
             took.append(time.monotonic() - began)
 
-    tuning._trial = timed
-    found = {}
-    for threads in (1, 1, 2):  # the first is cold
+    def once(threads):
         took.clear()
         budget = tuning.Budget(evals, 60.0, None, threads)
         began = time.monotonic()
-        tuned = tuning.searched(rows, algorithm("gbt"), budget, tuning.Kept(_Nowhere(), "gbt"), conf)
-        found[threads] = {"seconds": time.monotonic() - began, "in_trials": sum(took), "trials": len(tuned.trials)}
-    return found
+        found = tuning.searched(rows, algorithm("gbt"), budget, tuning.Kept(_Nowhere(), "gbt"), conf)
+        seconds = time.monotonic() - began
+        return found.trials, {"seconds": seconds, "in_trials": sum(took), "trials": len(found.trials)}
+
+    with patch.object(tuning, "_trial", timed):
+        once(1)  # cold
+        trials, tuned = once(1)
+        points = [trial["parameters"] for trial in trials]
+        with patch.object(tuning, "_Tuner", lambda *_: _Given(points)):
+            return {"tuned": tuned, **{str(threads): once(threads)[1] for threads in (1, 2)}}
 
 
 def realdata(name):
