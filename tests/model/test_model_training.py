@@ -136,16 +136,36 @@ def test_users_who_got_an_offer_in_time_and_bots_leave_and_the_held_out_stay(spa
     assert len(kept) == 157 and {row.user_id for row in kept}.isdisjoint({"user1", "user3", "user6"})
 
 
+def area_on(inputs, first, last, candidate):
+    """AUC of a candidate's margin over the labelled rows of ``first`` .. ``last``, by scikit-learn."""
+    labelled = inputs["features"].join(inputs["labels"], ["day", "user_id"]).where(F.col("day").between(first, last)).toPandas()
+    names = candidate.schema.features
+    made = applied.opened(packed(candidate.text, candidate.schema, names))
+    return roc_auc_score(labelled["churned"], made.margin(made.columns(labelled[list(names)].to_numpy(float))))
+
+
 def test_algorithms_are_compared_the_procedure_is_judged_earlier_and_what_passes_is_rolled_on(spark, tmp_path, monkeypatch):
-    logged = {}
+    logged, fitted, kept = {}, {}, []
     monkeypatch.setattr(Models, "_registered", lambda self, run, row, model: "7")
-    real = Models._logged
+    real, real_keep, real_fit = Models._logged, Models.keep_trial, recipe._candidate
 
     def seen(self, mlflow, files, pictures):
         logged.update(files | pictures)
         real(self, mlflow, files, pictures)
 
+    def keep(self, name, trial):
+        kept.append(name)
+        real_keep(self, name, trial)
+        assert self.kept_trial(name) == trial
+
+    def fit(*given):
+        made = real_fit(*given)
+        fitted.setdefault(made.algorithm, []).append(made)  # the newest origin's first
+        return made
+
     monkeypatch.setattr(Models, "_logged", seen)
+    monkeypatch.setattr(Models, "keep_trial", keep)
+    monkeypatch.setattr(recipe, "_candidate", fit)
     more = {"algorithms": ["tree", "logistic"], "origins": 2, "gate": MODEL["gate"] | {"min_origins": 2}}
     one = conf(tmp_path, model=MODEL | more | {"origin_evals": 1, "roll": True})
     inputs = world(spark, one, earlier=1)
@@ -155,7 +175,10 @@ def test_algorithms_are_compared_the_procedure_is_judged_earlier_and_what_passes
     assert (other.outcome, other.model_version, other.trials) == ("refused", None, 2)
     assert {best.algorithm, other.algorithm} == {"tree", "logistic"}
     ours, theirs = best.metrics["calibration_auc"], other.metrics["calibration_auc"]
-    assert ours >= theirs and "auc" not in other.metrics, "the test span belongs to the one that went to the gate"
+    areas = {name: area_on(inputs, date(2025, 5, 12), date(2025, 5, 19), models[0]) for name, models in fitted.items()}
+    assert (ours, theirs) == pytest.approx((areas[best.algorithm], areas[other.algorithm]), abs=2e-3)
+    assert areas[best.algorithm] > areas[other.algorithm] + 0.004, "the world tells the two apart"
+    assert "auc" not in other.metrics, "the test span belongs to the one that went to the gate"
     told = f"auc on the calibration span: {theirs:.4f} >= {ours:.4f} of {best.algorithm}, which went to the gate: failed"
     assert other.conditions == [told]
 
@@ -173,7 +196,8 @@ def test_algorithms_are_compared_the_procedure_is_judged_earlier_and_what_passes
     assert logged["model.txt"] != logged["tested/model.txt"]
     assert "fitted again on the newest settled days" in logged["card.md"] and logged["roc.png"].startswith(b"\x89PNG")
     assert best.left_out["tenure_days"] == "constant" and "tenure_days" in logged["selection.json"]
-    assert models.kept_trial("newest-tree-x") is None and not models._trials().exists(), "trials of a complete attempt"
+    assert {name.rsplit("-", 1)[0] for name in kept} == {f"{s}-{a}" for s in ("newest", "origin1") for a in ("tree", "logistic")}
+    assert [models.kept_trial(name) for name in kept] == [None] * len(kept), "trials of a complete attempt"
     assert models.load("7", best.mlflow_run_id).text == logged["model.txt"]
 
 
