@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from churnwatch.alerts.groups import groups_spoken_of, with_base
 from churnwatch.alerts.rules import refuse_no_conditions, with_scores_and_attributes
 from churnwatch.core import ConfigError, DataQualityError, Job
+from churnwatch.features import only_people
 from churnwatch.reading import Step
 from churnwatch.reports.outcomes import per_labelled_user
 from churnwatch.reports.rule_trial import EVERYBODY, Agreed, Judged, agreement, replayed, stored_precision
@@ -88,7 +89,7 @@ def _replayed(runner: Runner, raising: Job, on: date, day: date, rules: Sequence
 
 def _people(runner: Runner, raising: Job, on: date, day: date) -> DataFrame:
     features, scores, users, trend = _cuts(runner, raising, ("features", "scores", "users", "trend"), on, day)
-    return with_base(with_scores_and_attributes(features, scores, users, runner.settings), trend, runner.settings)
+    return with_base(with_scores_and_attributes(only_people(features), scores, users, runner.settings), trend, runner.settings)
 
 
 def _cuts(runner: Runner, job: Job, aliases: Sequence[str], on: date, day: date) -> list[DataFrame]:

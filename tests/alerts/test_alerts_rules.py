@@ -36,11 +36,11 @@ def test_rules_speak_of_features_scores_attributes_and_the_day(spark):
         RULE | {"id": "by_day", "when": "day = DATE'2026-03-10'"},
     ]
     one = world(*rules)
-    people = [USER, USER | {"user_id": "ben"}]
+    people = [USER, USER | {"user_id": "ben"}, USER | {"user_id": "crawler", "bot": True}]
     users = [{"user_id": "anna", "attributes": {"plan": "basic"}}]
     given = {"features": people, "scores": [SCORE | {"tier": "low"}], "users": users}
     found = {w["user_id"]: (w["rule_id"], w["signals"], w["value_at_risk_cents"]) for w in raised(spark, one, **given)}
-    # one warning a cause; of rules of one level the first stands for them
+    # one warning a cause; of rules of one level the first stands for them; nobody is warned of a bot
     assert found == {"anna": ("by_score", ["by_attribute", "by_day", "by_score"], 834), "ben": ("by_day", ["by_day"], None)}
 
 

@@ -22,6 +22,7 @@ from churnwatch.alerts.rules import (
     signals_of,
 )
 from churnwatch.core.job import Frames
+from churnwatch.features import only_people
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import named_columns, routed_by, rules_on
 
@@ -48,7 +49,7 @@ def raised(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
 def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     """One row a user with signals. Rules of features alone are judged where features are read, the model's tiers where scores
     are: only what they found travels on. What other rules and routes ask for travels with every user."""
-    features = with_base(inputs["features"], inputs["trend"], settings)
+    features = with_base(only_people(inputs["features"]), inputs["trend"], settings)
     scores = with_top_value(inputs["scores"], settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope == "user"]
     early = [rule for rule in rules if named_columns(rule) <= set(features.columns)]

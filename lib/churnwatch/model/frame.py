@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.core import only_days
 from churnwatch.core.chance import share_of
+from churnwatch.features import only_people
 from churnwatch.model.schema import Schema, raw_values
 from churnwatch.model.spans import Spans
 from churnwatch.model.untreated import per_assigned_user
@@ -48,7 +49,7 @@ def labelled_rows(inputs: Mapping[str, DataFrame], days: Sequence[date], setting
         "day", "user_id", F.col("churned").cast("double").alias("label")
     )
     # (day, user_id) is the key of all three: the joins keep the grain
-    people = only_days(inputs["features"], days).where("bot IS NOT TRUE")
+    people = only_people(only_days(inputs["features"], days))
     if inputs["actions"].where("arm IS NOT NULL").limit(1).count() == 0:
         return labels.withColumn("weight", F.lit(1.0)).join(people, ["day", "user_id"])
     assigned = per_assigned_user(inputs["actions"], days, settings)

@@ -15,6 +15,7 @@ from churnwatch.settings import Settings
 SHADES = 8
 SEGMENT_ROWS = 24
 STARTS = {"ingest_events": "that was loaded", "raise_alerts": "with warnings", "score_users": "with scores"}
+CLASSES = {"short": "short-term", "long": "long-term", "competitor": "to a competitor"}
 
 
 def first_day(facts: Gathered, job: str) -> date | None:
@@ -65,7 +66,7 @@ def _rate_blocks(facts: Gathered, settings: Settings) -> list[Block]:
     series = []
     for name, definition in settings.churn.definitions.items():
         its = [r for r in rates if r["definition"] == name]
-        title = f"{name} ({definition.horizon_days} days ahead)"
+        title = f"{name} ({CLASSES[definition.class_]}, {definition.horizon_days} days ahead)"
         if its:
             series.append(Series(title, [_point(r, r["rate"], f"{whole(r['churned'])} of {whole(r['eligible'])}") for r in its]))
         else:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.churn import eligible_users
 from churnwatch.core import JobFailed, Refused, Skipped, only_days
+from churnwatch.features import only_people
 from churnwatch.model import last_release
 from churnwatch.model.reference import usual_matrix
 from churnwatch.model.schema import Schema
@@ -142,7 +143,7 @@ def only_eligible(features: DataFrame, inputs: Mapping[str, DataFrame], days: Se
     takes them. What the definition does not count (a bill, a visit) makes nobody eligible, and a bot
     is nobody: percentiles and thresholds are those of people."""
     eligible = eligible_users(inputs, days, settings, settings.churn.primary)
-    return features.where("bot IS NOT TRUE").join(eligible.select("day", "user_id"), ["day", "user_id"], "left_semi")
+    return only_people(features).join(eligible.select("day", "user_id"), ["day", "user_id"], "left_semi")
 
 
 def _refuse_other_features(schema: Schema, features: DataFrame, version: str, day: date) -> None:
