@@ -170,7 +170,7 @@ def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[
 
 
 def _dead_letters(runner: Runner) -> Iterator[tuple[bool, str]]:
-    """Messages of the last month that were given up; bounded by days and destinations."""
+    """Messages of the last month that nobody gets; bounded by days and destinations."""
     notifications, deliveries = (runner.tables.notifications, runner.tables.deliveries)
     if not (runner.store.exists(notifications) and runner.store.exists(deliveries)):
         return
@@ -180,9 +180,9 @@ def _dead_letters(runner: Runner) -> Iterator[tuple[bool, str]]:
     since = f"day >= DATE'{newest - timedelta(days=LETTER_DAYS)}'"
     frames = runner.store.read(notifications, since), runner.store.read(deliveries, since)
     tried_since = newest - timedelta(days=DELIVERY_DAYS)
-    dead = dead_letters(*frames, runner.settings.sending.max_attempts, tried_since)
+    dead = dead_letters(*frames, runner.settings.sending, tried_since)
     for row in dead.orderBy("day", "destination", "kind").collect():
-        what = f"{row['messages']} {row['kind']} message(s) of {row['day']} to {row['destination']} were given up"
+        what = f"{row['messages']} {row['kind']} message(s) of {row['day']} to {row['destination']} were not sent"
         yield False, f"{what}: {row['detail']}"
 
 

@@ -37,4 +37,32 @@ def test_a_route_names_columns_and_a_network_owner_a_destination_that_exist():
         (("owners", "routing", 0, "when"), "column 'order_2d' is not known; did you mean 'orders_2d'?"),
         (("owners", "routing", 1, "attribute"), "attribute 'plans' is not known; did you mean 'plan'?"),
         (("owners", "owners", "a", "destination"), "destination 'rome' is not known; did you mean 'room'?"),
+        (
+            ("owners", "routing", 0),
+            "owner 'x' is none of sending.destinations, so that nobody gets the messages; did you mean 'room'?",
+        ),
     ]
+
+
+def test_every_owner_by_name_has_a_destination_where_messages_go_over_the_network():
+    rule = {"id": "quiet", "title": "t", "when": "orders_2d < 3", "level": "red", "cause": "price"}
+    parts = {
+        "owners": {"owners": {"a": {"superior": "head"}, "room": {}}, "groups": "product", "routing": [{"attribute": "plan"}]},
+        "tiers": {"tiers": [{"name": "all"}], "levels": [{"name": "red", "owner": "team", "within_days": 1}]},
+        "rules": {"rules": [rule | {"owner": "key"}, rule | {"id": "by_plan", "owner": "{plan}"}]},
+        "causes": {"causes": {"price": {"title": "p", "measures": ["orders"]}}},
+    }
+    hook = {"kind": "slack", "url": "https://hooks.example.org/x"}
+    sending = {"kind": "network", "destinations": {"room": hook}}
+    found = list(cross_faults(settings(sending=sending, **parts)))
+    assert [path for path, _ in found] == [
+        ("owners", "owners", "a"),
+        ("owners", "owners", "a", "superior"),
+        ("owners", "groups"),
+        ("tiers", "levels", 0),
+        ("rules", "rules", 0),
+    ]
+    assert found[2][1].startswith("owner 'product' is none of sending.destinations")
+    told = dict.fromkeys(("a", "head", "product", "team", "key"), hook)
+    assert list(cross_faults(settings(sending={"kind": "network", "destinations": told | {"room": hook}}, **parts))) == []
+    assert list(cross_faults(settings(sending={"kind": "file"}, **parts))) == []

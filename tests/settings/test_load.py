@@ -140,7 +140,6 @@ def test_a_later_layer_wins_and_references_are_resolved(conf, monkeypatch):
         [
             "storage.files=/data/files",
             "model.max_evals=3",
-            "sending.kind=network",
             "sending.smtp.host=localhost",
             "sending.smtp.password=${MAIL_PASSWORD}",
             "spark.spark.executor.memory=8g",

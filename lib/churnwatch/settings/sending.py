@@ -93,11 +93,11 @@ def _url_fault(url: str) -> str | None:
 class Sending(Settings_):
     """Where messages go: ``file`` writes all of them into a folder, ``network`` to the destinations by name.
 
-    A name that is no destination gets a file. ``gateways``: channel of offers -> destination (kind json) that hands them
-    to users; without, they are files. ``urgent_levels``: warnings that are no part of the digest but a message before it.
-    A message has ``tries_a_run`` attempts in a run, with pauses between that double from ``pause_seconds``, is tried
-    again on later days for a week, and is a dead letter after ``max_attempts``. ``allow_loopback``: http to this
-    machine, for tests and laptops.
+    A message to a name that is no destination fails, and ``doctor`` shows it. ``gateways``: channel of offers ->
+    destination (kind json) that hands them to users; without, they are files. ``urgent_levels``: warnings that are no
+    part of the digest but a message before it. A message has ``tries_a_run`` attempts in a run, with pauses between that
+    double from ``pause_seconds``, is tried again on later days for a week, and is a dead letter after ``max_attempts``.
+    ``allow_loopback``: http to this machine, for tests and laptops.
     """
 
     kind: Literal["file", "network"] = "file"
