@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.alerts.life import OPEN, SYSTEM, case, with_state
-from churnwatch.alerts.rules import by_level
+from churnwatch.alerts.owners import superior_of
 from churnwatch.settings import Settings
 
 LATE_DAYS = 28  # how long after its time a warning is still closed: runs may have been missed
@@ -53,7 +53,7 @@ def followed(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day:
         .when(unattended & (F.datediff(F.lit(day), "day") > case_days(settings)), "expired")
     )
     late = unattended & (F.col("due_on") < F.lit(day)) & F.col("escalated_to").isNull()
-    superior = by_level(settings.owners.superiors, F.col("owner")).cast("string")
+    superior = superior_of(F.col("owner"), settings)
     judged = going_on.withColumn("outcome", outcome).withColumn("superior", F.when(late & F.col("outcome").isNull(), superior))
     return judged.where(F.col("outcome").isNotNull() | F.col("superior").isNotNull())
 

@@ -1,8 +1,9 @@
-"""Who owns a warning: the routes of owners.yaml."""
+"""Who owns a warning, and who answers for owners: owners.yaml."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from churnwatch.alerts.rules import by_level
 from churnwatch.settings import Settings
 
 
@@ -14,6 +15,15 @@ def routed_owner(settings: Settings) -> Column:
         owner = F.lit(route.owner) if route.owner else F.nullif(F.trim(F.col(str(route.attribute))), F.lit(""))
         owners.append(F.when(F.expr(route.when), owner) if route.when else owner)
     return F.coalesce(F.lit(None).cast("string"), *owners)
+
+
+def superior_of(owner: Column, settings: Settings) -> Column:
+    """Who answers for what ``owner`` leaves undone; null where nobody does."""
+    owners = settings.owners
+    own = by_level(owners.superiors, owner).cast("string")
+    if owners.superior_of_others is None:
+        return own
+    return F.coalesce(own, F.when(~owner.isin(sorted(owners.settled)), F.lit(owners.superior_of_others)))
 
 
 def group_owner(settings: Settings) -> str | None:

@@ -28,7 +28,8 @@ def sent(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings)
     today = inputs["alerts"].where(F.col("day") == F.lit(day))
     cases = followed(inputs["alerts"], inputs["alert_events"], inputs["labels"], day, settings)
     # who has no superior in conf pays for no escalation
-    overdue = cases.where(F.col("superior").isNotNull()) if settings.owners.superiors else None
+    hands_up = settings.owners.superiors or settings.owners.superior_of_others
+    overdue = cases.where(F.col("superior").isNotNull()) if hands_up else None
     messages = to_owners(today, overdue, day, senders.keyed, settings).unionByName(
         offers(inputs["actions"], inputs["consents"], day, senders.keyed)
     )

@@ -237,6 +237,8 @@ def _owners_by_name(settings: Settings) -> Iterator[tuple[Path_, str]]:
         yield ("owners", "owners", name), name
         if owner.superior:
             yield ("owners", "owners", name, "superior"), owner.superior
+    if owners.superior_of_others:
+        yield ("owners", "superior_of_others"), owners.superior_of_others
     for index, route in enumerate(owners.routing):
         if route.owner:
             yield ("owners", "routing", index), route.owner
