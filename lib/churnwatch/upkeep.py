@@ -16,7 +16,7 @@ from churnwatch.core import ConfigError, Job, Read, Table, day_range, new_fields
 from churnwatch.reading import INGEST
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
-from churnwatch.settings.rule_columns import absent_columns
+from churnwatch.settings.rule_columns import absent_columns, absent_of_route
 
 OLDEST_JAVA = 17
 RULE = "delta.constraints."  # property of a stored rule
@@ -160,6 +160,9 @@ def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[
     for rule in settings.rules.rules:
         if absent := absent_columns(rule, settings):
             yield True, f"rule {rule.id} is off: there is no column {', '.join(absent)}"
+    for number, route in enumerate(settings.owners.routing, 1):
+        if absent := absent_of_route(route, settings):
+            yield True, f"route {number} of owners.yaml is off: there is no column {', '.join(absent)}"
     if java < OLDEST_JAVA:
         return
     made = runner()

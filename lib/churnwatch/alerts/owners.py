@@ -5,12 +5,13 @@ from pyspark.sql import functions as F
 
 from churnwatch.alerts.rules import by_level
 from churnwatch.settings import Settings
+from churnwatch.settings.rule_columns import routes_on
 
 
 def routed_owner(settings: Settings) -> Column:
     """The owner that the first route which holds names, over the columns that rules of users see; null where none does."""
     owners: list[Column] = []
-    for route in settings.owners.routing:
+    for route in routes_on(settings):
         # an empty attribute names nobody
         owner = F.lit(route.owner) if route.owner else F.nullif(F.trim(F.col(str(route.attribute))), F.lit(""))
         owners.append(F.when(F.expr(route.when), owner) if route.when else owner)

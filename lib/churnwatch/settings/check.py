@@ -7,7 +7,7 @@ import sqlglot
 from sqlglot import expressions as exp
 
 from churnwatch.settings.facts import Source
-from churnwatch.settings.faults import Found, Path_, condition_faults, known_name, nearest, sql_faults
+from churnwatch.settings.faults import Found, Path_, known_name, nearest, sql_faults
 from churnwatch.settings.model import Settings
 from churnwatch.settings.names import (
     feature_names,
@@ -17,7 +17,7 @@ from churnwatch.settings.names import (
     summed_measures,
     text_names,
 )
-from churnwatch.settings.rule_columns import PLACEHOLDER, rule_columns, rule_faults, tier_faults
+from churnwatch.settings.rule_columns import PLACEHOLDER, route_faults, rule_faults, tier_faults
 
 EVENT_COLUMNS = (
     "day",
@@ -57,7 +57,8 @@ def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
         *rule_faults(settings),
         *tier_faults(settings),
         *_cause_faults(settings),
-        *_owner_faults(settings),
+        *route_faults(settings),
+        *_destination_faults(settings),
         *_offer_faults(settings),
         *_experiment_faults(settings),
     ]
@@ -205,21 +206,10 @@ def _cause_faults(settings: Settings) -> Found:
             yield from known_name(("causes", "causes", name, "measures", index), "measure", measure, known)
 
 
-def _owner_faults(settings: Settings) -> Found:
-    attributes = _attributes(settings)
-    columns = rule_columns("user", settings)
-    for index, route in enumerate(settings.owners.routing):
-        path: Path_ = ("owners", "routing", index)
-        if route.when:
-            yield from condition_faults((*path, "when"), route.when, columns)
-        if route.attribute:
-            yield from known_name((*path, "attribute"), "attribute", route.attribute, attributes)
-    if settings.sending.kind == "network":
-        yield from _destination_faults(settings)
-
-
 def _destination_faults(settings: Settings) -> Found:
     """Owners by name whose messages nobody would get; whom an attribute names is only known when a message is sent."""
+    if settings.sending.kind != "network":
+        return
     known, own = settings.sending.destinations, settings.owners.destinations
     for name, destination in own.items():
         yield from known_name(("owners", "owners", name, "destination"), "destination", destination, known)

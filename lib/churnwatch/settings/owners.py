@@ -19,12 +19,13 @@ class Route(Settings_):
     """Who owns a user's warnings, before rule and level are asked: an owner by name, or the attribute that names one.
 
     ``when``: boolean Spark SQL over what rules of users may ask for; absent: every user. A user without the attribute
-    goes on to the next route.
+    goes on to the next route. ``needs``: columns that not every operator has; where one is absent the route is off.
     """
 
     when: str | None = None
     owner: str | None = None
     attribute: Name | None = None
+    needs: list[Name] = []
 
     @model_validator(mode="after")
     def _one(self) -> "Route":
