@@ -304,3 +304,5 @@ def test_a_password_goes_only_over_tls_except_to_this_machine():
         settings(sending={"kind": "network", "smtp": smtp})
     settings(sending={"kind": "network", "smtp": smtp | {"starttls": True}})
     settings(sending={"kind": "network", "smtp": smtp | {"host": "localhost"}})
+    with pytest.raises(ValueError, match="password holds a line break"):
+        settings(sending={"kind": "network", "smtp": smtp | {"starttls": True, "password": "secret\n"}})

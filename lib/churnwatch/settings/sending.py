@@ -26,6 +26,9 @@ class Smtp(Settings_):
 
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> "Smtp":
+        for name, value in (("user", self.user), ("password", self.password)):
+            if any(ord(c) < ord(" ") for c in value or ""):
+                raise ValueError(f"{name} holds a line break or another control character")
         if self.password and not self.starttls and self.host not in LOOPBACK:
             raise ValueError("a password goes only over starttls, except to this machine")
         return self
@@ -65,6 +68,9 @@ class Destination(Settings_):
             raise ValueError(fault)
         if self.kind == "sms" and not self.to:
             raise ValueError("a destination of kind sms has to: the number")
+        for name, value in (("token", self.token), ("secret", self.secret)):
+            if _unsendable(value):
+                raise ValueError(f"{name} holds a line break or another character that cannot be sent")
         if self.secret and self.kind not in SIGNED:
             raise ValueError(f"{self.kind} knows no secret; {', '.join(SIGNED)} do")
         return self
@@ -75,9 +81,22 @@ class Destination(Settings_):
         return self.kind in CHATS
 
 
+def _unsendable(text: str | None) -> bool:
+    """Whether ``text`` holds a character that no header and no address can have: a line break at the end of a secret, say."""
+    return any(not " " <= c <= "~" for c in text or "")
+
+
 def _url_fault(url: str) -> str | None:
     """Why nothing is posted to ``url``; None where it may be. Never quotes it: it may hold a secret."""
+    if " " in url or _unsendable(url):
+        return "a url holds no blank, line break or character outside of ASCII"
     parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        return "a url has no port, or one of 1 to 65535"
     if not parts.hostname or parts.username is not None or parts.fragment:
         return "a url has a host, no user and no fragment"
     loopback = parts.hostname in LOOPBACK
