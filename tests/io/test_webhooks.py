@@ -90,8 +90,8 @@ def test_a_look_up_that_hangs_ends_with_the_time_out_and_nothing_is_sent_after_i
     assert not ended.wait(0.1) and hooks.asked == 0
 
 
-def test_a_handshake_that_drips_is_cut_at_the_time_out():
-    cut = threading.Event()
+def test_a_slow_connection_and_a_handshake_that_drips_have_one_time_out_together(monkeypatch):
+    cut, connect = threading.Event(), socket.create_connection
 
     def drip(listener):
         taken, _ = listener.accept()
@@ -104,13 +104,18 @@ def test_a_handshake_that_drips_is_cut_at_the_time_out():
             except OSError:
                 cut.set()
 
+    def slowly(*asked):
+        time.sleep(0.7)
+        return connect(*asked)
+
+    monkeypatch.setattr(posting.socket, "create_connection", slowly)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=drip, args=(listener,), daemon=True).start()
         began = time.monotonic()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
-        ((_, outcome, detail),) = sent(office(url), patience=Patience(1, 1))
-        assert (outcome, detail) == ("failed", "127.0.0.1: timed out") and time.monotonic() - began < 2
-        assert cut.wait(2)
+        ((_, outcome, detail),) = sent(office(url, timeout=1), patience=Patience(1, 1))
+        assert (outcome, detail) == ("failed", "127.0.0.1: timed out") and time.monotonic() - began < 1.4
+        assert cut.wait(0.4)  # at once, not when the handshake's own time is over
 
 
 def test_a_receiver_that_is_gone_and_comes_back_loses_nothing(hooks):
