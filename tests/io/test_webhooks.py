@@ -321,6 +321,8 @@ def test_pauses_double_and_are_spread_by_a_hash():
         ({"kind": "slack", "url": "https://hooks.example.org:0/x"}, "1 to 65535"),
         ({"kind": "slack", "url": "https://hooks.example.org/x\n"}, "line break"),
         ({"kind": "json", "url": "https://hooks.example.org/x", "token": "t0ken\r\nX-Evil: 1"}, "token holds"),
+        ({"kind": "json", "url": "https://hooks.example.org/x", "token": "t€ken"}, "token holds"),
+        ({"kind": "json", "url": "https://hooks.example.org/ä"}, "ASCII"),
         ({"kind": "json", "url": "https://hooks.example.org/x", "secret": "s3cret\n"}, "secret holds"),
         ({"kind": "email"}, "address"),
         ({"kind": "email", "address": "two words@example.org"}, "address"),

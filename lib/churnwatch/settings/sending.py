@@ -27,7 +27,7 @@ class Smtp(Settings_):
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> "Smtp":
         for name, value in (("user", self.user), ("password", self.password)):
-            if any(ord(c) < ord(" ") for c in value or ""):
+            if _has_controls(value):
                 raise ValueError(f"{name} holds a line break or another control character")
         if self.password and not self.starttls and self.host not in LOOPBACK:
             raise ValueError("a password goes only over starttls, except to this machine")
@@ -69,8 +69,10 @@ class Destination(Settings_):
         if self.kind == "sms" and not self.to:
             raise ValueError("a destination of kind sms has to: the number")
         for name, value in (("token", self.token), ("secret", self.secret)):
-            if _unsendable(value):
-                raise ValueError(f"{name} holds a line break or another character that cannot be sent")
+            if _has_controls(value):
+                raise ValueError(f"{name} holds a line break or another control character")
+        if self.token and not self.token.isascii():
+            raise ValueError("token holds a character that no header can have")
         if self.secret and self.kind not in SIGNED:
             raise ValueError(f"{self.kind} knows no secret; {', '.join(SIGNED)} do")
         return self
@@ -81,15 +83,15 @@ class Destination(Settings_):
         return self.kind in CHATS
 
 
-def _unsendable(text: str | None) -> bool:
-    """Whether ``text`` holds a character that no header and no address can have: a line break at the end of a secret, say."""
-    return any(not " " <= c <= "~" for c in text or "")
+def _has_controls(text: str | None) -> bool:
+    """Whether ``text`` holds a control character: a line break at the end of a secret that came from a file, say."""
+    return any(c < " " or c == "\x7f" for c in text or "")
 
 
 def _url_fault(url: str) -> str | None:
     """Why nothing is posted to ``url``; None where it may be. Never quotes it: it may hold a secret."""
-    if " " in url or _unsendable(url):
-        return "a url holds no blank, line break or character outside of ASCII"
+    if " " in url or _has_controls(url):
+        return "a url holds no blank and no line break"
     parts = urlsplit(url)
     try:
         port = parts.port
@@ -97,6 +99,8 @@ def _url_fault(url: str) -> str | None:
         port = 0
     if port == 0:
         return "a url has no port, or one of 1 to 65535"
+    if not f"{parts.path}{parts.query}".isascii():
+        return "path and query of a url are ASCII; other characters are written with %"
     if not parts.hostname or parts.username is not None or parts.fragment:
         return "a url has a host, no user and no fragment"
     loopback = parts.hostname in LOOPBACK
