@@ -16,7 +16,7 @@ from churnwatch.core import ConfigError, Job, Read, Table, day_range, new_fields
 from churnwatch.reading import INGEST
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
-from churnwatch.settings.rule_columns import absent_columns
+from churnwatch.settings.rule_columns import absent_columns, absent_of_route
 
 OLDEST_JAVA = 17
 RULE = "delta.constraints."  # property of a stored rule
@@ -160,6 +160,9 @@ def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[
     for rule in settings.rules.rules:
         if absent := absent_columns(rule, settings):
             yield True, f"rule {rule.id} is off: there is no column {', '.join(absent)}"
+    for number, route in enumerate(settings.owners.routing, 1):
+        if absent := absent_of_route(route, settings):
+            yield True, f"route {number} of owners.yaml is off: there is no column {', '.join(absent)}"
     if java < OLDEST_JAVA:
         return
     made = runner()
@@ -170,7 +173,7 @@ def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[
 
 
 def _dead_letters(runner: Runner) -> Iterator[tuple[bool, str]]:
-    """Messages of the last month that were given up; bounded by days and destinations."""
+    """Messages of the last month that nobody gets; bounded by days and destinations."""
     notifications, deliveries = (runner.tables.notifications, runner.tables.deliveries)
     if not (runner.store.exists(notifications) and runner.store.exists(deliveries)):
         return
@@ -180,9 +183,9 @@ def _dead_letters(runner: Runner) -> Iterator[tuple[bool, str]]:
     since = f"day >= DATE'{newest - timedelta(days=LETTER_DAYS)}'"
     frames = runner.store.read(notifications, since), runner.store.read(deliveries, since)
     tried_since = newest - timedelta(days=DELIVERY_DAYS)
-    dead = dead_letters(*frames, runner.settings.sending.max_attempts, tried_since)
+    dead = dead_letters(*frames, runner.settings.sending, tried_since)
     for row in dead.orderBy("day", "destination", "kind").collect():
-        what = f"{row['messages']} {row['kind']} message(s) of {row['day']} to {row['destination']} were given up"
+        what = f"{row['messages']} {row['kind']} message(s) of {row['day']} to {row['destination']} were not sent"
         yield False, f"{what}: {row['detail']}"
 
 

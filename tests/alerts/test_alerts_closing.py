@@ -49,12 +49,18 @@ def test_a_case_ends_by_its_newest_warning_or_as_soon_as_one_of_them_proves_righ
     assert found == [("anna1", "closed", "retained", None), ("ben1", "closed", "churned", None)]
 
 
-def test_what_nobody_acted_on_expires_and_what_somebody_did_stays(spark):
-    days = {"in time": 28, "late": 29, "acted": 29}
+def test_what_no_label_tells_of_expires_and_its_note_says_whether_somebody_acted(spark):
+    days = {"in time": 28, "late": 29, "acted": 29, "acted in time": 28}
     group = {"scope": "group", "user_id": None, "segment": "plan"}
     given = [ALERT | group | {"alert_id": name, "value": name, "day": before(n)} for name, n in days.items()]
-    found, rows = told(spark, given, events=[event("acted", "acted")], owners={}, tiers=world().tiers.model_dump())
-    assert found == [("late", "closed", "expired", None)] and rows[0]["note"] == "nobody acted in time"
+    given += [ALERT | {"alert_id": f"user {name}", "user_id": name, "day": before(n)} for name, n in days.items()]
+    events = [event(f"{who}{name}", "acted") for name in ("acted", "acted in time") for who in ("", "user ")]
+    found, rows = told(spark, given, events=events, owners={}, tiers=world().tiers.model_dump())
+    late = ("acted", "late", "user acted", "user late")
+    assert found == [(name, "closed", "expired", None) for name in late]
+    notes = {row["alert_id"]: row["note"] for row in rows}
+    unknown, nobody = "acted on; no label tells what became of it", "nobody acted in time"
+    assert notes == {"acted": unknown, "late": nobody, "user acted": unknown, "user late": nobody}
 
 
 def test_an_overdue_warning_goes_to_the_superior_once(spark):

@@ -15,12 +15,12 @@ from smallworld import contracts
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
-def recorded(spark, tmp_path, lines, stored=()):
-    """Rows of record_alert_events after ``lines`` came in."""
+def recorded(spark, tmp_path, lines, stored=(), more=()):
+    """Rows of record_alert_events after ``lines`` came in about warnings a1, a2 and ``more``."""
     t, settings = contracts(), world(storage={"root": "x", "files": str(tmp_path)})
     put(alerts.inbox(settings), DAY, lines)
     inputs = {
-        "alerts": frame(spark, t.risk_alerts, [ALERT, ALERT | {"alert_id": "a2", "day": before(30)}]),
+        "alerts": frame(spark, t.risk_alerts, [ALERT, ALERT | {"alert_id": "a2", "day": before(30)}, *more]),
         "alert_events": frame(spark, t.alert_events, [row.asDict() for row in stored]),
     }
     found = alerts.recorded(inputs, (DAY,), Sources(spark, settings, "run"), settings)["alert_events"]
@@ -56,6 +56,23 @@ def test_closing_takes_an_outcome_and_a_lesson_and_ends_a_warning(spark, tmp_pat
     # what was done before the end, and told late, counts; so does another outcome
     early, again = alerts.event_line("a1", NOON - hour, "eva", "act"), alerts.event_line("a1", NOON + hour, "eva", "close")
     assert [r["action"] for r in recorded(spark, tmp_path / "c", [early, again], stored=[first])] == ["acted", "closed"]
+
+
+def test_a_case_that_is_closed_takes_no_action_by_any_of_its_warnings(spark, tmp_path):
+    case = [ALERT | {"alert_id": name, "escalates": "a1"} for name in ("a3", "a4")]
+    (ended,) = recorded(spark, tmp_path, [alerts.event_line("a3", NOON, "eva", "close")], more=case)
+    hour = timedelta(hours=1)
+    for name in ("a1", "a3", "a4"):
+        with pytest.raises(DataQualityError, match=f"are closed.*: {name}$"):
+            recorded(spark, tmp_path / name, [alerts.event_line(name, NOON + hour, "ben", "act")], [ended], case)
+    # what was done before, a correction of the outcome, and another case
+    lines = [
+        alerts.event_line("a4", NOON - hour, "ben", "act"),
+        alerts.event_line("a1", NOON + hour, "eva", "close", outcome="churned"),
+        alerts.event_line("a2", NOON + hour, "eva", "ack"),
+    ]
+    found = recorded(spark, tmp_path / "b", lines, [ended], case)
+    assert [(r["alert_id"], r["action"]) for r in found] == [("a1", "closed"), ("a2", "acknowledged"), ("a4", "acted")]
 
 
 def test_warnings_that_do_not_exist_are_named(spark, tmp_path):

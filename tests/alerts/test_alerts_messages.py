@@ -233,11 +233,17 @@ def test_what_could_not_be_sent_yesterday_is_sent_today_and_a_dead_letter_is_tol
     assert sorted(retried) == [(before(1), "y-digest", 3, "sent"), (before(1), "y-offer", 3, "sent")]
     notifications = frame(spark, t.notifications, [row.asDict() for row in left])
     deliveries = frame(spark, t.deliveries, [row.asDict() for row in before_])
-    dead = alerts.dead_letters(notifications, deliveries, 2, tried_since=before(1)).collect()
-    assert sorted((r["destination"], r["kind"], r["messages"], r["detail"]) for r in dead) == [
-        ("channel email", "offer", 1, "no folder"),
-        ("operations", "digest", 1, "no folder"),
-    ]
-    assert alerts.dead_letters(notifications, deliveries, 3, tried_since=before(1)).collect() == []
+
+    def dead(since, **sending_):
+        letters = alerts.dead_letters(notifications, deliveries, world(sending=sending_).sending, since).collect()
+        return sorted((r["destination"], r["kind"], r["messages"], r["detail"]) for r in letters)
+
+    offer, digest = ("channel email", "offer", 1, "no folder"), ("operations", "digest", 1, "no folder")
+    assert dead(before(1), max_attempts=2) == [offer, digest]
+    assert dead(before(1), max_attempts=3) == []
     # what is too old to be tried again is given up, however few attempts it had
-    assert len(alerts.dead_letters(notifications, deliveries, 3, tried_since=DAY).collect()) == 2
+    assert dead(DAY, max_attempts=3) == [offer, digest]
+    # what goes to a name that is no destination is told at once
+    room = {"kind": "slack", "url": "https://hooks.example.org/x"}
+    assert dead(before(1), max_attempts=3, kind="network", destinations={"room": room}) == [digest]
+    assert dead(before(1), max_attempts=3, kind="network", destinations={"operations": room}) == []

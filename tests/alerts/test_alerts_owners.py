@@ -1,8 +1,9 @@
 """Who owns a warning, and who answers for owners."""
 
 import pytest
+from pyspark.sql import functions as F
 
-from churnwatch.alerts.owners import group_owner, routed_owner
+from churnwatch.alerts.owners import group_owner, routed_owner, superior_of
 from churnwatch.settings.check import cross_faults
 from smallworld import settings
 
@@ -29,6 +30,17 @@ def test_superiors_do_not_go_in_a_circle_and_a_route_has_one_owner():
     assert (made.superiors, made.destinations, made.superior("b")) == ({"a": "b"}, {"a": "room"}, None)
 
 
+def test_every_owner_has_a_superior_but_for_those_above(spark):
+    owners = {"owners": {"a": {"superior": "b"}, "c": {}}, "superior_of_others": "boss"}
+    wanted = {"a": "b", "b": None, "c": None, "mia": "boss", "boss": None}
+    made = settings(owners=owners)
+    assert {name: made.owners.superior(name) for name in wanted} == wanted
+    rows = spark.createDataFrame([(name,) for name in wanted], "owner string")
+    assert [row[0] for row in rows.select(superior_of(F.col("owner"), made)).collect()] == list(wanted.values())
+    none = settings(owners={"owners": owners["owners"]})
+    assert [row[0] for row in rows.select(superior_of(F.col("owner"), none)).collect()] == ["b", None, None, None, None]
+
+
 def test_a_route_names_columns_and_a_network_owner_a_destination_that_exist():
     routing = [{"when": "order_2d > 5", "owner": "x"}, {"attribute": "plans"}]
     sending = {"kind": "network", "destinations": {"room": {"kind": "slack", "url": "https://hooks.example.org/x"}}}
@@ -37,4 +49,33 @@ def test_a_route_names_columns_and_a_network_owner_a_destination_that_exist():
         (("owners", "routing", 0, "when"), "column 'order_2d' is not known; did you mean 'orders_2d'?"),
         (("owners", "routing", 1, "attribute"), "attribute 'plans' is not known; did you mean 'plan'?"),
         (("owners", "owners", "a", "destination"), "destination 'rome' is not known; did you mean 'room'?"),
+        (
+            ("owners", "routing", 0),
+            "owner 'x' is none of sending.destinations, so that nobody gets the messages; did you mean 'room'?",
+        ),
     ]
+
+
+def test_every_owner_by_name_has_a_destination_where_messages_go_over_the_network():
+    rule = {"id": "quiet", "title": "t", "when": "orders_2d < 3", "level": "red", "cause": "price"}
+    parts = {
+        "owners": {"owners": {"a": {"superior": "head"}, "room": {}}, "groups": "product", "superior_of_others": "boss"},
+        "tiers": {"tiers": [{"name": "all"}], "levels": [{"name": "red", "owner": "team", "within_days": 1}]},
+        "rules": {"rules": [rule | {"owner": "key"}, rule | {"id": "by_plan", "owner": "{plan}"}]},
+        "causes": {"causes": {"price": {"title": "p", "measures": ["orders"]}}},
+    }
+    hook = {"kind": "slack", "url": "https://hooks.example.org/x"}
+    sending = {"kind": "network", "destinations": {"room": hook}}
+    found = list(cross_faults(settings(sending=sending, **parts)))
+    assert [path for path, _ in found] == [
+        ("owners", "owners", "a"),
+        ("owners", "owners", "a", "superior"),
+        ("owners", "superior_of_others"),
+        ("owners", "groups"),
+        ("tiers", "levels", 0),
+        ("rules", "rules", 0),
+    ]
+    assert found[3][1].startswith("owner 'product' is none of sending.destinations")
+    told = dict.fromkeys(("a", "head", "boss", "product", "team", "key"), hook)
+    assert list(cross_faults(settings(sending={"kind": "network", "destinations": told | {"room": hook}}, **parts))) == []
+    assert list(cross_faults(settings(sending={"kind": "file"}, **parts))) == []

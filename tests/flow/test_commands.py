@@ -126,12 +126,14 @@ def test_the_doctor_finds_what_is_broken_and_nothing_else(typed, folder, tmp_pat
     broken = world.copied(folder, tmp_path / "w")
     for file in (broken / "tables" / "cohort_churn").rglob("*.parquet"):
         file.unlink()
-    code, out, _ = typed("doctor", where=broken, more=["storage.files=/dev/null/files", f"rules.rules=[{HALF}]"])
+    more = ["storage.files=/dev/null/files", f"rules.rules=[{HALF}]", "owners.routing=[{attribute: manager, needs: [manager]}]"]
+    code, out, _ = typed("doctor", where=broken, more=more)
     assert code == 1
     assert "BAD  files in /dev/null/files" in out and "BAD  cohort_churn: cannot be read" in out
     assert [line for line in out.splitlines() if "BAD" in line and "/dev/null" not in line and "cohort_churn" not in line] == []
     assert "user_features version" in out
     assert "rule half is off: there is no column balance" in out
+    assert "route 1 of owners.yaml is off: there is no column manager" in out
 
 
 def test_a_new_measure_is_migrated_and_the_days_to_rebuild_are_named(typed, folder, tmp_path):

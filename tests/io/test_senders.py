@@ -88,7 +88,7 @@ def told(rows):
 
 
 def by_mail(server, folder):
-    """A router that mails by ``server``, and writes into ``folder`` what has no address."""
+    """A router that mails by ``server``, and writes offers into ``folder``."""
     targets = {name: Target("email", address) for name, address in ADDRESSES.items()}
     return Office(str(folder), only_files=False, server=server, targets=targets).sender()
 
@@ -185,10 +185,17 @@ def test_a_server_that_never_answers_is_given_up_after_the_time_out(tmp_path):
     assert (row["outcome"], "timed out" in row["detail"]) == ("failed", True)
 
 
-def test_a_destination_without_an_address_gets_a_file(port, mailbox, tmp_path):
-    ((_, _, outcome, detail),) = told(sent([to("stranger")], mailer(port, tmp_path)))
-    assert (outcome, detail) == ("sent", f"file {DAY}/m-stranger.eml: no address for stranger")
-    assert (tmp_path / str(DAY) / "m-stranger.eml").is_file() and mailbox.got == []
+def test_a_message_to_nobody_is_not_sent_and_is_no_file_unless_all_are(port, mailbox, tmp_path):
+    unknown = "no destination 'stranger' under sending.destinations"
+    rows = sent([to("stranger"), to("stranger", message_id="m2"), to("retention")], mailer(port, tmp_path))
+    # found out for each of them, once: nothing is down
+    assert [row[1:] for row in told(rows)] == [(1, "failed", unknown)] * 2 + [(1, "sent", "250 accepted")]
+    offer = to("stranger", kind="offer")
+    assert told(sent([offer], mailer(port, tmp_path)))[0][2:] == ("sent", f"file {DAY}/m-stranger.json: no gateway for email")
+    assert [p.name for p in (tmp_path / str(DAY)).iterdir()] == ["m-stranger.json"]
+    assert told(sent([to("stranger")], Office(str(tmp_path)).sender()))[0][2:] == ("sent", f"file {DAY}/m-stranger.eml")
+    nowhere = told(sent([to("retention")], by_mail(None, tmp_path)))
+    assert nowhere == [("m-retention", 1, "failed", "no mail server under sending.smtp")]
 
 
 def test_the_same_message_is_the_same_file(tmp_path):
@@ -256,7 +263,7 @@ def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailb
         ("m-hook", 1, "failed", "127.0.0.1: ConnectionRefusedError"),
         ("m-refused", 1, "failed", "550 5.1.1 no such user"),
         ("m-retention", 1, "sent", "250 accepted"),
-        ("m-stranger", 1, "sent", f"file {DAY}/m-stranger.json: no address for email"),
+        ("m-stranger", 1, "sent", f"file {DAY}/m-stranger.json: no gateway for email"),
     ]
     assert all(before - timedelta(seconds=1) <= row["at"] <= datetime.now() for row in found)
     assert [m["X-Churnwatch-Destination"] for m in mailbox.got] == ["retention"]
@@ -297,3 +304,5 @@ def test_a_password_goes_only_over_tls_except_to_this_machine():
         settings(sending={"kind": "network", "smtp": smtp})
     settings(sending={"kind": "network", "smtp": smtp | {"starttls": True}})
     settings(sending={"kind": "network", "smtp": smtp | {"host": "localhost"}})
+    with pytest.raises(ValueError, match="password holds a line break"):
+        settings(sending={"kind": "network", "smtp": smtp | {"starttls": True, "password": "secret\n"}})

@@ -6,6 +6,8 @@ import hmac
 import json
 import socket
 import ssl
+import threading
+import time
 from datetime import UTC, date, datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -66,6 +68,54 @@ def test_what_fails_in_the_middle_is_sent_again_with_the_same_id(hooks, mood):
     (first, second) = sent(made)
     assert first[:2] == (1, "failed") and second == (2, "sent", "posted")
     assert [headers["Idempotency-Key"] for _, headers, _ in hooks.taken] == [MESSAGE["message_id"]]
+
+
+def test_a_look_up_that_hangs_ends_with_the_time_out_and_nothing_is_sent_after_it(hooks, monkeypatch):
+    port, answered, ended = hooks.start(), threading.Event(), threading.Event()
+
+    def resolved(host, port, **kind):
+        answered.wait(5)
+        return [(2, 1, 6, "", ("127.0.0.1", port))]
+
+    def connected(*asked):
+        ended.set()
+        raise OSError
+
+    monkeypatch.setattr(posting.socket, "getaddrinfo", resolved)
+    monkeypatch.setattr(posting.socket, "create_connection", connected)
+    began = time.monotonic()
+    ((_, outcome, detail),) = sent(office(f"http://hook.example.org:{port}/"), patience=Patience(1, 1))
+    assert (outcome, detail) == ("failed", "hook.example.org: timed out") and time.monotonic() - began < 2
+    answered.set()
+    assert not ended.wait(0.1) and hooks.asked == 0
+
+
+def test_a_slow_connection_and_a_handshake_that_drips_have_one_time_out_together(monkeypatch):
+    cut, connect = threading.Event(), socket.create_connection
+
+    def drip(listener):
+        taken, _ = listener.accept()
+        with taken:
+            try:
+                taken.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16 KiB begins
+                for _ in range(100):
+                    time.sleep(0.05)
+                    taken.sendall(b"\x00")
+            except OSError:
+                cut.set()
+
+    def slowly(*asked):
+        time.sleep(0.7)
+        return connect(*asked)
+
+    monkeypatch.setattr(posting.socket, "create_connection", slowly)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        began = time.monotonic()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        ((_, outcome, detail),) = sent(office(url, timeout=1), patience=Patience(1, 1))
+        assert (outcome, detail) == ("failed", "127.0.0.1: timed out") and time.monotonic() - began < 1.4
+        assert cut.wait(0.4)  # at once, not when the handshake's own time is over
 
 
 def test_a_receiver_that_is_gone_and_comes_back_loses_nothing(hooks):
@@ -267,6 +317,13 @@ def test_pauses_double_and_are_spread_by_a_hash():
         ({"kind": "json", "url": "https://user@hooks.example.org/x"}, "no user"),
         ({"kind": "json", "url": "http://127.0.0.1/x"}, "allow_loopback"),
         ({"kind": "slack"}, "url"),
+        ({"kind": "slack", "url": "https://hooks.example.org:99999/x"}, "1 to 65535"),
+        ({"kind": "slack", "url": "https://hooks.example.org:0/x"}, "1 to 65535"),
+        ({"kind": "slack", "url": "https://hooks.example.org/x\n"}, "line break"),
+        ({"kind": "json", "url": "https://hooks.example.org/x", "token": "t0ken\r\nX-Evil: 1"}, "token holds"),
+        ({"kind": "json", "url": "https://hooks.example.org/x", "token": "t€ken"}, "token holds"),
+        ({"kind": "json", "url": "https://hooks.example.org/ä"}, "ASCII"),
+        ({"kind": "json", "url": "https://hooks.example.org/x", "secret": "s3cret\n"}, "secret holds"),
         ({"kind": "email"}, "address"),
         ({"kind": "email", "address": "two words@example.org"}, "address"),
         ({"kind": "sms", "url": "https://sms.example.org"}, "number"),

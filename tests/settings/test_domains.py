@@ -49,3 +49,13 @@ def test_telecom_knows_the_facts_that_its_rules_speak_of():
     facts = set(load(CONF / "local.yaml", ["domain=telecom"]).sources.users.map)
     wanted = {"class", "balance", "arrears", "dunning", "contract_end", "demolition", "other_access", "open_need", "move_refused"}
     assert wanted <= facts
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_somebody_answers_for_whatever_is_overdue(domain):
+    settings = load(CONF / "local.yaml", [f"domain={domain}"])
+    owners = {level.owner for level in settings.tiers.levels} | {rule.owner for rule in settings.rules.rules if rule.owner}
+    owners |= {settings.owners.groups, *(route.owner for route in settings.owners.routing if route.owner)}
+    by_attribute = any(route.attribute for route in settings.owners.routing)
+    owners |= {"a person whom an attribute names"} if by_attribute else set()
+    assert {name for name in owners if settings.owners.superior(name) is None} == set()

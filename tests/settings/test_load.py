@@ -7,7 +7,7 @@ import pytest
 
 from churnwatch.core import ConfigError
 from churnwatch.settings import load
-from churnwatch.settings.rule_columns import absent_columns
+from churnwatch.settings.rule_columns import absent_columns, routed_by, routes_on
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -140,7 +140,6 @@ def test_a_later_layer_wins_and_references_are_resolved(conf, monkeypatch):
         [
             "storage.files=/data/files",
             "model.max_evals=3",
-            "sending.kind=network",
             "sending.smtp.host=localhost",
             "sending.smtp.password=${MAIL_PASSWORD}",
             "spark.spark.executor.memory=8g",
@@ -196,6 +195,41 @@ def test_a_rule_whose_facts_are_absent_is_off_and_no_fault(conf):
     conf("domains/app/rules.yaml", "rules:\n", f"rules:\n  - {rule}\n")
     settings = load(conf.path)
     assert absent_columns(settings.rules.rules[0], settings) == ["balance", "open_need"]
+
+
+def test_a_rule_whose_text_tells_of_an_absent_fact_is_off_like_those_that_need_it(conf):
+    rule = "{{id: {}, title: t, level: red, cause: price, when: logins_7d > 1, {}}}"
+    rules = [rule.format("told", "evidence: 'product {product}'"), rule.format("mine", "owner: '{manager}'")]
+    fact = "{id: fact, title: t, level: red, cause: price, when: product = 'x', needs: [product]}"
+    conf("domains/app/rules.yaml", "rules:\n", "rules:\n" + "".join(f"  - {one}\n" for one in (*rules, fact)))
+    # nobody says that there may be no manager
+    assert "placeholder 'manager' is not known" in faults(conf.path)
+    conf("domains/app/owners.yaml", "owners:", "routing: [{attribute: manager, needs: [manager]}]\nowners:")
+    settings = load(conf.path)
+    assert [absent_columns(one, settings) for one in settings.rules.rules[:3]] == [["product"], ["manager"], ["product"]]
+
+
+def test_a_route_whose_facts_are_absent_is_off_and_its_other_names_are_looked_at(conf):
+    text = "routing: [{when: \"class = 'A'\", attribute: manager, needs: [class, manager]}, {owner: sales}]\nowners:"
+    conf("domains/app/owners.yaml", "owners:", text)
+    settings = load(conf.path)
+    assert [route.owner for route in routes_on(settings)] == ["sales"] and routed_by(settings) == set()
+    conf("domains/app/owners.yaml", "needs: [class, manager]", "needs: [class, maneger]")
+    told = faults(conf.path)
+    assert "attribute 'manager' is not known; did you mean 'maneger'?" in told
+    assert "columns that the route does not name, and that are not there: maneger" in told
+
+
+@pytest.mark.parametrize("facts", [("manager",), ("class", "class_level", "manager"), ("balance",)])
+def test_an_operator_without_a_fact_starts_with_fewer_rules(conf, facts):
+    shutil.copytree(ROOT / "conf" / "domains" / "telecom", conf.path.parent / "domains" / "telecom")
+    for fact in facts:
+        conf("domains/telecom/sources.yaml", f"    {fact}: {fact}", f"    # {fact}")
+    settings = load(conf.path, ["domain=telecom"])
+    off = {rule.id for rule in settings.rules.rules if absent_columns(rule, settings)}
+    wanted = {"manager": set(), "class": {"key_account_below_class", "key_account_need"}, "balance": {"prepaid_running_out"}}
+    assert off == wanted[facts[0]]
+    assert len(routes_on(settings)) == (0 if "manager" in facts else 1)
 
 
 def test_tiers_that_cannot_be_are_told(conf):

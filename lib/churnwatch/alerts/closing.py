@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.alerts.life import OPEN, SYSTEM, case, with_state
-from churnwatch.alerts.rules import by_level
+from churnwatch.alerts.owners import superior_of
 from churnwatch.settings import Settings
 
 LATE_DAYS = 28  # how long after its time a warning is still closed: runs may have been missed
@@ -29,9 +29,9 @@ def followed_days(settings: Settings) -> int:
 def followed(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day: date, settings: Settings) -> DataFrame:
     """Cases of which the system tells something on ``day``: one row a case, as its newest warning has it.
 
-    ``outcome``: churned as soon as a warning's label says so, retained when that of the newest does, expired where nobody
-    had acted after ``case_days``; else ``superior``: to whom an overdue case goes, once. What the system itself told on
-    ``day`` is not looked at, so that a second run of the day tells the same.
+    ``outcome``: churned as soon as a warning's label says so, retained when that of the newest does, expired where there is
+    none after ``case_days``: groups and the base have no labels, nor has every user; else ``superior``: to whom an overdue
+    case goes, once. What the system itself told on ``day`` is not looked at, so that a second run of the day tells the same.
     """
     earlier = alert_events.where(~((F.col("who") == SYSTEM) & (F.col("day") == F.lit(day))))
     known = labels.where(F.col("definition") == settings.churn.primary).select("day", "user_id", "churned")
@@ -50,10 +50,10 @@ def followed(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day:
     outcome = (
         F.when(F.col("lost"), "churned")
         .when(~F.col("churned"), "retained")
-        .when(unattended & (F.datediff(F.lit(day), "day") > case_days(settings)), "expired")
+        .when(F.datediff(F.lit(day), "day") > case_days(settings), "expired")
     )
     late = unattended & (F.col("due_on") < F.lit(day)) & F.col("escalated_to").isNull()
-    superior = by_level(settings.owners.superiors, F.col("owner")).cast("string")
+    superior = superior_of(F.col("owner"), settings)
     judged = going_on.withColumn("outcome", outcome).withColumn("superior", F.when(late & F.col("outcome").isNull(), superior))
     return judged.where(F.col("outcome").isNotNull() | F.col("superior").isNotNull())
 
@@ -62,7 +62,8 @@ def told(cases: DataFrame, day: date, at: Column) -> DataFrame:
     """Rows of alert_events for the cases of ``followed``, at the instant ``at``."""
     action = F.when(F.col("outcome").isNotNull(), "closed").otherwise("escalated")
     note = (
-        F.when(F.col("outcome") == "expired", "nobody acted in time")
+        F.when((F.col("outcome") == "expired") & F.col("state").isin(*OPEN), "nobody acted in time")
+        .when(F.col("outcome") == "expired", "acted on; no label tells what became of it")
         .when(F.col("outcome").isNotNull(), "the label is known")
         .otherwise(F.concat(F.lit("due on "), F.col("due_on").cast("string")))
     )

@@ -88,27 +88,34 @@ def recorded(inputs: Frames, days: Sequence[date], sources: Any, settings: Setti
     )
     where = F.concat(F.col(PLACE), F.lit(": "))
     _refuse(told.where(~F.coalesce(fine, F.lit(False))), _placed(where, "raw"), "lines of the inbox that are no actions")
-    known = inputs["alerts"].select("alert_id", "rule_id")  # one row a warning
+    known = inputs["alerts"].select("alert_id", "rule_id", case().alias("case"))  # one row a warning
     _refuse(told.join(known, "alert_id", "left_anti"), _placed(where, "alert_id"), "warnings that do not exist")
     parts = F.concat_ws("\x1f", "alert_id", F.unix_micros("at").cast("string"), "who", "action")
     stored = inputs["alert_events"]
     fresh = told.withColumn("event_id", F.substring(F.sha2(parts, 256), 1, 32)).join(
         stored.select("event_id"), "event_id", "left_anti"
     )
-    _refuse(_after_the_end(fresh, stored), _placed(where, "alert_id"), "warnings that are closed")
+    _refuse(_after_the_end(fresh, stored, known), _placed(where, "alert_id"), "warnings that are closed")
     events = (
         fresh.groupBy("event_id")  # a line that stands twice is one action
         .agg(*(F.min(field).alias(field) for field in FIELDS))
-        .join(known, "alert_id")
+        .join(known.drop("case"), "alert_id")
     )
     none = F.lit(None).cast("string")
     return {"alert_events": events.select(F.lit(day).alias("day"), "event_id", *FIELDS, "rule_id", none.alias("owner"))}
 
 
-def _after_the_end(fresh: DataFrame, stored: DataFrame) -> DataFrame:
-    ended = stored.where("action = 'closed'").groupBy("alert_id").agg(F.min("at").alias("ended_at"))
+def _after_the_end(fresh: DataFrame, stored: DataFrame, known: DataFrame) -> DataFrame:
+    """Those of ``fresh`` that were done after their case was closed, by whichever of its warnings; same grain."""
+    cases = known.select("alert_id", "case")
+    ended = (
+        stored.where("action = 'closed'")
+        .join(cases, "alert_id", "left")  # cases: one row a warning
+        .groupBy(F.coalesce("case", "alert_id").alias("case"))  # else a first warning that is too old to be read
+        .agg(F.min("at").alias("ended_at"))
+    )
     late = (F.col("action") != "closed") & (F.col("at") > F.col("ended_at"))
-    return fresh.join(ended, "alert_id").where(late)  # ended: one row a warning
+    return fresh.join(cases, "alert_id").join(ended, "case").where(late)  # cases: one row a warning, ended: one a case
 
 
 def _text(rows: DataFrame, field: str) -> Column:

@@ -1,19 +1,30 @@
-"""Who owns a warning: the routes of owners.yaml."""
+"""Who owns a warning, and who answers for owners: owners.yaml."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from churnwatch.alerts.rules import by_level
 from churnwatch.settings import Settings
+from churnwatch.settings.rule_columns import routes_on
 
 
 def routed_owner(settings: Settings) -> Column:
     """The owner that the first route which holds names, over the columns that rules of users see; null where none does."""
     owners: list[Column] = []
-    for route in settings.owners.routing:
+    for route in routes_on(settings):
         # an empty attribute names nobody
         owner = F.lit(route.owner) if route.owner else F.nullif(F.trim(F.col(str(route.attribute))), F.lit(""))
         owners.append(F.when(F.expr(route.when), owner) if route.when else owner)
     return F.coalesce(F.lit(None).cast("string"), *owners)
+
+
+def superior_of(owner: Column, settings: Settings) -> Column:
+    """Who answers for what ``owner`` leaves undone; null where nobody does."""
+    owners = settings.owners
+    own = by_level(owners.superiors, owner).cast("string")
+    if owners.superior_of_others is None:
+        return own
+    return F.coalesce(own, F.when(~owner.isin(sorted(owners.settled)), F.lit(owners.superior_of_others)))
 
 
 def group_owner(settings: Settings) -> str | None:

@@ -11,6 +11,7 @@ from churnwatch.alerts.closing import followed, told
 from churnwatch.alerts.messages import day_end, offers, still_allowed, to_owners
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
+from churnwatch.settings.sending import Sending
 
 ATTEMPT = ("day", "message_id", "attempt", "at", "outcome", "detail")
 ENDED = ("sent", "expired")
@@ -27,7 +28,8 @@ def sent(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings)
     today = inputs["alerts"].where(F.col("day") == F.lit(day))
     cases = followed(inputs["alerts"], inputs["alert_events"], inputs["labels"], day, settings)
     # who has no superior in conf pays for no escalation
-    overdue = cases.where(F.col("superior").isNotNull()) if settings.owners.superiors else None
+    hands_up = settings.owners.superiors or settings.owners.superior_of_others
+    overdue = cases.where(F.col("superior").isNotNull()) if hands_up else None
     messages = to_owners(today, overdue, day, senders.keyed, settings).unionByName(
         offers(inputs["actions"], inputs["consents"], day, senders.keyed)
     )
@@ -60,14 +62,17 @@ def only_waiting(messages: DataFrame, deliveries: DataFrame, max_attempts: int) 
     )
 
 
-def dead_letters(notifications: DataFrame, deliveries: DataFrame, max_attempts: int, tried_since: date) -> DataFrame:
+def dead_letters(notifications: DataFrame, deliveries: DataFrame, sending: Sending, tried_since: date) -> DataFrame:
     """Messages that were not sent and are not tried any more, after all their attempts or because their day lies before
-    ``tried_since``: one row a day, destination and kind, with the newest answer.
+    ``tried_since``, and those to a name that is no destination: one row a day, destination and kind, with the newest answer.
 
-    More ``sending.max_attempts`` bring those of the last week back to life. Of offers, the channel stands for the users.
+    More ``sending.max_attempts``, or the destination, bring those of the last week back to life. Of offers, the channel
+    stands for the users.
     """
     unsent = _so_far(deliveries).where(~F.col("ended"))
-    given_up = (F.col("made") >= max_attempts) | (F.col("day") < F.lit(tried_since))
+    given_up = (F.col("made") >= sending.max_attempts) | (F.col("day") < F.lit(tried_since))
+    if sending.kind == "network":
+        given_up |= (F.col("kind") != "offer") & ~F.col("destination").isin(list(sending.destinations))
     receiver = F.when(F.col("kind") == "offer", F.concat(F.lit("channel "), F.col("channel"))).otherwise(F.col("destination"))
     return (
         notifications.join(unsent, "message_id")  # one row a message

@@ -116,6 +116,8 @@ def _made_by_days(settings: Settings) -> Iterator[tuple[str, Column]]:
             # without a stored day before the last ones, everything would be new
             yield f"{name}_{what}", F.when(F.col("history_days") > m.trend_days, F.col(f"{name}_{what}"))
     for name in m.months_of:
-        for back in range(m.months + 1):
-            stored = F.col("first_day") <= F.least(month_end(F.col("day"), back), F.col("day"))
-            yield month_column(name, back), F.when(stored, F.col(month_column(name, back)))
+        yield month_column(name, 0), F.when(F.col("first_day") <= F.col("day"), F.col(month_column(name, 0)))
+        for back in range(1, m.months + 1):
+            # a month of which only the end is stored would say that nothing was done in it
+            whole = F.col("first_day") <= F.date_add(month_end(F.col("day"), back + 1), 1)
+            yield month_column(name, back), F.when(whole, F.col(month_column(name, back)))

@@ -218,7 +218,10 @@ class Target:
 
 
 class Router:
-    """Sends every message to its destination: by mail, by HTTP, or into a file where it has none."""
+    """Sends every message to its destination, by mail or HTTP, or all of them into files; offers without a gateway too.
+
+    A message to an owner without a destination fails: a file that nobody looks into is not sent.
+    """
 
     def __init__(self, office: "Office") -> None:
         self._office = office
@@ -228,18 +231,23 @@ class Router:
     def __call__(self, message: Message) -> str:
         """The receiver's answer; raises NotSent."""
         target = self._target(message)
-        if target is None or (target.address and self._mails is None):
-            why = "" if self._office.only_files else f": no address for {_name(message)}"
-            return f"{self._files(message)}{why}"
-        if target.address and self._mails:
-            return self._mails.send(message, target.address)
-        return posted(message, target, self._office.timeout_seconds, self._office.loopback)
+        if target is None and self._office.only_files:
+            return self._files(message)
+        if target is None and message["kind"] == "offer":
+            return f"{self._files(message)}: no gateway for {message['channel']}"
+        if target is None:
+            raise NotSent(f"no destination {message['destination']!r} under sending.destinations")
+        if not target.address:
+            return posted(message, target, self._office.timeout_seconds, self._office.loopback)
+        if self._mails is None:
+            raise NotSent("no mail server under sending.smtp")
+        return self._mails.send(message, target.address)
 
     def place(self, message: Message) -> str:
-        """The mail server, the URL, or the folder."""
+        """The mail server, the URL, or the folder; nothing is down where there is no destination."""
         target = self._target(message)
         if target is None:
-            return "files"
+            return "files" if self._office.only_files or message["kind"] == "offer" else "nowhere"
         return target.url or "mail"
 
     def _target(self, message: Message) -> Target | None:
@@ -255,10 +263,6 @@ class Router:
         """Ends the connection to the mail server."""
         if self._mails:
             self._mails.close()
-
-
-def _name(message: Message) -> str:
-    return message["channel"] if message["kind"] == "offer" else message["destination"]
 
 
 def posted(message: Message, target: Target, timeout_seconds: float, loopback: bool) -> str:

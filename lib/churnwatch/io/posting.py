@@ -1,5 +1,6 @@
 """One HTTP POST as it runs inside Spark's workers: the standard library alone, to public addresses alone, no redirects."""
 
+import contextlib
 import http.client
 import ipaddress
 import json
@@ -29,38 +30,104 @@ class NotPosted(Exception):
 def post(url: str, body: dict[str, Any], headers: dict[str, str], timeout_seconds: float, loopback: bool) -> str:
     """Posts ``body`` as JSON and returns the text of a 2xx answer, cut after 64 KiB; raises NotPosted.
 
-    The whole exchange takes at most ``timeout_seconds``, however slowly the other side drips. Every address of the host
-    is checked, and the connection goes to a checked one: a name that resolves anew cannot lead elsewhere.
+    The whole exchange takes at most ``timeout_seconds``, the look-up of the host's name and TLS included, however slowly
+    the other side drips. Every address of the host is checked, and the connection goes to a checked one: a name that
+    resolves anew cannot lead elsewhere.
     """
-    parts = urlsplit(url)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    addresses = checked_addresses(host, port, loopback)
+    exchange = _Exchange(url, timeout_seconds, loopback)
     content = json.dumps(body, ensure_ascii=False).encode()
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
-    dead = threading.Event()
-    watch = threading.Timer(timeout_seconds, _cut, (connection, dead))
-    watch.daemon = True
-    watch.start()
-    try:
-        connection.sock = _connected(addresses, host, secure, timeout_seconds)
-        connection.request("POST", path, content, {"Content-Type": "application/json; charset=utf-8", **headers})
-        answer = connection.getresponse()
-        text = answer.read(LONGEST_ANSWER).decode(errors="replace")
-    except ssl.SSLCertVerificationError as error:
-        raise NotPosted(f"{host}: {error.verify_message}", down=True) from error
-    except ValueError:  # a secret with a line break, say; its text would show it
-        raise NotPosted(f"{host}: the address, a header or a secret holds a character that cannot be sent", down=True) from None
-    except (OSError, http.client.HTTPException) as error:
-        what = "timed out" if dead.is_set() or isinstance(error, TimeoutError) else type(error).__name__
-        raise NotPosted(f"{host}: {what}", again=True, down=True) from error
-    finally:
-        watch.cancel()
-        connection.close()
-    if dead.is_set():  # cut in the middle of the answer
-        raise NotPosted(f"{host}: timed out", again=True, down=True)
-    return _accepted(host, answer, text)
+    headers = {"Content-Type": "application/json; charset=utf-8", **headers}
+    # a thread of its own: nothing else ends a look-up that hangs
+    thread = threading.Thread(target=exchange.run, args=(content, headers), daemon=True)
+    thread.start()
+    thread.join(timeout_seconds)
+    if thread.is_alive():
+        exchange.cut()
+        raise NotPosted(f"{exchange.host}: timed out", again=True, down=True)
+    if exchange.failed is not None:
+        raise exchange.failed
+    return exchange.text
+
+
+class _Exchange:
+    """One POST, which ``cut`` ends at any point from another thread; afterwards ``text``, or why it ``failed``."""
+
+    def __init__(self, url: str, timeout_seconds: float, loopback: bool) -> None:
+        self._parts = urlsplit(url)
+        self.host = self._parts.hostname or ""
+        self._timeout_seconds, self._loopback = timeout_seconds, loopback
+        self._sock: socket.socket | None = None
+        self._dead = threading.Event()
+        self.text = ""
+        self.failed: Exception | None = None
+
+    def run(self, content: bytes, headers: dict[str, str]) -> None:
+        """Posts; raises nothing, since nobody hears it in a thread."""
+        try:
+            self.text = self._posted(content, headers)
+        except ssl.SSLCertVerificationError as error:
+            self.failed = NotPosted(f"{self.host}: {error.verify_message}", down=True)
+        except ValueError:  # a secret with a line break, say; its text would show it
+            what = "the address, a header or a secret holds a character that cannot be sent"
+            self.failed = NotPosted(f"{self.host}: {what}", down=True)
+        except (OSError, http.client.HTTPException) as error:
+            what = "timed out" if isinstance(error, TimeoutError) else type(error).__name__
+            self.failed = NotPosted(f"{self.host}: {what}", again=True, down=True)
+        except Exception as error:  # of whatever kind: told by the thread that waits
+            self.failed = error
+
+    def cut(self) -> None:
+        """Ends the exchange: its next read or write fails at once, and nothing more is begun."""
+        self._dead.set()
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                # not the one of ssl, which takes the state away from under a read that goes on
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def _posted(self, content: bytes, headers: dict[str, str]) -> str:
+        secure = self._parts.scheme == "https"
+        port = self._parts.port or (443 if secure else 80)
+        addresses = checked_addresses(self.host, port, self._loopback)
+        path = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
+        connection = http.client.HTTPConnection(self.host, port, timeout=self._timeout_seconds)
+        try:
+            self._connect(addresses, secure)
+            connection.sock = self._sock
+            connection.request("POST", path, content, headers)
+            answer = connection.getresponse()
+            text = answer.read(LONGEST_ANSWER).decode(errors="replace")
+        finally:
+            connection.close()
+            if self._sock is not None:
+                self._sock.close()
+        return _accepted(self.host, answer, text)
+
+    def _connect(self, addresses: list[tuple[Any, ...]], secure: bool) -> None:
+        """Connects to the first address that takes one; raises what the last one raised."""
+        for number, address in enumerate(addresses, 1):
+            self._go_on()
+            try:
+                self._sock = socket.create_connection(address[:2], self._timeout_seconds / len(addresses))
+                break
+            except OSError:
+                if number == len(addresses):
+                    raise
+        if self._sock is None:
+            raise OSError("no address")
+        self._sock.settimeout(self._timeout_seconds)
+        if secure:
+            # the handshake comes after: it can be cut then
+            context = ssl.create_default_context()
+            made = context.wrap_socket(self._sock, server_hostname=self.host, do_handshake_on_connect=False)
+            self._sock = made
+            self._go_on()
+            made.do_handshake()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Raises TimeoutError once the exchange is cut."""
+        if self._dead.is_set():
+            raise TimeoutError
 
 
 def _accepted(host: str, answer: http.client.HTTPResponse, text: str) -> str:
@@ -72,35 +139,6 @@ def _accepted(host: str, answer: http.client.HTTPResponse, text: str) -> str:
     wait = float(asked) if asked.isdigit() else 0.0
     detail = f"{host}: {answer.status} {answer.reason}"
     raise NotPosted(detail, again=answer.status in LATER, down=answer.status in (429, 503), wait_seconds=wait)
-
-
-def _connected(addresses: list[tuple[Any, ...]], host: str, secure: bool, timeout_seconds: float) -> socket.socket:
-    """A connection to the first address that takes one; raises what the last one raised."""
-    for number, address in enumerate(addresses, 1):
-        try:
-            plain = socket.create_connection(address[:2], timeout_seconds / len(addresses))
-            break
-        except OSError:
-            if number == len(addresses):
-                raise
-    plain.settimeout(timeout_seconds)
-    if not secure:
-        return plain
-    try:
-        return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
-    except BaseException:
-        plain.close()
-        raise
-
-
-def _cut(connection: http.client.HTTPConnection, dead: threading.Event) -> None:
-    """Ends an exchange that takes too long: its next read or write fails at once."""
-    dead.set()
-    if connection.sock is not None:
-        try:
-            connection.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
 
 
 def checked_addresses(host: str, port: int, loopback: bool) -> list[tuple[Any, ...]]:

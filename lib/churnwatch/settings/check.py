@@ -1,12 +1,13 @@
 """Checks that span keys and files: names that must exist, expressions that must parse."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sqlglot
 from sqlglot import expressions as exp
 
 from churnwatch.settings.facts import Source
-from churnwatch.settings.faults import Found, Path_, condition_faults, known_name, sql_faults
+from churnwatch.settings.faults import Found, Path_, known_name, nearest, sql_faults
 from churnwatch.settings.model import Settings
 from churnwatch.settings.names import (
     feature_names,
@@ -16,7 +17,7 @@ from churnwatch.settings.names import (
     summed_measures,
     text_names,
 )
-from churnwatch.settings.rule_columns import rule_columns, rule_faults, tier_faults
+from churnwatch.settings.rule_columns import PLACEHOLDER, route_faults, rule_faults, tier_faults
 
 EVENT_COLUMNS = (
     "day",
@@ -56,7 +57,8 @@ def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
         *rule_faults(settings),
         *tier_faults(settings),
         *_cause_faults(settings),
-        *_owner_faults(settings),
+        *route_faults(settings),
+        *_destination_faults(settings),
         *_offer_faults(settings),
         *_experiment_faults(settings),
     ]
@@ -204,19 +206,39 @@ def _cause_faults(settings: Settings) -> Found:
             yield from known_name(("causes", "causes", name, "measures", index), "measure", measure, known)
 
 
-def _owner_faults(settings: Settings) -> Found:
-    attributes = _attributes(settings)
-    columns = rule_columns("user", settings)
-    for index, route in enumerate(settings.owners.routing):
-        path: Path_ = ("owners", "routing", index)
-        if route.when:
-            yield from condition_faults((*path, "when"), route.when, columns)
-        if route.attribute:
-            yield from known_name((*path, "attribute"), "attribute", route.attribute, attributes)
-    if settings.sending.kind == "network":
-        for name, destination in settings.owners.destinations.items():
-            here: Path_ = ("owners", "owners", name, "destination")
-            yield from known_name(here, "destination", destination, settings.sending.destinations)
+def _destination_faults(settings: Settings) -> Found:
+    """Owners by name whose messages nobody would get; whom an attribute names is only known when a message is sent."""
+    if settings.sending.kind != "network":
+        return
+    known, own = settings.sending.destinations, settings.owners.destinations
+    for name, destination in own.items():
+        yield from known_name(("owners", "owners", name, "destination"), "destination", destination, known)
+    settled = {*known, *own}
+    for path, name in _owners_by_name(settings):
+        if name not in settled:
+            yield path, f"owner {name!r} is none of sending.destinations, so that nobody gets the messages{nearest(name, known)}"
+        settled.add(name)
+
+
+def _owners_by_name(settings: Settings) -> Iterator[tuple[Path_, str]]:
+    """Every owner whom the configuration names, and where."""
+    owners = settings.owners
+    for name, owner in owners.owners.items():
+        yield ("owners", "owners", name), name
+        if owner.superior:
+            yield ("owners", "owners", name, "superior"), owner.superior
+    if owners.superior_of_others:
+        yield ("owners", "superior_of_others"), owners.superior_of_others
+    for index, route in enumerate(owners.routing):
+        if route.owner:
+            yield ("owners", "routing", index), route.owner
+    if owners.groups:
+        yield ("owners", "groups"), owners.groups
+    for index, level in enumerate(settings.tiers.levels):
+        yield ("tiers", "levels", index), level.owner
+    for index, rule in enumerate(settings.rules.rules):
+        if rule.owner and not PLACEHOLDER.search(rule.owner):
+            yield ("rules", "rules", index), rule.owner
 
 
 def _offer_faults(settings: Settings) -> Found:

@@ -19,8 +19,13 @@ def known_name(path: Path_, what: str, name: str, known: Iterable[str]) -> Found
     """A fault where ``name`` is none of ``known``, with the nearest of them."""
     known = list(known)
     if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.0)
-        yield path, f"{what} {name!r} is not known" + (f"; did you mean {near[0]!r}?" if near else "")
+        yield path, f"{what} {name!r} is not known{nearest(name, known)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a fault about ``name``: the nearest of ``known``; nothing where there is none."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.0)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def sql_faults(path: Path_, text: str, columns: Iterable[str] | None) -> Found:

@@ -49,7 +49,9 @@ def rate_column(measure: str, days: int) -> str:
 
 
 def month_column(measure: str, back: int) -> str:
-    """Column of user_features: the measure in the calendar month ``back`` months before O's, 0: O's month so far."""
+    """Column of user_features: the measure in the calendar month ``back`` months before O's, 0: O's month so far.
+
+    Null for a month before O's of which not every day is stored."""
     return f"{measure}_m{back}"
 
 

@@ -9,6 +9,7 @@ from sqlglot import expressions as exp
 from churnwatch.settings.faults import Found, Path_, condition_faults, known_name
 from churnwatch.settings.model import Settings
 from churnwatch.settings.names import feature_names, text_names
+from churnwatch.settings.owners import Route
 from churnwatch.settings.rules import Rule
 
 SCORE_COLUMNS = {
@@ -69,9 +70,27 @@ def base_column(indicator: str) -> str:
 
 
 def absent_columns(rule: Rule, settings: Settings) -> list[str]:
-    """Columns that ``rule`` needs and that this configuration does not have: with one the rule is off."""
+    """Columns that ``rule`` needs and that this configuration does not have: with one the rule is off.
+
+    What its texts tell of a user counts as needed where some rule or route says that not every operator has it.
+    """
     known = rule_columns(rule.scope, settings)
-    return [name for name in rule.needs if name not in known]
+    told = PLACEHOLDER.findall(f"{rule.evidence}{rule.owner or ''}") if rule.scope == "user" else []
+    optional = {name for other in settings.rules.rules for name in other.needs}
+    optional |= {name for route in settings.owners.routing for name in route.needs}
+    asked = dict.fromkeys([*rule.needs, *(name for name in told if name in optional)])
+    return [name for name in asked if name not in known]
+
+
+def absent_of_route(route: Route, settings: Settings) -> list[str]:
+    """Columns that ``route`` needs and that this configuration does not have: with one the route is off."""
+    known = rule_columns("user", settings)
+    return [name for name in route.needs if name not in known]
+
+
+def routes_on(settings: Settings) -> list[Route]:
+    """Routes of owners.yaml whose columns are there, in order."""
+    return [route for route in settings.owners.routing if not absent_of_route(route, settings)]
 
 
 def rules_on(day: date, settings: Settings) -> list[Rule]:
@@ -85,10 +104,13 @@ def named_columns(rule: Rule) -> set[str]:
 
 
 def routed_by(settings: Settings) -> set[str]:
-    """Every column that the routes of owners.yaml name."""
-    routes = settings.owners.routing
-    named = {name for route in routes if route.when for name in columns_of(route.when)}
-    return named | {route.attribute for route in routes if route.attribute}
+    """Every column that the routes of owners.yaml which are on name."""
+    return {name for route in routes_on(settings) for name in named_by_route(route)}
+
+
+def named_by_route(route: Route) -> set[str]:
+    """Every column that the route names: in its condition, and the attribute that names the owner."""
+    return (columns_of(route.when) if route.when else set()) | ({route.attribute} if route.attribute else set())
 
 
 def columns_of(text: str) -> set[str]:
@@ -129,6 +151,22 @@ def rule_faults(settings: Settings) -> Found:
             yield (*path, "needs"), f"columns that the rule does not name, and that are not there: {', '.join(idle)}"
         yield from known_name((*path, "cause"), "cause", rule.cause, settings.causes.causes)
         yield from known_name((*path, "level"), "level", rule.level, levels)
+
+
+def route_faults(settings: Settings) -> Found:
+    """Faults of the routes of owners.yaml, with the key's path."""
+    attributes = list(settings.sources.users.map) if settings.sources.users else []
+    for index, route in enumerate(settings.owners.routing):
+        path: Path_ = ("owners", "routing", index)
+        absent = absent_of_route(route, settings)
+        columns = rule_columns("user", settings) | dict.fromkeys(absent, "string")
+        faults = list(condition_faults((*path, "when"), route.when, columns)) if route.when else []
+        yield from faults
+        if route.attribute:
+            known = [name for name in (*attributes, *absent) if name not in OWN_COLUMNS]
+            yield from known_name((*path, "attribute"), "attribute", route.attribute, known)
+        if not faults and (idle := sorted(set(absent) - named_by_route(route))):
+            yield (*path, "needs"), f"columns that the route does not name, and that are not there: {', '.join(idle)}"
 
 
 def tier_faults(settings: Settings) -> Found:

@@ -12,7 +12,8 @@ class Rule(Settings_):
     """A warning rule. ``when``: boolean Spark SQL over columns of user_features (``day`` included), users and user_scores
     (user scope), or of ``activity_trend`` and ``churn_rates`` (group and base). ``evidence``: text with {column} placeholders,
     ``owner`` likewise (the level's where a placeholder's value is missing). ``needs``: columns that not every operator has;
-    where one is absent the rule is off. In force from ``valid_from`` to ``valid_to``, both included."""
+    where one is absent the rule is off, and so is another whose texts tell of it. In force from ``valid_from`` to
+    ``valid_to``, both included."""
 
     id: Name
     title: str

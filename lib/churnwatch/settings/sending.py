@@ -26,6 +26,9 @@ class Smtp(Settings_):
 
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> "Smtp":
+        for name, value in (("user", self.user), ("password", self.password)):
+            if _has_controls(value):
+                raise ValueError(f"{name} holds a line break or another control character")
         if self.password and not self.starttls and self.host not in LOOPBACK:
             raise ValueError("a password goes only over starttls, except to this machine")
         return self
@@ -65,6 +68,11 @@ class Destination(Settings_):
             raise ValueError(fault)
         if self.kind == "sms" and not self.to:
             raise ValueError("a destination of kind sms has to: the number")
+        for name, value in (("token", self.token), ("secret", self.secret)):
+            if _has_controls(value):
+                raise ValueError(f"{name} holds a line break or another control character")
+        if self.token and not self.token.isascii():
+            raise ValueError("token holds a character that no header can have")
         if self.secret and self.kind not in SIGNED:
             raise ValueError(f"{self.kind} knows no secret; {', '.join(SIGNED)} do")
         return self
@@ -75,9 +83,24 @@ class Destination(Settings_):
         return self.kind in CHATS
 
 
+def _has_controls(text: str | None) -> bool:
+    """Whether ``text`` holds a control character: a line break at the end of a secret that came from a file, say."""
+    return any(c < " " or c == "\x7f" for c in text or "")
+
+
 def _url_fault(url: str) -> str | None:
     """Why nothing is posted to ``url``; None where it may be. Never quotes it: it may hold a secret."""
+    if " " in url or _has_controls(url):
+        return "a url holds no blank and no line break"
     parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        return "a url has no port, or one of 1 to 65535"
+    if not f"{parts.path}{parts.query}".isascii():
+        return "path and query of a url are ASCII; other characters are written with %"
     if not parts.hostname or parts.username is not None or parts.fragment:
         return "a url has a host, no user and no fragment"
     loopback = parts.hostname in LOOPBACK
@@ -93,11 +116,11 @@ def _url_fault(url: str) -> str | None:
 class Sending(Settings_):
     """Where messages go: ``file`` writes all of them into a folder, ``network`` to the destinations by name.
 
-    A name that is no destination gets a file. ``gateways``: channel of offers -> destination (kind json) that hands them
-    to users; without, they are files. ``urgent_levels``: warnings that are no part of the digest but a message before it.
-    A message has ``tries_a_run`` attempts in a run, with pauses between that double from ``pause_seconds``, is tried
-    again on later days for a week, and is a dead letter after ``max_attempts``. ``allow_loopback``: http to this
-    machine, for tests and laptops.
+    A message to a name that is no destination fails, and ``doctor`` shows it. ``gateways``: channel of offers ->
+    destination (kind json) that hands them to users; without, they are files. ``urgent_levels``: warnings that are no
+    part of the digest but a message before it. A message has ``tries_a_run`` attempts in a run, with pauses between that
+    double from ``pause_seconds``, is tried again on later days for a week, and is a dead letter after ``max_attempts``.
+    ``allow_loopback``: http to this machine, for tests and laptops.
     """
 
     kind: Literal["file", "network"] = "file"
