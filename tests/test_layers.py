@@ -133,6 +133,50 @@ def test_every_public_function_tells_what_it_does():
     assert silent == []
 
 
+def raised(function):
+    """Names of the errors that a function's own body raises, and not only passes on."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            yield ast.unparse(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
+
+
+def silent_errors(tree):
+    """Public functions whose docstring names neither what they raise nor that they do."""
+    for node in public(tree.body):
+        if isinstance(node, ast.FunctionDef):
+            said = ast.get_docstring(node) or ""
+            if "raises" not in said.lower() and any(name not in said for name in raised(node)):
+                yield node
+
+
+def test_every_public_function_that_raises_says_so():
+    # what a command raises is its exit code, which the module tells; its docstring is the help that people read
+    faults = [
+        f"{file.relative_to(LIB)}:{node.lineno} {node.name} raises {', '.join(sorted(set(raised(node))))}"
+        for file in modules()
+        if room_of(file) != "cli"
+        for node in silent_errors(ast.parse(file.read_text()))
+    ]
+    assert faults == []
+
+
+def test_the_flow_never_reads_what_a_world_planted():
+    """The folder of the truth is known to who writes it, and to the demo, which compares at its end."""
+    writes_it = {"simulate", "demo", "cli"}
+    knows = [str(f.relative_to(LIB)) for f in modules() if room_of(f) not in writes_it and "truth" in f.read_text().lower()]
+    assert knows == ["io/raw.py"]
+    makes_worlds = {
+        str(file.relative_to(LIB))
+        for file in modules()
+        if room_of(file) != "simulate"
+        for name, _ in imported(file)
+        if name.startswith(("churnwatch.simulate", "churnwatch.io.raw"))
+    }
+    assert makes_worlds == {"io/raw.py", "demo.py", "cli/__init__.py"}
+    conf = LIB.parents[1] / "conf"
+    assert [str(file) for file in conf.rglob("*.yaml") if "truth" in file.read_text().lower()] == []
+
+
 def test_a_job_has_a_script_of_its_own_name():
     scripts = {p.stem for p in (LIB.parents[1] / "jobs").glob("*.py")}
     from churnwatch.flow import flow

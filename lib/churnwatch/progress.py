@@ -9,7 +9,8 @@ class Progress:
     """One line a step, and a live line of its tasks on a terminal."""
 
     def __init__(self) -> None:
-        self._out = Console(highlight=False, soft_wrap=True)
+        # text as it is: a bar of # in brackets, and reasons that speak of [a list], are no markup
+        self._out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
         self._live: Any = None
         self._spark: Any = None
         self._step = ""

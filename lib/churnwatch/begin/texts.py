@@ -148,7 +148,10 @@ def _missing_mark(rows: Sequence[Sequence[str]]) -> str | None:
 
 
 def day_pattern(files: Sequence[str]) -> tuple[str, str]:
-    """The ``path`` of sources.yaml that finds ``files`` of one kind, and why: with ``{day}`` where each names its day."""
+    """The ``path`` of sources.yaml that finds ``files`` of one kind, and why: with ``{day}`` where each names its day.
+
+    Raises DataQualityError where files lie at several depths: no pattern would find them and nothing else.
+    """
     if len(files) == 1:
         return files[0], "one file"
     dates = [re.search(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)", file) for file in files]

@@ -126,7 +126,10 @@ class Table:
         return Read(self, Span(first, last))
 
     def as_of(self, since_days: int = 0) -> Read:
-        """Reads one row per pick key: the one in force on the output day; ``since_days`` n: all in force on O-n .. O."""
+        """Reads one row per pick key: the one in force on the output day; ``since_days`` n: all in force on O-n .. O.
+
+        Raises ValueError where the contract has no ``pick``.
+        """
         if self.pick is None:
             raise ValueError(f"{self.name} has no pick: it cannot be read as of a day")
         return Read(self, Span(-since_days if since_days else None, 0, as_of=True))

@@ -56,7 +56,7 @@ class Mapped:
         return F.when(F.length(F.btrim(value, F.lit(" \t\r\n\u00a0\u3000"))) > 0, value)
 
     def texts(self, field: str) -> Column:
-        """The mapped field as texts by name: of a map, a struct or JSON."""
+        """The mapped field as texts by name: of a map, a struct or JSON. Raises ConfigError where it is none of them."""
         kind, value = self.kind(field), self.value(field)
         if isinstance(kind, NullType | MapType):
             return value.cast("map<string,string>")

@@ -87,7 +87,7 @@ class Logs:
         return [row.asDict(recursive=True) for row in frame.limit(HEAD).collect()], kinds
 
     def rows(self, source: Source) -> DataFrame:
-        """All rows of ``source``, as ingest reads them."""
+        """All rows of ``source``, as ingest reads them. Raises ConfigError where its path has none."""
         found = self._sources.found(source, [])
         if found is None:
             raise ConfigError(f"there is nothing at {source.path}")

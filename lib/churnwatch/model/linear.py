@@ -12,7 +12,7 @@ def to_text(coefficients: Sequence[float], intercept: float, means: Sequence[flo
 
     ``means``: of the filled features over the train span, from which contributions count: coefficient x (value - mean), the
     exact Shapley values where features are taken as independent. ``low``, ``high``: the least and the greatest margin of the
-    train span; beyond them users are equals in rank.
+    train span; beyond them users are equals in rank. Raises ValueError where means are not as many as coefficients.
     """
     parts = {
         "coefficients": [float(v) for v in coefficients],

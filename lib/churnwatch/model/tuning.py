@@ -185,7 +185,10 @@ def _trial(sample: DataFrame, algorithm: Algorithm, parameters: Parameters, sett
 
 
 def loss_of(model: Any, algorithm: Algorithm, rows: DataFrame) -> float:
-    """Mean log loss of the uncalibrated probabilities by weight, rounded; 1 - AUC where the margin is no log-odds."""
+    """Mean log loss of the uncalibrated probabilities by weight, rounded; 1 - AUC where the margin is no log-odds.
+
+    Raises ValueError where there are no rows.
+    """
     scored = model.transform(rows.select("label", "weight", "vector"))
     if algorithm.log_odds is None:
         area = BinaryClassificationEvaluator(labelCol="label", weightCol="weight").evaluate(scored)

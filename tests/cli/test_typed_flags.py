@@ -1,0 +1,116 @@
+"""What is typed reaches the runner as it was meant: a recorder stands where the runner would be, and no Spark starts."""
+
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import world
+from churnwatch.cli import main
+from churnwatch.core import Job, JobFailed
+from churnwatch.dictionary import markdown
+from churnwatch.runner import Order
+from churnwatch.settings import load
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRST, LAST = date(2025, 3, 3), date(2025, 3, 9)
+RANGE = ("--from", str(FIRST), "--to", str(LAST))
+
+
+@pytest.fixture
+def orders(monkeypatch):
+    """The orders that reach a runner, with how they are to be run."""
+    made = []
+    recorder = SimpleNamespace(spark=None, run=lambda order: made.append(("run", order)))
+    monkeypatch.setattr("churnwatch.cli.common.runner_over", lambda settings, **callbacks: recorder)
+    monkeypatch.setattr("churnwatch.cli.runner_over", lambda settings: recorder)
+    monkeypatch.setattr("churnwatch.upkeep.rebuild_stale", lambda runner, order: made.append(("rebuild_stale", order)))
+    return made
+
+
+@pytest.fixture
+def typed(capsys):
+    """Types a command; gives its exit code, what it printed, and its errors."""
+
+    def ended(*words, config=world.CONFIG, sets=("storage.root=unused", "storage.files=unused")):
+        with pytest.raises(SystemExit) as end:
+            main([*words, "--config", str(config), *(word for pair in sets for word in ("--set", pair))])
+        told = capsys.readouterr()
+        return end.value.code, told.out, told.err
+
+    return ended
+
+
+@pytest.mark.parametrize(
+    ("words", "how", "order"),
+    [
+        (("all", "--day", str(LAST)), "run", {"first": LAST}),
+        (("all", *RANGE), "run", {}),
+        (("all", *RANGE, "--every", "7"), "run", {"every": 7}),
+        (("all", *RANGE, "--decide"), "run", {"decide": True}),
+        (("all", *RANGE, "--dry-run"), "run", {"dry_run": True}),
+        (("all", *RANGE, "--resume"), "run", {"resume": True}),
+        (("all", *RANGE, "--stale", "--dry-run"), "rebuild_stale", {"dry_run": True}),
+        (("score_users", "raise_alerts", *RANGE), "run", {"jobs": ("score_users", "raise_alerts")}),
+        (("label_churn", "--only", "silent_7d", *RANGE), "run", {"jobs": ("label_churn:silent_7d",)}),
+    ],
+)
+def test_every_flag_of_run_is_the_runners_own(typed, orders, words, how, order):
+    assert typed("run", *words)[0] == 0
+    assert orders == [(how, Order(**{"jobs": ("all",), "first": FIRST, "last": LAST, **order}))]
+
+
+@pytest.mark.parametrize("words", [("all", *RANGE, "--stale", "--resume"), ("score_users", *RANGE, "--stale")])
+def test_what_is_stale_is_found_and_not_named(typed, orders, words):
+    code, _, err = typed("run", *words)
+    assert code == 2 and "--stale goes with all, and not with --resume" in err and orders == []
+
+
+def test_the_plan_of_what_is_stale_tells_facts_from_decisions(typed, orders, monkeypatch):
+    found = [(Job("build_features", build=dict), (FIRST, LAST)), (Job("score_users", build=dict, pass_="daily"), (LAST,))]
+    monkeypatch.setattr("churnwatch.upkeep.stale", lambda runner: found)
+    code, out, _ = typed("plan", "--stale")
+    assert code == 0
+    assert out.splitlines() == [
+        f"build_features: stale, 2 day(s), {FIRST} .. {LAST}",
+        f"score_users: decided on older data, 1 day(s), {LAST} .. {LAST}",
+    ]
+    found.clear()
+    assert typed("plan", "--stale")[1] == "nothing is stale\n"
+
+
+def test_the_tables_are_told_as_their_page_has_them(typed):
+    code, out, _ = typed("tables")
+    assert code == 0 and out == markdown(load(world.CONFIG, ["storage.root=unused", "storage.files=unused"])) + "\n"
+    assert "## daily_activity" in out
+
+
+def test_an_import_of_an_experiment_is_a_job_of_its_day(typed, orders):
+    domain = f"domain={ROOT / 'tests' / 'realdata' / 'cookie_cats'}"
+    place = {"config": ROOT / "conf" / "local.yaml", "sets": (domain, "storage.input=unused")}
+    assert typed("experiment", "import", "gates", "--day", str(LAST), **place)[0] == 0
+    assert orders == [("run", Order(("import_experiment:gates",), LAST, LAST))]
+    code, _, err = typed("experiment", "import", "gates", **place)
+    assert code == 2 and "give --day" in err
+    code, _, err = typed("experiment", "import", "gate", "--day", str(LAST), **place)
+    assert code == 2 and "no such job: import_experiment:gate" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "lines"),
+    [
+        (JobFailed("one\ntwo\nthree\nfour\nfive\nsix"), ["churnwatch: one", "two", "three", "four", "five"]),
+        (ValueError("one\ntwo\nthree\nfour"), ["churnwatch: ValueError: one", "two", "three", "run again with -v for the trace"]),
+    ],
+)
+def test_an_error_is_five_lines_at_the_most_and_its_trace_is_there_for_the_asking(typed, monkeypatch, error, lines):
+    def fails(runner):
+        raise error
+
+    monkeypatch.setattr("churnwatch.cli.runner_over", lambda settings: None)
+    monkeypatch.setattr("churnwatch.upkeep.stale", fails)
+    code, _, err = typed("plan", "--stale")
+    assert code == 1 and err.splitlines() == lines
+    code, _, err = typed("plan", "--stale", "-v")
+    assert code == 1 and "Traceback" in err and "in fails" in err and "run again" not in err
