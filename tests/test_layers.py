@@ -70,6 +70,13 @@ def faults_of(file):
                 yield f"{file.relative_to(LIB)}:{line} {room} imports {other}"
 
 
+def test_the_page_shows_what_reports_found_and_reports_know_no_page():
+    """Inside of reports: only the room's front door knows the page."""
+    figures = [file for file in (LIB / "reports").glob("*.py") if file.stem != "__init__"]
+    assert figures
+    assert [str(f.relative_to(LIB)) for f in figures if any(".page" in name for name, _ in imported(f))] == []
+
+
 def test_imports_point_one_way():
     faults = [fault for file in modules() for fault in faults_of(file)]
     assert faults == []

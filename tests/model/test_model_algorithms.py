@@ -72,6 +72,6 @@ def test_the_text_gives_sparks_numbers(spark, frame_, name):
 def test_every_algorithm_that_the_settings_know_is_there():
     from typing import get_args
 
-    from churnwatch.settings.training import Algorithm
+    from churnwatch.settings.model import Algorithm
 
     assert set(ALGORITHMS) == set(get_args(Algorithm))

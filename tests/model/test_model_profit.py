@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta
 
 from churnwatch.model.profit import expected_maximum_profit
-from churnwatch.settings.training import Profit
+from churnwatch.settings.model import Profit
 
 CONF = Profit(saved_cents=20_000, offer_cents=1_000, contact_cents=100, alpha=6, beta=14)
 

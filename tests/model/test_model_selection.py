@@ -9,7 +9,7 @@ from churnwatch.model import selection, worker_sums
 from churnwatch.model.evaluation import Histogram
 from churnwatch.model.schema import Schema
 from churnwatch.model.selection import Moments, reasons, stability
-from churnwatch.settings.training import Selection
+from churnwatch.settings.model import Selection
 from smallworld import settings
 
 NAMES = ["a", "b", "twin_of_a", "still", "against_a"]

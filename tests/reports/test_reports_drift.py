@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from churnwatch.model.applied import fingerprint
-from churnwatch.reports import worker
+from churnwatch.reports import worker_drift
 from churnwatch.reports.drift import compared
 
 
@@ -19,7 +19,7 @@ def batch(values, margin, hashes):
 
 
 def counted(batches, spec):
-    (found,) = worker.binned(iter(batches), spec)
+    (found,) = worker_drift.binned(iter(batches), spec)
     return {(row["feature"], row["bin"]): row["users"] for row in found.to_pylist()}
 
 
@@ -38,7 +38,7 @@ def test_a_user_whose_features_changed_since_is_skew_and_one_without_a_hash_is_n
     as_scored = [int(h) for h in fingerprint(np.array([[5.0, 7.0, 5.0]]))]
     spec = {"edges": [[], [], []], "width": 2, "model": {"columns": [1], "fills": [7.0]}}
     found = counted([batch([[1, 5], [2, None], [3, 6], [4, 5]], [0.0] * 4, [*as_scored, None])], spec)
-    assert (found[(worker.SKEW, 0)], found[(worker.SKEW, 1)]) == (2, 1)
+    assert (found[(worker_drift.SKEW, 0)], found[(worker_drift.SKEW, 1)]) == (2, 1)
 
 
 def test_a_day_without_users_counts_nothing():

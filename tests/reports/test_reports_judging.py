@@ -16,7 +16,7 @@ from churnwatch.model.schema import schema_of
 from churnwatch.reports import judged
 from churnwatch.reports.advice import advised, wilson_interval
 from churnwatch.reports.drift import drift_of
-from churnwatch.reports.helping import inseparable, unhelpful
+from churnwatch.reports.page.helping import inseparable, unhelpful
 from churnwatch.reports.scored import Bin, metrics, worth
 from churnwatch.reports.thresholds import Past, share_at_or_above, threshold_rows
 from churnwatch.reports.warned import alert_quality

@@ -5,7 +5,7 @@ from datetime import date, datetime
 import pytest
 
 from churnwatch.reports import training_asked_for
-from churnwatch.settings.training import Asked
+from churnwatch.settings.model import Asked
 from churnwatch.tables import tables
 from smallworld import rows, settings
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from churnwatch.reports.words import reason_texts
+from churnwatch.reports.page.words import reason_texts
 from churnwatch.settings import load
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"

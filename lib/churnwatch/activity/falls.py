@@ -3,10 +3,10 @@
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 
-from churnwatch.activity import worker
+from churnwatch.activity import worker_falls
 
 # workers get the module's code with the function: they need not have the package
-cloudpickle.register_pickle_by_value(worker)
+cloudpickle.register_pickle_by_value(worker_falls)
 
 HISTORY_DAYS = 2 * 366  # two years: what is usual in a season is known from the year before
 COLUMNS = ("expected_share", "fall_z", "fall_p", "fall_because")
@@ -22,4 +22,4 @@ def falls(trend: DataFrame) -> DataFrame:
     (base), or what the group's part of it is, by rate and by mix. Null where the past is too short, under 8 weeks or so.
     The rows are segments x days: one worker holds them all.
     """
-    return trend.select("day", "segment", "value", "active", "came_back").repartition(1).mapInArrow(worker.fallen, FALLS)
+    return trend.select("day", "segment", "value", "active", "came_back").repartition(1).mapInArrow(worker_falls.fallen, FALLS)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from churnwatch.settings.training import Profit
+from churnwatch.settings.model import Profit
 
 Floats = NDArray[np.float64]
 

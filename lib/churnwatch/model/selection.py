@@ -16,7 +16,7 @@ from churnwatch.model.evaluation import FIRST_COLUMN, Histogram, histograms
 from churnwatch.model.schema import Schema
 from churnwatch.model.shipped import mapped
 from churnwatch.settings import Settings
-from churnwatch.settings.training import Selection
+from churnwatch.settings.model import Selection
 
 MOMENTS = "key long, numbers array<double>"
 PSI_BINS = 10

@@ -6,7 +6,7 @@ Exports what flow.py uses: ``cohorts``, ``replaced_periods``, ``judged``, ``trai
 from churnwatch.reports.cohorts import cohorts, replaced_periods
 from churnwatch.reports.explaining import explained
 from churnwatch.reports.judging import judged
-from churnwatch.reports.rendering import rendered
+from churnwatch.reports.page.rendering import rendered
 from churnwatch.reports.retraining import training_asked_for
 
 __all__ = ["cohorts", "explained", "judged", "rendered", "replaced_periods", "training_asked_for"]

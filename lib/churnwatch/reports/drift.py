@@ -16,11 +16,11 @@ from churnwatch.model import last_release
 from churnwatch.model.reference import MARGIN
 from churnwatch.model.schema import schema_of
 from churnwatch.model.shipped import mapped
-from churnwatch.reports import worker
+from churnwatch.reports import worker_drift
 from churnwatch.settings import Settings
 from churnwatch.tables import tables
 
-cloudpickle.register_pickle_by_value(worker)
+cloudpickle.register_pickle_by_value(worker_drift)
 
 MOST_USERS = 1_000_000  # compared, by hash: more would not move an index in its third digit
 EMPTY_SHARE = 1e-4  # stands for an empty bin, whose logarithm does not exist
@@ -59,9 +59,9 @@ def drift_of(inputs: Mapping[str, DataFrame], users: int, day: date, settings: S
     counts: dict[int, dict[int, int]] = {}
     for found in _counts(inputs, row["model_version"], names, spec, users):
         counts.setdefault(found["feature"], {})[found["bin"]] = found["users"]
-    if not any(feature != worker.SKEW for feature in counts):
+    if not any(feature != worker_drift.SKEW for feature in counts):
         return None
-    skew = counts.get(worker.SKEW, {})
+    skew = counts.get(worker_drift.SKEW, {})
     found_of = [compared(counts.get(n, {}), bins[name]) for n, name in enumerate((*names, MARGIN))]
     return Drift(
         row["model_version"],
@@ -78,7 +78,7 @@ def _counts(inputs: Mapping[str, DataFrame], version: str, names: Sequence[str],
     both = scored.join(inputs["features"].select("user_id", values), "user_id")  # one row a user on both sides
     if users > MOST_USERS:
         both = both.where(share_of(F.col("user_id"), "drift") < MOST_USERS / users)
-    counted = mapped(both.drop("user_id"), worker.binned, spec, COUNTED)
+    counted = mapped(both.drop("user_id"), worker_drift.binned, spec, COUNTED)
     return counted.groupBy("feature", "bin").agg(F.sum("users").alias("users")).collect()
 
 

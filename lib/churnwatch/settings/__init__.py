@@ -1,13 +1,14 @@
 """Typed settings: what things mean (domain folder), where it runs (conf/<where>.yaml), ``--set``; see ``load``."""
 
 from churnwatch.settings.churn import Definition
-from churnwatch.settings.decisions import Campaign, Experiment, Offer, Offers, Outcome
+from churnwatch.settings.experiments import Experiment
 from churnwatch.settings.facts import EVENT_FIELDS, EventSource, Measure, Source
 from churnwatch.settings.load import load
-from churnwatch.settings.model import Settings
 from churnwatch.settings.names import feature_names, measure_names
+from churnwatch.settings.offers import Campaign, Offer, Offers, Outcome
 from churnwatch.settings.rules import Rule
 from churnwatch.settings.tiers import Tier
+from churnwatch.settings.whole import Settings
 
 __all__ = [
     "EVENT_FIELDS",

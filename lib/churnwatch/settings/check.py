@@ -8,7 +8,6 @@ from sqlglot import expressions as exp
 
 from churnwatch.settings.facts import Source
 from churnwatch.settings.faults import Found, Path_, known_name, nearest, sql_faults
-from churnwatch.settings.model import Settings
 from churnwatch.settings.names import (
     feature_names,
     features_with_measure,
@@ -18,6 +17,7 @@ from churnwatch.settings.names import (
     text_names,
 )
 from churnwatch.settings.rule_columns import PLACEHOLDER, route_faults, rule_faults, tier_faults
+from churnwatch.settings.whole import Settings
 
 EVENT_COLUMNS = (
     "day",

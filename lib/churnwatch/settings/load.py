@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from churnwatch.core.errors import ConfigError
 from churnwatch.settings.check import Fault, cross_faults
-from churnwatch.settings.model import Settings
+from churnwatch.settings.whole import Settings
 
 # file of the domain folder -> the key of Settings that it fills
 DOMAIN_FILES = ("sources", "measures", "churn", "model", "tiers", "rules", "causes", "owners", "offers", "experiments")

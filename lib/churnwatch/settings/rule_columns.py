@@ -7,10 +7,10 @@ import sqlglot
 from sqlglot import expressions as exp
 
 from churnwatch.settings.faults import Found, Path_, condition_faults, known_name
-from churnwatch.settings.model import Settings
 from churnwatch.settings.names import feature_names, text_names
 from churnwatch.settings.owners import Route
 from churnwatch.settings.rules import Rule
+from churnwatch.settings.whole import Settings
 
 SCORE_COLUMNS = {
     "margin": "double",

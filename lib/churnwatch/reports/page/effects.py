@@ -5,10 +5,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from churnwatch.reports.blocks import Block, Column, Note, Section, Table, axis_of, badge, interval_cell
-from churnwatch.reports.gathered import Gathered, Rows
-from churnwatch.reports.trends import from_when
-from churnwatch.reports.words import (
+from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, axis_of, badge, interval_cell
+from churnwatch.reports.page.gathered import Gathered, Rows
+from churnwatch.reports.page.trends import from_when
+from churnwatch.reports.page.words import (
     cause_title,
     chance,
     day_text,

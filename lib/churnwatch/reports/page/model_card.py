@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from churnwatch.model import card
-from churnwatch.reports.blocks import Block, Column, Figure, Note, Section, Table, axis_of, badge, interval_cell
-from churnwatch.reports.charts import Point, calibration_chart
-from churnwatch.reports.gathered import Gathered, Rows
-from churnwatch.reports.trends import from_when
-from churnwatch.reports.words import NONE, day_text, measure_title, number, percent, plural, whole
+from churnwatch.reports.page.blocks import Block, Column, Figure, Note, Section, Table, axis_of, badge, interval_cell
+from churnwatch.reports.page.charts import Point, calibration_chart
+from churnwatch.reports.page.gathered import Gathered, Rows
+from churnwatch.reports.page.trends import from_when
+from churnwatch.reports.page.words import NONE, day_text, measure_title, number, percent, plural, whole
 from churnwatch.settings import Settings
 
 # name in model_runs.metrics -> (title, what it says, whether it is a share shown in percent)

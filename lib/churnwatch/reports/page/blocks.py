@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
-from churnwatch.reports.charts import interval_bar
+from churnwatch.reports.page.charts import interval_bar
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import Protocol
 from jinja2 import Environment, StrictUndefined, Template
 from pyspark.sql import DataFrame
 
-from churnwatch.reports.blocks import Page
-from churnwatch.reports.effects import causes, lift
-from churnwatch.reports.gathered import Gathered, gathered
-from churnwatch.reports.goodness import warned
-from churnwatch.reports.lessons import lessons
-from churnwatch.reports.model_card import model
-from churnwatch.reports.supply import supply
-from churnwatch.reports.today import cards, changes, headline, people
-from churnwatch.reports.trends import cohorts, trend
-from churnwatch.reports.words import day_text, definition_text
+from churnwatch.reports.page.blocks import Page
+from churnwatch.reports.page.effects import causes, lift
+from churnwatch.reports.page.gathered import Gathered, gathered
+from churnwatch.reports.page.goodness import warned
+from churnwatch.reports.page.lessons import lessons
+from churnwatch.reports.page.model_card import model
+from churnwatch.reports.page.supply import supply
+from churnwatch.reports.page.today import cards, changes, headline, people
+from churnwatch.reports.page.trends import cohorts, trend
+from churnwatch.reports.page.words import day_text, definition_text
 from churnwatch.settings import Settings
 from churnwatch.tables import tables
 
@@ -83,7 +83,7 @@ def _foot(settings: Settings) -> list[str]:
 
 @cache
 def _template() -> Template:
-    text = importlib.resources.files("churnwatch.reports").joinpath("page.html.j2").read_text(encoding="utf-8")
+    text = importlib.resources.files("churnwatch.reports.page").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(text)
 

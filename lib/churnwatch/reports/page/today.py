@@ -6,9 +6,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from churnwatch.reports.blocks import LEVELS, Block, Card, Column, Note, Section, Table, badge, bar, lines
-from churnwatch.reports.gathered import Gathered, Rows, at_risk_tiers
-from churnwatch.reports.words import (
+from churnwatch.reports.page.blocks import LEVELS, Block, Card, Column, Note, Section, Table, badge, bar, lines
+from churnwatch.reports.page.gathered import Gathered, Rows, at_risk_tiers
+from churnwatch.reports.page.words import (
     NONE,
     at_least,
     cause_title,

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from churnwatch.reports.blocks import Block, Column, Note, Section, Table, badge
-from churnwatch.reports.gathered import Gathered
-from churnwatch.reports.words import NONE, day_text, plural, whole
+from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, badge
+from churnwatch.reports.page.gathered import Gathered
+from churnwatch.reports.page.words import NONE, day_text, plural, whole
 from churnwatch.settings import Settings
 
 TONES = {"done": "good", "failed": "red", "running": "yellow", "skipped": "plain", "refused": "yellow"}

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from churnwatch.reports.blocks import Block, Column, Note, Section, Table, axis_of, interval_cell
-from churnwatch.reports.gathered import Gathered
-from churnwatch.reports.helping import ENOUGH_MATURED, inseparable, unhelpful
-from churnwatch.reports.trends import from_when
+from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, axis_of, interval_cell
+from churnwatch.reports.page.gathered import Gathered
+from churnwatch.reports.page.helping import ENOUGH_MATURED, inseparable, unhelpful
+from churnwatch.reports.page.trends import from_when
+from churnwatch.reports.page.words import NONE, at_least, cause_title, day_text, percent, percent_range, rule_title, whole
 from churnwatch.reports.warned import ALL, CAUSE, LEVEL, OWNER, RULE
-from churnwatch.reports.words import NONE, at_least, cause_title, day_text, percent, percent_range, rule_title, whole
 from churnwatch.settings import Settings
 
 Row = Mapping[str, Any]

@@ -1,8 +1,8 @@
 """What was learned from warnings: the lessons that people wrote when they closed them."""
 
-from churnwatch.reports.blocks import Block, Column, Note, Section, Table, badge
-from churnwatch.reports.gathered import Gathered
-from churnwatch.reports.words import NONE, day_text, plural, rule_title
+from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, badge
+from churnwatch.reports.page.gathered import Gathered
+from churnwatch.reports.page.words import NONE, day_text, plural, rule_title
 from churnwatch.settings import Settings
 
 TONES = {"retained": "good", "churned": "red", "false_alarm": "yellow", "expired": "plain"}

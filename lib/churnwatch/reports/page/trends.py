@@ -6,10 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from churnwatch.reports.blocks import Block, Column, Figure, Note, Section, Table, axis_of, interval_cell
-from churnwatch.reports.charts import Point, Series, day_number, line_chart
-from churnwatch.reports.gathered import Gathered, Rows
-from churnwatch.reports.words import day_text, percent, percent_range, plural, points, whole
+from churnwatch.reports.page.blocks import Block, Column, Figure, Note, Section, Table, axis_of, interval_cell
+from churnwatch.reports.page.charts import Point, Series, day_number, line_chart
+from churnwatch.reports.page.gathered import Gathered, Rows
+from churnwatch.reports.page.words import day_text, percent, percent_range, plural, points, whole
 from churnwatch.settings import Settings
 
 SHADES = 8
