@@ -73,9 +73,9 @@ def _timed(name: str, run) -> dict:
 
 
 def _summary(spans: list[dict]) -> dict:
-    """The cold run, and the median of the warm ones, measure by measure."""
+    """The cold run, and the median of the warm ones, measure by measure; none where there was no warm run."""
     cold, *warm = ({key: span[key] for key in span if key not in ("name", "start", "end")} for span in spans)
-    middle = {name: statistics.median(span[name] for span in warm) for name in cold}
+    middle = {name: statistics.median(span[name] for span in warm) for name in cold if warm}
     return {"cold": cold, "warm": middle, "warm_runs": len(warm)}
 
 

@@ -61,8 +61,6 @@ def day(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
     world = World(sizes[-1], BUSY, SMALL_DAYS)
     measure("spark", "rollup", world, runs=1)  # the stored days
     stored, again = measure("spark", "one_day", world), measure("spark", "again", world)
-    for step in ("one_day", "again"):
-        measure("duckdb", step, world, runs=1)  # the answer
     ratio = again["warm"]["seconds"] / stored["warm"]["seconds"]
     yield Row("features of a day, against 90 days of raw events again", world.name, ratio, "x", at_least=2.2)
 

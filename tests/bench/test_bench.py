@@ -5,13 +5,19 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import pytest
+
 import eventlog
+import rows
+import run
 import train
 import training_rows
 from churnwatch.model import tuning
+from duck import Duck
 from processes import cpu_seconds
 from rows import Row
 from smallworld import settings
+from worlds import World
 
 
 def test_children_that_ended_count():
@@ -44,6 +50,81 @@ def test_bars_are_reached_from_their_own_side_and_small_worlds_are_not_judged():
     assert [Row("s", "w", value, "x", at_least=0.3).met for value in (0.29, 0.3)] == [False, True]
     assert [Row("s", "w", value, "x", at_most=8).met for value in (8, 8.1)] == [True, False]
     assert Row("s", "w", 9, "x", at_most=8, judged=False).met is None
+
+
+ANSWER = "SELECT DATE '2025-03-10' AS day, 'u' || n AS user_id, n AS orders, 2.5 * n AS spend FROM range(5) AS t(n)"
+
+
+@pytest.mark.parametrize(
+    ("stored", "wrong"),
+    [
+        (ANSWER, []),
+        (ANSWER.replace("2.5 * n", "2.5 * n + (n = 3)::INT"), ["spend"]),
+        # the same values, at other users
+        (ANSWER.replace("n AS orders", "4 - n AS orders"), ["orders"]),
+        (ANSWER.replace("range(5)", "range(4)"), ["rows", "orders", "spend"]),
+        (ANSWER.replace("AS day", "AS day, 1 AS more"), ["more (not computed)"]),
+    ],
+)
+def test_an_answer_that_is_not_the_references_is_told_by_its_columns(tmp_path, stored, wrong):
+    duck = Duck(settings(), World(1, 7, 2), tmp_path, 1)
+    duck.db.execute(f"CREATE TABLE windows AS {ANSWER}")
+    (duck.answers / "windows").mkdir(parents=True)
+    duck.db.execute(f"COPY ({stored}) TO '{duck.answers}/windows/one.parquet' (FORMAT parquet)")
+    assert duck.differences("windows") == wrong
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """A benchmark whose children give numbers at once; ``wrong``: (step, columns) that DuckDB finds wrong in an answer."""
+    one = {"seconds": 1.5, "cpu_seconds": 2.5, "shuffle_bytes": 8.0, "peak_execution_bytes": 1.0, "peak_jvm_bytes": 1.0}
+    measured = SimpleNamespace(wrong=(None, []), folder=tmp_path, children=[])
+
+    def child(engine, step, world, **more):
+        measured.children.append((engine, step))
+        names = {"history": ("long", "short"), "write_large": ("replace", "append")}.get(step, (step,))
+        variants = {name: {"cold": one, "warm": one, "warm_runs": 1} for name in names}
+        wrong = measured.wrong[1] if (engine, step) == ("duckdb", measured.wrong[0]) else []
+        return {"variants": variants, "bytes": 10, "events": 100, **({"differences": wrong} if engine == "duckdb" else {})}
+
+    monkeypatch.setattr(run, "_child", child)
+    monkeypatch.setattr(run, "OUT", tmp_path)
+    return measured
+
+
+@pytest.mark.parametrize(
+    ("group", "step"),
+    [
+        ("rollup", "rollup"),
+        ("scaling", "rollup"),
+        ("day", "one_day"),
+        ("day", "again"),
+        ("windows", "windows"),
+        ("history", "rollup"),
+        ("writing", "rollup"),
+        ("memory", "windows"),
+    ],
+)
+def test_no_time_is_told_of_a_wrong_answer(measured, monkeypatch, capsys, group, step):
+    monkeypatch.setenv("BENCH_ONLY", group)
+    monkeypatch.setenv("BENCH_FULL", "1")
+    measured.wrong = (step, ["spend_cents", "rows"])
+    with pytest.raises(SystemExit, match=f"^{step} spark . cores .*: not the reference's answer: spend_cents, rows$"):
+        run.main()
+    assert capsys.readouterr().out == "" and not (measured.folder / "bench.json").exists()
+    measured.wrong = (None, [])
+    run.main()
+    assert "1.50" in capsys.readouterr().out or group == "memory"
+
+
+def test_every_answer_of_spark_that_has_a_reference_is_compared(measured):
+    measure = run.Measurements()
+    for group in rows.GROUPS.values():
+        if group not in (rows.warnings, rows.scoring):  # the one has no reference, the other refuses within its process
+            list(group(measure, [5, 10], True))
+    spark = [(n, step) for n, (engine, step) in enumerate(measured.children) if engine == "spark" and step in run.CHECKED]
+    assert {step for _, step in spark} == set(run.CHECKED)
+    assert [measured.children[n + 1] for n, _ in spark] == [("duckdb", step) for _, step in spark]
 
 
 def test_one_and_two_trials_at_once_try_the_same_points(monkeypatch):
