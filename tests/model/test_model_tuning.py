@@ -1,6 +1,7 @@
 """The search without Spark: deterministic, limited, stopped early, resumed, and all trials failed."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -108,6 +109,26 @@ def test_the_minutes_end_a_search(fits):
     assert (len(found.trials), found.ended) == (1, "0 minutes were over")
 
 
+@pytest.mark.parametrize(("stops", "learnt"), [(True, "all rows"), (False, "not fold")])
+def test_a_trial_is_judged_on_the_fold_that_it_did_not_learn_from(monkeypatch, stops, learnt):
+    class Fold:
+        def __invert__(self):
+            return "not fold"
+
+    class Rows(str):
+        def where(self, condition):
+            return condition
+
+    seen = []
+    estimator = SimpleNamespace(fit=lambda rows: seen.append(("learns", rows)))
+    one = replace(GBT, estimator=lambda *_: estimator, found=lambda model: {}, stops=stops)
+    monkeypatch.setattr(tuning, "F", SimpleNamespace(col=lambda name: {"fold": Fold()}[name]))
+    monkeypatch.setattr(tuning, "loss_of", lambda model, kind, rows: seen.append(("judges", rows)) or 0.5)
+    tuning._trial(Rows("all rows"), one, {}, CONF)
+    # boosting is told by a column which rows judge: it stops itself by them
+    assert seen == [("learns", learnt), ("judges", "fold")]
+
+
 def test_one_failed_trial_ends_nothing_and_all_failed_ones_do():
     class Broken(SimpleNamespace):
         calls = 0
@@ -122,8 +143,6 @@ def test_one_failed_trial_ends_nothing_and_all_failed_ones_do():
             failing["left"] -= 1
             raise ValueError("depth 9 needs more memory\nand a trace")
         return SimpleNamespace(fit=lambda rows: "model")
-
-    from dataclasses import replace
 
     broken = replace(GBT, estimator=estimator, found=lambda model: {})
     kept = Kept(Folder(), "gbt")
