@@ -27,6 +27,19 @@ def test_a_planted_wave_is_seen_in_the_rates(warehouse):
     assert others["low"] > after["high"]
 
 
+def test_a_planted_wave_is_seen_in_the_churn_rates(warehouse):
+    (wave,) = world.WORLD.waves
+    # Mondays: users active in the week up to it, silent in the week after it
+    before, after = DAY(36), DAY(43)
+    assert before < DAY(wave.day) and DAY(wave.day) + timedelta(days=2) < after
+    stored = warehouse.store.read(warehouse.tables.churn_rates, "definition = 'silent_7d' AND segment = 'region'")
+    rates = {(row["day"], row["value"]): row for row in stored.collect()}
+    hit, others = rates[after, wave.region], [row for (day, value), row in rates.items() if day == after and value != wave.region]
+    assert hit["low"] > rates[before, wave.region]["high"]
+    assert len(others) == 4 and hit["low"] > max(row["rate"] for row in others)
+    assert hit["low"] > rates[after, "north"]["high"]
+
+
 def test_planted_churners_rank_above_others(spark, warehouse, loaded_world):
     """Users whose decline has begun against those who neither decline nor leave in the world's days; 17 of 256 here."""
     day = DAY(62)
