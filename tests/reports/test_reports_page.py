@@ -1,11 +1,13 @@
 """The page: self-contained, right numbers, no raw id, good on the first days."""
 
+import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from readpage import Parsed, drawn, table_of
 
 from churnwatch.io.pages import Pages
 from churnwatch.reports import rendered
@@ -13,7 +15,6 @@ from churnwatch.settings import load
 from reportworld import DAY, ago, frames, full, run
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
-VOID = {"meta", "br", "link", "img", "hr", "input"}
 
 
 def settings_in(folder):
@@ -29,34 +30,6 @@ def page_of(spark, folder, rows):
     return Path(row["path"]).read_text(encoding="utf-8"), row
 
 
-class Parsed(HTMLParser):
-    """Tags, attributes and visible text of a page; counts tags that were not closed in order."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.attributes, self.words, self.open, self.faults = [], [], [], [], []
-        self.feed(html)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(tag)
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-
 @pytest.fixture(scope="module")
 def full_page(spark, tmp_path_factory):
     """The page of a rich day, its row, its rows of input."""
@@ -69,8 +42,6 @@ def full_page(spark, tmp_path_factory):
 @pytest.fixture(scope="module")
 def empty_page(spark, tmp_path_factory):
     """The page of a first day: one ingest, nothing else."""
-    from datetime import datetime
-
     rows = {"runs": [run(ago(3), "ingest_events", "done", datetime(2025, 9, 27, 3), '{"read": 10, "accepted": 10}')]}
     rows["runs"].append(
         run(DAY, "train_model", "refused", datetime(2025, 9, 28, 3), "too little history: works from 2026-01-05 on")
@@ -124,11 +95,102 @@ def test_groups_below_the_smallest_size_are_not_shown(full_page):
     assert "1 comparison with fewer than 10 users in an arm not shown." in text
 
 
+def percent_of(row, share):
+    return f"{share * 100:.1f} % ({row['low'] * 100:.1f} to {row['high'] * 100:.1f} %)"
+
+
+def day_of(row):
+    return f"{row['day'].day} {row['day']:%b %Y}"
+
+
+def test_the_churn_trend_draws_the_rates_of_the_table(full_page):
+    html, _, rows, _ = full_page
+    rates = [row for row in rows["rates"] if row["segment"] == "all"]
+    charts = {
+        "Came back this week": [[(r, r["share"], r["came_back"], r["active"]) for r in rows["trend"]]],
+        "Churn rate of eligible users": [
+            [(r, r["rate"], r["churned"], r["eligible"]) for r in rates if r["definition"] == name]
+            for name in ("silent_14d", "silent_30d")
+        ],
+    }
+    for caption, expected in charts.items():
+        lines = drawn(html, caption)
+        assert len(lines) == len(expected)
+        newest = max(r["day"] for line in expected for r, *_ in line)
+        oldest = min(r["day"] for line in expected for r, *_ in line)
+        for found, line in zip(lines, expected, strict=True):
+            line = sorted(line, key=lambda one: one[0]["day"])
+            assert [text for *_, text in found] == [
+                f"{day_of(r)}: {percent_of(r, share)}, {count:,} of {whole:,}" for r, share, count, whole in line
+            ]
+            # a tenth of a pixel of 228 is less than a thousandth of the axis
+            assert [share for _, _, share, _ in found] == pytest.approx([share for _, share, *_ in line], abs=0.001)
+            days = [(r["day"] - oldest) / (newest - oldest) for r, *_ in line]
+            assert [x for x, *_ in found] == pytest.approx([46 + share * (560 - 46 - 24) for share in days], abs=0.051)
+
+
+def test_rates_by_group_are_those_of_the_newest_day(full_page):
+    html, _, rows, _ = full_page
+    newest = [r for r in rows["rates"] if r["definition"] == "silent_14d" and r["day"] == ago(16) and r["eligible"] >= 10]
+    found = {cells[0]: cells[1:] for cells in table_of(html, "Churn rate silent_14d by group")}
+    assert found == {
+        "all users" if r["segment"] == "all" else f"{r['segment']}: {r['value']}": [
+            f"{r['eligible']:,}",
+            f"{r['churned']:,}",
+            percent_of(r, r["rate"]),
+        ]
+        for r in newest
+    }
+
+
+def test_every_cell_of_the_heat_map_is_the_share_of_its_cohort_and_month(full_page):
+    html, _, rows, _ = full_page
+    expected = {}
+    for r in rows["cohorts"]:
+        line = expected.setdefault(f"{r['cohort']:%b %Y}", [f"{r['size']:,}", *[""] * 8])
+        line[1 + r["period"]] = f"{r['retained'] * 100:.0f} %" + ("" if r["complete"] else " *")
+    assert {month: cells for month, *cells in table_of(html, "Share of the cohort that was active")} == expected
+    # the darker the fuller: eight shades, by the share rounded up
+    cells = re.findall(r'<span class="cell s(\d)[^"]*" title="(\w+ \d+), month (\d+): ([\d,]+) of ([\d,]+), 95', html)
+    by_place = {(f"{r['cohort']:%b %Y}", r["period"]): r for r in rows["cohorts"]}
+    assert len(cells) == len(by_place) == 36
+    for shade, month, period, active, size in cells:
+        r = by_place[month, int(period)]
+        assert (active, size) == (f"{r['active']:,}", f"{r['size']:,}")
+        assert int(shade) - 1 < r["retained"] * 8 <= int(shade) + 0.001
+
+
 def test_lift_is_shown_with_its_interval_and_its_doubts(full_page):
     text = Parsed(full_page[0]).text
     assert "autumn_wave, retained: +20.1 points (+13.3 to +26.9), which shows an effect." in text
     assert "october_care: the arms are not as large as planned (sample-ratio check, p 0.003)." in text
     assert "interim" in text and "p < 0.001" in text
+
+
+def test_every_lift_stands_beside_its_interval_and_is_drawn_so(full_page):
+    html, _, rows, _ = full_page
+    shown = [r for r in rows["lift"] if r["outcome"] == "retained" and r["control"] >= 10]
+    found = table_of(html, "Treated against held out, reading of")
+    assert [(cells[1].replace("\xa0", " "), cells[2], cells[3], cells[4]) for cells in found] == [
+        (
+            "all" if r["segment"] == "all" else f"{r['segment']}: {r['value']}",
+            f"{r['treated_mean'] * 100:.1f} % of {r['treated']}",
+            f"{r['control_mean'] * 100:.1f} % of {r['control']}",
+            f"{r['difference'] * 100:+.1f} ({r['low'] * 100:+.1f} to {r['high'] * 100:+.1f})".replace("-", "−"),
+        )
+        for r in shown
+    ]
+    part = html[html.index("Treated against held out, reading of") :]
+    bars = re.findall(
+        r'<line class="mark" x1="([\d.]+)".*?<line class="range" x1="([\d.]+)".*?x2="([\d.]+)".*?cx="([\d.]+)"',
+        part[: part.index("</tbody>")],
+    )
+    # one axis for all rows, with room of a twenty-fifth at its ends
+    least, most = min(r["low"] for r in shown), max(r["high"] for r in shown)
+    room = (most - least) * 0.04
+    first, last = least - room, most + room
+    places = [[6 + (x - first) / (last - first) * 118 for x in (0, r["low"], r["high"], r["difference"])] for r in shown]
+    assert [[float(x) for x in bar] for bar in bars] == [pytest.approx(place, abs=0.051) for place in places]
 
 
 def test_unfinished_periods_are_marked(full_page):
