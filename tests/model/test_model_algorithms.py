@@ -69,6 +69,16 @@ def test_the_text_gives_sparks_numbers(spark, frame_, name):
         assert (parts["low"], parts["high"]) == pytest.approx((ours.min(), ours.max()))
 
 
+def test_boosting_stops_itself_on_the_fold_and_not_before_it_has_learnt(frame_):
+    """Spark's own tolerance of 0.01 keeps one tree of fifteen."""
+    one, *_ = frame_
+    searching, final = (algorithm("gbt").estimator(POINTS["gbt"], one, how) for how in (True, False))
+    assert searching.getValidationTol() * 1000 < 0.01 == searching.__class__().getValidationTol()
+    assert searching.getOrDefault("validationIndicatorCol") == "fold"
+    # fitted on all rows with the trees that the search kept: nothing is held out
+    assert not final.isDefined("validationIndicatorCol") and final.getMaxIter() == 4
+
+
 def test_every_algorithm_that_the_settings_know_is_there():
     from typing import get_args
 

@@ -1,16 +1,19 @@
 """Users who were treated leave the frame, and the held-out stand for them."""
 
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from modelworld import conf
-from pyspark.ml.functions import array_to_vector
+from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F
 
-from churnwatch.model import frame
+from churnwatch.model import frame, recipe
 from churnwatch.model.algorithms import algorithm
+from churnwatch.model.schema import schema_of
+from churnwatch.model.spans import Spans
 from churnwatch.settings import feature_names
 from churnwatch.tables import tables
 from smallworld import rows
@@ -115,3 +118,31 @@ def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_o
             "nobody": 1.0,
         }
     )
+
+
+def test_hyper_parameters_are_judged_on_the_later_days_of_users_that_no_trial_learns_from(spark, tmp_path, monkeypatch):
+    one = conf(tmp_path)
+    days, users = [DAY + timedelta(days=7 * n) for n in range(6)], 200
+    schema = schema_of(feature_names(one), one)
+    no, n = np.repeat(np.arange(users), 6), np.tile(np.arange(6), users)
+    columns = {name: np.zeros(6 * users) for name in schema.features} | {"orders_4d": no * 1.0, "cancels_2d": n * 1.0}
+    keys = {"day": pa.array([days[k] for k in n], pa.date32()), "user_id": [f"u{k}" for k in no]}
+    table = pa.table({**keys, "label": np.zeros(6 * users), "weight": np.ones(6 * users), **columns})
+    spans = Spans(tuple(days[:5]), tuple(days[5:]), ())
+    fit = frame.for_fit(frame.with_span(spark.createDataFrame(table), spans), schema, spans, one)
+    searched = []
+
+    def search(sample, *_):
+        rows_ = sample.select("fold", vector_to_array("vector").alias("v")).collect()
+        searched.append({(int(r.v[places[0]]), int(r.v[places[1]]), r.fold) for r in rows_})
+
+    places = [schema.features.index(name) for name in ("orders_4d", "cancels_2d")]
+    monkeypatch.setattr(recipe, "searched", search)
+    trials = SimpleNamespace(of=None, search="s")
+    recipe.found(recipe.Span(fit, fit, schema, users), schema.features, None, None, trials, one)
+    (sample,) = searched
+    judge, learn = ({user for user, _, fold in sample if fold is held} for held in (True, False))
+    assert judge.isdisjoint(learn) and judge | learn == set(range(users))
+    assert 0.15 < len(judge) / users < 0.35
+    assert {day for _, day, fold in sample if fold} == {3, 4}  # the last two of five snapshots
+    assert {day for _, day, fold in sample if not fold} == {0, 1, 2, 3, 4}

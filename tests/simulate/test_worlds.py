@@ -134,20 +134,68 @@ def test_the_wave_takes_its_share_of_its_region_at_once(spark):
     assert row.oa / row.ob > 0.8
 
 
-def test_symptoms_show_in_the_weeks_before_leaving(spark):
-    """Users whom the price drives out look at prices more often in their last two weeks than others do."""
-    world = replace(WORLD, users=800, waves=())
+# a cause and what shows it: conditions of an event
+SHOWN = {
+    "price": ("item_id = 'pricing'", "event_type = 'cancel'"),
+    "quality": ("event_type = 'crash'", "event_type = 'slow_page'"),
+    "service": ("event_type = 'complaint'", "event_type = 'service'"),
+    "competitor": ("item_id = 'competitor'",),
+}
+
+
+COUNTED = ("events", *(condition for conditions in SHOWN.values() for condition in conditions), "use_s", "uses", "depth")
+
+
+@pytest.fixture(scope="module")
+def near_leaving(spark):
+    """What is done in the last two weeks before leaving, by cause, and by all others in the last week (cause None)."""
+    world = replace(WORLD, users=1000, mean_stay_days=60.0, waves=())  # many leave: few users are enough
     who = sim.people(spark, world)
-    days = sim.active_days(who, world, 1, world.days)
-    shown = sim.clean_events(days, world).join(
-        who.select("user_id", "cause", "leaves", (F.col("decline_days") == 1).alias("sudden")), "user_id"
+    sudden, near = F.col("decline_days") == 1, (F.col("leaves") - F.col("n")).between(1, 14)
+    days = sim.active_days(who, world, 1, world.days).join(who.select("user_id", "leaves", "decline_days"), "user_id")
+    days = days.where((near & ~sudden) | (~near & (F.col("n") > world.days - 7)))
+    group = F.when(near, F.col("because")).alias("cause")
+    because = days.select("user_id", "n", "leaves", F.col("cause").alias("because"))
+    done = sim.clean_events(days.drop("leaves", "decline_days"), world).join(because, ["user_id", "n"])
+    used = F.when(F.col("event_type") == "use", F.col("duration_s"))
+    depth = F.when(F.col("event_type") == "use", F.substring("item_id", -2, 2).cast("int"))  # the first are used most
+    rows = (
+        done.groupBy(group, "user_id")
+        .agg(
+            F.count(F.lit(1)).alias("events"),
+            *(F.count_if(F.expr(condition)).alias(condition) for conditions in SHOWN.values() for condition in conditions),
+            F.sum(used).alias("use_s"),
+            F.count(used).alias("uses"),
+            F.sum(depth).alias("depth"),
+        )
+        .groupBy("cause")
+        .agg(F.count(F.lit(1)).alias("users"), *(F.sum(f"`{name}`").alias(name) for name in COUNTED))
+        .collect()
     )
-    near = (F.col("cause") == "price") & ~F.col("sudden") & (F.col("leaves") - F.col("n")).between(1, 14)
-    row = shown.agg(
-        F.avg(F.when(~near, (F.coalesce(F.col("item_id") == "pricing", F.lit(False))).cast("int"))).alias("others"),
-        F.avg(F.when(near, F.coalesce(F.col("item_id") == "pricing", F.lit(False)).cast("int"))).alias("share"),
-    ).first()
-    assert row.share > 3 * row.others
+    return {row["cause"]: row.asDict() for row in rows}
+
+
+def share(rows, name, of):
+    return sum(row[name] for row in rows) / sum(row[of] for row in rows)
+
+
+def test_symptoms_of_a_cause_show_in_the_weeks_before_leaving_and_in_nobody_else(near_leaving):
+    assert {cause: row["users"] > 20 for cause, row in near_leaving.items()} == dict.fromkeys([None, "engagement", *SHOWN], True)
+    for cause, conditions in SHOWN.items():
+        # who leaves by another cause, and who does not leave
+        leavers = [row for other, row in near_leaving.items() if other not in (cause, None)]
+        for condition in conditions:
+            shown = share([near_leaving[cause]], condition, "events")
+            assert shown > 4 * share(leavers, condition, "events"), (cause, condition)
+            assert shown > 4 * share([near_leaving[None]], condition, "events"), (cause, condition)
+
+
+def test_falling_engagement_shows_in_shorter_use_of_the_first_functions(near_leaving):
+    tired = near_leaving["engagement"]
+    leavers = [row for cause, row in near_leaving.items() if cause not in ("engagement", None)]
+    for others in (leavers, [near_leaving[None]]):
+        for name in ("use_s", "depth"):
+            assert share([tired], name, "uses") < 0.75 * share(others, name, "uses"), name
 
 
 def test_users_do_everything_by_its_weight(spark):
