@@ -23,6 +23,11 @@ class Step:
     day: date
     days: tuple[date, ...]
 
+    @property
+    def title(self) -> str:
+        """The step as the Spark UI names its jobs: ``build_features 2025-03-01 .. 2025-03-07 (7 days)``."""
+        return f"{self.job.full_name} {span_text(self.days or (self.day,))}"
+
 
 class Reader:
     """Cuts inputs for steps; the one place that knows what was known when."""

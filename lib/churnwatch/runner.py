@@ -120,6 +120,7 @@ class Runner:
 
     def run(self, order: Order) -> list[Outcome]:
         """Runs ``order``; every step is told and recorded. Raises the error of the step that failed."""
+        describe(self.spark, "job_runs: what has run so far")
         if not order.dry_run:
             self.store.create([self.tables.job_runs])
         self.store.refresh()
@@ -130,6 +131,7 @@ class Runner:
         started, all_id = time.monotonic(), uuid.uuid4().hex
         try:
             for step in self.steps(order):
+                describe(self.spark, step.title)
                 self.store.refresh()
                 outcome = self._dry(step) if order.dry_run else self._run(step, order)
                 outcomes.append(outcome)
@@ -150,6 +152,7 @@ class Runner:
             self.store.refresh()
             self.ledger.refresh()
             step = Step(job, group[-1] + timedelta(days=job.lag_days), group)
+            describe(self.spark, step.title)
             self.begin(step)
             outcomes.append(self._dry(step) if dry_run else self._recorded(step))
             self.tell(outcomes[-1])
@@ -238,7 +241,7 @@ class Runner:
         self, step: Step, run_id: str
     ) -> tuple[list[Written], list[tuple[str, int | None, date | None, date]], str | None]:
         job, days = step.job, step.days
-        describe(self.spark, f"{job.full_name} {span_text(days)}")
+        describe(self.spark, step.title)
         self.store.create([*(t for t in job.writes)])
         self.reader.stop_on_missing_days(step)
         inputs = {alias: self.reader.cut(step, read) for alias, read in job.reads.items()}

@@ -114,3 +114,51 @@ def test_an_error_is_five_lines_at_the_most_and_its_trace_is_there_for_the_askin
     assert code == 1 and err.splitlines() == lines
     code, _, err = typed("plan", "--stale", "-v")
     assert code == 1 and "Traceback" in err and "in fails" in err and "run again" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "--nope"), "No such option: --nope"),
+        (("run",), "Missing argument 'jobs'"),
+        (("nope",), "No such command 'nope'"),
+        (("run", "all", "--day", "2025-02-30"), "Invalid value for '--day'"),
+        (("run", "all", "--day"), "requires an argument"),
+        (("alerts", "ack"), "Missing argument"),
+        (("simulate", "--users", "0"), "Invalid value for '--users'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_ends_with_2_and_one_line(words, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    told = capsys.readouterr()
+    assert end.value.code == 2 and said in told.err
+    assert told.err.startswith("churnwatch: ") and len(told.err.splitlines()) == 1
+
+
+def test_without_a_word_the_help_is_shown_and_the_code_is_2(capsys):
+    with pytest.raises(SystemExit) as end:
+        main([])
+    told = capsys.readouterr()
+    assert end.value.code == 2 and "simulate" in told.out and told.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("show", "user_scores", "--day", str(LAST)), "churnwatch show user_scores"),
+        (("run", "all", *RANGE), "churnwatch run all"),
+        (("drill", "--day", str(LAST)), "churnwatch drill"),
+        (("alerts", "ack", *["0123456789" * 4] * 3, "--who", "ann", "--day", str(LAST)), None),
+    ],
+)
+def test_spark_is_started_under_the_name_of_what_was_typed(typed, monkeypatch, words, name):
+    names = []
+
+    def session(settings, name):
+        names.append(name)
+        raise JobFailed("no Spark here")
+
+    monkeypatch.setattr("churnwatch.io.session.session", session)
+    typed(*words)
+    assert names == [name or f"churnwatch alerts ack {'0123456789' * 4} 0123456789012345678"[:80]]

@@ -181,6 +181,25 @@ def test_a_running_row_of_a_dead_process_is_no_hindrance(world, monkeypatch):
     assert runner.run(order("sum"))[0].status == "done"
 
 
+def test_every_spark_job_says_what_it_is_for(world, spark):
+    jobs = spark.sparkContext._jsc.sc().statusStore()
+
+    def known():
+        found = jobs.jobsList(None)
+        return {found.apply(n).jobId(): found.apply(n) for n in range(found.size())}
+
+    before = known()
+    world(world.sums(SEEN.trailing(2), lag_days=1)).run(order(last=D + timedelta(days=1)))
+    new = [job for number, job in known().items() if number not in before]
+    assert {job.jobGroup().getOrElse(None) for job in new} == {"churnwatch"}
+    # Delta says beside it what it does; the sum of the day before history is left out
+    steps = {f"ingest_events {D} .. {D + timedelta(days=1)} (2 days)", f"sum {D}"}
+    told = {job.description().getOrElse(None) or "nothing" for job in new}
+    known_titles = {*steps, "job_runs: what has run so far"}
+    assert {text for text in told if not any(title in text for title in known_titles)} == set()
+    assert {title for title in steps if any(title in text for text in told)} == steps
+
+
 def test_files_are_skipped_by_keys_and_by_nothing_else(world):
     runner = world(world.sums(SEEN.on()))
     runner.run(order("ingest_events"))

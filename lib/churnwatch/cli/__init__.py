@@ -12,13 +12,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from churnwatch.cli.alerts import alerts
-from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose, run_order, runner_over
+from churnwatch.cli.common import DEFAULT_CONFIG, TYPED, Config, Day, Sets, Verbose, run_order, runner_over, started, typed
 from churnwatch.cli.drill import drill
 from churnwatch.cli.rules import rules
 from churnwatch.core import ChurnwatchError, ConfigError, NoEventLog
@@ -41,15 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command line and exits with its code; an error is at most five lines unless ``-v`` is given."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose = "-v" in given or "--verbose" in given
+    TYPED.set(typed(given))
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s: %(message)s")
     try:
-        code = app(given, standalone_mode=False)
-    except click.exceptions.Exit as ended:
+        code = app(given, prog_name="churnwatch", standalone_mode=False)
+    except typer.Exit as ended:
         code = ended.exit_code
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:  # an unknown command or option, a missing or impossible value
+        if text := error.format_message():  # none where nothing was typed: the help stands there already
+            print(f"churnwatch: {text}", file=sys.stderr)
         code = 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         code = 130
     except Exception as error:
         code = _told(error, verbose)
@@ -249,13 +250,12 @@ def init(
     """Looks at a log of events and writes a domain folder and a config to check, each guess with its reason."""
     from churnwatch.begin import begun, files, summary, where
     from churnwatch.io.logs import Logs, check_new, keep, named, spark_settings
-    from churnwatch.io.session import session
 
     folder = Path(out or f"churn_{named(from_[0])}")
     beside = folder.with_name(f"{folder.name}.yaml")
     check_new([folder, beside])
     settings = load(config, set_ or ())
-    domain, root = begun([*from_, *(more or ())], folder.name, Logs(session(settings), settings))
+    domain, root = begun([*from_, *(more or ())], folder.name, Logs(started(settings), settings))
     text = where(domain, str(Path(f"warehouse_{folder.name}").resolve()), root, spark_settings(config))
     keep(folder, files(domain), beside, text)
     load(beside)

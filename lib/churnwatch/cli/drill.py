@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose
+from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose, started
 from churnwatch.core import ConfigError
 from churnwatch.progress import Progress
 from churnwatch.settings import load
@@ -32,11 +32,10 @@ def drill(
         raise ConfigError(f"--segment {segment} is not segment=value")
     settings = load(config, set_ or ())
     from churnwatch.drill import Drill, Wave
-    from churnwatch.io.session import session
 
     wave = Wave(day.date() - timedelta(days=days - 1), day.date(), share, name or None, value or None)
     with Progress() as progress:
-        report = Drill(settings, session(settings), wave, progress.tell).run()
+        report = Drill(settings, started(settings), wave, progress.tell).run()
     for line in report.lines():
         print(line)
     raise typer.Exit(0 if report.passed else 1)

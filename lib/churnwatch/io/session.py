@@ -33,7 +33,10 @@ def on_databricks() -> bool:
 
 
 def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
-    """The session of this process, made from ``settings.spark``; on Databricks the one that is there."""
+    """The session of this process, made from ``settings.spark``; on Databricks the one that is there.
+
+    ``name``: of the application, and of its Spark jobs until ``describe`` says more.
+    """
     if on_databricks():
         spark = SparkSession.builder.getOrCreate()
         spark.conf.set("spark.sql.session.timeZone", "UTC")
@@ -49,6 +52,7 @@ def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
             builder = builder.config(key, str(value))
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    describe(spark, name)
     return spark
 
 
