@@ -1,4 +1,4 @@
-"""A real standalone cluster: master and two workers on loopback, the package as a zip, every job of a day."""
+"""A real standalone cluster: master and two workers on loopback, the package as a zip alone, every job of a day."""
 
 import os
 import shutil
@@ -14,6 +14,11 @@ import pytest
 import world
 
 ROOT = Path(__file__).resolve().parents[2]
+# an interpreter in whose path this folder stands knows no churnwatch but what it is handed: no installed one stands in unseen
+HIDES = """
+import os, sys
+sys.path[:] = [place for place in sys.path if not os.path.isdir(os.path.join(place, "churnwatch"))]
+"""
 SPARK_HOME = Path(pyspark.__file__).parent
 DAY = world.WORLD.day
 
@@ -22,6 +27,19 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """PYTHONPATH of processes in which the package is not installed."""
+    folder = tmp_path_factory.mktemp("bare")
+    (folder / "sitecustomize.py").write_text(HIDES)
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", "import churnwatch"], env=environment, cwd=folder, capture_output=True, text=True
+    )
+    assert "No module named 'churnwatch'" in done.stderr
+    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +57,12 @@ def package(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(tmp_path_factory, bare):
     """A master and two workers; the address of the master."""
     work = tmp_path_factory.mktemp("cluster")
     port = free_port()
     environment = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_HOME": str(SPARK_HOME), "PYSPARK_PYTHON": sys.executable}
-    environment.pop("PYTHONPATH", None)
+    environment["PYTHONPATH"] = bare  # executors inherit it
     spark_class = str(SPARK_HOME / "bin" / "spark-class")
     package = "org.apache.spark.deploy"
     master = [spark_class, f"{package}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
@@ -77,7 +95,7 @@ def _until(true, seconds):
 
 
 @pytest.mark.processes
-def test_a_day_on_a_cluster_equals_the_day_in_local_mode(spark, history_world, loaded_world, cluster, package, tmp_path):
+def test_a_day_on_a_cluster_equals_the_day_in_local_mode(spark, history_world, loaded_world, cluster, package, bare, tmp_path):
     there = world.copied(history_world, tmp_path / "there")
     # keyed ids are the same only under the same key
     shutil.copy(loaded_world / "files" / "id_key", there / "files" / "id_key")
@@ -105,8 +123,8 @@ def test_a_day_on_a_cluster_equals_the_day_in_local_mode(spark, history_world, l
         "SPARK_HOME": str(SPARK_HOME),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYTHONPATH": bare,  # so that --py-files alone brings the package
     }
-    environment.pop("PYTHONPATH", None)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     local, remote = (world.runner(spark, folder) for folder in (loaded_world, there))

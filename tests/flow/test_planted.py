@@ -49,4 +49,4 @@ def test_planted_churners_rank_above_others(spark, warehouse, loaded_world):
     scores = warehouse.store.read(warehouse.tables.user_scores, f"day = DATE'{day}'")
     rows = scores.join(truth.where(churner | stays).select("user_id", churner.alias("churner")), "user_id").collect()
     assert sum(row["churner"] for row in rows) >= 15
-    assert roc_auc_score([row["churner"] for row in rows], [row["margin"] for row in rows]) > 0.65
+    assert roc_auc_score([row["churner"] for row in rows], [row["margin"] for row in rows]) > 0.7
