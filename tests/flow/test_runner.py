@@ -106,10 +106,11 @@ def test_a_dry_run_writes_nothing_and_tells_rows_and_what_it_replaces(world):
     runner.run(order("ingest_events"))
     before = runner.store.newest(SEEN), runner.store.newest(runner.tables.job_runs)
     (outcome,) = runner.run(order("sum", dry_run=True))
-    assert "2 rows" in outcome.message
-    assert f"day >= DATE'{D}'" in outcome.message
+    runner.store.refresh()
     assert not runner.store.exists(SUMS)
     assert (runner.store.newest(SEEN), runner.store.newest(runner.tables.job_runs)) == before
+    assert "2 rows" in outcome.message
+    assert f"day >= DATE'{D}'" in outcome.message
 
 
 def test_a_broken_rule_is_named_with_rows_and_nothing_is_written(world):
