@@ -1,0 +1,175 @@
+"""Planted warning rules: each rule of the three domains speaks of those planted for it, and of no usual user."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from churnwatch import alerts
+from churnwatch.activity import per_user_day, per_user_month, trend
+from churnwatch.core import ConfigError, day_range
+from churnwatch.events.judging import judged
+from churnwatch.features import per_user
+from churnwatch.io.planted import plant
+from churnwatch.io.sources import Sources
+from churnwatch.settings import PlantedEvents, load
+from churnwatch.simulate import PlantedWorld, planted_world
+from churnwatch.simulate.planted import days_of
+from churnwatch.tables import tables
+from smallworld import as_of, collected, first_days, rows
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+DOMAINS = ("app", "ecommerce", "telecom")
+DAY = date(2025, 9, 13)
+
+
+def test_days_count_back_and_months_are_the_calendars():
+    def days(**when):
+        return [str(day) for day in days_of(PlantedEvents(type="call", **when), date(2025, 3, 1))]
+
+    assert days(days_ago=0) == ["2025-03-01"]
+    assert days(days_ago=5, until_days_ago=0, every_days=2) == ["2025-02-24", "2025-02-26", "2025-02-28"]
+    assert [days(months_ago=n) for n in (0, 2, 3)] == [["2025-03-01"], ["2025-01-01"], ["2024-12-01"]]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_rule_of_a_domain_can_be_planted(domain):
+    settings = load(CONF / "local.yaml", [f"domain={domain}"])
+    assert set(settings.planted.rules) == {rule.id for rule in settings.rules.rules}
+
+
+def of_users(domain):
+    """The domain's settings with its rules of users alone."""
+    settings = load(CONF / "local.yaml", [f"domain={domain}"])
+    kept = [rule for rule in settings.rules.rules if rule.scope == "user"]
+    planted = settings.planted.model_copy(update={"rules": {rule.id: settings.planted.rules[rule.id] for rule in kept}})
+    return settings.model_copy(update={"rules": settings.rules.model_copy(update={"rules": kept}), "planted": planted})
+
+
+def spoken_of(spark, domain):
+    """(user, rule) of each warning of DAY in a world of one user a rule and ten usual ones; and (user, rule) as planted."""
+    settings = of_users(domain)
+    t, world = tables(settings), PlantedWorld(settings.planted, DAY, 251, users_a_rule=1, usual_users=10)
+    made = planted_world(spark, world)
+    money, time = F.round(F.col("amount") * 100).cast("long"), F.round(F.col("duration_s") * 1000).cast("long")
+    events = made["events"].withColumns({"amount_cents": money, "duration_ms": time})
+    daily = collected(per_user_day({"events": events}, day_range(world.first_day, DAY), settings)["daily_activity"])
+    activity = rows(spark, t.daily_activity, daily)
+    known = [row.asDict() for row in made["users"].collect()]
+    users = [
+        {
+            "day": world.first_day,
+            "user_id": u["user_id"],
+            "registered_on": u["registered_on"],
+            "attributes": attributes_of(u),
+            "full": False,
+        }
+        for u in known
+    ]
+    market = [row.asDict() | {"full": False} for row in made["context"].collect()]
+    inputs = {
+        "activity": activity,
+        "first_seen": as_of(spark, t.first_seen, first_days(daily), (DAY,)),
+        "users": as_of(spark, t.users, users, (DAY,)),
+        "consents": as_of(spark, t.consents, [], (DAY,)),
+        "context": as_of(spark, t.context, market, (DAY,), settings.measures.context_days),
+    }
+    if settings.measures.months_days:
+        over = day_range(world.first_day, DAY.replace(day=1) - timedelta(days=1))
+        inputs["months"] = rows(
+            spark, t.monthly_activity, collected(per_user_month({"activity": activity}, over, settings)["monthly_activity"])
+        )
+    seen = {
+        "features": rows(spark, t.user_features, collected(per_user(inputs, (DAY,), settings)["user_features"])),
+        "users": inputs["users"],
+        "trend": trend(inputs, (DAY,), settings)["activity_trend"],
+    }
+    for alias, table in {
+        "scores": t.user_scores,
+        "rates": t.churn_rates,
+        "alerts": t.risk_alerts,
+        "alert_events": t.alert_events,
+    }.items():
+        seen[alias] = rows(spark, table, [])
+    warned = alerts.raised(seen, (DAY,), settings)["risk_alerts"].collect()
+    planted = {(row["user_id"], row["rule"]) for row in made["truth"].collect()}
+    return {(row["user_id"], rule) for row in warned for rule in row["signals"]}, planted, world
+
+
+def attributes_of(user):
+    return {name: value for name, value in user.items() if name not in ("user_id", "registered_on", "changed_at")}
+
+
+@pytest.fixture(scope="module")
+def found(spark):
+    # compiling hundreds of columns for a handful of rows takes a quarter of the time
+    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    yield {domain: spoken_of(spark, domain) for domain in DOMAINS}
+    spark.conf.unset("spark.sql.codegen.factoryMode")
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_each_rule_speaks_of_those_planted_for_it_and_of_no_usual_user(found, domain):
+    warned, planted, world = found[domain]
+    assert planted - warned == set()
+    assert {rule for user, rule in warned if user not in {u for u, _ in planted}} == set()
+    assert len(planted) == len(world.planted.rules)
+
+
+def read_back(spark, settings, world):
+    """Accepted events of the files that the domain's sources read, as (user, time, type, amount, duration, item)."""
+    days = day_range(world.first_day, world.last_day)
+    found = []
+    for source in settings.sources.events:
+        judged_ = judged(Sources(spark, settings).rows(source, days), source, days, settings)
+        accepted = judged_.where("verdict = 'accepted'").select(
+            "user_id", "event_time", "event_type", "amount_cents", "duration_ms", "item_id", "properties"
+        )
+        found += [tuple(row) for row in accepted.collect()]
+    return found
+
+
+@pytest.mark.parametrize("domain", ["ecommerce", "telecom"])
+def test_the_files_are_what_the_domains_own_sources_read(spark, tmp_path, monkeypatch, domain):
+    monkeypatch.chdir(tmp_path)
+    settings = of_users(domain)
+    few = list(settings.planted.rules)[:3]
+    only = settings.planted.model_copy(update={"rules": {name: settings.planted.rules[name] for name in few}})
+    world = PlantedWorld(only, DAY, 10, users_a_rule=2, usual_users=1)
+    told = plant(spark, world, settings, "raw")
+    assert told["planted"] == dict.fromkeys(few, 2) and told["last_day"] == DAY
+    frames = planted_world(spark, world)
+    planted = {(r["user_id"], r["rule"]) for r in spark.read.parquet("truth/rules").collect()}
+    assert planted == {(r["user_id"], r["rule"]) for r in frames["truth"].collect()} and len(planted) == 6
+    wanted = (
+        frames["events"].select("user_id", "event_time", "event_type", "amount", "duration_s", "item_id", "properties").collect()
+    )
+    cents, ms = (lambda v, n=n: None if v is None else round(n * v) for n in (100, 1000))
+    assert wanted and sorted(map(str, read_back(spark, settings, world))) == sorted(
+        str((u, t, kind, cents(amount), ms(s), item, properties)) for u, t, kind, amount, s, item, properties in wanted
+    )
+    users = spark.read.option("header", True).csv("raw/lines") if domain == "telecom" else spark.read.json("raw/customers")
+    assert users.count() == 7
+    with pytest.raises(ConfigError, match="is there already, and nothing is written over"):
+        plant(spark, world, settings, "raw")
+
+
+def test_what_cannot_be_planted_is_said(spark, tmp_path):
+    settings = of_users("telecom")
+    world = PlantedWorld(settings.planted, DAY, 10)
+    odd = settings.planted.usual.model_copy(update={"events": [PlantedEvents(type="walk", days_ago=1)]})
+    with pytest.raises(ConfigError, match="usual: walk"):
+        plant(spark, replace(world, planted=settings.planted.model_copy(update={"usual": odd})), settings, tmp_path / "raw")
+    with pytest.raises(ConfigError, match="usage .* lies outside of"):
+        plant(spark, world, settings, tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    "when", [{}, {"days_ago": 1, "months_ago": 1}, {"days_ago": 1, "until_days_ago": 2}, {"until_days_ago": 2, "months_ago": 1}]
+)
+def test_a_pattern_whose_days_mean_nothing_is_refused(when):
+    with pytest.raises(ValueError, match="days_ago"):
+        PlantedEvents(type="call", **when)
