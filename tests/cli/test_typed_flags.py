@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 import world
-from churnwatch.cli import main
 from churnwatch.core import Job, JobFailed
 from churnwatch.dictionary import markdown
 from churnwatch.runner import Order
@@ -27,19 +26,6 @@ def orders(monkeypatch):
     monkeypatch.setattr("churnwatch.cli.runner_over", lambda settings: recorder)
     monkeypatch.setattr("churnwatch.upkeep.rebuild_stale", lambda runner, order: made.append(("rebuild_stale", order)))
     return made
-
-
-@pytest.fixture
-def typed(capsys):
-    """Types a command; gives its exit code, what it printed, and its errors."""
-
-    def ended(*words, config=world.CONFIG, sets=("storage.root=unused", "storage.files=unused")):
-        with pytest.raises(SystemExit) as end:
-            main([*words, "--config", str(config), *(word for pair in sets for word in ("--set", pair))])
-        told = capsys.readouterr()
-        return end.value.code, told.out, told.err
-
-    return ended
 
 
 @pytest.mark.parametrize(
