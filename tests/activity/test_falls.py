@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from churnwatch.activity import falls, worker_falls
-from fallworld import trend
+from fallworld import trend, verdicts
 from smallworld import contracts, rows
 
 DAYS = 730
@@ -129,13 +129,6 @@ def test_rate_and_mix_add_up_to_the_change():
     assert rate.sum() + mix.sum() == pytest.approx(weight @ share - usual_weight @ usual)
     # only the second group's rate changed; the others' changes are of mix alone
     assert rate == pytest.approx([0, -0.09, 0]) and mix[0] != 0 and mix[1] == pytest.approx(0)
-
-
-def verdicts(given):
-    day = np.array([row["day"].toordinal() for row in given], dtype=np.int32)
-    columns = [[row[name] for row in given] for name in ("segment", "value", "active", "came_back")]
-    found = worker_falls.verdicts(day, *columns[:2], *(np.array(c, dtype=float) for c in columns[2:]))
-    return {(row["segment"], row["value"]): row for row in found}
 
 
 def test_the_segment_that_explains_the_fall_is_named_with_rate_and_mix():

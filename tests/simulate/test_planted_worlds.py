@@ -16,8 +16,9 @@ from churnwatch.io.planted import plant
 from churnwatch.io.sources import Sources
 from churnwatch.settings import PlantedEvents, load
 from churnwatch.simulate import PlantedWorld, planted_world
-from churnwatch.simulate.planted import days_of
+from churnwatch.simulate.planted import USUAL, days_of
 from churnwatch.tables import tables
+from fallworld import verdicts
 from smallworld import as_of, collected, first_days, rows
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -188,3 +189,37 @@ def test_what_cannot_be_planted_is_said(spark, tmp_path):
 def test_a_pattern_whose_days_mean_nothing_is_refused(when):
     with pytest.raises(ValueError, match="days_ago"):
         PlantedEvents(type="call", **when)
+
+
+def weekly_trend(world):
+    """Rows of activity_trend of the days before the last one, from the patterns alone: all users of a pattern do the same."""
+    planted, made = world.planted, []
+    groups = {}
+    for rule, pattern in world.patterns.items():
+        events = [*pattern.events, *(planted.usual.events if pattern.as_usual and rule != USUAL else [])]
+        active_on = {day for one in events for day in days_of(one, world.last_day) if day >= world.first_day}
+        region = (planted.usual.attributes | pattern.attributes)["region"]
+        for group in (("all", "all"), ("region", region)):
+            groups.setdefault(group, []).append((world.users(rule), active_on))
+
+    def seen(active_on, day, first, last):
+        return any(day - timedelta(days=n) in active_on for n in range(first, last))
+
+    for ago in range(100, 0, -1):
+        day = world.last_day - timedelta(days=ago)
+        for (segment, value), parts in groups.items():
+            active = sum(users for users, on in parts if seen(on, day, 7, 14))
+            back = sum(users for users, on in parts if seen(on, day, 7, 14) and seen(on, day, 0, 7))
+            made += [{"day": day, "segment": segment, "value": value, "active": active, "came_back": back}] if active else []
+    return made
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_planted_falls_are_found_where_they_were_planted_and_nowhere_else(domain):
+    settings = load(CONF / "local.yaml", [f"domain={domain}"])
+    given = weekly_trend(PlantedWorld(settings.planted, DAY, 251))
+    found = verdicts(given)
+    share = {(row["segment"], row["value"]): row["came_back"] / row["active"] for row in given}  # the newest day comes last
+    fallen = {g for g, row in found.items() if (row["fall_p"] or 1) < 0.05 and share[g] < row["expected_share"] - 0.02}
+    assert fallen == {("all", "all"), ("region", "valley"), ("region", "south")}
+    assert "region=" in found["all", "all"]["fall_because"]
