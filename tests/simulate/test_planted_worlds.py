@@ -14,7 +14,8 @@ from churnwatch.events.judging import judged
 from churnwatch.features import per_user
 from churnwatch.io.planted import plant
 from churnwatch.io.sources import Sources
-from churnwatch.settings import PlantedEvents, load
+from churnwatch.runner import config_hash
+from churnwatch.settings import Planted, PlantedEvents, load
 from churnwatch.simulate import PlantedWorld, planted_world
 from churnwatch.simulate.planted import USUAL, days_of
 from churnwatch.tables import tables
@@ -39,6 +40,11 @@ def test_days_count_back_and_months_are_the_calendars():
 def test_every_rule_of_a_domain_can_be_planted(domain):
     settings = load(CONF / "local.yaml", [f"domain={domain}"])
     assert set(settings.planted.rules) == {rule.id for rule in settings.rules.rules}
+
+
+def test_what_is_planted_changes_nothing_of_what_a_run_means():
+    settings = load(CONF / "local.yaml", ["domain=telecom"])
+    assert config_hash(settings) == config_hash(settings.model_copy(update={"planted": Planted()}))
 
 
 def of_users(domain):
@@ -220,6 +226,10 @@ def test_planted_falls_are_found_where_they_were_planted_and_nowhere_else(domain
     given = weekly_trend(PlantedWorld(settings.planted, DAY, 251))
     found = verdicts(given)
     share = {(row["segment"], row["value"]): row["came_back"] / row["active"] for row in given}  # the newest day comes last
-    fallen = {g for g, row in found.items() if (row["fall_p"] or 1) < 0.05 and share[g] < row["expected_share"] - 0.02}
+    fallen = {
+        g
+        for g, row in found.items()
+        if row["fall_p"] is not None and row["fall_p"] < 0.05 and share[g] < row["expected_share"] - 0.02
+    }
     assert fallen == {("all", "all"), ("region", "valley"), ("region", "south")}
     assert "region=" in found["all", "all"]["fall_because"]

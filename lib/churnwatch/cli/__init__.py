@@ -290,12 +290,13 @@ def simulate(
 
     if format_ not in ("parquet", "json", "csv"):
         raise ConfigError(f"--format {format_} is none of parquet, json, csv")
-    runner = runner_over(load(config, set_ or ()))
+    settings = load(config, set_ or ())
+    if plant is not None and (continue_ or actions or format_ != "parquet"):
+        raise ConfigError("--plant goes without --continue, --actions and --format: sources.yaml says what files are like")
+    runner = runner_over(settings)
     if plant is not None:
-        if continue_ or actions or format_ != "parquet":
-            raise ConfigError("--plant goes without --continue, --actions and --format: sources.yaml says what files are like")
-        planted = PlantedWorld(runner.settings.planted, World().day(days), days, plant, users)
-        print(json.dumps(planted_files(runner.spark, planted, runner.settings, out, truth), default=str))
+        planted = PlantedWorld(settings.planted, World().day(days), days, plant, users)
+        print(json.dumps(planted_files(runner.spark, planted, settings, out, truth), default=str))
         return
     acted = runner.store.read(_table(runner, actions)) if actions else None
     world = World(users=users, days=days, seed=seed)
