@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import functions as F
 
-from churnwatch import alerts
-from churnwatch.activity import per_user_day, per_user_month, trend
+from churnwatch.activity import per_user_day, per_user_month
+from churnwatch.alerts.rules import holds
 from churnwatch.core import ConfigError, day_range
 from churnwatch.events.judging import judged
 from churnwatch.features import per_user
@@ -16,6 +16,8 @@ from churnwatch.io.planted import plant
 from churnwatch.io.sources import Sources
 from churnwatch.runner import config_hash
 from churnwatch.settings import Planted, PlantedEvents, load
+from churnwatch.settings.names import features_with_measure
+from churnwatch.settings.rule_columns import columns_of
 from churnwatch.simulate import PlantedWorld, planted_world
 from churnwatch.simulate.planted import USUAL, days_of
 from churnwatch.tables import tables
@@ -48,36 +50,53 @@ def test_what_is_planted_changes_nothing_of_what_a_run_means():
 
 
 def of_users(domain):
-    """The domain's settings with its rules of users alone."""
+    """The domain's settings with its rules of users alone, and of features what these speak of: a fifth of the columns."""
     settings = load(CONF / "local.yaml", [f"domain={domain}"])
     kept = [rule for rule in settings.rules.rules if rule.scope == "user"]
     planted = settings.planted.model_copy(update={"rules": {rule.id: settings.planted.rules[rule.id] for rule in kept}})
-    return settings.model_copy(update={"rules": settings.rules.model_copy(update={"rules": kept}), "planted": planted})
+    named, m = set().union(*(columns_of(rule.when) for rule in kept)), settings.measures
+    of_feature = dict(features_with_measure(settings))
+    ratios = {name: text for name, text in m.ratios.items() if name in {of_feature.get(one) for one in named}}
+    spoken_of = {of_feature.get(one) for one in named}.union(*(columns_of(text) for text in ratios.values()))
+    lean = {
+        "measures": {name: one for name, one in m.measures.items() if name in spoken_of},
+        "ratios": ratios,
+        "months_of": [name for name in m.months_of if name in spoken_of],
+        **{"rfm": None, "habit": False, "active_share": False, "active_hours": False, "slope_weeks": None},
+        **{"slopes": [], "rates": [], "shifts": [], "indicators": {}},
+    }
+    changed = {
+        "rules": settings.rules.model_copy(update={"rules": kept}),
+        "planted": planted,
+        "measures": m.model_copy(update=lean),
+    }
+    return settings.model_copy(update=changed)
 
 
 def spoken_of(spark, domain):
-    """(user, rule) of each warning of DAY in a world of one user a rule and ten usual ones; and (user, rule) as planted."""
+    """(user, rule) of each rule that holds on DAY in a world of one user a rule and two usual ones; and as planted."""
     settings = of_users(domain)
-    t, world = tables(settings), PlantedWorld(settings.planted, DAY, 251, users_a_rule=1, usual_users=10)
+    t, world = tables(settings), PlantedWorld(settings.planted, DAY, 210, users_a_rule=1, usual_users=2)
     made = planted_world(spark, world)
     money, time = F.round(F.col("amount") * 100).cast("long"), F.round(F.col("duration_s") * 1000).cast("long")
     events = made["events"].withColumns({"amount_cents": money, "duration_ms": time})
     daily = collected(per_user_day({"events": events}, day_range(world.first_day, DAY), settings)["daily_activity"])
     activity = rows(spark, t.daily_activity, daily)
-    known = [row.asDict() for row in made["users"].collect()]
     users = [
         {
             "day": world.first_day,
             "user_id": u["user_id"],
             "registered_on": u["registered_on"],
-            "attributes": attributes_of(u),
+            "attributes": texts(u),
             "full": False,
         }
-        for u in known
+        for u in (row.asDict() for row in made["users"].collect())
     ]
     market = [row.asDict() | {"full": False} for row in made["context"].collect()]
     inputs = {
-        "activity": activity,
+        "activity": rows(
+            spark, t.daily_activity, [row for row in daily if (DAY - row["day"]).days < settings.measures.activity_days]
+        ),
         "first_seen": as_of(spark, t.first_seen, first_days(daily), (DAY,)),
         "users": as_of(spark, t.users, users, (DAY,)),
         "consents": as_of(spark, t.consents, [], (DAY,)),
@@ -85,27 +104,22 @@ def spoken_of(spark, domain):
     }
     if settings.measures.months_days:
         over = day_range(world.first_day, DAY.replace(day=1) - timedelta(days=1))
-        inputs["months"] = rows(
-            spark, t.monthly_activity, collected(per_user_month({"activity": activity}, over, settings)["monthly_activity"])
-        )
-    seen = {
-        "features": rows(spark, t.user_features, collected(per_user(inputs, (DAY,), settings)["user_features"])),
-        "users": inputs["users"],
-        "trend": trend(inputs, (DAY,), settings)["activity_trend"],
-    }
-    for alias, table in {
-        "scores": t.user_scores,
-        "rates": t.churn_rates,
-        "alerts": t.risk_alerts,
-        "alert_events": t.alert_events,
-    }.items():
-        seen[alias] = rows(spark, table, [])
-    warned = alerts.raised(seen, (DAY,), settings)["risk_alerts"].collect()
+        months = per_user_month({"activity": activity}, over, settings)["monthly_activity"]
+        inputs["months"] = rows(spark, t.monthly_activity, collected(months))
+    people = per_user(inputs, (DAY,), settings)["user_features"]
+    stars = [(row["stars"], row["reviews"]) for row in daily if "stars" in row and (DAY - row["day"]).days < 30]
+    mean = sum(s for s, _ in stars) / sum(n for _, n in stars) if stars else None
+    facts = {name: F.col("attributes")[name] for name in settings.sources.users.map if name not in people.columns}
+    judged_on = people.join(inputs["users"].select("user_id", "attributes"), "user_id")
+    judged_on = judged_on.withColumns({"satisfaction_base": F.lit(mean).cast("double"), **facts})
+    told = [F.when(holds(rule), F.lit(rule.id)) for rule in settings.rules.rules]
+    found = judged_on.select("user_id", F.array_compact(F.array(*told)).alias("rules")).collect()
     planted = {(row["user_id"], row["rule"]) for row in made["truth"].collect()}
-    return {(row["user_id"], rule) for row in warned for rule in row["signals"]}, planted, world
+    return {(row["user_id"], rule) for row in found for rule in row["rules"]}, planted, world
 
 
-def attributes_of(user):
+def texts(user):
+    """A user's attributes."""
     return {name: value for name, value in user.items() if name not in ("user_id", "registered_on", "changed_at")}
 
 
@@ -138,12 +152,13 @@ def times(number, value):
     return None if value is None else round(number * value)
 
 
-def read_back(spark, settings, world):
+def read_back(spark, settings, world, folder):
     """Accepted events of the files that the domain's sources read, as text."""
     days = day_range(world.first_day, world.last_day)
     found = []
     for source in settings.sources.events:
-        rows_ = judged(Sources(spark, settings).rows(source, days), source, days, settings)
+        there = source.model_copy(update={"path": f"{folder}/{source.path}"})
+        rows_ = judged(Sources(spark, settings).rows(there, days), there, days, settings)
         found += rows_.where("verdict = 'accepted'").select(*FIELDS).collect()
     return sorted(map(as_text, found))
 
@@ -156,26 +171,29 @@ SOME = {
 
 
 @pytest.mark.parametrize("domain", SOME)
-def test_the_files_are_what_the_domains_own_sources_read(spark, tmp_path, monkeypatch, domain):
-    monkeypatch.chdir(tmp_path)
+def test_the_files_are_what_the_domains_own_sources_read(spark, tmp_path, domain):
     settings = of_users(domain)
     only = settings.planted.model_copy(update={"rules": {name: settings.planted.rules[name] for name in SOME[domain]}})
     world = PlantedWorld(only, DAY, 20, users_a_rule=2, usual_users=1)
-    told = plant(spark, world, settings, "raw")
+    told = plant(spark, world, settings, tmp_path / "raw")
     assert told["planted"] == dict.fromkeys(SOME[domain], 2) and told["last_day"] == DAY
     frames = planted_world(spark, world)
-    planted = {(r["user_id"], r["rule"]) for r in spark.read.parquet("truth/rules").collect()}
+    planted = {(r["user_id"], r["rule"]) for r in spark.read.parquet(f"{tmp_path}/truth/rules").collect()}
     assert planted == {(r["user_id"], r["rule"]) for r in frames["truth"].collect()} and len(planted) == 6
     wanted = frames["events"].select(*FIELDS[:3], "amount", "duration_s", "item_id", "properties").collect()
     assert wanted
-    assert read_back(spark, settings, world) == sorted(
+    assert read_back(spark, settings, world, tmp_path) == sorted(
         as_text((*row[:3], times(100, row["amount"]), times(1000, row["duration_s"]), row["item_id"], row["properties"]))
         for row in wanted
     )
-    users = spark.read.option("header", True).csv("raw/lines") if domain == "telecom" else spark.read.json("raw/customers")
+    users = (
+        spark.read.option("header", True).csv(f"{tmp_path}/raw/lines")
+        if domain == "telecom"
+        else spark.read.json(f"{tmp_path}/raw/customers")
+    )
     assert users.count() == 7
     with pytest.raises(ConfigError, match="is there already, and nothing is written over"):
-        plant(spark, world, settings, "raw")
+        plant(spark, world, settings, tmp_path / "raw")
 
 
 def test_what_cannot_be_planted_is_said(spark, tmp_path):

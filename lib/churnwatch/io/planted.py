@@ -29,10 +29,11 @@ def plant(
     there already (nothing that exists is written over), and for kinds of events that no source has.
     """
     world = _only_rules_on(world, settings)
-    truth = Path(truth) if truth else Path(out).parent / "truth"
+    out = Path(out).absolute()  # Spark's own working folder may be another
+    truth = Path(truth).absolute() if truth else out.parent / "truth"
     sources = settings.sources
     beside = {name: source for name in ("users", "consents", "context") if (source := getattr(sources, name))}
-    places = {source.name: _place(source, Path(out)) for source in (*sources.events, *beside.values())}
+    places = {source.name: _place(source, out) for source in (*sources.events, *beside.values())}
     frames = planted_world(spark, world)
     for source in sources.events:
         rows = (
