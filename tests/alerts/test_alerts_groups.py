@@ -1,5 +1,6 @@
 """Rules of groups and the base: the newest trend day before the output day against what is usual."""
 
+import pytest
 from alertworld import ALERT, DAY, TREND, before, raised, whom, world
 
 from fallworld import trend as falling
@@ -95,7 +96,10 @@ def test_a_sudden_fall_warns_and_names_the_segment_that_explains_it_split_into_r
     assert {w["owner"] for w in found} == {"product"}
     (base,) = (w for w in found if w["scope"] == "base")
     share, because = base["evidence"].split("; ", 1)
-    assert share == "0.50, expected 0.60" and because.startswith("region=north ")
+    # three tenths of the users of north, who are seven of twelve, are away
+    now, expected = (float(part.split()[-1]) for part in share.split(", "))
+    assert (now, expected) == pytest.approx((0.6 * (1 - 0.3 * 7 / 12), 0.6), abs=0.02)
+    assert because.startswith("region=north ")
     assert "rate -" in because and "mix " in because
     # the same base, and nobody lost
     assert raised(spark, settings, trend=falling(days, fall=0.0, first=before(days))) == []

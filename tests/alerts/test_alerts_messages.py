@@ -274,7 +274,11 @@ def test_what_could_not_be_sent_yesterday_is_sent_today_and_a_dead_letter_is_tol
     assert dead(DAY, max_attempts=3) == [offer, digest]
     # the doctor shows them: what, to whom, since when, and the newest answer
     store = {t.notifications.name: notifications, t.deliveries.name: deliveries}
-    shown = doctor(t, store, world(sending={"max_attempts": 2}, storage={"root": str(tmp_path), "files": str(tmp_path)}))
+    places = {
+        "sending": {"max_attempts": 2, "folder": str(tmp_path / "outbox")},
+        "storage": {"root": str(tmp_path), "files": str(tmp_path)},
+    }
+    shown = doctor(t, store, world(**places))
     assert sorted(text for good, text in shown if not good) == [
         f"1 digest message(s) of {before(1)} to operations were not sent: no folder",
         f"1 offer message(s) of {before(1)} to channel email were not sent: no folder",
