@@ -50,11 +50,12 @@ def test_only_labels_and_what_judges_by_them_look_ahead(jobs):
     assert ahead == {"label_churn", "judge_alerts"}
 
 
-def test_users_are_judged_by_the_offers_that_could_reach_them_while_their_labels_matured(jobs):
-    # offers of the app work for 7 days, its labels look 14 days ahead; what is decided on the last comes too late
+def test_users_are_judged_by_the_offers_and_acts_that_could_reach_them_while_their_labels_matured(jobs):
+    # offers of the app work for 7 days, its labels look 14 days ahead; what is decided on the last comes too late; a case
+    # that was open 7 days before O began at the most 28 earlier
     (judging,) = (job for job in jobs if job.name == "judge_alerts")
     spans = {name: str(read.span) for name, read in judging.reads.items() if read.span.last > 0}
-    assert spans == {"actions": "O-7 .. O+13", "alert_events": "O+0 .. O+13", "cases": "O+0 .. O+13"}
+    assert spans == {"actions": "O-7 .. O+13", "alert_events": "O-7 .. O+13", "cases": "O-35 .. O+13"}
 
 
 def test_a_job_with_a_lag_reads_nothing_of_after_d(jobs):

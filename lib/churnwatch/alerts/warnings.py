@@ -91,7 +91,7 @@ def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
 
 
 def _about_groups(inputs: Frames, day: date, settings: Settings) -> DataFrame:
-    groups = per_group(inputs["trend"], inputs["rates"], settings)
+    groups = per_group(inputs["trend"], inputs["rates"], inputs.get("context"), day, settings)
     judged = judged_groups(settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
     refuse_no_conditions(groups, rules)
