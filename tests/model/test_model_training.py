@@ -61,6 +61,12 @@ def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained):
     assert metrics["brier"] == pytest.approx(brier_score_loss(label, probability), abs=1e-9)
     assert metrics["log_loss"] == pytest.approx(log_loss(label, probability), abs=1e-9)
     assert metrics["base_rate"] == pytest.approx(label.mean())
+    assert metrics["average_precision_lift"] == pytest.approx(metrics["average_precision"] / label.mean(), abs=1e-5)
+    # the tenths are of the rows and probabilities that are judged, and the error is their mean gap
+    tenths = json.loads(row.curves)["calibration"]
+    rows_, said, seen = (np.array([tenth[name] for tenth in tenths]) for name in ("rows", "predicted", "observed"))
+    assert ((rows_ * said).sum(), (rows_ * seen).sum()) == pytest.approx((probability.sum(), label.sum()), abs=1e-3)
+    assert metrics["calibration_error"] == pytest.approx((rows_ * np.abs(said - seen)).sum() / rows_.sum(), abs=1e-5)
     rule = found[row.parameters["rule"]].fillna(np.inf)
     assert metrics["rule_auc"] == pytest.approx(roc_auc_score(label, rule.replace(np.inf, 1e9)), abs=1e-9)
     assert metrics["auc_minus_rule"] == pytest.approx(metrics["auc"] - metrics["rule_auc"])
