@@ -549,12 +549,7 @@ def _quality_tables() -> dict[str, Table]:
                 column("metric_value", "double", "the metric; the held-out stand for the treated too"),
                 column("note", "string", "why metrics are undefined"),
                 # nullable: days that were stored before these columns were known have none; they hold all users alone
-                column(
-                    "by",
-                    "string",
-                    "whom the row is of: all, a tenth of the day's users by risk (base_rate and predicted), a segment (also "
-                    "brier, log_loss, calibration_error); null: all",
-                ),
+                column("by", "string", "of whom: all, a tenth by risk (said and seen alone), a segment (errors too); null: all"),
                 column("value", "string", "tenth (1: lowest risk), or value of the segment: the 12 largest; 'all' for all"),
             ],
             ("day", "model_version", "metric", "by", "value"),
@@ -565,16 +560,8 @@ def _quality_tables() -> dict[str, Table]:
             [
                 _day("day that was scored"),
                 column("feature", "string", "column of user_features", nullable=False),
-                column(
-                    "reference_day",
-                    "date",
-                    "last day of the train span that it is compared with",
-                ),
-                column(
-                    "psi",
-                    "double",
-                    "population stability index over the deciles of training and one bin for missing",
-                ),
+                column("reference_day", "date", "last day of the train span that it is compared with"),
+                column("psi", "double", "population stability index over the deciles of training and one bin for missing"),
                 column("missing_share", "double", "share of users without a value"),
                 column("reference_missing_share", "double", "the same in training"),
             ],

@@ -14,7 +14,7 @@ from churnwatch.core import Skipped
 from churnwatch.model.applied import fingerprint
 from churnwatch.model.schema import schema_of
 from churnwatch.reports import judged
-from churnwatch.reports.advice import advised, wilson_interval
+from churnwatch.reports.advice import advised, doubted, wilson_interval
 from churnwatch.reports.drift import drift_of
 from churnwatch.reports.page.helping import inseparable, unhelpful
 from churnwatch.reports.scored import Bin, metrics, worth
@@ -533,8 +533,9 @@ def test_thresholds_advise_by_level_from_the_lowest_warned_probability(small):
 TIER = {"name": "high", "top_share": 0.15, "level": "orange", "adjust": {"lowest": 0.1, "highest": 0.2, "step_share": 0.2}}
 
 
-def moved(spark, settings, churned, *cuts, tier=TIER):
-    """(cut_before, cut, reason) of ON, when of ten users a bin ``churned`` had left; ``cuts``: (days before ON, cut)."""
+def moved(spark, settings, churned, *cuts, tier=TIER, quality=()):
+    """(cut_before, cut, reason) of ON, when of ten users a bin ``churned`` had left; ``cuts``: (days before ON, cut);
+    ``quality``: rows of alert_quality."""
     tiers = settings.tiers.model_copy(update={"tiers": [Tier(**tier), Tier(name="low")]})
     one = settings.model_copy(update={"tiers": tiers})
     users = [score(str(n), 0.6 if n < 15 else 0.3, 99 - n, 100) | {"tier": "high" if n < 15 else "low"} for n in range(30)]
@@ -542,7 +543,8 @@ def moved(spark, settings, churned, *cuts, tier=TIER):
         {"day": ON - timedelta(days=n), "level": "orange", "old": 0.6, "new": 0.6, "reason": "", "tier": "high", "cut": cut}
         for n, cut in cuts
     ]
-    given = frames(spark, one, {"scores": users, "thresholds": earlier}, READS)
+    told = {"scores": users, "thresholds": earlier, "quality": quality}
+    given = frames(spark, one, told, READS | {"quality": "alert_quality"})
     seen = {"3": bins([(990, churned, 0.6), (900, churned, 0.6), (800, 4, 0.3), (700, 2, 0.2)])}
     ((row),) = threshold_rows(given, seen, ON, one).collect()
     assert row["tier"] == "high"
@@ -564,6 +566,32 @@ def test_a_cut_follows_the_advice_by_a_step_within_its_bounds_and_waits_for_what
     by_probability = {**TIER, "top_share": None, "min_probability": 0.6, "adjust": {"lowest": 0.1, "highest": 0.9}}
     before, cut, _ = moved(spark, settings, 9, tier=by_probability)
     assert (before, cut) == (0.6, pytest.approx(0.45))
+
+
+def test_what_the_warnings_of_a_level_came_to_must_not_speak_against_a_move():
+    # a cut of which more churned than promised is to warn of more
+    assert doubted(0.4, 60, 36, falls=False, smallest_group=10) is None
+    held = doubted(0.4, 60, 27, falls=False, smallest_group=10)
+    assert held is not None and held.startswith(
+        "of 60 matured warnings of the level, 45.0% churned (95 % interval 33.1% to 57.5%)"
+    )
+    assert held.endswith("which is not shown to be more than the promised 40.0%")
+    assert "not shown to be less than the promised 40.0%" in doubted(0.4, 60, 36, falls=True, smallest_group=10)
+    assert doubted(0.4, 60, 9, falls=True, smallest_group=10) is None
+    assert doubted(0.4, 9, 0, falls=False, smallest_group=10) is None, "too few to say anything"
+
+
+def test_a_cut_waits_where_its_own_warnings_kept_the_promise(spark, settings):
+    lag = settings.label_lag_days(settings.churn.primary)
+    cuts = ((lag + 3, 0.15), (1, 0.15))
+    quality_of = {"day": ON - timedelta(days=1), "rule_id": "model", "level": "orange", "by": "rule", "value": "all"}
+    kept = [quality_of | {"matured": 50, "churned": 30}, quality_of | {"matured": 50, "churned": 50, "rule_id": "silent"}]
+    # more churned on ON than the promised 60 %; of the warnings of the day before as many as promised
+    before, cut, reason = moved(spark, settings, 9, *cuts, quality=kept)
+    assert (before, cut) == (0.15, 0.15) and "; the cut 0.15 stays: of 50 matured warnings of the level, 60.0% churned" in reason
+    assert moved(spark, settings, 9, *cuts, quality=[kept[0] | {"churned": 45}])[1] == pytest.approx(0.18)
+    # warnings of days with another cut say nothing of this one
+    assert moved(spark, settings, 9, (lag + 1, 0.12), (lag, 0.15), (1, 0.15), quality=kept)[1] == pytest.approx(0.18)
 
 
 def test_a_cut_outside_of_the_bounds_of_today_is_brought_within_them():

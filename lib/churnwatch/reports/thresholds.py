@@ -2,14 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.reports.advice import advised
+from churnwatch.reports.advice import advised, doubted, promised_at
 from churnwatch.reports.scored import BINS, Bin
+from churnwatch.reports.warned import RULE
 from churnwatch.scoring.in_force import with_cut
 from churnwatch.settings import Settings, Tier
 from churnwatch.tables import tables
@@ -17,16 +18,23 @@ from churnwatch.tables import tables
 
 @dataclass(frozen=True)
 class Past:
-    """What earlier rows of a level tell: how often 'up' and 'down' was advised in the last weeks, its cut by day."""
+    """What earlier rows of a level tell: how often 'up' and 'down' was advised in the last weeks, its cut by day, and matured
+    warnings of the model and hits among them by day (``alert_quality``)."""
 
     moves: Mapping[str, int]
     cuts: Mapping[date, float]
+    warned: Mapping[date, tuple[int, int]] = field(default_factory=dict)
 
     def cut(self, tier: Tier, day: date) -> float:
         """The tier's cut by the newest row up to ``day``, within the bounds of today; as configured without one."""
         days = [d for d in self.cuts if d <= day]
         moved = with_cut(tier, self.cuts[max(days)] if days else None).cut
         return 0.0 if moved is None else moved
+
+    def warned_with(self, tier: Tier, cut: float, lag: int) -> tuple[int, int]:
+        """Matured warnings and hits of the days on which the tier's cut was ``cut``: it counts from a row's day + ``lag`` on."""
+        days = [d for d in self.warned if self.cut(tier, d - timedelta(days=lag)) == cut]
+        return sum(self.warned[d][0] for d in days), sum(self.warned[d][1] for d in days)
 
 
 def threshold_rows(
@@ -35,7 +43,8 @@ def threshold_rows(
     """One row a level that a tier has: the lowest probability of the tier's users on O, the advised one, and why.
 
     Of a tier with ``adjust`` the cut follows the advice: by one step at most, within its bounds, and only when the scores of
-    O were made with the cut that is in force by now, so that a move is judged before the next.
+    O were made with the cut that is in force by now, so that a move is judged before the next. The level's own warnings of
+    the days with this cut, as far as they have matured (``inputs["quality"]``), must not speak against the move.
     """
     levels = {tier.name: tier.level for tier in settings.tiers.tiers if tier.level}
     lowest = (
@@ -46,7 +55,7 @@ def threshold_rows(
     )
     # bounded by tiers
     by_tier = {row["tier"]: row for row in lowest.collect()}
-    past = _past(inputs["thresholds"], day)
+    past = _past(inputs["thresholds"], inputs.get("quality"), day)
     rows = []
     for level in sorted(set(levels.values())):
         tiers = [tier for tier in settings.tiers.tiers if tier.level == level and tier.name in by_tier]
@@ -66,11 +75,14 @@ def _cut(
     if tier.adjust is None:
         return None, None, None, ""
     now = past.cut(tier, day - timedelta(days=1))
-    then = past.cut(tier, day - timedelta(days=settings.label_lag_days(settings.churn.primary)))
+    lag, least = settings.label_lag_days(settings.churn.primary), settings.privacy.min_group_size
+    then = past.cut(tier, day - timedelta(days=lag))
     if now != then:
         return tier.name, now, now, f"; the cut {now:.4g} waits until days scored with it have matured"
     if new == old:
         return tier.name, now, now, ""
+    if doubt := doubted(promised_at(old, bins) or 0.0, *past.warned_with(tier, now, lag), falls=new > old, smallest_group=least):
+        return tier.name, now, now, f"; the cut {now:.4g} stays: {doubt}"
     unit, wanted = ("min_probability", new) if tier.top_share is None else ("top_share", share_at_or_above(new, bins))
     cut = tier.adjust.bounded(now, wanted)
     return tier.name, now, cut, f"; {unit} {now:.4g} -> {cut:.4g}" if cut != now else f"; {unit} {now:.4g} is at its bound"
@@ -82,8 +94,9 @@ def share_at_or_above(probability: float, bins: Sequence[Bin]) -> float:
     return 1 - lowest / BINS
 
 
-def _past(thresholds: DataFrame, day: date) -> defaultdict[str, Past]:
-    """Earlier rows by level: bounded by levels and the days that are read."""
+def _past(thresholds: DataFrame, quality: DataFrame | None, day: date) -> defaultdict[str, Past]:
+    """Earlier rows by level: bounded by levels and the days that are read; ``quality``: rows of alert_quality, None where no tier
+    is adjusted."""
     direction = F.when(F.col("new") > F.col("old"), "up").when(F.col("new") < F.col("old"), "down")
     found: defaultdict[str, Past] = defaultdict(lambda: Past({}, {}))
     moves: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -93,6 +106,11 @@ def _past(thresholds: DataFrame, day: date) -> defaultdict[str, Past]:
             moves[row["level"]][row["direction"]] += 1
         if row["cut"] is not None:
             cuts[row["level"]][row["day"]] = row["cut"]
-    for level in {*moves, *cuts}:
-        found[level] = Past(moves[level], cuts[level])
+    warned: defaultdict[str, dict[date, tuple[int, int]]] = defaultdict(dict)
+    if quality is not None:
+        of_model = (F.col("day") < day) & (F.coalesce("by", F.lit(RULE)) == RULE) & (F.col("rule_id") == "model")
+        for row in quality.where(of_model).select("day", "level", "matured", "churned").collect():
+            warned[row["level"]][row["day"]] = row["matured"], row["churned"]
+    for level in {*moves, *cuts, *warned}:
+        found[level] = Past(moves[level], cuts[level], warned[level])
     return found
