@@ -1,9 +1,10 @@
 """Rows of thresholds: advice on the probability from which a level warns, and the cuts of tiers that go by it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -15,15 +16,15 @@ from churnwatch.scoring.in_force import with_cut
 from churnwatch.settings import Settings, Tier
 from churnwatch.tables import tables
 
+Warned = Mapping[date, tuple[int, int]]  # matured warnings of the model at a level by day, and hits among them
+
 
 @dataclass(frozen=True)
 class Past:
-    """What earlier rows of a level tell: how often 'up' and 'down' was advised in the last weeks, its cut by day, and matured
-    warnings of the model and hits among them by day (``alert_quality``)."""
+    """What earlier rows of a level tell: how often 'up' and 'down' was advised in the last weeks, its cut by day."""
 
     moves: Mapping[str, int]
     cuts: Mapping[date, float]
-    warned: Mapping[date, tuple[int, int]] = field(default_factory=dict)
 
     def cut(self, tier: Tier, day: date) -> float:
         """The tier's cut by the newest row up to ``day``, within the bounds of today; as configured without one."""
@@ -31,10 +32,10 @@ class Past:
         moved = with_cut(tier, self.cuts[max(days)] if days else None).cut
         return 0.0 if moved is None else moved
 
-    def warned_with(self, tier: Tier, cut: float, lag: int) -> tuple[int, int]:
+    def of_cut(self, warned: Warned, tier: Tier, cut: float, lag: int) -> tuple[int, int]:
         """Matured warnings and hits of the days on which the tier's cut was ``cut``: it counts from a row's day + ``lag`` on."""
-        days = [d for d in self.warned if self.cut(tier, d - timedelta(days=lag)) == cut]
-        return sum(self.warned[d][0] for d in days), sum(self.warned[d][1] for d in days)
+        days = [d for d in warned if self.cut(tier, d - timedelta(days=lag)) == cut]
+        return sum(warned[d][0] for d in days), sum(warned[d][1] for d in days)
 
 
 def threshold_rows(
@@ -55,7 +56,7 @@ def threshold_rows(
     )
     # bounded by tiers
     by_tier = {row["tier"]: row for row in lowest.collect()}
-    past = _past(inputs["thresholds"], inputs.get("quality"), day)
+    past = _past(inputs["thresholds"], day)
     rows = []
     for level in sorted(set(levels.values())):
         tiers = [tier for tier in settings.tiers.tiers if tier.level == level and tier.name in by_tier]
@@ -63,13 +64,22 @@ def threshold_rows(
             continue
         old, version = min((by_tier[tier.name]["old"], by_tier[tier.name]["version"]) for tier in tiers)
         new, reason = advised(old, bins[version], settings.privacy.min_group_size, past[level].moves)
-        name, before, cut, more = _cut(tiers[0], old, new, day, bins[version], past[level], settings)
+        # read where a cut would move alone
+        warned = partial(_warned, inputs.get("quality"), level, day)
+        name, before, cut, more = _cut(tiers[0], old, new, day, bins[version], past[level], warned, settings)
         rows.append((day, level, old, new, reason + more, name, before, cut))
     return lowest.sparkSession.createDataFrame(rows, tables(settings).thresholds.schema)
 
 
 def _cut(
-    tier: Tier, old: float, new: float, day: date, bins: Sequence[Bin], past: Past, settings: Settings
+    tier: Tier,
+    old: float,
+    new: float,
+    day: date,
+    bins: Sequence[Bin],
+    past: Past,
+    warned: Callable[[], Warned],
+    settings: Settings,
 ) -> tuple[str | None, float | None, float | None, str]:
     """Tier, cut before and cut of a row, and what is to be said of it; nulls where the tier is not adjusted."""
     if tier.adjust is None:
@@ -81,7 +91,8 @@ def _cut(
         return tier.name, now, now, f"; the cut {now:.4g} waits until days scored with it have matured"
     if new == old:
         return tier.name, now, now, ""
-    if doubt := doubted(promised_at(old, bins) or 0.0, *past.warned_with(tier, now, lag), falls=new > old, smallest_group=least):
+    hits = past.of_cut(warned(), tier, now, lag)
+    if doubt := doubted(promised_at(old, bins) or 0.0, *hits, falls=new > old, smallest_group=least):
         return tier.name, now, now, f"; the cut {now:.4g} stays: {doubt}"
     unit, wanted = ("min_probability", new) if tier.top_share is None else ("top_share", share_at_or_above(new, bins))
     cut = tier.adjust.bounded(now, wanted)
@@ -94,9 +105,8 @@ def share_at_or_above(probability: float, bins: Sequence[Bin]) -> float:
     return 1 - lowest / BINS
 
 
-def _past(thresholds: DataFrame, quality: DataFrame | None, day: date) -> defaultdict[str, Past]:
-    """Earlier rows by level: bounded by levels and the days that are read; ``quality``: rows of alert_quality, None where no tier
-    is adjusted."""
+def _past(thresholds: DataFrame, day: date) -> defaultdict[str, Past]:
+    """Earlier rows by level: bounded by levels and the days that are read."""
     direction = F.when(F.col("new") > F.col("old"), "up").when(F.col("new") < F.col("old"), "down")
     found: defaultdict[str, Past] = defaultdict(lambda: Past({}, {}))
     moves: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -106,11 +116,15 @@ def _past(thresholds: DataFrame, quality: DataFrame | None, day: date) -> defaul
             moves[row["level"]][row["direction"]] += 1
         if row["cut"] is not None:
             cuts[row["level"]][row["day"]] = row["cut"]
-    warned: defaultdict[str, dict[date, tuple[int, int]]] = defaultdict(dict)
-    if quality is not None:
-        of_model = (F.col("day") < day) & (F.coalesce("by", F.lit(RULE)) == RULE) & (F.col("rule_id") == "model")
-        for row in quality.where(of_model).select("day", "level", "matured", "churned").collect():
-            warned[row["level"]][row["day"]] = row["matured"], row["churned"]
-    for level in {*moves, *cuts, *warned}:
-        found[level] = Past(moves[level], cuts[level], warned[level])
+    for level in {*moves, *cuts}:
+        found[level] = Past(moves[level], cuts[level])
     return found
+
+
+def _warned(quality: DataFrame | None, level: str, day: date) -> Warned:
+    """Of the days before, as many as are read; ``quality``: rows of alert_quality, None where no tier is adjusted."""
+    if quality is None:
+        return {}
+    looks = F.coalesce("by", F.lit(RULE)) == RULE  # rows of before there were looks are of rules
+    rows = quality.where(looks & (F.col("day") < day) & (F.col("rule_id") == "model") & (F.col("level") == level))
+    return {row["day"]: (row["matured"], row["churned"]) for row in rows.select("day", "matured", "churned").collect()}
