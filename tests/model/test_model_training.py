@@ -70,6 +70,11 @@ def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained):
     rule = found[row.parameters["rule"]].fillna(np.inf)
     assert metrics["rule_auc"] == pytest.approx(roc_auc_score(label, rule.replace(np.inf, 1e9)), abs=1e-9)
     assert metrics["auc_minus_rule"] == pytest.approx(metrics["auc"] - metrics["rule_auc"])
+    # no column of all, in its better direction, is better than the one that was chosen; missing values are above all others
+    areas = {name: roc_auc_score(label, found[name].fillna(1e9)) for name in feature_names(one)}
+    best = max(max(area, 1 - area) for area in areas.values())
+    assert metrics["column_auc"] == pytest.approx(best, abs=2e-3)
+    assert metrics["rule_auc"] == pytest.approx(max(area for name, area in areas.items() if name.endswith("_days_since")))
     # the interval is that of the replicates' weights, user by user
     weights = worker_sums.poisson_weights(found["user_hash"].to_numpy(), one.model.bootstraps)[:, 1:]
     replicates = [roc_auc_score(label, margin, sample_weight=weights[:, n]) for n in range(weights.shape[1])]
