@@ -155,6 +155,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     shadow = {"shadow": t.shadow_scores.on()} if settings.model.challenger else {}
     # a cut is moved again when what it did has matured
     kept_days = max(USUAL_DAYS, lag)
+    # the warnings that a cut made speak of it; nothing is read where none is adjusted
+    warned = {"quality": t.alert_quality.before(kept_days)} if settings.tiers.adjusted else {}
     yield Job(
         "judge_alerts",
         pass_="daily",
@@ -174,7 +176,9 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "labels": t.user_labels.on(),
             # what the release that scored O was trained on
             "model_runs": t.model_runs.as_of(),
-            "thresholds": t.thresholds.before(kept_days + 1),
+            # with which cut the oldest of these warnings were made was known so much earlier
+            "thresholds": t.thresholds.before(kept_days + 1 + (lag if warned else 0)),
+            **warned,
         },
         writes=(t.alert_quality, t.model_quality, t.feature_drift, t.thresholds),
         lag_days=lag,

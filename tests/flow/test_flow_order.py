@@ -6,7 +6,7 @@ import pytest
 
 from churnwatch.dictionary import markdown
 from churnwatch.flow import flow
-from churnwatch.settings import load
+from churnwatch.settings import feature_names, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,6 +56,16 @@ def test_users_are_judged_by_the_offers_and_acts_that_could_reach_them_while_the
     (judging,) = (job for job in jobs if job.name == "judge_alerts")
     spans = {name: str(read.span) for name, read in judging.reads.items() if read.span.last > 0}
     assert spans == {"actions": "O-7 .. O+13", "alert_events": "O-7 .. O+13", "cases": "O-35 .. O+13"}
+
+
+@pytest.mark.parametrize("domain", ["app", "ecommerce", "telecom"])
+def test_what_was_done_about_a_user_is_no_feature(domain):
+    settings = load(ROOT / "conf" / "local.yaml", [f"domain={domain}"])
+    (built,) = (job for job in flow(settings) if job.name == "build_features")
+    facts = {"daily_activity", "monthly_activity", "users", "first_seen", "context", "consents"}
+    assert {read.table.name for read in built.reads.values()} <= facts
+    told = ("treated", "offer", "arm", "campaign", "holdout", "weight", "score", "tier", "label", "churned")
+    assert [name for name in feature_names(settings) if set(name.split("_")) & set(told)] == []
 
 
 def test_a_job_with_a_lag_reads_nothing_of_after_d(jobs):
