@@ -174,7 +174,7 @@ def _json_fields(source: Source) -> list[tuple[str, str]]:
 
 
 def named_columns(expressions: Iterable[str]) -> Tree:
-    """Columns that SQL expressions name, with the fields that they name below them. Raises ConfigError for a name that is taken."""
+    """Columns that SQL expressions name, with the fields that they name below them; ConfigError where a name is taken."""
     tree: Tree = {}
     for text in expressions:
         for column in sqlglot.parse_one(f"SELECT {text}", dialect="spark").find_all(exp.Column):
