@@ -221,7 +221,14 @@ def test_who_was_acted_on_before_the_day_or_without_a_warning_of_it_is_treated_t
     risen = [alert(u) | {"escalates": f"first-{u}"} for u in ("rose", "seen", "nobody")]
     did = {"rose": ("acted", -3), "silent": ("acted", 2), "seen": ("acknowledged", 1)}
     events = [
-        {"day": ON + timedelta(days=n), "event_id": u, "alert_id": f"first-{u}", "who": "w", "action": action}
+        {
+            "day": ON + timedelta(days=n),
+            "event_id": u,
+            "at": datetime(2025, 9, 8),
+            "alert_id": f"first-{u}",
+            "who": "w",
+            "action": action,
+        }
         for u, (action, n) in did.items()
     ]
     given = {"labels": [label(u, False) for u in users], "cases": opened + risen, "alert_events": events}
