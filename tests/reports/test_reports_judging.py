@@ -611,6 +611,7 @@ def test_a_cut_waits_where_its_own_warnings_kept_the_promise(spark, settings):
     lag = settings.label_lag_days(settings.churn.primary)
     cuts = ((lag + 3, 0.15), (1, 0.15))
     quality_of = {"day": ON - timedelta(days=1), "rule_id": "model", "level": "orange", "by": "rule", "value": "all"}
+    quality_of |= {"fired": 50, "base_eligible": 500, "base_churned": 50}
     kept = [quality_of | {"matured": 50, "churned": 30}, quality_of | {"matured": 50, "churned": 50, "rule_id": "silent"}]
     # more churned on ON than the promised 60 %; of the warnings of the day before as many as promised
     before, cut, reason = moved(spark, settings, 9, *cuts, quality=kept)
