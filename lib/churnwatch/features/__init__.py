@@ -1,5 +1,6 @@
 """Daily activity to features per user and day."""
 
-from churnwatch.features.users import only_people, per_user
+from churnwatch.activity import only_people
+from churnwatch.features.users import per_user
 
 __all__ = ["only_people", "per_user"]
