@@ -20,4 +20,8 @@ TEST_SPARK = {
     "spark.databricks.delta.properties.defaults.checkpointInterval": "50",  # a checkpoint is a Spark job
     "spark.sql.adaptive.enabled": "false",  # plans of one partition have nothing to adapt
     "spark.sql.codegen.wholeStage": "false",  # compiling costs more than the rows of a test
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # in projections too: 15 % of the CPU
+    # checksum files beside each file, and processes that set their rights (there is no native library): half of 9 forks a second
+    "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
 }
