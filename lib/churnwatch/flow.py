@@ -66,8 +66,9 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         build=activity.first_seen,
     )
     measures = settings.measures
-    # a year's silence, or months as columns, cost at most 13 days of monthly_activity; nothing where nobody asks for them
-    months = {"months": t.monthly_activity.trailing(measures.months_days)} if measures.months_days else {}
+    # a year's silence, or months as columns, cost at most 13 days of monthly_activity; nothing where nobody asks for them.
+    # The month that may end with O is told by its days
+    months = {"months": t.monthly_activity.before(measures.months_days - 1)} if measures.months_days else {}
     people = {"users": t.users.as_of(), "first_seen": t.first_seen.as_of()}
     yield Job(
         "build_features",

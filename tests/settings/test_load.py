@@ -101,13 +101,13 @@ def test_measures_and_indicators_that_mean_nothing_are_told(conf):
 
 def test_families_of_features_name_what_is_there(conf):
     cuts = ", ".join(f"{part}_cuts: [1, 2, 3, 4]" for part in ("recency", "frequency", "monetary"))
-    signals = f"""population_days: 60
-rates: [functions]
+    # of a key that is there twice the later counts
+    signals = f"""rates: [functions]
 shifts: [logins, functionz]
 months_of: [loginz]
 rfm: {{recency: sessions, frequency: orders, monetary: spend_cents, window_days: 60, {cuts}}}
 context: {{logins_7d: {{name: price, scope: plans}}}}"""
-    conf("domains/app/measures.yaml", "population_days: 60", signals)
+    conf("domains/app/measures.yaml", "# more families of features", f"{signals}\n#")
     text = faults(conf.path)
     for fault in (
         "summed measure 'functions' is not known",

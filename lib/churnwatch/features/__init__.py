@@ -1,6 +1,7 @@
 """Daily activity to features per user and day."""
 
+from churnwatch.activity import only_people
 from churnwatch.features.context import with_context
-from churnwatch.features.users import only_people, per_user
+from churnwatch.features.users import per_user
 
 __all__ = ["only_people", "per_user", "with_context"]
