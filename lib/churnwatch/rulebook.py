@@ -6,10 +6,10 @@ from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 
+from churnwatch.activity import only_people
 from churnwatch.alerts.groups import groups_spoken_of, with_base
 from churnwatch.alerts.rules import refuse_no_conditions, with_scores_and_attributes
 from churnwatch.core import ConfigError, DataQualityError, Job
-from churnwatch.features import only_people
 from churnwatch.reading import Step
 from churnwatch.reports.outcomes import per_labelled_user
 from churnwatch.reports.rule_trial import EVERYBODY, Agreed, Judged, agreement, replayed, stored_precision

@@ -1,7 +1,6 @@
 """Daily activity to features per user and day."""
 
-from churnwatch.activity import only_people
 from churnwatch.features.context import with_context
 from churnwatch.features.users import per_user
 
-__all__ = ["only_people", "per_user", "with_context"]
+__all__ = ["per_user", "with_context"]

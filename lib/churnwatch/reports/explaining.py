@@ -6,9 +6,9 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity import only_people
 from churnwatch.core import Skipped
 from churnwatch.core.intervals import DIGITS, Z95, wilson
-from churnwatch.features import only_people
 from churnwatch.reports.long import per_feature
 from churnwatch.settings import Settings, feature_names
 
