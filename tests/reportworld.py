@@ -425,11 +425,17 @@ def _model_quality():
         "calibration_error": 0.014,
         "base_rate": 0.146,
     }
-    return [
+    rows = [
         {"day": ago(n), "model_version": "3", "metric": m, "users": 6100, "churned": 850, "metric_value": v - 0.001 * n}
         for n in (16, 17, 18)
         for m, v in metrics.items()
     ]
+    parts = [("tenth", "10", 610, 0.72, 0.7), ("tenth", "2", 610, 0.02, 0.03), ("region", "north", 900, 0.161, 0.172)]
+    parts += [("region", "<few>", 9, 0.5, 0.5)]
+    for by, value, users, said, seen in parts:
+        base = {"day": ago(16), "model_version": "3", "users": users, "churned": 1, "by": by, "value": value}
+        rows += [{**base, "metric": "predicted", "metric_value": said}, {**base, "metric": "base_rate", "metric_value": seen}]
+    return rows
 
 
 def _drift(chance, settings):

@@ -409,7 +409,7 @@ def _churn_tables() -> dict[str, Table]:
     return {
         "cohort_churn": _table(
             "cohort_churn",
-            "retention triangle: users of a cohort who were active in a later calendar period",
+            "retention triangle: users of a cohort who were active in a later calendar period; no bots",
             [
                 _day("first day of the period"),
                 column("cohort_by", "string", "'month' or 'week': what a cohort and a period are", nullable=False),
@@ -432,7 +432,7 @@ def _churn_tables() -> dict[str, Table]:
         ),
         "user_labels": _table(
             "user_labels",
-            "whether an eligible user of the day churned, by definition",
+            "whether an eligible user of the day churned, by definition; no bots",
             [
                 _day("as-of day of the label; what happened after it decides"),
                 column("definition", "string", "churn definition of churn.yaml", nullable=False),
@@ -453,7 +453,7 @@ def _churn_tables() -> dict[str, Table]:
         ),
         "churn_rates": _table(
             "churn_rates",
-            "churn rate of the day's eligible users, by definition and segment",
+            "churn rate of the day's eligible users, by definition and segment; no bots",
             [
                 _day("as-of day of the labels"),
                 column("definition", "string", "churn definition of churn.yaml", nullable=False),
@@ -537,19 +537,22 @@ def _quality_tables() -> dict[str, Table]:
                 column(
                     "metric",
                     "string",
-                    "auc, average_precision and its lift over the base rate, brier, log_loss, calibration_error, base_rate, "
-                    "top_decile_lift; precision, recall and lift of each tier with a level and those above it, and at the team's "
-                    "capacity (capacity_share of the users); empc_cents and empc_share, expected maximum profit a user and "
-                    "the share contacted for it; margin_psi against training; skew_share: users whose features late data "
-                    "changed after they were scored",
+                    "auc, average_precision and its lift over the base rate, brier, log_loss, calibration_error, base_rate and "
+                    "what was predicted in its place, top_decile_lift; precision, recall and lift of each tier with a level and "
+                    "those above it, and at the team's capacity (capacity_share of the users); empc_cents and empc_share, "
+                    "expected maximum profit a user and the share contacted for it; margin_psi against training; skew_share: "
+                    "users whose features late data changed after they were scored",
                     nullable=False,
                 ),
                 column("users", "long", "scored users with a label who were not treated", nullable=False),
                 column("churned", "long", "of them, users who churned", nullable=False),
                 column("metric_value", "double", "the metric; the held-out stand for the treated too"),
                 column("note", "string", "why metrics are undefined"),
+                # nullable: days that were stored before these columns were known have none; they hold all users alone
+                column("by", "string", "of whom: all, a tenth by risk (said and seen alone), a segment (errors too); null: all"),
+                column("value", "string", "tenth (1: lowest risk), or value of the segment: the 12 largest; 'all' for all"),
             ],
-            ("day", "model_version", "metric"),
+            ("day", "model_version", "metric", "by", "value"),
         ),
         "feature_drift": _table(
             "feature_drift",
@@ -557,16 +560,8 @@ def _quality_tables() -> dict[str, Table]:
             [
                 _day("day that was scored"),
                 column("feature", "string", "column of user_features", nullable=False),
-                column(
-                    "reference_day",
-                    "date",
-                    "last day of the train span that it is compared with",
-                ),
-                column(
-                    "psi",
-                    "double",
-                    "population stability index over the deciles of training and one bin for missing",
-                ),
+                column("reference_day", "date", "last day of the train span that it is compared with"),
+                column("psi", "double", "population stability index over the deciles of training and one bin for missing"),
                 column("missing_share", "double", "share of users without a value"),
                 column("reference_missing_share", "double", "the same in training"),
             ],
@@ -621,7 +616,7 @@ def _score_tables() -> dict[str, Table]:
                 column("conditions", STRINGS, "the gate's conditions, each with both numbers and ok or failed"),
                 column("model_version", "string", "released model version; null when refused"),
                 column("features", STRINGS, "feature columns in order"),
-                column("schema_hash", "string", "hash of the feature columns"),
+                column("schema_hash", "string", "hash of the feature columns: names, fills and what configuration makes of them"),
                 column("mlflow_run_id", "string", "run in MLflow"),
                 column("origins", "string", "JSON of the rolling origins, oldest first: spans, algorithm, metrics"),
                 column("left_out", TEXT_BY_NAME, "features that left before the fit, and why"),

@@ -2,7 +2,7 @@
 
 Answers are compared with DuckDB's before any time is told. From the environment: BENCH_EVENTS, sizes of worlds in
 millions of events (default 5); BENCH_FULL=1, all sizes, large writes and memory (hours); BENCH_ONLY, groups of rows.
-Rows that were not asked for stay in bench.json as an earlier run found them, with their commit.
+Rows that were not asked for stay in bench.json as an earlier run found them; each says of which run it is (instant, commit).
 """
 
 import json
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import rows
@@ -69,34 +70,43 @@ def main() -> None:
     sizes = sorted(int(size) for size in os.environ.get("BENCH_EVENTS", ALL_SIZES if full else "5").split(","))
     wanted = os.environ.get("BENCH_ONLY", ",".join(GROUPS)).split(",")
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True).stdout.strip()
+    run = f"{datetime.now(UTC):%Y-%m-%d %H:%M} {commit}"
     measure = Measurements()
     for name in wanted:
         # what was measured is kept, should a later group fail
-        _write(list(GROUPS[name](measure, sizes, full)), measure.found, commit)
+        _write(list(GROUPS[name](measure, sizes, full)), measure.found, run)
     print((OUT / "bench.md").read_text())
 
 
-def _write(rows: list[Row], measurements: dict[str, dict], commit: str) -> None:
+def _write(rows: list[Row], measurements: dict[str, dict], run: str) -> None:
     file = OUT / "bench.json"
     earlier = json.loads(file.read_text()) if file.exists() else {"rows": {}, "measurements": {}}
-    told = {f"{row.step}, {row.world}": asdict(row) | {"met": row.met, "commit": commit} for row in rows}
+    told = {f"{row.step}, {row.world}": asdict(row) | {"met": row.met, "run": run} for row in rows}
     result = {
         "cores": os.cpu_count(),
         "rows": earlier["rows"] | told,
-        "measurements": earlier["measurements"] | measurements,
+        "measurements": earlier["measurements"] | {key: {**found, "run": run} for key, found in measurements.items()},
     }
     file.write_text(json.dumps(result, indent=1) + "\n")
-    text = "\n".join([*_table(result["rows"].values()), "", *_details(result["measurements"])]) + "\n"
+    text = "\n".join([*_table(result["rows"].values(), run), "", *_details(result["measurements"])]) + "\n"
     (OUT / "bench.md").write_text(text)
 
 
-def _table(rows) -> list[str]:
-    lines = ["| step | world | measured | bar | met | commit |", "| --- | --- | --- | --- | --- | --- |"]
+def _run_of(found: dict) -> str:
+    return found.get("run") or found.get("commit", "unknown")  # files of before runs were told have a commit
+
+
+def _table(rows, run: str) -> list[str]:
+    others = [row for row in rows if _run_of(row) != run]
+    head = f"Run of {run}, {len(rows) - len(others)} of {len(rows)} rows"
+    lines = [f"{head}; the others are of earlier runs (*)." if others else f"{head}: all in one run.", ""]
+    lines += ["| step | world | measured | bar | met | run |", "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
         bar = f"at least {row['at_least']}" if row["at_least"] is not None else f"at most {row['at_most']}"
         met = {True: "yes", False: "**no**", None: "too small to judge"}[row["met"]]
         measured = f"{row['measured']:.{4 if row['unit'] == 'AUC' else 2}f} {row['unit']}"
-        lines.append(f"| {row['step']} | {row['world']} | {measured} | {bar} | {met} | {row['commit']} |")
+        of = _run_of(row) + (" (*)" if row in others else "")
+        lines.append(f"| {row['step']} | {row['world']} | {measured} | {bar} | {met} | {of} |")
     return lines
 
 
@@ -104,8 +114,8 @@ def _details(measurements: dict[str, dict]) -> list[str]:
     lines = [
         "Every measurement, cold and warm (median):",
         "",
-        "| measured | cold s | cold CPU s | warm s | warm CPU s | shuffle MB | peak MB of a task | peak MB of the JVM |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| measured | cold s | cold CPU s | warm s | warm CPU s | shuffle MB | peak MB of a task | peak MB of the JVM | run |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for key, found in measurements.items():
         for name, one in found["variants"].items():
@@ -114,7 +124,7 @@ def _details(measurements: dict[str, dict]) -> list[str]:
             peaks = [
                 f"{warm[n] / 1e6:.1f}" if n in warm else "" for n in ("shuffle_bytes", "peak_execution_bytes", "peak_jvm_bytes")
             ]
-            lines.append(f"| {key}{'' if name in key else ', ' + name} | {' | '.join([*times, *peaks])} |")
+            lines.append(f"| {key}{'' if name in key else ', ' + name} | {' | '.join([*times, *peaks, _run_of(found)])} |")
     return lines
 
 

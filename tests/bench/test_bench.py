@@ -160,3 +160,35 @@ def test_rows_of_training_compare_what_was_measured(monkeypatch):
     overhead, threads = training_rows.tuning(measure, [], False)
     assert (round(overhead.measured, 3), overhead.met) == (0.05, True)
     assert (threads.measured, threads.met) == (2.0, True)
+
+
+def test_the_last_cut_off_is_told_of_real_data_and_of_a_simulation(monkeypatch, tmp_path):
+    def found(what, **order):
+        told = {"cut_off": "1998-04-01", "column": "orders_90d", "column_auc": 0.66, "auc": 0.65, "lightgbm": 0.64}
+        told |= {"auc_minus_column": -0.01, "auc_minus_column_low": -0.03, "auc_minus_column_high": 0.01, "outcome": "refused"}
+        return told
+
+    for name in training_rows.REAL:
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(training_rows, "DATA", tmp_path)
+    rows = list(training_rows.realdata(SimpleNamespace(training=found), [], False))
+    met = {row.world.split(",")[0]: row.met for row in rows if row.step.startswith("AUC over")}
+    # below the best column: enough for online_retail, whose interval reaches 0
+    assert met == {"cdnow": False, "online_retail": True, "simulated app of 3": False}
+    assert rows[0].step == "AUC over the best column orders_90d 0.6600, interval -0.0300 to +0.0100"
+    assert len(rows) == 9
+
+
+def test_rows_of_earlier_runs_are_marked(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "OUT", tmp_path)
+    one = {"cold": {"seconds": 1.0, "cpu_seconds": 2.0}, "warm": {"seconds": 1.0, "cpu_seconds": 2.0}}
+    both = [Row("a", "w", 1.0, "x", at_least=1), Row("b", "w", 2.0, "x", at_least=1)]
+    run._write(both, {"m": {"variants": {"m": one}}}, "2026-01-01 10:00 abc")
+    text = (tmp_path / "bench.md").read_text()
+    assert "Run of 2026-01-01 10:00 abc, 2 of 2 rows: all in one run." in text and "(*)" not in text
+    run._write(both[1:], {}, "2026-01-02 10:00 def")
+    text = (tmp_path / "bench.md").read_text()
+    assert "Run of 2026-01-02 10:00 def, 1 of 2 rows; the others are of earlier runs (*)." in text
+    assert "| a | w | 1.00 x | at least 1 | yes | 2026-01-01 10:00 abc (*) |" in text
+    assert "| b | w | 2.00 x | at least 1 | yes | 2026-01-02 10:00 def |" in text
+    assert "| m | 1.00 | 2.00 | 1.00 | 2.00 |  |  |  | 2026-01-01 10:00 abc |" in text

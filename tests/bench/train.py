@@ -1,11 +1,12 @@
 """Training measured in a process of its own: ``train.py '<order as JSON>'`` prints what it measured as the last line.
 
 Orders: ``fits`` (the final fit by xgboost and by Spark's GBT on the same rows), ``search`` (seconds of a search and of its
-trials, and of the same trials one and two at once), ``realdata`` (the model and plain LightGBM on a real data set's last
-cut-off).
+trials, and of the same trials one and two at once), ``realdata`` and ``simulated`` (the model and plain LightGBM on the last
+cut-off of a real data set, of a simulated app).
 """
 
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -155,30 +156,65 @@ def realdata(name):
     with tempfile.TemporaryDirectory() as folder:
         shop = DataSet(_session(), f"{name}.yaml", ROOT.parent / "shared" / "data" / name, folder)
         shop.run("ingest_events", "build_activity", "build_first_seen", first=first, last=tested + timedelta(days=AHEAD))
-        row = shop.trained(tested, AHEAD, learn, every)
-        metrics = row["metrics"]
-        names = ("auc", "column_auc", "rule_auc", "auc_minus_column", "auc_minus_column_low", "auc_minus_column_high")
-        found = {key: metrics[key] for key in names}
-        more = {"column": row["parameters"]["column"], "conditions": row["conditions"], "lightgbm": _plain(shop, tested)}
-        return found | more | {"cut_off": str(tested + timedelta(days=1))}
+        return _told(shop.rows, shop.trained(tested, AHEAD, learn, every), AHEAD, shop.runner.settings)
 
 
-def _plain(shop, tested):
-    """AUC of LightGBM as it comes, on the same features, learnt from every day whose labels were known at the test day."""
+def simulated(users, days):
+    """The same on the app that ``make demo`` plays, of ``users`` users, trained at the end of its ``days`` days."""
+    from churnwatch.io.raw import simulate
+    from churnwatch.runner import Order, Runner
+    from churnwatch.settings import load
+    from churnwatch.simulate import World
+
+    world = World(users=users, days=days)
+    facts = ("ingest_events", "build_activity", "build_first_seen", "build_features", "label_churn")
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load(ROOT / "conf" / "local.yaml", [f"storage.root={folder}/tables", f"storage.files={folder}/files"])
+        os.chdir(folder)  # its sources lie under ./raw, and the JVM starts where we are
+        spark = _session()
+        simulate(spark, world, Path(folder) / "raw", Path(folder) / "truth")
+        runner = Runner(settings, spark)
+        for jobs, first, every in ((facts, 1, settings.model.snapshot_every_days), (("train_model",), days, None)):
+            failed = [o for o in runner.run(Order(jobs, world.day(first), world.day(days), every)) if o.status != "done"]
+            if failed:
+                raise SystemExit("\n".join(line for outcome in failed for line in outcome.lines()))
+        runner.store.refresh()
+
+        def rows(table):
+            return runner.store.read(runner.tables[table])
+
+        (row,) = rows("model_runs").collect()
+        return _told(rows, row, settings.primary.ahead_days, settings)
+
+
+def _told(rows, run, ahead, settings):
+    """What the table tells of a row of model_runs; ``rows``: reads a stored table."""
+    if "auc" not in run["metrics"]:
+        raise SystemExit(f"nothing was fitted: {'; '.join(run['conditions'])}")
+    first, last = (date.fromisoformat(day) for day in run["spans"]["test"].split(".."))
+    names = ("auc", "column_auc", "rule_auc", "auc_minus_column", "auc_minus_column_low", "auc_minus_column_high")
+    more = {"column": run["parameters"]["column"], "outcome": run["outcome"], "conditions": run["conditions"]}
+    plain = _plain(rows, first, last, ahead, settings)
+    return {name: run["metrics"][name] for name in names} | more | {"lightgbm": plain, "cut_off": str(last + timedelta(days=1))}
+
+
+def _plain(rows, first, last, ahead, settings):
+    """AUC of LightGBM as it comes on the test days ``first`` .. ``last``, on the same features, learnt from every stored day
+    whose labels were known by then."""
     import lightgbm
     from sklearn.metrics import roc_auc_score
 
     from churnwatch.settings import feature_names
 
-    names = feature_names(shop.runner.settings)
-    labels = shop.rows("user_labels").select("day", "user_id", "churned")
-    both = shop.rows("user_features").join(labels, ["day", "user_id"])
+    names = feature_names(settings)
+    labels = rows("user_labels").where(f"definition = '{settings.churn.primary}'").select("day", "user_id", "churned")
+    both = rows("user_features").join(labels, ["day", "user_id"])
     frame = both.selectExpr("day", "churned", *[f"CAST({name} AS DOUBLE) AS {name}" for name in names]).toPandas()
-    learn, test = frame[frame["day"] <= tested - timedelta(days=AHEAD)], frame[frame["day"] == tested]
+    learn, test = frame[frame["day"] <= first - timedelta(days=ahead)], frame[frame["day"].between(first, last)]
     model = lightgbm.LGBMClassifier(random_state=7, verbose=-1).fit(learn[names], learn["churned"])
     return float(roc_auc_score(test["churned"], model.predict_proba(test[names])[:, 1]))
 
 
 if __name__ == "__main__":
     order = json.loads(sys.argv[1])
-    print(json.dumps({"fits": fits, "search": search, "realdata": realdata}[order.pop("what")](**order)))
+    print(json.dumps({"fits": fits, "search": search, "realdata": realdata, "simulated": simulated}[order.pop("what")](**order)))

@@ -7,6 +7,9 @@ from pyspark.sql import functions as F
 from sklearn.metrics import roc_auc_score
 
 import world
+from churnwatch.io.models import Models
+from churnwatch.model import train
+from shuffled import finds_nothing, shuffled_by_user
 
 DAY = world.WORLD.day
 
@@ -50,3 +53,19 @@ def test_planted_churners_rank_above_others(spark, warehouse, loaded_world):
     rows = scores.join(truth.where(churner | stays).select("user_id", churner.alias("churner")), "user_id").collect()
     assert sum(row["churner"] for row in rows) >= 15
     assert roc_auc_score([row["churner"] for row in rows], [row["margin"] for row in rows]) > 0.7
+
+
+def test_of_other_users_labels_nothing_is_learnt(spark, history_world, tmp_path):
+    gate = ("rule", "column", "release")
+    of = world.runner(
+        spark,
+        world.copied(history_world, tmp_path),
+        *(f"model.gate.min_margin_over_{rival}=0" for rival in gate),
+        "model.max_evals=1",
+    )
+    read = {name: of.store.read(of.tables[name]) for name in ("user_features", "user_labels", "retention_actions", "model_runs")}
+    inputs = {"features": read["user_features"], "labels": shuffled_by_user(read["user_labels"])}
+    inputs |= {"actions": read["retention_actions"], "model_runs": read["model_runs"].limit(0)}
+    models = Models(spark, of.settings, "shuffled")
+    (row,) = train(inputs, (DAY(61),), models, settings=of.settings)["model_runs"].collect()
+    assert finds_nothing(row)

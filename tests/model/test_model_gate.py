@@ -43,11 +43,28 @@ def test_all_good_is_released_and_every_condition_is_told():
 @pytest.mark.parametrize(
     ("changes", "condition"),
     [
-        ({"sizes": SIZES | {"test": Size(99, 200, 100, 200.0)}}, "test users: 99 >= 100"),
-        ({"sizes": SIZES | {"calibration": Size(300, 600, 19, 600.0)}}, "calibration churned: 19 >= 20"),
-        ({"days": 2}, "train days: 2 >= 3"),
-        ({"missing": 0.41}, "share of missing values: 0.4100 <= 0.4"),
-        ({"origins": 1}, "rolling origins: 1 >= 2"),
+        (
+            {"sizes": SIZES | {"test": Size(99, 200, 100, 200.0)}},
+            "test users: 99 >= 100 (wait for more, lengthen model.test_days, or lower model.gate.min_users)",
+        ),
+        (
+            {"sizes": SIZES | {"calibration": Size(300, 600, 19, 600.0)}},
+            "calibration churned: 19 >= 20 (wait for more, lengthen model.calibration_days, or lower model.gate.min_positives)",
+        ),
+        (
+            {"days": 2},
+            "train days: 2 >= 3 (build more snapshots of the train span, lengthen model.train_days, or lower "
+            "model.gate.min_days)",
+        ),
+        (
+            {"missing": 0.41},
+            "share of missing values: 0.4100 <= 0.4 (take measures that are seldom there out of measures.yaml, or raise "
+            "model.gate.max_missing_share)",
+        ),
+        (
+            {"origins": 1},
+            "rolling origins: 1 >= 2 (each takes 14 more days of history: wait or load them, or lower model.gate.min_origins)",
+        ),
         ({"auc_low": 0.4999}, "auc, lower end of the interval: 0.4999 > 0.5"),
         # the difference itself is large enough: its interval is not
         ({"auc_minus_rule_low": 0.009}, "auc over the rule orders_days_since: 0.8000 - 0.7500, lower end 0.0090 > 0.01"),
@@ -85,5 +102,6 @@ def test_without_a_release_nobody_is_compared_with_it():
 def test_whether_the_data_will_do_is_known_before_anything_is_fitted():
     assert enough(Data(SIZES, 4, None, 3), CONF).passed
     found = enough(Data(SIZES | {"train": Size(400, 1600, 3, 1600.0)}, 4, None, 3), CONF)
-    assert not found.passed and "train churned: 3 >= 20: failed" in found.conditions
+    told = "train churned: 3 >= 20 (wait for more, lengthen model.train_days, or lower model.gate.min_positives): failed"
+    assert not found.passed and told in found.conditions
     assert not any("missing" in text for text in found.conditions), "nobody has looked yet"

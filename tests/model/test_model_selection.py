@@ -1,4 +1,4 @@
-"""Which features leave, and the sums that tell it, without Spark."""
+"""Which features leave, and the sums that tell it; Spark makes those of drift alone."""
 
 import numpy as np
 import pyarrow as pa
@@ -90,3 +90,21 @@ def test_moments_are_numpys():
     assert (present, total) == pytest.approx((np.nansum(raw[:, 1]), filled[:, 1].sum()))
     assert (least, greatest) == (filled[:, 1].min(), 7.0)
     assert np.array(numbers[3:]) == pytest.approx(filled.T @ filled)
+
+
+def test_drift_is_that_of_the_last_third_and_where_all_drift_the_message_says_what_to_loosen(spark):
+    one = settings(model={"selection": {"max_psi": 0.5, "max_correlation": 0.99}})
+    given = [(float(n % 7 + 10 * (n >= 60)), float(n % 5), n >= 60) for n in range(90)]
+    frame = spark.createDataFrame(
+        [([a, b], late, 1.0) for a, b, late in given], "values array<double>, last_third boolean, weight double"
+    )
+
+    def found(names):
+        schema = Schema(tuple(names), (0.0,) * len(names), tuple(names))
+        of = frame if len(names) == 2 else frame.selectExpr("array(values[0]) AS values", "last_third", "weight")
+        return selection.selected(of, of, schema, one)
+
+    both = found(["moves", "stays"])
+    assert both.kept == ("stays",) and both.left["moves"].startswith("unstable: psi ")
+    with pytest.raises(Refused, match=r"no feature stays: \{'moves': 'unstable: .* loosen model.selection"):
+        found(["moves"])

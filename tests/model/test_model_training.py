@@ -2,16 +2,18 @@
 
 import json
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from modelworld import MODEL, TODAY, conf, world
+from modelworld import MODEL, TODAY, USERS, conf, world
 from pyspark.sql import functions as F
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from churnwatch.core import JobFailed, Refused
 from churnwatch.io.models import Models
-from churnwatch.model import applied, frame, recipe, train, training, worker, worker_sums
+from churnwatch.model import applied, frame, recipe, train, training, trees, worker, worker_sums
+from churnwatch.model.calibration import calibrated
 from churnwatch.model.schema import Schema
 from churnwatch.model.shipped import packed
 from churnwatch.settings import feature_names
@@ -59,14 +61,49 @@ def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained):
     assert metrics["brier"] == pytest.approx(brier_score_loss(label, probability), abs=1e-9)
     assert metrics["log_loss"] == pytest.approx(log_loss(label, probability), abs=1e-9)
     assert metrics["base_rate"] == pytest.approx(label.mean())
+    assert metrics["average_precision_lift"] == pytest.approx(metrics["average_precision"] / label.mean(), abs=1e-5)
+    # the tenths are of the rows and probabilities that are judged, and the error is their mean gap
+    tenths = json.loads(row.curves)["calibration"]
+    rows_, said, seen = (np.array([tenth[name] for tenth in tenths]) for name in ("rows", "predicted", "observed"))
+    assert ((rows_ * said).sum(), (rows_ * seen).sum()) == pytest.approx((probability.sum(), label.sum()), abs=1e-3)
+    assert metrics["calibration_error"] == pytest.approx((rows_ * np.abs(said - seen)).sum() / rows_.sum(), abs=1e-5)
     rule = found[row.parameters["rule"]].fillna(np.inf)
     assert metrics["rule_auc"] == pytest.approx(roc_auc_score(label, rule.replace(np.inf, 1e9)), abs=1e-9)
     assert metrics["auc_minus_rule"] == pytest.approx(metrics["auc"] - metrics["rule_auc"])
+    # no column of all, in its better direction, is better than the one that was chosen; missing values are above all others
+    areas = {name: roc_auc_score(label, found[name].fillna(1e9)) for name in feature_names(one)}
+    best = max(max(area, 1 - area) for area in areas.values())
+    assert metrics["column_auc"] == pytest.approx(best, abs=2e-3)
+    assert metrics["rule_auc"] == pytest.approx(max(area for name, area in areas.items() if name.endswith("_days_since")))
     # the interval is that of the replicates' weights, user by user
     weights = worker_sums.poisson_weights(found["user_hash"].to_numpy(), one.model.bootstraps)[:, 1:]
     replicates = [roc_auc_score(label, margin, sample_weight=weights[:, n]) for n in range(weights.shape[1])]
     low, high = np.quantile(replicates, [0.025, 0.975])
     assert (metrics["auc_low"], metrics["auc_high"]) == pytest.approx((low, high), abs=2e-3)
+
+
+def test_probabilities_are_calibrated_on_the_span_between_train_and_test(spark, trained):
+    one, inputs, row = trained
+    release = Models(spark, one, "x").load(row.model_version, row.mlflow_run_id)
+    schema = Schema.from_json(release.schema)
+    made = applied.opened(packed(release.text, schema, schema.features))
+
+    def platt_of(span):
+        first, last = row.spans[span].split("..")
+        labelled = inputs["features"].join(inputs["labels"], ["day", "user_id"]).where(F.col("day").between(first, last))
+        found = labelled.toPandas()
+        margin, label = made.margin(made.columns(found[list(schema.features)].to_numpy(float))), found["churned"].to_numpy(float)
+        fitted = calibrated(margin, np.ones(len(label)), label, fewest=0.0)
+        return fitted["slope"], fitted["intercept"]
+
+    # natural rates: the weights of the rows are 1
+    ours = release.calibration["slope"], release.calibration["intercept"]
+    assert release.calibration["kind"] == "platt" and ours == pytest.approx(platt_of("calibration"), abs=2e-3)
+    for other in ("train", "test"):
+        assert ours != pytest.approx(platt_of(other), abs=0.05), f"the world tells the {other} span apart"
+    days = [date.fromisoformat(day) for span in ("train", "calibration", "test") for day in row.spans[span].split("..")]
+    ahead = timedelta(days=one.primary.ahead_days)
+    assert days[1] + ahead <= days[2] and days[3] + ahead <= days[4]
 
 
 def test_the_curves_are_points_of_the_test_span(trained):
@@ -117,6 +154,11 @@ def test_shuffled_labels_are_refused_and_the_release_stays(spark, trained):
     assert row.metrics["auc_minus_release"] == pytest.approx(row.metrics["auc"] - row.metrics["release_auc"])
     assert sum("the last release" in condition for condition in row.conditions) == 1
     assert models.champion() == released.model_version
+    # a release that learnt other measures under these names is no rival
+    measures = {**one.measures.model_dump(by_alias=True)["measures"], "orders": {"kind": "count", "where": "event_type = 'buy'"}}
+    other = conf(one.storage.files, measures={"measures": measures})
+    packed_, (note,) = training._last(inputs, TODAY, models, feature_names(one), other)
+    assert packed_ is None and note.endswith("features that mean something else by now (orders_1d): not compared: ok")
 
 
 def test_users_who_got_an_offer_in_time_and_bots_leave_and_the_held_out_stay(spark, trained):
@@ -144,44 +186,75 @@ def area_on(inputs, first, last, candidate):
     return roc_auc_score(labelled["churned"], made.margin(made.columns(labelled[list(names)].to_numpy(float))))
 
 
-def test_algorithms_are_compared_the_procedure_is_judged_earlier_and_what_passes_is_rolled_on(spark, tmp_path, monkeypatch):
-    logged, fitted, kept = {}, {}, []
-    monkeypatch.setattr(Models, "_registered", lambda self, run, row, model: "7")
-    real, real_keep, real_fit = Models._logged, Models.keep_trial, recipe._candidate
+@pytest.fixture(scope="module")
+def several(spark, tmp_path_factory):
+    """A training by two algorithms at two origins, released and rolled, with a search on half of the users: its settings, port,
+    inputs and rows, and what it logged (``logged``), fitted by algorithm, the newest origin's first (``fitted``), on so many
+    rows each (``fitted_on``), searched on (``searched_on``), and kept of its trials (``kept``)."""
+    seen = SimpleNamespace(logged={}, fitted={}, fitted_on=[], searched_on=[], kept=[])
+    real, real_keep, real_fit, real_search = Models._logged, Models.keep_trial, recipe._candidate, recipe.searched
 
-    def seen(self, mlflow, files, pictures):
-        logged.update(files | pictures)
+    def log(self, mlflow, files, pictures):
+        seen.logged.update(files | pictures)
         real(self, mlflow, files, pictures)
 
     def keep(self, name, trial):
-        kept.append(name)
+        seen.kept.append(name)
         real_keep(self, name, trial)
         assert self.kept_trial(name) == trial
 
-    def fit(*given):
-        made = real_fit(*given)
-        fitted.setdefault(made.algorithm, []).append(made)  # the newest origin's first
+    def fit(span, *given):
+        made = real_fit(span, *given)
+        seen.fitted.setdefault(made.algorithm, []).append(made)
+        seen.fitted_on.append(span.fit.count())
         return made
 
-    monkeypatch.setattr(Models, "_logged", seen)
-    monkeypatch.setattr(Models, "keep_trial", keep)
-    monkeypatch.setattr(recipe, "_candidate", fit)
-    more = {"algorithms": ["tree", "logistic"], "origins": 2, "gate": MODEL["gate"] | {"min_origins": 2}}
-    one = conf(tmp_path, model=MODEL | more | {"origin_evals": 1, "roll": True})
-    inputs = world(spark, one, earlier=1)
-    models = Models(spark, one, "several")
-    best, other = train(inputs, (TODAY,), models, settings=one)["model_runs"].collect()
+    def search(sample, *given):
+        seen.searched_on.append(sample.count())
+        return real_search(sample, *given)
+
+    more = {"algorithms": ["tree", "logistic"], "search_users": USERS // 2, "origins": 2, "origin_evals": 1, "roll": True}
+    model = MODEL | more | {"gate": MODEL["gate"] | {"min_origins": 2}}
+    seen.settings = conf(tmp_path_factory.mktemp("several"), model=model)
+    seen.inputs = world(spark, seen.settings, earlier=1)
+    seen.models = Models(spark, seen.settings, "several")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Models, "_registered", lambda self, run, row, model: "7")
+        for owner, name, ours in ((Models, "_logged", log), (Models, "keep_trial", keep)):
+            patch.setattr(owner, name, ours)
+        for name, ours in (("_candidate", fit), ("searched", search)):
+            patch.setattr(recipe, name, ours)
+        seen.rows = train(seen.inputs, (TODAY,), seen.models, settings=seen.settings)["model_runs"].collect()
+    return seen
+
+
+def test_algorithms_are_compared_on_the_calibration_span_and_the_best_goes_to_the_gate(several):
+    best, other = several.rows
     assert (best.outcome, best.model_version, best.trials) == ("released", "7", 2)
     assert (other.outcome, other.model_version, other.trials) == ("refused", None, 2)
     assert {best.algorithm, other.algorithm} == {"tree", "logistic"}
     ours, theirs = best.metrics["calibration_auc"], other.metrics["calibration_auc"]
-    areas = {name: area_on(inputs, date(2025, 5, 12), date(2025, 5, 19), models[0]) for name, models in fitted.items()}
+    span = date(2025, 5, 12), date(2025, 5, 19)
+    areas = {name: area_on(several.inputs, *span, fitted[0]) for name, fitted in several.fitted.items()}
     assert (ours, theirs) == pytest.approx((areas[best.algorithm], areas[other.algorithm]), abs=2e-3)
     assert areas[best.algorithm] > areas[other.algorithm] + 0.004, "the world tells the two apart"
     assert "auc" not in other.metrics, "the test span belongs to the one that went to the gate"
     told = f"auc on the calibration span: {theirs:.4f} >= {ours:.4f} of {best.algorithm}, which went to the gate: failed"
     assert other.conditions == [told]
 
+
+def test_the_search_takes_a_sample_of_users_and_everything_is_fitted(several):
+    whole = 4 * USERS
+    # a tree's root holds the rows that it was grown on
+    newest, earlier = (trees.parsed(made.text)[0].internal_count[0] for made in several.fitted["tree"][:2])
+    assert newest == several.rows[0].metrics["train_rows"] == whole
+    # of earlier origins the sample alone is fitted
+    assert all(0.2 * whole < rows < 0.6 * whole for rows in (*several.searched_on, earlier))
+    assert several.fitted_on == [whole, whole, earlier, earlier, whole], "newest, earlier, released"
+
+
+def test_the_procedure_is_judged_earlier_and_what_passes_is_rolled_on(several):
+    best, logged = several.rows[0], several.logged
     earlier, newest = json.loads(best.origins)
     assert (earlier["spans"]["test"], newest["spans"]["test"]) == ("2025-05-12..2025-05-19", best.spans["test"])
     assert earlier["spans"]["train"] == "2025-03-31..2025-04-21"
@@ -196,9 +269,10 @@ def test_algorithms_are_compared_the_procedure_is_judged_earlier_and_what_passes
     assert logged["model.txt"] != logged["tested/model.txt"]
     assert "fitted again on the newest settled days" in logged["card.md"] and logged["roc.png"].startswith(b"\x89PNG")
     assert best.left_out["tenure_days"] == "constant" and "tenure_days" in logged["selection.json"]
-    assert {name.rsplit("-", 1)[0] for name in kept} == {f"{s}-{a}" for s in ("newest", "origin1") for a in ("tree", "logistic")}
-    assert [models.kept_trial(name) for name in kept] == [None] * len(kept), "trials of a complete attempt"
-    assert models.load("7", best.mlflow_run_id).text == logged["model.txt"]
+    names = {name.rsplit("-", 1)[0] for name in several.kept}
+    assert names == {f"{s}-{a}" for s in ("newest", "origin1") for a in ("tree", "logistic")}
+    assert [several.models.kept_trial(name) for name in several.kept] == [None] * len(several.kept), "of a complete attempt"
+    assert several.models.load("7", best.mlflow_run_id).text == logged["model.txt"]
 
 
 def test_too_few_churned_users_end_before_anything_is_fitted(spark, trained, monkeypatch):
@@ -208,7 +282,8 @@ def test_too_few_churned_users_end_before_anything_is_fitted(spark, trained, mon
     (row,) = train({**inputs, "labels": labels}, (TODAY,), Models(spark, one, "few"), settings=one)["model_runs"].collect()
     assert (row.outcome, row.model_version, row.trials) == ("refused", None, 0)
     failed = [text for text in row.conditions if text.endswith(": failed")]
-    assert "test churned: 2 >= 20: failed" in failed
+    advice = "wait for more, lengthen model.test_days, or lower model.gate.min_positives"
+    assert f"test churned: 2 >= 20 ({advice}): failed" in failed
     assert row.metrics["test_positives"] == 2.0 and "auc" not in row.metrics
     # it is an attempt like others: the same run finds it
     assert train(inputs, (TODAY,), Models(spark, one, "few"), settings=one)["model_runs"].collect() == [row]
@@ -217,7 +292,7 @@ def test_too_few_churned_users_end_before_anything_is_fitted(spark, trained, mon
 def test_a_span_of_one_class_is_refused(spark, trained):
     one, inputs, _ = trained
     labels = inputs["labels"].withColumn("churned", F.col("churned") & (F.col("day") < date(2025, 5, 26)))
-    with pytest.raises(Refused, match=r"the test span 2025-05-26..2025-06-02 holds one class alone: 0 of 320"):
+    with pytest.raises(Refused, match=r"the test span 2025-05-26..2025-06-02 holds one class alone: 0 of 320.*look at the churn"):
         train({**inputs, "labels": labels}, (TODAY,), Models(spark, one, "one class"), settings=one)
 
 
@@ -225,5 +300,8 @@ def test_a_tracking_server_that_is_down_stops_before_anything_is_fitted(spark, t
     _, inputs, _ = trained
     down = conf("unused", mlflow={"tracking_uri": "http://127.0.0.1:9"})
     monkeypatch.setattr(training.fr, "snapshots_of", lambda *_: pytest.fail("it went on"))
-    with pytest.raises(JobFailed, match=r"MLflow at http://127.0.0.1:9 failed to look for an earlier attempt"):
+    told = (
+        r"MLflow at http://127.0.0.1:9 failed to look for an earlier attempt.*correct mlflow.tracking_uri, then run the job again"
+    )
+    with pytest.raises(JobFailed, match=told):
         train(inputs, (TODAY,), Models(spark, down, "r"), settings=down)

@@ -154,3 +154,26 @@ def test_one_failed_trial_ends_nothing_and_all_failed_ones_do():
     failing["left"] = 99
     with pytest.raises(JobFailed, match="all 3 trials of gbt's hyper-parameters failed; the first: depth 9 needs more memory;"):
         searched(Broken(), broken, budget, Kept(Folder(), "again"), CONF)
+
+
+def test_another_tuner_takes_the_place_by_asking_and_being_told(fits, monkeypatch):
+    class Grid:
+        """Steps of 0.1 upwards."""
+
+        def __init__(self, space, seed, evals):
+            assert set(space) == {"maxDepth", "stepSize", "subsamplingRate", "minInstancesPerNode"}
+            self.told, self._next = [], 0
+
+        def ask(self, points):
+            first, self._next = self._next, self._next + points
+            rest = {"maxDepth": 3.0, "subsamplingRate": 1.0, "minInstancesPerNode": 5.0}
+            return [rest | {"stepSize": 0.1 * (n + 1)} for n in range(first, self._next)]
+
+        def tell(self, losses):
+            self.told += losses
+
+    grid = Grid(GBT.space(CONF), 0, 4)
+    monkeypatch.setattr(tuning, "_Tuner", lambda *_: grid)
+    found = search(evals=4, threads=2)
+    assert [one["stepSize"] for one in fits] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert grid.told == pytest.approx([0.1, 0.0, 0.1, 0.2]) and found.parameters["stepSize"] == 0.2

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import functions as F
 
+from churnwatch.io.models import Models
+from churnwatch.model import train
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
+from shuffled import shuffled_by_user
 
 HERE = Path(__file__).parent
 
@@ -16,8 +19,8 @@ HERE = Path(__file__).parent
 class DataSet:
     """A data set under its domain folder, and what the tests look at."""
 
-    def __init__(self, spark, config, data, warehouse):
-        sets = [f"storage.root={warehouse}", f"storage.files={warehouse}/_files", f"storage.input={data}"]
+    def __init__(self, spark, config, data, warehouse, *more):
+        sets = [f"storage.root={warehouse}", f"storage.files={warehouse}/_files", f"storage.input={data}", *more]
         self.runner = Runner(load(HERE / config, sets), spark)
 
     def run(self, *jobs, first, last, every=None):
@@ -55,6 +58,17 @@ class DataSet:
         self.run("train_model", first=tested + ahead, last=tested + ahead)
         return self.rows("model_runs").orderBy("at").collect()[-1]
 
+    def trained_on_shuffled(self, tested, ahead, **model):
+        """The row of a training on what ``trained`` built, with the labels of other users; nothing is stored."""
+        settings = self.runner.settings
+        few = settings.model_copy(update={"model": settings.model.model_copy(update=model)})
+        inputs = {name: self.rows(f"user_{name}") for name in ("features", "labels")}
+        inputs["labels"] = shuffled_by_user(inputs["labels"])
+        inputs |= {"actions": self.rows("retention_actions"), "model_runs": self.rows("model_runs").limit(0)}
+        models = Models(self.runner.spark, few, "shuffled")
+        (row,) = train(inputs, (tested + timedelta(days=ahead),), models, settings=few)["model_runs"].collect()
+        return row
+
     def labels(self, cut_off_days):
         """(users eligible, users churned) by the label's day."""
         counts = self.rows("user_labels").groupBy("day").agg(F.count("*"), F.count_if("churned"))
@@ -76,12 +90,12 @@ def rows_enough(spark):
 
 @pytest.fixture(scope="module")
 def data_set(spark, shared_data, tmp_path_factory):
-    """``data_set(config, folder)``: a DataSet over ``folder`` of the shared data."""
+    """``data_set(config, folder, *sets)``: a DataSet over ``folder`` of the shared data."""
 
-    def made(config, folder):
+    def made(config, folder, *more):
         data = shared_data / folder
         if not data.is_dir():
             pytest.skip(f"REAL DATA ABSENT: {data} is not there")
-        return DataSet(spark, config, data, tmp_path_factory.mktemp(folder))
+        return DataSet(spark, config, data, tmp_path_factory.mktemp(folder), *more)
 
     return made

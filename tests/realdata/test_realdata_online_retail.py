@@ -7,10 +7,13 @@ import pytest
 from pyspark.sql import functions as F
 from readmes import days, numbers
 
+from shuffled import finds_nothing
+
 pytestmark = pytest.mark.realdata
 
 FIRST, LAST = date(2010, 12, 1), date(2011, 12, 9)
 CUT_OFFS = days("2011-03-01", "2011-06-01", "2011-09-01")
+TESTED = CUT_OFFS[-1] - timedelta(days=1)
 TRIANGLE = """
 2010-12: 948 362 317 367 341 376 360 336 336 374 354 474 260
 2011-01: 421 101 119 102 138 126 110 108 131 146 155 63
@@ -35,7 +38,7 @@ SALES = """
 @pytest.fixture(scope="module")
 def retail(data_set):
     """All invoices, ingested and rolled up in one pass."""
-    shop = data_set("online_retail.yaml", "online_retail")
+    shop = data_set("online_retail.yaml", "online_retail", "model.max_evals=1")
     shop.ran = shop.run("ingest_events", "build_activity", "build_first_seen", "measure_cohorts", first=FIRST, last=LAST)
     return shop
 
@@ -67,6 +70,27 @@ def test_eligible_and_churned_customers_at_three_cut_off_days(retail):
         retail.run("label_churn", first=known, last=known)
     as_of = [cut_off - timedelta(days=1) for cut_off in CUT_OFFS]
     assert retail.labels(as_of) == [(1682, 728), (1959, 853), (1923, 613)]
+
+
+@pytest.fixture(scope="module")
+def trained(retail):
+    """The row of model_runs of a training that is tested on the last cut-off; ten of its five weeks' days are enough here."""
+    return retail.trained(TESTED, ahead=90, learn=34, every=4)
+
+
+def test_the_model_is_no_worse_than_the_best_column_on_the_last_cut_off(trained):
+    metrics = trained["metrics"]
+    names = ("auc", "column_auc", "auc_minus_column", "auc_minus_column_low", "auc_minus_column_high")
+    ours, column, *difference = (metrics[name] for name in names)
+    print(
+        f"auc {ours:.4f}, best column {column:.4f}, difference {difference[0]:+.4f} [{difference[1]:+.4f}, {difference[2]:+.4f}]"
+    )
+    assert difference[2] > 0
+    assert 0.6 < ours < 0.85, "far above every column without a future: a leak"
+
+
+def test_of_other_users_labels_nothing_is_learnt(retail, trained):
+    assert finds_nothing(retail.trained_on_shuffled(TESTED, ahead=90, max_evals=1, max_trees=5))
 
 
 def test_cohorts_of_sales_alone(data_set):

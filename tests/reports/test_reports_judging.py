@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from churnwatch.core import Skipped
 from churnwatch.model.applied import fingerprint
 from churnwatch.model.schema import schema_of
 from churnwatch.reports import judged
-from churnwatch.reports.advice import advised, wilson_interval
+from churnwatch.reports.advice import advised, doubted, wilson_interval
 from churnwatch.reports.drift import drift_of
+from churnwatch.reports.outcomes import per_labelled_user
 from churnwatch.reports.page.helping import inseparable, unhelpful
 from churnwatch.reports.scored import Bin, metrics, worth
 from churnwatch.reports.thresholds import Past, share_at_or_above, threshold_rows
@@ -212,6 +214,29 @@ def test_a_warning_that_somebody_acted_on_is_no_false_alarm_either(small):
     assert (acted["fired"], acted["matured"]) == (1, 0)
 
 
+def test_who_was_acted_on_before_the_day_or_without_a_warning_of_it_is_treated_too(spark, settings):
+    """Cases opened before O: one rose on O and was acted on three days before, one was silent on O, one was only seen."""
+    users = ("rose", "silent", "seen", "nobody")
+    opened = [alert(u) | {"alert_id": f"first-{u}", "day": ON - timedelta(days=9)} for u in users]
+    risen = [alert(u) | {"escalates": f"first-{u}"} for u in ("rose", "seen", "nobody")]
+    did = {"rose": ("acted", -3), "silent": ("acted", 2), "seen": ("acknowledged", 1)}
+    events = [
+        {
+            "day": ON + timedelta(days=n),
+            "event_id": u,
+            "at": datetime(2025, 9, 8),
+            "alert_id": f"first-{u}",
+            "who": "w",
+            "action": action,
+        }
+        for u, (action, n) in did.items()
+    ]
+    given = {"labels": [label(u, False) for u in users], "cases": opened + risen, "alert_events": events}
+    read = frames(spark, settings, given, READS)
+    known = per_labelled_user(read["labels"], read["actions"], read["cases"], read["alert_events"], ON, settings).collect()
+    assert {r["user_id"] for r in known if r["treated"]} == {"rose", "silent"} and len(known) == 4
+
+
 def test_a_warned_user_without_a_label_fired_but_is_not_judged(small):
     silent = quality(small, "silent")
     assert (silent["fired"], silent["matured"]) == (4, 3)  # with c and d, of whom the model spoke too
@@ -324,11 +349,16 @@ def test_lead_is_what_was_gained_against_waiting_for_the_horizon(small):
     assert [quality(small, "silent")[name] for name in ("lead_low", "lead_days", "lead_high")] == [10, 10, 10]
 
 
+def of_all(small):
+    """The rows of model_quality that are of all users."""
+    return [r for r in small["model_quality"] if (r["by"], r["value"]) == ("all", "all")]
+
+
 def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):
     users = [("c", 1, HELD), ("d", 0, HELD), ("e", 1, 1.0), *((u, 0, 1.0) for u in "ghi")]
     p = np.array([0.9 - 0.08 * "abcdefghij".index(u) for u, *_ in users])
     y, w = np.array([c for _, c, _ in users]), np.array([w for *_, w in users])
-    found = {r["metric"]: r for r in small["model_quality"]}
+    found = {r["metric"]: r for r in of_all(small)}
     assert {r["users"] for r in found.values()} == {6} and {r["churned"] for r in found.values()} == {2}
     expected = {
         "auc": roc_auc_score(y, p, sample_weight=w),
@@ -336,12 +366,26 @@ def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(small):
         "brier": brier_score_loss(y, p, sample_weight=w),
         "log_loss": log_loss(y, p, sample_weight=w),
         "base_rate": BASE,
+        "predicted": np.average(p, weights=w),
     }
     assert {name: found[name]["metric_value"] for name in expected} == pytest.approx(expected)
 
 
+def test_what_was_said_and_seen_is_told_by_tenth_of_risk(small):
+    parts = [r for r in small["model_quality"] if r["by"] == "tenth"]
+    told = {(r["value"], r["metric"]): (r["users"], r["metric_value"]) for r in parts}
+    # one untreated user in a tenth: c and e churned; a is the riskiest
+    seen = {"8": ("c", 1.0), "7": ("d", 0.0), "6": ("e", 1.0), "4": ("g", 0.0), "3": ("h", 0.0), "2": ("i", 0.0)}
+    expected = {(tenth, "base_rate"): (1, rate) for tenth, (_, rate) in seen.items()}
+    expected |= {(tenth, "predicted"): (1, 0.9 - 0.08 * "abcdefghij".index(user)) for tenth, (user, _) in seen.items()}
+    assert set(told) == set(expected)
+    assert all(told[key] == pytest.approx(expected[key]) for key in expected)
+    # values of fewer than ten users are nobody's business
+    assert {r["by"] for r in small["model_quality"]} == {"all", "tenth"}
+
+
 def test_tiers_that_people_act_on_are_judged_down_to_each(small):
-    found = {r["metric"]: r["metric_value"] for r in small["model_quality"]}
+    found = {r["metric"]: r["metric_value"] for r in of_all(small)}
     # critical: a, treated; critical and high: c and d, held out, of whom c churned
     assert found["precision_critical"] is None and found["lift_critical"] is None and found["recall_critical"] == 0
     assert found["precision_high"] == pytest.approx(1 / 2)
@@ -372,7 +416,7 @@ def test_drift_is_that_of_the_scored_users_against_training(small):
 
 
 def test_the_margins_drift_and_the_skew_by_late_data_are_metrics_of_the_version(small):
-    found = {r["metric"]: r["metric_value"] for r in small["model_quality"]}
+    found = {r["metric"]: r["metric_value"] for r in of_all(small)}
     assert found["margin_psi"] == pytest.approx(index([0.2, 0.8, 0], [0.5, 0.5, 0]))
     assert found["skew_share"] == pytest.approx(0.2)
     assert {r["model_version"] for r in small["model_quality"]} == {"3"}
@@ -380,7 +424,8 @@ def test_the_margins_drift_and_the_skew_by_late_data_are_metrics_of_the_version(
 
 def test_late_data_show_too_where_missing_values_took_the_mean_of_training(spark, settings):
     features = ["logins_7d", "crashes_7d"]
-    schema = schema_of(features, settings).with_fills({"crashes_7d": 0.3})
+    # a release of before schemas told what features mean
+    schema = replace(schema_of(features, settings), meanings=()).with_fills({"crashes_7d": 0.3})
     told = json.dumps({"logins_7d": HALVES | {"fill": 0.0}, "crashes_7d": HALVES | {"fill": 0.3}, "(margin)": HALVES})
     scored = int(fingerprint(np.array([[2.0], [0.3]]))[0])  # two logins, crashes unknown
     rows = {
@@ -391,22 +436,32 @@ def test_late_data_show_too_where_missing_values_took_the_mean_of_training(spark
     assert drift_of(frames(spark, settings, rows, READS), 4, ON, settings).skew_share == 1 / 4
 
 
-def test_a_challenger_is_judged_on_the_same_users_under_its_own_name(spark, settings):
+def test_a_challenger_is_judged_on_the_same_users_under_its_own_name_and_both_by_segment(spark, settings):
     users = {"a": 0.9, "b": 0.6, "c": 0.2, "d": 0.1}
     scores = [score(u, p, n, 4) for n, (u, p) in enumerate(sorted(users.items(), key=lambda item: item[1]))]
     shadow = [score(u, 1 - p, n, 4) | {"model_version": "5 (shadow)"} for n, (u, p) in enumerate(users.items())]
     labels = [label(u, u in "ab") for u in users]
     reads = {**READS, "shadow": "shadow_scores"}
-    out = judged(frames(spark, settings, {"scores": scores, "shadow": shadow, "labels": labels}, reads), (ON,), settings)
-    aucs = {r.model_version: r.metric_value for r in out["model_quality"].where("metric = 'auc'").collect()}
-    assert aucs == {"3": 1.0, "5 (shadow)": 0.0}
+    regions = dict(zip(users, ["north", "north", "south", None], strict=True))
+    features = [{"day": ON, "user_id": u, "segment_region": region} for u, region in regions.items()]
+    rows = {"scores": scores, "shadow": shadow, "labels": labels, "features": features}
+    two = settings.model_copy(update={"privacy": settings.privacy.model_copy(update={"min_group_size": 2})})
+    out = judged(frames(spark, settings, rows, reads), (ON,), two)["model_quality"].collect()
+    assert {r.model_version: r.metric_value for r in out if r.metric == "auc"} == {"3": 1.0, "5 (shadow)": 0.0}
+    assert {(r.by, r.value) for r in out if r.by != "tenth"} == {("all", "all"), ("region", "north")}
+    # the release said 0.9 and 0.6, both churned
+    north = {r.metric: (r.users, r.churned, r.metric_value) for r in out if r.by == "region" and r.model_version == "3"}
+    brier, losses = (0.1**2 + 0.4**2) / 2, -(math.log(0.9) + math.log(0.6)) / 2
+    expected = {"base_rate": 1.0, "predicted": 0.75, "brier": brier, "log_loss": losses, "calibration_error": 0.25}
+    assert {name: seen for name, (*_, seen) in north.items()} == pytest.approx(expected)
+    assert {seen[:2] for seen in north.values()} == {(2, 2)}
 
 
 def test_a_release_that_does_not_say_what_it_was_trained_on_has_no_drift(spark, settings):
     rows = {"scores": [score("a", 0.5, 0, 1)], "labels": [label("a", False)], "model_runs": [release(settings, reference=None)]}
     out = judged(frames(spark, settings, rows, READS), (ON,), settings)
     assert out["feature_drift"].count() == 0
-    quality_ = {r.metric: r for r in out["model_quality"].collect()}
+    quality_ = {r.metric: r for r in out["model_quality"].where("by = 'all'").collect()}
     assert "margin_psi" not in quality_ and quality_["auc"].metric_value is None
     assert quality_["auc"].note.startswith("one class alone: 0 of 1 users churned") and "churn definition" in quality_["auc"].note
 
@@ -504,8 +559,9 @@ def test_thresholds_advise_by_level_from_the_lowest_warned_probability(small):
 TIER = {"name": "high", "top_share": 0.15, "level": "orange", "adjust": {"lowest": 0.1, "highest": 0.2, "step_share": 0.2}}
 
 
-def moved(spark, settings, churned, *cuts, tier=TIER):
-    """(cut_before, cut, reason) of ON, when of ten users a bin ``churned`` had left; ``cuts``: (days before ON, cut)."""
+def moved(spark, settings, churned, *cuts, tier=TIER, quality=()):
+    """(cut_before, cut, reason) of ON, when of ten users a bin ``churned`` had left; ``cuts``: (days before ON, cut);
+    ``quality``: rows of alert_quality."""
     tiers = settings.tiers.model_copy(update={"tiers": [Tier(**tier), Tier(name="low")]})
     one = settings.model_copy(update={"tiers": tiers})
     users = [score(str(n), 0.6 if n < 15 else 0.3, 99 - n, 100) | {"tier": "high" if n < 15 else "low"} for n in range(30)]
@@ -513,7 +569,8 @@ def moved(spark, settings, churned, *cuts, tier=TIER):
         {"day": ON - timedelta(days=n), "level": "orange", "old": 0.6, "new": 0.6, "reason": "", "tier": "high", "cut": cut}
         for n, cut in cuts
     ]
-    given = frames(spark, one, {"scores": users, "thresholds": earlier}, READS)
+    told = {"scores": users, "thresholds": earlier, "quality": quality}
+    given = frames(spark, one, told, READS | {"quality": "alert_quality"})
     seen = {"3": bins([(990, churned, 0.6), (900, churned, 0.6), (800, 4, 0.3), (700, 2, 0.2)])}
     ((row),) = threshold_rows(given, seen, ON, one).collect()
     assert row["tier"] == "high"
@@ -535,6 +592,33 @@ def test_a_cut_follows_the_advice_by_a_step_within_its_bounds_and_waits_for_what
     by_probability = {**TIER, "top_share": None, "min_probability": 0.6, "adjust": {"lowest": 0.1, "highest": 0.9}}
     before, cut, _ = moved(spark, settings, 9, tier=by_probability)
     assert (before, cut) == (0.6, pytest.approx(0.45))
+
+
+def test_what_the_warnings_of_a_level_came_to_must_not_speak_against_a_move():
+    # a cut of which more churned than promised is to warn of more
+    assert doubted(0.4, 60, 36, falls=False, smallest_group=10) is None
+    held = doubted(0.4, 60, 27, falls=False, smallest_group=10)
+    assert held is not None and held.startswith(
+        "of 60 matured warnings of the level, 45.0% churned (95 % interval 33.1% to 57.5%)"
+    )
+    assert held.endswith("which is not shown to be more than the promised 40.0%")
+    assert "not shown to be less than the promised 40.0%" in doubted(0.4, 60, 36, falls=True, smallest_group=10)
+    assert doubted(0.4, 60, 9, falls=True, smallest_group=10) is None
+    assert doubted(0.4, 9, 0, falls=False, smallest_group=10) is None, "too few to say anything"
+
+
+def test_a_cut_waits_where_its_own_warnings_kept_the_promise(spark, settings):
+    lag = settings.label_lag_days(settings.churn.primary)
+    cuts = ((lag + 3, 0.15), (1, 0.15))
+    quality_of = {"day": ON - timedelta(days=1), "rule_id": "model", "level": "orange", "by": "rule", "value": "all"}
+    quality_of |= {"fired": 50, "base_eligible": 500, "base_churned": 50}
+    kept = [quality_of | {"matured": 50, "churned": 30}, quality_of | {"matured": 50, "churned": 50, "rule_id": "silent"}]
+    # more churned on ON than the promised 60 %; of the warnings of the day before as many as promised
+    before, cut, reason = moved(spark, settings, 9, *cuts, quality=kept)
+    assert (before, cut) == (0.15, 0.15) and "; the cut 0.15 stays: of 50 matured warnings of the level, 60.0% churned" in reason
+    assert moved(spark, settings, 9, *cuts, quality=[kept[0] | {"churned": 45}])[1] == pytest.approx(0.18)
+    # warnings of days with another cut say nothing of this one
+    assert moved(spark, settings, 9, (lag + 1, 0.12), (lag, 0.15), (1, 0.15), quality=kept)[1] == pytest.approx(0.18)
 
 
 def test_a_cut_outside_of_the_bounds_of_today_is_brought_within_them():

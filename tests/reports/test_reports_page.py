@@ -205,6 +205,13 @@ def test_the_model_stands_beside_base_rate_and_best_rule(full_page):
     assert "Calibration on the test span" in text and "said 0.5 %" in text
 
 
+def test_what_was_said_and_seen_since_is_told_by_tenth_and_segment(full_page):
+    text = Parsed(full_page[0]).text
+    part = text[text.index("Were probabilities honest?") :]
+    assert part.index("tenth: 2 610") < part.index("tenth: 10 610") < part.index("region: north 900 16.1 % 17.2 %")
+    assert "<few>" not in text
+
+
 def test_the_model_card_stands_on_the_page(full_page):
     text = Parsed(full_page[0]).text
     assert "auc 0.8500, 0.8600, 0.8700 0.8610 0.0120 0.8310 .. 0.8910" in text  # rolling origins

@@ -47,6 +47,8 @@ def test_what_asks_is_told_with_both_numbers(spark):
     assert (
         asked(quality(JUDGED, auc=0.8, margin_psi=0.3), []) == "model version 3 on 2025-09-11: psi of the margin 0.30 above 0.25"
     )
+    of_some = [row | {"by": "region", "value": "north"} for row in quality(JUDGED, auc=0.1)]
+    assert asked([row | {"by": "all", "value": "all"} for row in GOOD] + of_some) is None
     lost = quality(JUDGED, auc=0.78) + quality(BEFORE, auc=0.84)
     assert asked(lost) == ("model version 3 on 2025-09-11: auc 0.780 after 0.840 on its test span, a loss of more than 0.05")
     assert asked(lost, much, max_psi=0.5) is None

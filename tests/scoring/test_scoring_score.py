@@ -387,8 +387,32 @@ def test_features_that_are_gone_are_refused_by_name(spark):
     one = settings()
     inputs = {"features": rows(spark, tables(one).user_features, []), "model_runs": runs(spark, one, {"day": DAY})}
     port = Stub(one, features=["old_4d", *FEATURES[1:]])
-    with pytest.raises(Refused, match=r"version 7 reads 1 features that user_features lacks \(old_4d\)"):
+    with pytest.raises(Refused, match=r"version 7 reads 1 features that user_features lacks \(old_4d\): train one .*train_model"):
         staged(inputs, (DAY,), port, settings=one)
+
+
+def test_a_measure_that_was_redefined_under_its_name_is_refused_and_a_release_that_kept_no_meanings_is_not(spark, caplog):
+    caplog.set_level("INFO")
+    one = settings()
+    inputs = {
+        "features": rows(spark, tables(one).user_features, []),
+        "model_runs": runs(spark, one, {"day": DAY}),
+        "before": active(spark, one),
+    }
+    measures = {
+        **one.measures.model_dump(by_alias=True)["measures"],
+        "cancels": {"kind": "count", "where": "event_type = 'stop'"},
+    }
+    port = Stub(settings(measures={"measures": measures}))
+    told = (
+        r"version 7 learnt cancels_2d as `count where event_type = 'stop'`, by measures.yaml it is "
+        r"`count where event_type = 'cancel'` today \(and 1 more features are others\); nothing was scored. Take the change back"
+    )
+    with pytest.raises(Refused, match=told):
+        staged(inputs, (DAY,), port, settings=one)
+    del port.release.schema["meanings"]
+    assert set(staged(inputs, (DAY,), port, settings=one)) == {"scored"}
+    assert "version 7 does not say what its features meant when it was trained: names alone were compared" in caplog.text
 
 
 def test_a_day_without_users_gives_no_rows(spark):

@@ -311,7 +311,10 @@ class Models:
             yield
         except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise JobFailed(f"MLflow at {self._conf.tracking_uri} failed to {what}: {first}{also}; no row was written") from error
+            raise JobFailed(
+                f"MLflow at {self._conf.tracking_uri} failed to {what}: {first}{also}; no row was written. Start the server or "
+                "correct mlflow.tracking_uri, then run the job again"
+            ) from error
 
 
 def artifacts_hash(texts: Mapping[str, str]) -> str:

@@ -11,7 +11,8 @@ CHANCE = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome and its conditions, each ``<what>: <number> <sign> <bound>: ok|failed``."""
+    """The outcome and its conditions, each ``<what>: <number> <sign> <bound>: ok|failed``; before ``failed``, in brackets, what
+    to do where data were not enough."""
 
     conditions: tuple[str, ...]
     passed: bool
@@ -69,12 +70,25 @@ def _verdict(found: Sequence[tuple[str, bool]]) -> Verdict:
 def _enough(data: Data, settings: Settings) -> Iterator[tuple[str, bool]]:
     gate = settings.model.gate
     for span, size in data.sizes.items():
-        yield f"{span} users: {size.users:,} >= {gate.min_users:,}", size.users >= gate.min_users
-        yield f"{span} churned: {size.positives:,} >= {gate.min_positives:,}", size.positives >= gate.min_positives
-    yield f"train days: {data.days} >= {gate.min_days}", data.days >= gate.min_days
+        for what, found, bound in (("users", size.users, "min_users"), ("churned", size.positives, "min_positives")):
+            least = getattr(gate, bound)
+            advice = f"wait for more, lengthen model.{span}_days, or lower model.gate.{bound}"
+            yield _or_else(f"{span} {what}: {found:,} >= {least:,}", found >= least, advice)
+    advice = "build more snapshots of the train span, lengthen model.train_days, or lower model.gate.min_days"
+    yield _or_else(f"train days: {data.days} >= {gate.min_days}", data.days >= gate.min_days, advice)
     if (share := data.missing_share) is not None:
-        yield f"share of missing values: {share:.4f} <= {gate.max_missing_share}", share <= gate.max_missing_share
-    yield f"rolling origins: {data.origins} >= {gate.min_origins}", data.origins >= gate.min_origins
+        advice = "take measures that are seldom there out of measures.yaml, or raise model.gate.max_missing_share"
+        text = f"share of missing values: {share:.4f} <= {gate.max_missing_share}"
+        yield _or_else(text, share <= gate.max_missing_share, advice)
+    advice = (
+        f"each takes {settings.model.origin_step_days} more days of history: wait or load them, or lower model.gate.min_origins"
+    )
+    yield _or_else(f"rolling origins: {data.origins} >= {gate.min_origins}", data.origins >= gate.min_origins, advice)
+
+
+def _or_else(text: str, good: bool, advice: str) -> tuple[str, bool]:
+    """The condition; with what to do where it does not hold."""
+    return (text if good else f"{text} ({advice})"), good
 
 
 def _beats(metrics: Mapping[str, float], rival: str, named: str, margin: float) -> tuple[str, bool]:

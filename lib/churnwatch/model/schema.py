@@ -4,13 +4,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
+from churnwatch.settings.meanings import feature_meanings
 from churnwatch.settings.names import features_with_measure
 
 SUFFIX = re.compile(r"_(\d+d|trend|days_since|days)$")
@@ -18,7 +19,8 @@ SUFFIX = re.compile(r"_(\d+d|trend|days_since|days)$")
 
 @dataclass(frozen=True)
 class Schema:
-    """``features`` in the order of the trees, the ``fills`` that stand for missing values, and their ``measures``.
+    """``features`` in the order of the trees, the ``fills`` that stand for missing values, their ``measures``, and their
+    ``meanings`` (``feature_meanings``); releases of before these were kept have none, and are known by names alone.
 
     Spark's trees cannot take missing values. A feature ``<measure>_days_since`` is missing when the measure was not seen
     in all the days that features know: it is filled with their number + 1, farther back than any value. Every other
@@ -28,24 +30,35 @@ class Schema:
     features: tuple[str, ...]
     fills: tuple[float, ...]
     measures: tuple[str, ...]
+    meanings: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
-        """The first 16 digits of the SHA-256 of names and fills: scores with another one are of another kind."""
-        text = json.dumps([self.features, self.fills])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """The first 16 digits of the SHA-256 of names, fills and meanings: scores with another one are of another kind."""
+        told = [self.features, self.fills, *([self.meanings] if self.meanings else [])]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+    def is_told_by(self, stored_hash: str | None) -> bool:
+        """Whether ``stored_hash`` is of this schema, or of its names and fills from before meanings were kept."""
+        return stored_hash in (self.hash, replace(self, meanings=()).hash)
+
+    def redefined(self, today: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """Features that mean something else ``today`` (``feature_meanings``), with what they meant and what they mean; none
+        where the meanings were not kept."""
+        if not self.meanings:
+            return {}
+        pairs = zip(self.features, self.meanings, strict=True)
+        return {name: (then, today[name]) for name, then in pairs if name in today and today[name] != then}
 
     def with_fills(self, fills: Mapping[str, float]) -> "Schema":
         """The same with other ``fills`` for missing values of the features named."""
-        return Schema(
-            self.features, tuple(fills.get(n, f) for n, f in zip(self.features, self.fills, strict=True)), self.measures
-        )
+        return replace(self, fills=tuple(fills.get(n, f) for n, f in zip(self.features, self.fills, strict=True)))
 
     def only(self, names: Sequence[str]) -> "Schema":
         """The same for the features ``names`` alone, in the old order."""
         kept = [i for i, name in enumerate(self.features) if name in set(names)]
-        features, fills, measures = (tuple(part[i] for i in kept) for part in (self.features, self.fills, self.measures))
-        return Schema(features, fills, measures)  # type: ignore[arg-type]
+        parts = (self.features, self.fills, self.measures, self.meanings)
+        return Schema(*(tuple(part[i] for i in kept) if part else () for part in parts))  # type: ignore[arg-type]
 
     def to_json(self, **more: Any) -> dict[str, Any]:
         """A JSON object from which ``from_json`` makes the same schema without our settings; ``more`` is added."""
@@ -53,6 +66,7 @@ class Schema:
             "features": list(self.features),
             "fills": list(self.fills),
             "measures": list(self.measures),
+            "meanings": list(self.meanings),
             "schema_hash": self.hash,
             **more,
         }
@@ -60,15 +74,17 @@ class Schema:
     @staticmethod
     def from_json(tree: Mapping[str, Any]) -> "Schema":
         """The schema that ``to_json`` wrote."""
-        return Schema(tuple(tree["features"]), tuple(map(float, tree["fills"])), tuple(tree["measures"]))
+        parts = (tree["features"], map(float, tree["fills"]), tree["measures"], tree.get("meanings", ()))
+        return Schema(*map(tuple, parts))
 
 
 def schema_of(features: Sequence[str], settings: Settings) -> Schema:
     """The schema of the columns ``features`` of user_features under ``settings``."""
     beyond = float(settings.measures.memory_days + 1)
-    known = dict(features_with_measure(settings))
+    known, meanings = dict(features_with_measure(settings)), feature_meanings(settings)
     fills = tuple(beyond if name.endswith("_days_since") else 0.0 for name in features)
-    return Schema(tuple(features), fills, tuple(known.get(name) or measure_of(name) for name in features))
+    measures = tuple(known.get(name) or measure_of(name) for name in features)
+    return Schema(tuple(features), fills, measures, tuple(meanings.get(name, "") for name in features))
 
 
 def measure_of(feature: str) -> str:

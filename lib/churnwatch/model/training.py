@@ -24,6 +24,7 @@ from churnwatch.model.schema import Schema, schema_of
 from churnwatch.model.selection import Selected
 from churnwatch.model.tuning import Budget
 from churnwatch.settings import Settings, feature_names
+from churnwatch.settings.meanings import feature_meanings
 from churnwatch.tables import tables
 
 REFUSED = "refused"
@@ -173,6 +174,9 @@ def _last(
     schema = Schema.from_json(release.schema)
     if gone := [name for name in schema.features if name not in names]:
         return None, [f"release {row['model_version']} reads {len(gone)} features that are gone ({gone[0]}): not compared: ok"]
+    if other := [*schema.redefined(feature_meanings(settings))]:
+        told = f"{len(other)} features that mean something else by now ({other[0]})"
+        return None, [f"release {row['model_version']} reads {told}: not compared: ok"]
     return shipped.packed(release.text, schema, tuple(names)), []
 
 

@@ -16,6 +16,31 @@ def wilson_interval(hits: float, total: float, z: float = Z95) -> tuple[float, f
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def promised_at(old: float, bins: Sequence[Bin]) -> float | None:
+    """The mean probability of the matured users at or above ``old``: what a warning from there on promised; None of nobody."""
+    warned = [b for b in bins if b.lowest >= old]
+    users = sum(b.users for b in warned)
+    return sum(b.probability for b in warned) / users if users else None
+
+
+def doubted(promised: float, warned: int, churned: int, falls: bool, smallest_group: int) -> str | None:
+    """Why the level's own warnings of the weeks before speak against a move of its cut; None where they do not, or are fewer
+    than ``smallest_group``.
+
+    ``warned``, ``churned``: matured warnings of the model at the level (alert_quality), and hits among them. A level that is to
+    warn of fewer (``falls``) must have kept less than it promised, one that is to warn of more, more: beyond chance.
+    """
+    if warned < smallest_group:
+        return None
+    low, high = wilson_interval(churned, warned)
+    if (high < promised) if falls else (low > promised):
+        return None
+    return (
+        f"of {warned} matured warnings of the level, {churned / warned:.1%} churned (95 % interval {low:.1%} to {high:.1%}), "
+        f"which is not shown to be {'less' if falls else 'more'} than the promised {promised:.1%}"
+    )
+
+
 def advised(old: float, bins: Sequence[Bin], smallest_group: int, earlier: Mapping[str, int]) -> tuple[float, str]:
     """The probability from which a level should warn, and why; ``old`` where the day's labels give no ground to move.
 
@@ -27,7 +52,7 @@ def advised(old: float, bins: Sequence[Bin], smallest_group: int, earlier: Mappi
     users, churned = sum(b.users for b in warned), sum(b.churned for b in warned)
     if users < smallest_group:
         return old, f"kept: only {users} untreated users at or above it have a label, fewer than {smallest_group}"
-    promised = sum(b.probability for b in warned) / users
+    promised = promised_at(old, warned) or 0.0
     low, high = wilson_interval(churned, users)
     found = (
         f"of {users} untreated users at or above {old:.3f}, {churned / users:.1%} churned "

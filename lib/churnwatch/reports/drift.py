@@ -54,7 +54,8 @@ def drift_of(inputs: Mapping[str, DataFrame], users: int, day: date, settings: S
     spec = {"edges": [bins[name]["edges"] for name in (*names, MARGIN)], "width": len(names), "model": None}
     # releases of before fills were told have those of trees
     schema = schema_of(row["features"], settings).with_fills({name: of["fill"] for name, of in bins.items() if "fill" in of})
-    if schema.hash == row["schema_hash"] and set(schema.features) <= set(names):
+    # what was redefined since cannot be skewed by late data
+    if schema.is_told_by(row["schema_hash"]) and set(schema.features) <= set(names):
         spec["model"] = {"columns": [names.index(name) for name in schema.features], "fills": list(schema.fills)}
     counts: dict[int, dict[int, int]] = {}
     for found in _counts(inputs, row["model_version"], names, spec, users):

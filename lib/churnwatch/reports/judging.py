@@ -17,7 +17,8 @@ from churnwatch.settings import Settings
 def judged(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
     """Quality of the warnings and scores of O, drift of its features, advice on thresholds.
 
-    Collects bounded aggregates alone: 1,000 bins a model version and the lowest probability of each tier that warns.
+    Collects bounded aggregates alone: 1,000 bins a model version, ten a value of a segment, and the lowest probability of
+    each tier that warns.
     Raises Skipped where nothing was scored and nobody warned on O.
     """
     (day,) = days
@@ -25,13 +26,14 @@ def judged(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Sett
         raise Skipped(f"nothing was scored and nobody warned on {day}: there is nothing to judge")
     done = (inputs["actions"], inputs["cases"], inputs["alert_events"])
     known = per_labelled_user(inputs["labels"], *done, day, settings)
-    bins = bins_of(_with_shadow(inputs), known, settings)
-    drift = drift_of(inputs, sum(b.users for b in bins), day, settings)
+    bins = bins_of(_with_shadow(inputs), known, inputs["features"], settings)
+    whole = by_version(bins)
+    drift = drift_of(inputs, sum(b.users for its in whole.values() for b in its), day, settings)
     return {
         "alert_quality": alert_quality(inputs["alerts"], known, inputs["features"], day, settings),
         "model_quality": quality_rows(inputs["scores"], bins, drift, day, settings),
         "feature_drift": drift_rows(drift, inputs["features"], day, settings),
-        "thresholds": threshold_rows(inputs, by_version(bins), day, settings),
+        "thresholds": threshold_rows(inputs, whole, day, settings),
     }
 
 

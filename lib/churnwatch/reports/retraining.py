@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.model import last_release
+from churnwatch.reports.warned import ALL
 from churnwatch.settings import Settings
 
 
@@ -21,7 +22,9 @@ def training_asked_for(inputs: Mapping[str, DataFrame], day: date, settings: Set
     if release is None or asked is None:
         return None
     version = release["model_version"]
-    metrics = inputs["quality"].where(F.col("model_version") == version).collect()
+    # rows of before there were looks are of all users
+    of_all = F.coalesce("by", F.lit(ALL)) == ALL
+    metrics = inputs["quality"].where((F.col("model_version") == version) & of_all).collect()
     newest = max((row["day"] for row in metrics), default=None)
     if newest is None:
         return None

@@ -2,12 +2,12 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core.intervals import DIGITS
@@ -15,17 +15,23 @@ from churnwatch.model.metrics import at_capacity
 from churnwatch.model.origins import capacity_of
 from churnwatch.model.profit import expected_maximum_profit
 from churnwatch.reports.drift import Drift
+from churnwatch.reports.warned import ALL
 from churnwatch.settings import Settings
 from churnwatch.tables import tables
 
 BINS = 1000
 GROUPS = 10
+TENTH = "tenth"  # a look at the scored users by risk; besides: ALL, and the name of a segment
+VALUES = 12  # of a segment, the largest
 SMALLEST = 1e-15  # a probability of exactly 0 or 1 that was wrong would cost infinitely much
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Untreated, labelled users of one model version whose risk lies in the same 1/1000 of the day's users."""
+    """Untreated, labelled users of one model version whose risk lies in the same 1/1000 of the day's users.
+
+    Of a ``value`` of the segment ``by``: in the same tenth, ``bin`` is its first 1/1000.
+    """
 
     model_version: str
     bin: int
@@ -40,6 +46,8 @@ class Bin:
     log_loss: float
     acted: tuple[float, ...] = ()
     acted_churned: tuple[float, ...] = ()
+    by: str = ALL
+    value: str = ALL
 
 
 def acting_tiers(settings: Settings) -> list[tuple[str, list[str]]]:
@@ -48,27 +56,36 @@ def acting_tiers(settings: Settings) -> list[tuple[str, list[str]]]:
     return [(tier.name, names[: n + 1]) for n, tier in enumerate(settings.tiers.tiers) if tier.level is not None]
 
 
-def bins_of(scores: DataFrame, known: DataFrame, settings: Settings) -> list[Bin]:
-    """At most 1,000 bins of ``percentile`` a model version: the sums that the metrics need.
+def bins_of(scores: DataFrame, known: DataFrame, features: DataFrame, settings: Settings) -> list[Bin]:
+    """At most 1,000 bins of ``percentile`` a model version: the sums that the metrics need; and ten for each value of a segment
+    (``features`` tells it; null forms no group), all in one pass.
 
     Bins of rank, not of probability: where churn is rare nearly all probabilities lie in a few bins of equal width.
     ``acted``: weight of the users in each acting tier and those above it.
     """
-    found = _per_bin(scores, known, acting_tiers(settings)).collect()
+    judged = scores.select("user_id", "model_version", "probability", "percentile", "tier").join(
+        known.where(~F.col("treated")), "user_id"
+    )
+    if segments := settings.measures.segments:
+        # features of the day: one row a user
+        judged = judged.join(features.select("user_id", *(f"segment_{name}" for name in segments)), "user_id", "left")
+    found = _per_bin(judged, segments, acting_tiers(settings)).collect()
     return [Bin(**{**row.asDict(), **{name: tuple(row[name]) for name in ("acted", "acted_churned")}}) for row in found]
 
 
-def _per_bin(scores: DataFrame, known: DataFrame, acting: Sequence[tuple[str, Sequence[str]]]) -> DataFrame:
+def _per_bin(judged: DataFrame, segments: Sequence[str], acting: Sequence[tuple[str, Sequence[str]]]) -> DataFrame:
     p = F.greatest(F.lit(SMALLEST), F.least(F.lit(1 - SMALLEST), F.col("probability")))
     y, w = F.col("churned"), F.col("weight")
     loss = F.when(y == 1, -F.log(p)).otherwise(-F.log(1 - p))
     place = F.least(F.lit(BINS - 1), F.floor(F.col("percentile") * BINS)).cast("int")
     held = [F.col("tier").isin(*names).cast("int") for _, names in acting]
     nothing = F.array().cast("array<double>")
+    tenth = place - F.pmod(place, F.lit(BINS // GROUPS))
+    looks = [_look(F.lit(ALL), F.lit(ALL), place), *(_look(F.lit(one), F.col(f"segment_{one}"), tenth) for one in segments)]
     return (
-        scores.select("user_id", "model_version", "probability", "percentile", "tier")
-        .join(known.where(~F.col("treated")), "user_id")
-        .groupBy("model_version", place.alias("bin"))
+        judged.withColumn("look", F.explode(F.array(*looks)))
+        .where("look.value IS NOT NULL")
+        .groupBy("model_version", F.col("look.by"), F.col("look.value"), F.col("look.bin"))
         .agg(
             F.count("*").alias("users"),
             F.sum(y).alias("churned"),
@@ -85,13 +102,16 @@ def _per_bin(scores: DataFrame, known: DataFrame, acting: Sequence[tuple[str, Se
     )
 
 
+def _look(by: Column, value: Column, place: Column) -> Column:
+    return F.struct(by.alias("by"), value.cast("string").alias("value"), place.alias("bin"))
+
+
 def metrics(bins: Sequence[Bin], tiers: Sequence[str] = ()) -> dict[str, float | None]:
-    """auc, average_precision and its lift, brier, log_loss, calibration_error, base_rate, top_decile_lift of one version's
-    bins, and precision, recall and lift down to each of the acting ``tiers``; None where undefined.
+    """auc, average_precision and its lift, ``honesty``, top_decile_lift of one version's bins, and precision, recall and lift
+    down to each of the acting ``tiers``; None where undefined.
 
     AUC counts a pair in the same bin as half (Hanley and McNeil, Radiology 143 (1982)); average precision is the sum of
-    precision x gain in recall from the top (no interpolation); calibration_error is the weighted mean of
-    |observed - predicted| over ten groups of equal rank (Naeini et al., AAAI 2015). Brier and log loss are exact.
+    precision x gain in recall from the top (no interpolation).
     """
     falling = sorted(bins, key=lambda b: -b.bin)
     total = sum(b.weight for b in falling)
@@ -101,10 +121,7 @@ def metrics(bins: Sequence[Bin], tiers: Sequence[str] = ()) -> dict[str, float |
         "auc": _auc(falling, churned, total - churned),
         "average_precision": precision,
         "average_precision_lift": _over(precision, _over(churned, total)),
-        "brier": _over(sum(b.squares for b in falling), total),
-        "log_loss": _over(sum(b.log_loss for b in falling), total),
-        "calibration_error": _calibration_error(falling, total),
-        "base_rate": _over(churned, total),
+        **honesty(bins),
         "top_decile_lift": _over(_top_rate(falling, total / 10), _over(churned, total)),
     }
     for n, tier in enumerate(tiers):
@@ -113,6 +130,20 @@ def metrics(bins: Sequence[Bin], tiers: Sequence[str] = ()) -> dict[str, float |
         found[f"recall_{tier}"] = _over(hits, churned)
         found[f"lift_{tier}"] = _over(_over(hits, taken), _over(churned, total))
     return found
+
+
+def honesty(bins: Sequence[Bin]) -> dict[str, float | None]:
+    """Whether users churned as the model had said: brier and log_loss (exact), calibration_error (the weighted mean of
+    |observed - predicted| over tenths of the day's users by risk; Naeini et al., AAAI 2015), base_rate and what was
+    ``predicted`` in its place."""
+    total = sum(b.weight for b in bins)
+    return {
+        "brier": _over(sum(b.squares for b in bins), total),
+        "log_loss": _over(sum(b.log_loss for b in bins), total),
+        "calibration_error": _calibration_error(bins, total),
+        "base_rate": _over(sum(b.weight_churned for b in bins), total),
+        "predicted": _over(sum(b.predicted for b in bins), total),
+    }
 
 
 def _over(part: float | None, whole: float | None) -> float | None:
@@ -173,25 +204,59 @@ def worth(bins: Sequence[Bin], settings: Settings) -> dict[str, float | None]:
 
 
 def by_version(bins: Sequence[Bin]) -> defaultdict[str, list[Bin]]:
-    """The bins of each model version."""
+    """The bins of each model version, of all users."""
     found: defaultdict[str, list[Bin]] = defaultdict(list)
     for one in bins:
-        found[one.model_version].append(one)
+        if one.by == ALL:
+            found[one.model_version].append(one)
     return found
 
 
 def quality_rows(scores: DataFrame, bins: Sequence[Bin], drift: Drift | None, day: date, settings: Settings) -> DataFrame:
-    """The rows of model_quality: the metrics of each version on what it scored on ``day``, its drift and its skew."""
+    """The rows of model_quality: the metrics of each version on what it scored on ``day``, its drift and its skew; what was
+    said and seen by tenth of risk, and ``honesty`` by segment."""
     tiers = [name for name, _ in acting_tiers(settings)]
     rows = []
     for version, its in sorted(by_version(bins).items()):
-        users, churned = sum(b.users for b in its), sum(b.churned for b in its)
+        users, churned = _counted(its)
         found = {**metrics(its, tiers), **worth(its, settings)}
         if drift and drift.model_version == version:
             found |= {"margin_psi": drift.margin_psi, "skew_share": drift.skew_share}
         note = _one_class(users, churned)
-        rows += [(day, version, name, users, churned, _rounded(value), note) for name, value in found.items()]
+        rows += [(day, version, name, users, churned, _rounded(value), note, ALL, ALL) for name, value in found.items()]
+        for by, value, part, names in (*_tenths(its), *_parts(version, bins, settings)):
+            told = honesty(part)
+            rows += [(day, version, name, *_counted(part), _rounded(told[name]), None, by, value) for name in names]
     return scores.sparkSession.createDataFrame(rows, tables(settings).model_quality.schema)
+
+
+Part = tuple[str, str, list[Bin], tuple[str, ...]]  # look, value, bins, what is told of them
+
+
+def _tenths(bins: Sequence[Bin]) -> Iterator[Part]:
+    """The tenths of the day's users by risk, 1 the lowest: the bins of calibration_error."""
+    groups: defaultdict[int, list[Bin]] = defaultdict(list)
+    for one in bins:
+        groups[one.bin * GROUPS // BINS].append(one)
+    yield from ((TENTH, str(n + 1), groups[n], ("base_rate", "predicted")) for n in sorted(groups))
+
+
+def _parts(version: str, bins: Sequence[Bin], settings: Settings) -> Iterator[Part]:
+    """The largest values of each segment, none with fewer users than ``privacy.min_group_size``."""
+    for segment in settings.measures.segments:
+        values: defaultdict[str, list[Bin]] = defaultdict(list)
+        for one in bins:
+            if (one.model_version, one.by) == (version, segment):
+                values[one.value].append(one)
+        largest = sorted(values, key=lambda value: (-_counted(values[value])[0], value))[:VALUES]
+        for value in largest:
+            if _counted(values[value])[0] >= settings.privacy.min_group_size:
+                yield segment, value, values[value], ("base_rate", "predicted", "brier", "log_loss", "calibration_error")
+
+
+def _counted(bins: Sequence[Bin]) -> tuple[int, int]:
+    """Users, and those of them who churned."""
+    return sum(b.users for b in bins), sum(b.churned for b in bins)
 
 
 def _one_class(users: int, churned: int) -> str | None:

@@ -1,18 +1,22 @@
 """Rows of thresholds: advice on the probability from which a level warns, and the cuts of tiers that go by it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.reports.advice import advised
+from churnwatch.reports.advice import advised, doubted, promised_at
 from churnwatch.reports.scored import BINS, Bin
+from churnwatch.reports.warned import RULE
 from churnwatch.scoring.in_force import with_cut
 from churnwatch.settings import Settings, Tier
 from churnwatch.tables import tables
+
+Warned = Mapping[date, tuple[int, int]]  # matured warnings of the model at a level by day, and hits among them
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class Past:
         moved = with_cut(tier, self.cuts[max(days)] if days else None).cut
         return 0.0 if moved is None else moved
 
+    def of_cut(self, warned: Warned, tier: Tier, cut: float, lag: int) -> tuple[int, int]:
+        """Matured warnings and hits of the days on which the tier's cut was ``cut``: it counts from a row's day + ``lag`` on."""
+        days = [d for d in warned if self.cut(tier, d - timedelta(days=lag)) == cut]
+        return sum(warned[d][0] for d in days), sum(warned[d][1] for d in days)
+
 
 def threshold_rows(
     inputs: Mapping[str, DataFrame], bins: Mapping[str, Sequence[Bin]], day: date, settings: Settings
@@ -35,7 +44,8 @@ def threshold_rows(
     """One row a level that a tier has: the lowest probability of the tier's users on O, the advised one, and why.
 
     Of a tier with ``adjust`` the cut follows the advice: by one step at most, within its bounds, and only when the scores of
-    O were made with the cut that is in force by now, so that a move is judged before the next.
+    O were made with the cut that is in force by now, so that a move is judged before the next. The level's own warnings of
+    the days with this cut, as far as they have matured (``inputs["quality"]``), must not speak against the move.
     """
     levels = {tier.name: tier.level for tier in settings.tiers.tiers if tier.level}
     lowest = (
@@ -54,23 +64,36 @@ def threshold_rows(
             continue
         old, version = min((by_tier[tier.name]["old"], by_tier[tier.name]["version"]) for tier in tiers)
         new, reason = advised(old, bins[version], settings.privacy.min_group_size, past[level].moves)
-        name, before, cut, more = _cut(tiers[0], old, new, day, bins[version], past[level], settings)
+        # read where a cut would move alone
+        warned = partial(_warned, inputs.get("quality"), level, day)
+        name, before, cut, more = _cut(tiers[0], old, new, day, bins[version], past[level], warned, settings)
         rows.append((day, level, old, new, reason + more, name, before, cut))
     return lowest.sparkSession.createDataFrame(rows, tables(settings).thresholds.schema)
 
 
 def _cut(
-    tier: Tier, old: float, new: float, day: date, bins: Sequence[Bin], past: Past, settings: Settings
+    tier: Tier,
+    old: float,
+    new: float,
+    day: date,
+    bins: Sequence[Bin],
+    past: Past,
+    warned: Callable[[], Warned],
+    settings: Settings,
 ) -> tuple[str | None, float | None, float | None, str]:
     """Tier, cut before and cut of a row, and what is to be said of it; nulls where the tier is not adjusted."""
     if tier.adjust is None:
         return None, None, None, ""
     now = past.cut(tier, day - timedelta(days=1))
-    then = past.cut(tier, day - timedelta(days=settings.label_lag_days(settings.churn.primary)))
+    lag, least = settings.label_lag_days(settings.churn.primary), settings.privacy.min_group_size
+    then = past.cut(tier, day - timedelta(days=lag))
     if now != then:
         return tier.name, now, now, f"; the cut {now:.4g} waits until days scored with it have matured"
     if new == old:
         return tier.name, now, now, ""
+    hits = past.of_cut(warned(), tier, now, lag)
+    if doubt := doubted(promised_at(old, bins) or 0.0, *hits, falls=new > old, smallest_group=least):
+        return tier.name, now, now, f"; the cut {now:.4g} stays: {doubt}"
     unit, wanted = ("min_probability", new) if tier.top_share is None else ("top_share", share_at_or_above(new, bins))
     cut = tier.adjust.bounded(now, wanted)
     return tier.name, now, cut, f"; {unit} {now:.4g} -> {cut:.4g}" if cut != now else f"; {unit} {now:.4g} is at its bound"
@@ -96,3 +119,12 @@ def _past(thresholds: DataFrame, day: date) -> defaultdict[str, Past]:
     for level in {*moves, *cuts}:
         found[level] = Past(moves[level], cuts[level])
     return found
+
+
+def _warned(quality: DataFrame | None, level: str, day: date) -> Warned:
+    """Of the days before, as many as are read; ``quality``: rows of alert_quality, None where no tier is adjusted."""
+    if quality is None:
+        return {}
+    looks = F.coalesce("by", F.lit(RULE)) == RULE  # rows of before there were looks are of rules
+    rows = quality.where(looks & (F.col("day") < day) & (F.col("rule_id") == "model") & (F.col("level") == level))
+    return {row["day"]: (row["matured"], row["churned"]) for row in rows.select("day", "matured", "churned").collect()}

@@ -10,9 +10,9 @@ from pyspark import cloudpickle
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity import only_people
 from churnwatch.churn import eligible_users
 from churnwatch.core import JobFailed, Refused, Skipped, only_days
-from churnwatch.features import only_people
 from churnwatch.model import last_release
 from churnwatch.model.reference import usual_matrix
 from churnwatch.model.schema import Schema
@@ -21,6 +21,7 @@ from churnwatch.scoring import worker
 from churnwatch.scoring.cuts import EVERYBODY, Ranks, may_be_acted_on, ranked, tier_of, within_groups
 from churnwatch.scoring.in_force import tiers_in_force, user_group
 from churnwatch.settings import Settings, Tier
+from churnwatch.settings.meanings import feature_meanings
 from churnwatch.tables import tables
 
 LOG = logging.getLogger(__name__)
@@ -39,14 +40,14 @@ def staged(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, s
 
     Reasons are contributions by measure: exact Shapley values (``model.shap``). Those of forests too deep for tables follow
     the paths of the trees (Saabas), and are exact for users in tiers with a level alone, whom people act on.
-    Raises Skipped without a release as of O, Refused when the features that it reads are gone.
+    Raises Skipped without a release as of O, Refused when features that it reads are gone or mean something else by now.
     """
     (day,) = days
     row = last_release(inputs["model_runs"], day, settings)
     if row is None:
         raise Skipped(f"no release as of {day}: train one with `churnwatch run train_model --day {day}`")
     release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
-    _refuse_other_features(Schema.from_json(release.schema), inputs["features"], release.version, day)
+    _refuse_other_features(Schema.from_json(release.schema), inputs["features"], release.version, day, settings)
     people = only_eligible(only_days(inputs["features"], days), inputs, days, settings)
     tiers = tiers_in_force(inputs.get("thresholds"), settings)
     found = {"scored": staged_by(release, people, tiers, settings)}
@@ -130,7 +131,7 @@ def _challenged(
         version = str(row["model_version"] or run)
         try:
             release = models.load(version, run, row["artifacts_hash"])
-            _refuse_other_features(Schema.from_json(release.schema), people, version, day)
+            _refuse_other_features(Schema.from_json(release.schema), people, version, day, settings)
             return staged_by(release, people, tiers, settings).withColumn("model_version", F.lit(f"{version} (shadow)"))
         except (JobFailed, Refused) as error:
             why = str(error)
@@ -146,11 +147,23 @@ def only_eligible(features: DataFrame, inputs: Mapping[str, DataFrame], days: Se
     return only_people(features).join(eligible.select("day", "user_id"), ["day", "user_id"], "left_semi")
 
 
-def _refuse_other_features(schema: Schema, features: DataFrame, version: str, day: date) -> None:
+def _refuse_other_features(schema: Schema, features: DataFrame, version: str, day: date, settings: Settings) -> None:
+    """Refuses features that are gone, and those that configuration makes otherwise than when the model was trained; a release
+    of before meanings were kept is held to the names alone, and the log says so."""
+    anew = f"train one on the features of today with `churnwatch run train_model --day {day}`"
     if gone := [name for name in schema.features if name not in features.columns]:
         raise Refused(
-            f"model version {version} reads {len(gone)} features that user_features lacks ({', '.join(gone[:3])}): "
-            f"train one on the features of today with `churnwatch run train_model --day {day}`"
+            f"model version {version} reads {len(gone)} features that user_features lacks ({', '.join(gone[:3])}): {anew}"
+        )
+    if not schema.meanings:
+        LOG.info("model version %s does not say what its features meant when it was trained: names alone were compared", version)
+    if other := schema.redefined(feature_meanings(settings)):
+        (name, (then, now)), more = next(iter(other.items())), len(other) - 1
+        raise Refused(
+            f"model version {version} learnt {name} as `{then}`, by measures.yaml it is `{now}` today"
+            f"{f' (and {more} more features are others)' if more else ''}; nothing was scored. Take the change back or give what "
+            f"is new a name of its own; or build the history again (build_activity and build_features with --from and --to) and "
+            f"{anew}"
         )
 
 

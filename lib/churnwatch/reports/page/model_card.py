@@ -11,6 +11,8 @@ from churnwatch.reports.page.charts import Point, calibration_chart
 from churnwatch.reports.page.gathered import Gathered, Rows
 from churnwatch.reports.page.trends import from_when
 from churnwatch.reports.page.words import NONE, day_text, measure_title, number, percent, plural, whole
+from churnwatch.reports.scored import TENTH
+from churnwatch.reports.warned import ALL
 from churnwatch.settings import Settings
 
 # name in model_runs.metrics -> (title, what it says, whether it is a share shown in percent)
@@ -24,6 +26,7 @@ TITLES = {
     "lift_at_capacity": ("Lift at capacity", "times the base rate among them", False),
     "empc_cents": ("Expected maximum profit", "cents a user that the best campaign by the score would earn", False),
     "average_precision": ("Average precision", "mean precision over all churners; the base rate is chance", True),
+    "predicted": ("Predicted rate", "mean probability that was said", True),
     "base_rate": ("Base rate", "share of users who churned", True),
     "top_decile_lift": ("Lift of the top tenth", "times the base rate among the riskiest tenth", False),
     "brier": ("Brier score", "mean squared error of the probability; less is better", False),
@@ -190,9 +193,9 @@ def _quality_blocks(facts: Gathered, settings: Settings) -> list[Block]:
         return [Note(text, "empty")] if facts.tiers or facts.model_runs else []
     by_day: dict[tuple[Any, str], dict[str, Any]] = {}
     for r in facts.model_quality:
-        by_day.setdefault((r["day"], r["model_version"]), {"users": r["users"], "churned": r["churned"]})[r["metric"]] = r[
-            "metric_value"
-        ]
+        if (r["by"] or ALL) == ALL:
+            seen = by_day.setdefault((r["day"], r["model_version"]), {"users": r["users"], "churned": r["churned"]})
+            seen[r["metric"]] = r["metric_value"]
     names = ["auc", "average_precision", "base_rate", "brier", "log_loss", "calibration_error"]
     few = settings.privacy.min_group_size
     rows = [
@@ -202,7 +205,31 @@ def _quality_blocks(facts: Gathered, settings: Settings) -> list[Block]:
     ]
     columns = [Column("Scored on"), Column("Version"), Column("Judged", True, "users")]
     columns += [Column(TITLES[n][0], True) for n in names]
-    return [Table("Scores against what then happened", columns, rows)] if rows else []
+    if not rows:
+        return []
+    return [Table("Scores against what then happened", columns, rows), *_honest_blocks(facts.model_quality, few)]
+
+
+def _honest_blocks(quality: Rows, few: int) -> list[Block]:
+    """Said and seen of the newest day on which a release was judged, by tenth of risk and by segment."""
+    released = [r for r in quality if not r["model_version"].endswith("(shadow)")]
+    newest = max(((r["day"], r["model_version"]) for r in released), default=None)
+    looks: dict[tuple[str, str], dict[str, Any]] = {}
+    for r in released:
+        if (r["day"], r["model_version"]) == newest and (r["by"] or ALL) != ALL and r["users"] >= few:
+            looks.setdefault((r["by"], r["value"]), {"users": r["users"]})[r["metric"]] = r["metric_value"]
+    if newest is None or not looks:
+        return []
+    # tenths by risk, segments after them, their values by size
+    order = sorted(looks, key=lambda of: (of[0] != TENTH, of[0], int(of[1]) if of[0] == TENTH else -looks[of]["users"]))
+    names = ["predicted", "base_rate", "brier", "calibration_error"]
+    rows = [
+        [f"{by}: {value}", whole(seen["users"]), *(NONE if seen.get(n) is None else _value(n, seen[n]) for n in names)]
+        for (by, value), seen in ((of, looks[of]) for of in order)
+    ]
+    columns = [Column("Users", text=True), Column("Judged", True, "users"), *(Column(TITLES[n][0], True) for n in names)]
+    caption = f"Were probabilities honest? Scored on {day_text(newest[0])}, by tenth of risk (1: lowest) and by segment"
+    return [Table(caption, columns, rows, folded=True)]
 
 
 def _drift_blocks(rows: Rows, settings: Settings) -> list[Block]:

@@ -1,0 +1,62 @@
+"""What configuration makes of each feature, as text: a measure that is redefined under its old name is another feature."""
+
+import re
+
+from churnwatch.settings.facts import Measure
+from churnwatch.settings.names import RFM, features_with_measure, slope_measures, summed_measures
+from churnwatch.settings.whole import Settings
+
+NAMES = re.compile(r"[A-Za-z_]\w*")
+
+
+def feature_meanings(settings: Settings) -> dict[str, str]:
+    """What every feature is, by name: what the name and the length of a window leave open; '' where they leave nothing.
+
+    How far back features know at all (``memory_days``) is none of it: what lies beyond is missing, and filled. Comments and
+    white space are none either.
+    """
+    measures, how = _by_measure(settings), _by_feature(settings)
+    return {
+        feature: ", ".join(text for text in (measures.get(measure), how.get(feature)) if text)
+        for feature, measure in features_with_measure(settings)
+    }
+
+
+def _by_measure(settings: Settings) -> dict[str, str]:
+    m = settings.measures
+    own = {"sessions": f"{settings.activity.session_gap_minutes} minutes apart"}
+    own |= {name: _measure(measure, settings) for name, measure in m.measures.items()}
+    found = {**own}
+    for name, text in m.ratios.items():
+        # a ratio is another one, too, when a measure in it is
+        parts = "; ".join(f"{part}: {own[part]}" for part in sorted({*NAMES.findall(text)} & own.keys()))
+        found[name] = f"{_plain(text)} ({parts})"
+    found |= {name: f"{series.name} of {series.scope}" for name, series in m.context.items()}
+    return found
+
+
+def _measure(measure: Measure, settings: Settings) -> str:
+    parts = [("of", measure.of), ("where", measure.where), ("from", measure.from_), ("to", measure.to)]
+    text = " ".join([measure.kind, *(f"{word} {_plain(said)}" for word, said in parts if said is not None)])
+    if measure.kind == "transition":
+        text += f" within {settings.activity.session_gap_minutes} minutes"
+    if measure.kind == "distinct":
+        text += f", at most {settings.activity.distinct_cap} a day"
+    return text
+
+
+def _by_feature(settings: Settings) -> dict[str, str]:
+    m = settings.measures
+    how = {f"{name}_trend": f"{m.trend_days} days against the {m.trend_days} before" for name in summed_measures(settings)}
+    how |= {f"{name}_slope": f"{m.slope_weeks} weeks" for name in slope_measures(settings)}
+    how |= {f"{name}_{what}": f"{m.trend_days} days" for name in m.shifts for what in ("new", "given_up")}
+    if m.rfm is not None:
+        # recency knows no window
+        window = {"recency": "", "frequency": f"{m.rfm.window_days} days, ", "monetary": f"{m.rfm.window_days} days, "}
+        how |= {f"rfm_{part}": f"{window[part]}cuts {list(getattr(m.rfm, f'{part}_cuts'))}" for part in RFM}
+    how |= {f"{name}_change": f"{series.change_days} days" for name, series in m.context.items() if series.change_days}
+    return how
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

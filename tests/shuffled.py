@@ -1,0 +1,21 @@
+"""Labels given to other users: nothing is left to learn, and what is found all the same is a fault."""
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+
+def shuffled_by_user(labels: DataFrame) -> DataFrame:
+    """``labels`` with each user's given to the user before them in an order by hash, the first user's to the last: so on all
+    days the same pairs of users, as far as both have a label, and as many churned as before."""
+    order = Window.partitionBy("day", "definition").orderBy(F.xxhash64(F.lit("shuffled"), "user_id"), "user_id")
+    return labels.withColumn("churned", F.coalesce(F.lead("churned").over(order), F.first("churned").over(order)))
+
+
+def finds_nothing(row) -> bool:
+    """Whether the 99.9 % interval of AUC covers 0.5 and the gate refuses, because the model is no better than chance."""
+    metrics = row["metrics"]
+    wide = 3.29 / 1.96 * (metrics["auc_high"] - metrics["auc_low"]) / 2
+    failed = [condition for condition in row["conditions"] if condition.endswith(": failed")]
+    print(f"labels shuffled: auc {metrics['auc']:.4f} +- {wide:.4f}; {'; '.join(failed)}")
+    refused = row["outcome"] == "refused" and any(condition.startswith("auc, lower end") for condition in failed)
+    return abs(metrics["auc"] - 0.5) < wide and refused
