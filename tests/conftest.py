@@ -9,6 +9,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 SHARED_DATA = ROOT.parent / "shared" / "data"
+pytest_plugins = ["processworld"]
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that wait for processes come last: until then these run beside the others."""
+    items.sort(key=lambda item: item.get_closest_marker("processes") is not None)
+
+
+def started(request, *names):
+    """Starts those of the fixtures ``names`` that a test of this run waits for later."""
+    asked = {name for item in request.session.items for name in item.fixturenames}
+    for name in asked.intersection(names):
+        request.getfixturevalue(name)
 
 
 @pytest.fixture(scope="session")
@@ -38,17 +51,20 @@ def shared_data():
 def raw_world(spark, tmp_path_factory):
     """A folder with a small world's raw files; nothing is loaded yet."""
     import world
+    from churnwatch.io.keys import id_key
 
     folder = tmp_path_factory.mktemp("world")
     world.write_raw(spark, folder)
+    id_key(world.world_settings(folder))  # keyed ids of all copies are the same
     return folder
 
 
 @pytest.fixture(scope="session")
-def history_world(spark, raw_world, tmp_path_factory):
+def history_world(spark, raw_world, tmp_path_factory, request):
     """A copy of the small world with every job run for day 1, days 2..61 loaded in one pass, and a model."""
     import world
 
+    started(request, "killed_runs", "two_runs")
     folder = world.copied(raw_world, tmp_path_factory.mktemp("history"))
     of, day = world.runner(spark, folder), world.WORLD.day
     world.run(of, first=day(1))
@@ -58,10 +74,11 @@ def history_world(spark, raw_world, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def loaded_world(spark, history_world, tmp_path_factory):
+def loaded_world(spark, history_world, tmp_path_factory, request):
     """A copy of the small world's history with every job run for day 62."""
     import world
 
+    started(request, "cluster_day")
     folder = world.copied(history_world, tmp_path_factory.mktemp("loaded"))
     world.run(world.runner(spark, folder), first=world.WORLD.day(62))
     return folder

@@ -21,4 +21,6 @@ TEST_SPARK = {
     "spark.sql.adaptive.enabled": "false",  # plans of one partition have nothing to adapt
     "spark.sql.codegen.wholeStage": "false",  # compiling costs more than the rows of a test
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # in projections too: 15 % of the CPU
+    # a commit of Delta is one rename; with checksum files two, and for each a process that looks for links, there and back
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
 }

@@ -9,6 +9,7 @@ from functools import partial
 from churnwatch import activity, alerts, churn, events, features, model, reports, retention, scoring
 from churnwatch.core import Due, Job, Read
 from churnwatch.settings import Definition, Settings
+from churnwatch.settings.rule_columns import market_asked
 from churnwatch.tables import Tables, tables
 
 MONTH_DAYS = 31  # the longest month, of which O is the last day
@@ -65,8 +66,9 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         build=activity.first_seen,
     )
     measures = settings.measures
-    # a year's silence, or months as columns, cost at most 13 days of monthly_activity; nothing where nobody asks for them
-    months = {"months": t.monthly_activity.trailing(measures.months_days)} if measures.months_days else {}
+    # a year's silence, or months as columns, cost at most 13 days of monthly_activity; nothing where nobody asks for them.
+    # The month that may end with O is told by its days
+    months = {"months": t.monthly_activity.before(measures.months_days - 1)} if measures.months_days else {}
     people = {"users": t.users.as_of(), "first_seen": t.first_seen.as_of()}
     yield Job(
         "build_features",
@@ -164,10 +166,13 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             **shadow,
             "alerts": t.risk_alerts.on(),
             # what was done about the users while their labels matured: what is decided on the last day comes too late to
-            # count, an offer of the days before O may still have worked
-            "alert_events": t.alert_events.following(0, settings.primary.ahead_days - 1),
-            "cases": t.risk_alerts.following(0, settings.primary.ahead_days - 1),
+            # count, an offer or an act of the days before O may still have worked
+            "alert_events": t.alert_events.following(-settings.offers.works_days, settings.primary.ahead_days - 1),
             "actions": t.retention_actions.following(-settings.offers.works_days, settings.primary.ahead_days - 1),
+            # whom an act was about: a case that was open then may have begun so long before
+            "cases": t.risk_alerts.following(
+                -settings.offers.works_days - alerts.case_days(settings), settings.primary.ahead_days - 1
+            ),
             "features": t.user_features.on(),
             "labels": t.user_labels.on(),
             # what the release that scored O was trained on
@@ -213,6 +218,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         stage=partial(scoring.staged, settings=settings),
         build=partial(scoring.score, settings=settings),
     )
+    # prices and other series are read where a rule of groups speaks of them; rules of users have them as features
+    market = {"context": t.context.as_of(settings.measures.context_days)} if market_asked(settings) else {}
     longest_pause = max((rule.cool_down_days for rule in settings.rules.rules), default=0)
     yield Job(
         "raise_alerts",
@@ -223,6 +230,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "users": t.users.as_of(),
             "trend": t.activity_trend.before(alerts.trend_days(settings)),
             "rates": t.churn_rates.before(lag + USUAL_DAYS),
+            **market,
             # a warning is silent while it is open, and its rules for their pause from the day it ended
             "alerts": t.risk_alerts.before(alerts.case_days(settings) + max(longest_pause, alerts.MODEL_QUIET_DAYS)),
             "alert_events": t.alert_events.before(),

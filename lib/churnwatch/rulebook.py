@@ -6,10 +6,10 @@ from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 
+from churnwatch.activity import only_people
 from churnwatch.alerts.groups import groups_spoken_of, with_base
 from churnwatch.alerts.rules import refuse_no_conditions, with_scores_and_attributes
 from churnwatch.core import ConfigError, DataQualityError, Job
-from churnwatch.features import only_people
 from churnwatch.reading import Step
 from churnwatch.reports.outcomes import per_labelled_user
 from churnwatch.reports.rule_trial import EVERYBODY, Agreed, Judged, agreement, replayed, stored_precision
@@ -70,6 +70,7 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
     refuse_no_conditions(people, rules)
     agreed = agreement(people, rules, settings)
     trend, rates = _cuts(runner, raising, ("trend", "rates"), day, day)
+    context = _cuts(runner, raising, ("context",), day, day)[0] if "context" in raising.reads else None
     lag = settings.label_lag_days(settings.churn.primary)
     known = day - timedelta(days=lag)
     stored = stored_precision(runner.store.read(runner.tables.alert_quality, f"day <= DATE'{known}'"))
@@ -77,7 +78,7 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
     on = max((d for d in labelled if d <= known), default=None)
     new = [one for one in rules if one.id not in stored]
     again = _replayed(runner, raising, on, day, new) if on and new else {}
-    return Trial(day, agreed, groups_spoken_of(trend, rates, day, settings), stored, again, on if again else None)
+    return Trial(day, agreed, groups_spoken_of(trend, rates, context, day, settings), stored, again, on if again else None)
 
 
 def _replayed(runner: Runner, raising: Job, on: date, day: date, rules: Sequence[Rule]) -> dict[str, Judged]:

@@ -369,8 +369,8 @@ def _port(name: str) -> Any:
 
 
 def config_hash(settings: Settings) -> str:
-    """Hash of what things mean: all settings but where they run."""
-    text = settings.model_dump_json(exclude={"spark", "storage", "mlflow", "sending", "runs"})
+    """Hash of what things mean: all settings but where they run and what is planted."""
+    text = settings.model_dump_json(exclude={"spark", "storage", "mlflow", "sending", "runs", "planted"})
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

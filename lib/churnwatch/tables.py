@@ -409,7 +409,7 @@ def _churn_tables() -> dict[str, Table]:
     return {
         "cohort_churn": _table(
             "cohort_churn",
-            "retention triangle: users of a cohort who were active in a later calendar period",
+            "retention triangle: users of a cohort who were active in a later calendar period; no bots",
             [
                 _day("first day of the period"),
                 column("cohort_by", "string", "'month' or 'week': what a cohort and a period are", nullable=False),
@@ -432,7 +432,7 @@ def _churn_tables() -> dict[str, Table]:
         ),
         "user_labels": _table(
             "user_labels",
-            "whether an eligible user of the day churned, by definition",
+            "whether an eligible user of the day churned, by definition; no bots",
             [
                 _day("as-of day of the label; what happened after it decides"),
                 column("definition", "string", "churn definition of churn.yaml", nullable=False),
@@ -453,7 +453,7 @@ def _churn_tables() -> dict[str, Table]:
         ),
         "churn_rates": _table(
             "churn_rates",
-            "churn rate of the day's eligible users, by definition and segment",
+            "churn rate of the day's eligible users, by definition and segment; no bots",
             [
                 _day("as-of day of the labels"),
                 column("definition", "string", "churn definition of churn.yaml", nullable=False),

@@ -1,11 +1,12 @@
 """The detector of sudden falls on worlds whose truth is known: silent without a wave, quick with one, and it says where."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from churnwatch.activity import falls, worker_falls
+from fallworld import trend, verdicts
 from smallworld import contracts, rows
 
 DAYS = 730
@@ -128,40 +129,6 @@ def test_rate_and_mix_add_up_to_the_change():
     assert rate.sum() + mix.sum() == pytest.approx(weight @ share - usual_weight @ usual)
     # only the second group's rate changed; the others' changes are of mix alone
     assert rate == pytest.approx([0, -0.09, 0]) and mix[0] != 0 and mix[1] == pytest.approx(0)
-
-
-FIRST = date(2025, 1, 1)
-
-
-def trend(days, fall):
-    """Rows of activity_trend in which plan=basic of region north loses ``fall`` of its users in the last week."""
-    base = np.random.default_rng(9)
-    made = []
-    for number in range(days):
-        sums = {}
-        for region, plan, size in (
-            ("north", "basic", 4000),
-            ("north", "gold", 3000),
-            ("south", "basic", 3000),
-            ("south", "gold", 2000),
-        ):
-            left = fall if region == "north" and number >= days - 7 else 0
-            came = base.binomial(size, 0.6 * (1 - left))
-            for group in (("all", "all"), ("region", region), ("plan", plan)):
-                active, back = sums.get(group, (0, 0))
-                sums[group] = active + size, back + came
-        day = FIRST + timedelta(days=number)
-        made += [
-            {"day": day, "segment": s, "value": v, "active": a, "came_back": b, "share": b / a} for (s, v), (a, b) in sums.items()
-        ]
-    return made
-
-
-def verdicts(given):
-    day = np.array([row["day"].toordinal() for row in given], dtype=np.int32)
-    columns = [[row[name] for row in given] for name in ("segment", "value", "active", "came_back")]
-    found = worker_falls.verdicts(day, *columns[:2], *(np.array(c, dtype=float) for c in columns[2:]))
-    return {(row["segment"], row["value"]): row for row in found}
 
 
 def test_the_segment_that_explains_the_fall_is_named_with_rate_and_mix():

@@ -1,5 +1,6 @@
 """Daily activity: measures of hand-made events, sessions, the layout."""
 
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -7,10 +8,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from pyspark.sql import functions as F
 from rollupworld import DAY, NEXT, built, event
 
+from churnwatch.activity import per_user_day
+from churnwatch.activity.cutting import only_small_values, with_parts
+from churnwatch.activity.rollup import earlier
 from churnwatch.settings.names import definition_column
-from smallworld import at, collected, contracts
+from smallworld import at, collected, contracts, rows, settings
 
 
 def test_every_kind_of_measure(spark):
@@ -141,12 +146,22 @@ def test_who_never_sleeps_is_a_bot(spark, bots, flagged):
     assert {row.user_id for row in made.collect() if row.bot} == flagged
 
 
+@contextmanager
+def told(spark, name, value):
+    """With a setting of Spark changed."""
+    before = spark.conf.get(f"spark.sql.{name}")
+    spark.conf.set(f"spark.sql.{name}", value)
+    try:
+        yield
+    finally:
+        spark.conf.set(f"spark.sql.{name}", before)
+
+
 @pytest.fixture
 def three_partitions(spark):
     """With one shuffle partition, as in all other tests, every layout is right."""
-    spark.conf.set("spark.sql.shuffle.partitions", "3")
-    yield
-    spark.conf.set("spark.sql.shuffle.partitions", "1")
+    with told(spark, "shuffle.partitions", "3"):
+        yield
 
 
 @pytest.mark.usefixtures("three_partitions")
@@ -165,6 +180,7 @@ def test_a_bucket_lies_in_one_partition_sorted_by_day_and_user(spark):
 def test_a_user_with_very_many_events_never_reaches_a_window_event_by_event(spark):
     plan = built(spark, [event()], (DAY,))._jdf.queryExecution().executedPlan().toString()
     above, below = plan.split("Exchange hashpartitioning(bucket", 1)
+    assert above.count("Window [") == 1, "sessions, and what is cut of distinct values, share it"
     assert "Window" in above and "Exchange" not in above, "one repartition serves sessions, days and files"
     first_shuffle = below.split("Exchange", 1)[1]
     assert "partial_count(1)" in first_shuffle, "events are combined per slot before they are shuffled"
@@ -174,6 +190,44 @@ def test_a_user_with_very_many_events_never_reaches_a_window_event_by_event(spar
     assert above.count("Sort [user_hash") == 1, "and paths"
     steps = [line for line in plan.splitlines() if "Exchange" in line and "_path" in line]
     assert len(steps) == 1 and "slot" in steps[0], "minutes of a user lie apart"
+
+
+MANY = 200_000
+
+
+@pytest.fixture
+def many_items(spark):
+    """(id, hash) of very many items, in an order of chance; of so many rows compiling is cheaper than interpreting."""
+    with told(spark, "codegen.factoryMode", "FALLBACK"):
+        yield spark.range(MANY).selectExpr("id", "xxhash64(concat('i', id)) AS hash")
+
+
+def test_a_bot_with_very_many_values_keeps_the_smallest_as_everybody_does(spark, many_items):
+    contract, small = contracts().events, settings(activity={"buckets": 2, "distinct_cap": 3})
+    few = [event("bot", NEXT, f"{n:02d}:00", item_id=f"few {n}") for n in range(9)]
+    few += [event("person", item_id=f"i{n}") for n in range(9)]
+    many = many_items.selectExpr(
+        f"DATE'{DAY}' AS day", "'bot' AS user_id", "'view' AS event_type", "concat('i', id) AS item_id",
+        "timestamp_seconds(unix_timestamp(DATE'2024-02-29') + id % 86400) AS event_time",
+    )  # fmt: skip
+    events = rows(spark, contract, few).unionByName(many, allowMissingColumns=True)
+    found = {
+        (r["user_id"], r["day"]): r for r in per_user_day({"events": events}, (DAY, NEXT), small)["daily_activity"].collect()
+    }
+    smallest = [row["hash"] for row in many_items.orderBy("hash").limit(3).collect()]
+    assert (found["bot", DAY]["events"], found["bot", DAY]["items"]) == (MANY, smallest)
+    # a new day begins anew: its few values are not measured by the day before, nor by another user's
+    assert [len(found[key]["items"]) for key in (("bot", NEXT), ("person", DAY))] == [3, 3]
+
+
+def test_few_of_very_many_values_are_collected(many_items):
+    slots = many_items.selectExpr("0 AS bucket", "0 AS user_hash", "'bot' AS user_id", "id AS first_time", "hash AS items")
+    capped = settings(activity={"buckets": 2, "distinct_cap": 3})
+    slots = slots.withColumn("day", F.lit(DAY)).transform(with_parts, capped)
+    assert 3 < only_small_values(slots, earlier(), capped).agg(F.count("items")).first()[0] < MANY / 5
+    # as many as the cap allows are never touched
+    some = only_small_values(slots.limit(200), earlier(), settings()).agg(F.count("items"))
+    assert some.first()[0] == 200
 
 
 EVENTS = st.lists(
@@ -252,7 +306,9 @@ def test_a_range_equals_day_by_day_and_the_definition(spark, events):
         (DAY - timedelta(days=1), DAY, NEXT),
         {"measures": MEASURES, "ratios": {}, "bots": {"events_a_day": 5, "hours_a_day": 3}},
     )
-    whole = collected(built(spark, events, days, measures=changes))
+    # rows in another order, and cut in other ways: the same bytes
+    with told(spark, "shuffle.partitions", "3"):
+        whole = collected(built(spark, events[::-1], days, measures=changes))
     one_by_one = [built(spark, events, (day,), measures=changes) for day in days]
     assert whole == collected(one_by_one[0].unionByName(one_by_one[1]).unionByName(one_by_one[2]))
     rank = spark.sql("SELECT xxhash64('a') AS a, xxhash64('b') AS b, xxhash64('c') AS c").first().asDict()

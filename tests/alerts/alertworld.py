@@ -87,6 +87,8 @@ def inputs(spark, **given):
     }
     frames = {alias: frame(spark, table, given.get(alias)) for alias, table in tables.items()}
     frames["users"] = in_force(spark, t.users, given.get("users"))
+    if "context" in given:
+        frames["context"] = in_force(spark, t.context, given["context"])
     return frames
 
 

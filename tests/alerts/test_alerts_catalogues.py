@@ -17,25 +17,56 @@ from smallworld import rows
 CONF = Path(__file__).resolve().parents[2] / "conf"
 # rule: what warns, what differs in each of those that do not
 APP = {
-    "no_login_7d": ({"logins_days_since": 7, "active_days_30d": 4}, {"logins_days_since": 6}),
-    "silent_10d": ({"events_days_since": 13}, {"events_days_since": 14}),
-    "logins_falling": ({"logins_14d": 6, "logins_trend": -0.5}, {"logins_trend": -0.49}),
-    "use_falling": ({"use_ms_14d": 600000, "use_ms_trend": -0.6}, {"use_ms_14d": 599999}),
-    "interactions_falling": ({"interactions_14d": 6, "interactions_trend": -0.6}, {"interactions_trend": None}),
-    "functions_given_up": ({"functions_30d": 5, "functions_7d": None, "active_days_7d": 1}, {"functions_7d": 2}),
-    "newcomer_stays_away": ({"tenure_days": 30, "active_days_14d": 2, "events_days_since": 5}, {"tenure_days": 31}),
-    "crashes": ({"crashes_7d": 2, "slow_pages_7d": 1}, {"slow_pages_7d": 0}),
+    "no_login_7d": (
+        {"logins_days_since": 7, "active_days_30d": 4},
+        {"logins_days_since": 6},
+        {"logins_days_since": 14},
+        {"active_days_30d": 3},
+    ),
+    "silent_10d": ({"events_days_since": 13}, {"events_days_since": 14}, {"events_days_since": 9}),
+    "logins_falling": ({"logins_14d": 6, "logins_trend": -0.5}, {"logins_trend": -0.49}, {"logins_14d": 5}),
+    "use_falling": ({"use_ms_14d": 600000, "use_ms_trend": -0.6}, {"use_ms_14d": 599999}, {"use_ms_trend": -0.59}),
+    "interactions_falling": (
+        {"interactions_14d": 6, "interactions_trend": -0.6},
+        {"interactions_trend": None},
+        {"interactions_trend": -0.59},
+        {"interactions_14d": 5},
+    ),
+    "functions_given_up": (
+        {"functions_30d": 5, "functions_7d": None, "active_days_7d": 1},
+        {"functions_7d": 2},
+        {"functions_30d": 4},
+        {"active_days_7d": 0},
+    ),
+    "newcomer_stays_away": (
+        {"tenure_days": 30, "active_days_14d": 2, "events_days_since": 5},
+        {"tenure_days": 31},
+        {"active_days_14d": 3},
+        {"events_days_since": 4},
+        {"events_days_since": 14},
+    ),
+    "crashes": ({"crashes_7d": 2, "slow_pages_7d": 1}, {"slow_pages_7d": 0}, {"crashes_7d": 1}),
     "looks_at_prices": ({"price_views_14d": 4}, {"price_views_14d": 3}),
-    "cancels_rising": ({"cancels_30d": 2, "cancel_rate_30d": 0.5}, {"cancels_30d": 1}),
+    "cancels_rising": ({"cancels_30d": 2, "cancel_rate_30d": 0.5}, {"cancels_30d": 1}, {"cancel_rate_30d": 0.49}),
     "complaints": ({"complaints_14d": 2}, {"complaints_14d": 1}),
     "service_slow": ({"service_wait_ms_30d": 3600000}, {"service_wait_ms_30d": 3599999}),
     "looks_at_competitor": ({"competitor_views_14d": 3}, {"competitor_views_14d": 2}),
 }
 ECOMMERCE = {
-    "no_visit_21d": ({"visits_days_since": 21, "visits_90d": 3}, {"visits_days_since": 20}),
-    "no_order_45d": ({"orders_days_since": 45, "orders_90d": 2}, {"orders_days_since": 60}),
-    "orders_falling": ({"orders_60d": 4, "orders_trend": -0.5}, {"orders_60d": 3}),
-    "no_order_75d": ({"orders_days_since": 75}, {"orders_days_since": 74}),
+    "no_visit_21d": (
+        {"visits_days_since": 21, "visits_90d": 3},
+        {"visits_days_since": 20},
+        {"visits_days_since": 30},
+        {"visits_90d": 2},
+    ),
+    "no_order_45d": (
+        {"orders_days_since": 45, "orders_90d": 2},
+        {"orders_days_since": 44},
+        {"orders_days_since": 60},
+        {"orders_90d": 1},
+    ),
+    "orders_falling": ({"orders_60d": 4, "orders_trend": -0.5}, {"orders_60d": 3}, {"orders_trend": -0.49}),
+    "no_order_75d": ({"orders_days_since": 75}, {"orders_days_since": 74}, {"orders_days_since": 90}),
     "no_order_two_months": (
         {"orders_m3": 2, "orders_m2": 0, "orders_m1": 0, "orders_m0": 0},
         {"orders_m3": 1},
@@ -48,24 +79,50 @@ ECOMMERCE = {
         {"visits_m2": 5},
         {"visits_m1": 3},
     ),
-    "no_order_half_a_year": ({"orders_days_since": 180, "visits_30d": 1}, {"orders_days_since": 179}, {"visits_30d": 0}),
+    "no_order_half_a_year": (
+        {"orders_days_since": 180, "visits_30d": 1},
+        {"orders_days_since": 179},
+        {"orders_days_since": 210},
+        {"visits_30d": 0},
+    ),
     "looks_without_order": (
         {"orders_days_since": 90, "history_days": 90, "tenure_days": 90, "visits_30d": 1},
         {"orders_days_since": 89},
         {"visits_30d": 0},
+        {"orders_days_since": None, "history_days": 89},
+        {"orders_days_since": None, "tenure_days": 89},
     ),
-    "conversion_falling": ({"views_30d": 10, "conversion_30d": 0.04, "conversion_90d": 0.1}, {"conversion_30d": 0.05}),
+    "conversion_falling": (
+        {"views_30d": 10, "conversion_30d": 0.04, "conversion_90d": 0.1},
+        {"conversion_30d": 0.05},
+        {"views_30d": 9},
+    ),
     "search_conversion_falling": (
         {"searches_30d": 5, "search_conversion_30d": 0.0, "search_conversion_90d": 0.1},
         {"searches_30d": 4},
+        {"search_conversion_30d": 0.05},
     ),
-    "nothing_found": ({"empty_searches_30d": 3, "searches_30d": 6}, {"searches_30d": 7}),
-    "carts_left": ({"carts_14d": 3, "orders_14d": 0}, {"orders_14d": 1}),
-    "spend_falling": ({"spend_cents_60d": 5000, "spend_cents_trend": -0.5, "visits_30d": 2}, {"visits_30d": 1}),
-    "cancels_rising": ({"cancels_30d": 2, "cancels_trend": 0.1, "cancel_rate_30d": 0.5}, {"cancels_trend": 0.0}),
+    "nothing_found": ({"empty_searches_30d": 3, "searches_30d": 6}, {"searches_30d": 7}, {"empty_searches_30d": 2}),
+    "carts_left": ({"carts_14d": 3, "orders_14d": 0}, {"orders_14d": 1}, {"carts_14d": 2}),
+    "spend_falling": (
+        {"spend_cents_60d": 5000, "spend_cents_trend": -0.5, "visits_30d": 2},
+        {"visits_30d": 1},
+        {"spend_cents_60d": 4999},
+        {"spend_cents_trend": -0.49},
+    ),
+    "cancels_rising": (
+        {"cancels_30d": 2, "cancels_trend": 0.1, "cancel_rate_30d": 0.5},
+        {"cancels_trend": 0.0},
+        {"cancels_30d": 1},
+        {"cancel_rate_30d": 0.49},
+    ),
     "looks_at_competitor": ({"competitor_views_14d": 2}, {"competitor_views_14d": 1}),
-    "reviews_falling": ({"reviews_30d": 1, "mean_stars_30d": 3.0, "mean_stars_90d": 4.0}, {"mean_stars_30d": 3.1}),
-    "dissatisfied": ({"reviews_90d": 2, "mean_stars_90d": 2.0}, {"reviews_90d": 1}),
+    "reviews_falling": (
+        {"reviews_30d": 1, "mean_stars_30d": 3.0, "mean_stars_90d": 4.0},
+        {"mean_stars_30d": 3.1},
+        {"reviews_30d": 0},
+    ),
+    "dissatisfied": ({"reviews_90d": 2, "mean_stars_90d": 2.0}, {"reviews_90d": 1}, {"mean_stars_90d": 2.01}),
     "price_gap": (
         {"own_price": 10.1, "competitor_price": 10.0, "own_price_change": 0.1, "coupons_90d": 2},
         {"own_price": 10.0},
@@ -74,10 +131,14 @@ ECOMMERCE = {
     ),
     # all customers give 4.2 stars
     "satisfaction_under_mean": ({"reviews_90d": 2, "mean_stars_90d": 3.2}, {"mean_stars_90d": 3.21}, {"reviews_90d": 1}),
-    "errors": ({"errors_7d": 1, "crashes_7d": 1, "slow_pages_7d": 1}, {"crashes_7d": 0}),
+    "errors": ({"errors_7d": 1, "crashes_7d": 1, "slow_pages_7d": 1}, {"crashes_7d": 0}, {"errors_7d": 0}, {"slow_pages_7d": 0}),
     "security_incident": ({"security_incidents_30d": 1}, {"security_incidents_30d": 0}),
-    "complaints_rising": ({"complaints_30d": 2, "complaints_trend": 0.1}, {"complaints_trend": 0.0}),
-    "service_slow": ({"service_contacts_30d": 1, "mean_wait_ms_30d": 1800001}, {"mean_wait_ms_30d": 1800000}),
+    "complaints_rising": ({"complaints_30d": 2, "complaints_trend": 0.1}, {"complaints_trend": 0.0}, {"complaints_30d": 1}),
+    "service_slow": (
+        {"service_contacts_30d": 1, "mean_wait_ms_30d": 1800001},
+        {"mean_wait_ms_30d": 1800000},
+        {"service_contacts_30d": 0},
+    ),
 }
 CLASS_A = {"class": "A", "class_level": "100"}
 NO_TRAFFIC = {f"{measure}_m{back}": 0 for measure in ("calls", "messages", "data_mb") for back in (0, 1, 2)}
@@ -102,18 +163,27 @@ TELECOM = {
         {"bill_cents_m2": 2100},
         {"bill_cents_m1": 2101},
     ),
-    "prepaid_running_out": ({"payment": "prepaid", "balance": "4.99"}, {"balance": "5.00"}),
+    "prepaid_running_out": ({"payment": "prepaid", "balance": "4.99"}, {"balance": "5.00"}, {"payment": "postpaid"}),
     "prepaid_without_calls": (
         {"payment": "prepaid", "history_days": 90, "calls_days_since": 90},
         {"calls_days_since": 89},
         {"calls_days_since": None, "history_days": 89},
+        {"payment": "postpaid"},
     ),
-    "dunning": ({"payment": "postpaid", "arrears": "0.01", "dunning": "true"}, {"dunning": "no idea"}),
+    "dunning": (
+        {"payment": "postpaid", "arrears": "0.01", "dunning": "true"},
+        {"dunning": "no idea"},
+        {"arrears": "0.00"},
+        {"payment": "prepaid"},
+    ),
     "campus_without_traffic": (
         {"product": "campus", **LAST_MONTH, **NO_TRAFFIC, "calls_m2": 1},
         {"messages_m1": 1},
         {"data_mb_m0": 1},
         {"tenure_days": 36},
+        {"product": "mobile"},
+        {"calls_m1": 1},
+        {"data_mb_m1": 1},
     ),
     "suspended_broadband": (
         {"product": "broadband", "suspended": "true", **TWO_MONTHS, **NO_TRAFFIC},
@@ -122,15 +192,16 @@ TELECOM = {
         {"data_mb_m0": 1},
         {"tenure_days": 67},
         {"suspended": "false"},
+        {"product": "mobile"},
     ),
     "other_operator": ({"other_operator_ms_m0": 2400001}, {"other_operator_ms_m0": 2400000}),
     "faults": ({"fault_reports_m0": 2}, {"fault_reports_m0": 1}),
     "still_dissatisfied": ({"dissatisfied_30d": 1}, {"dissatisfied_30d": 0}),
     "demolition": ({"demolition": "true"}, {"demolition": "false"}),
-    "contract_ending": ({"contract_end": "2026-05-10"}, {"contract_end": "2026-05-11"}),
-    "other_access": ({"sole_network": "true", "other_access": "true"}, {"sole_network": "false"}),
-    "move_refused": ({"move_refused": "true"}, {"move_refused": None}),
-    "key_account_need": ({"class": "D", "open_need": "true"}, {"class": "E"}),
+    "contract_ending": ({"contract_end": "2026-05-10"}, {"contract_end": "2026-05-11"}, {"contract_end": "2026-03-09"}),
+    "other_access": ({"sole_network": "true", "other_access": "true"}, {"sole_network": "false"}, {"other_access": "false"}),
+    "move_refused": ({"move_refused": "true"}, {"move_refused": None}, {"move_refused": "false"}),
+    "key_account_need": ({"class": "D", "open_need": "true"}, {"class": "E"}, {"open_need": "false"}),
     "asks_competitor": ({"competitor_enquiries_30d": 1}, {"competitor_enquiries_30d": 0}),
 }
 BASE = {"day": DAY, "segment": "all", "value": "all", "indicators": {"satisfaction": 4.2}}
@@ -139,9 +210,16 @@ FALL = ({"fall_p": 0.049, "share": 0.479, "expected_share": 0.5}, {"fall_p": 0.0
 FALLS = {"group_stays_away": FALL, "base_stays_away": FALL}
 TROUBLE = ({"active": 500, "trouble_rate": 0.21, "trouble_rate_usual": 0.1}, {"trouble_rate": 0.2}, {"active": 499})
 BUYING = ({"active": 500, "conversion": 0.069, "conversion_usual": 0.1}, {"conversion": 0.071}, {"active": 499})
+GAP = (
+    {"segment": "region", "own_price": 11.1, "competitor_price": 10.0, "own_price_change": 0.1, "competitor_price_change": 0.0},
+    {"own_price": 11.0},
+    {"own_price_change": 0.0},
+    {"segment": "level"},
+    {"competitor_price": None},
+)
 GROUPS = {
     "app": FALLS | {"base_in_trouble": TROUBLE},
-    "ecommerce": FALLS | {"group_buys_less": BUYING},
+    "ecommerce": FALLS | {"group_buys_less": BUYING, "price_gap_of_region": GAP},
     "telecom": FALLS,
 }
 

@@ -1,6 +1,9 @@
 """Rules of groups and the base: the newest trend day before the output day against what is usual."""
 
-from alertworld import ALERT, TREND, before, raised, whom, world
+import pytest
+from alertworld import ALERT, DAY, TREND, before, raised, whom, world
+
+from fallworld import trend as falling
 
 RULE = {"id": "away", "title": "away", "scope": "group", "when": "high < share_usual - 0.05", "level": "orange", "cause": "price"}
 BASE_RULE = RULE | {"id": "base_away", "scope": "base"}
@@ -76,3 +79,62 @@ def test_group_rules_speak_of_indicators_and_of_what_is_usual_of_them(spark):
     trend += [TREND | {"day": before(1), "value": value, "indicators": {"spend": spend}} for value, spend in newest.items()]
     (warning,) = raised(spark, one, trend=trend)
     assert (warning["value"], warning["evidence"]) == ("fell", "51 a user, usual 103")
+
+
+FALL = RULE | {
+    "when": "fall_p < 0.05 AND share < expected_share - 0.02",
+    "evidence": "{share}, expected {expected_share}; {fall_because}",
+}
+
+
+def test_a_sudden_fall_warns_and_names_the_segment_that_explains_it_split_into_rate_and_mix(spark):
+    days = 100
+    settings = world(FALL, FALL | {"id": "base_away", "scope": "base"}, owners={"groups": "product"})
+    found = raised(spark, settings, trend=falling(days, fall=0.3, first=before(days)))
+    assert ("all=all", "base_away") in whom(found) and ("region=north", "away") in whom(found)
+    assert "region=south" not in {subject for subject, _ in whom(found)}
+    assert {w["owner"] for w in found} == {"product"}
+    (base,) = (w for w in found if w["scope"] == "base")
+    share, because = base["evidence"].split("; ", 1)
+    # three tenths of the users of north, who are seven of twelve, are away
+    now, expected = (float(part.split()[-1]) for part in share.split(", "))
+    assert (now, expected) == pytest.approx((0.6 * (1 - 0.3 * 7 / 12), 0.6), abs=0.02)
+    assert because.startswith("region=north ")
+    assert "rate -" in because and "mix " in because
+    # the same base, and nobody lost
+    assert raised(spark, settings, trend=falling(days, fall=0.0, first=before(days))) == []
+
+
+MARKET = {
+    "sources": {
+        "context": {"name": "c", "format": "csv", "path": "x", "map": dict.fromkeys(("day", "scope", "name", "value"), "x")}
+    },
+    "measures": {
+        "context": {
+            "own_price": {"name": "own", "change_days": 5},
+            "competitor_price": {"name": "competitor", "scope": "plan"},
+        }
+    },
+}
+
+
+def test_a_price_gap_opens_a_task_of_the_product_in_the_group_whose_competitor_is_cheaper(spark):
+    rule = RULE | {
+        "when": "own_price > 1.1 * competitor_price AND own_price_change > 0",
+        "evidence": "{own_price}, theirs {competitor_price}, {own_price_change} more",
+    }
+    market = [
+        {"day": before(9), "scope": "base", "name": "own", "value": 10.0},
+        {"day": before(2), "scope": "base", "name": "own", "value": 12.0},
+        {"scope": "plan=basic", "name": "competitor", "value": 10.0},
+        {"scope": "plan=gold", "name": "competitor", "value": 11.0},
+    ]
+    trend = [
+        TREND | {"day": before(1), "segment": s, "value": v} for s, v in (("plan", "basic"), ("plan", "gold"), ("all", "all"))
+    ]
+    settings = world(rule, rule | {"id": "base_gap", "scope": "base"}, owners={"groups": "product"}, **MARKET)
+    (warning,) = raised(spark, settings, trend=trend, context=market)
+    assert (warning["segment"], warning["value"], warning["owner"]) == ("plan", "basic", "product")
+    assert warning["evidence"] == "12, theirs 10, 2 more" and warning["due_on"] > DAY
+    # a dearer competitor, or a price that did not move, is no gap
+    assert raised(spark, settings, trend=trend, context=[row | {"value": 10.9} for row in market]) == []

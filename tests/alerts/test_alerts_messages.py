@@ -1,11 +1,12 @@
 """Messages: what a digest says and never says, who is written to, and what is sent once alone."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 from alertworld import ALERT, DAY, before, frame, in_force, world
 from pyspark.sql import functions as F
 
-from churnwatch import alerts
+from churnwatch import alerts, upkeep
 from churnwatch.alerts import sending
 from churnwatch.alerts.messages import offers, to_owners
 from churnwatch.io.keys import keyed, keyed_id
@@ -145,7 +146,9 @@ def test_an_offer_names_the_user_by_hash_and_not_why(spark):
     assert not any(word in str(row) for word in ("anna", "critical", "price", "0.83"))
 
 
-def sent(spark, tmp_path, run_id="run", deliveries=(), action=ACTION, left=(), **sending_):
+def sent(
+    spark, tmp_path, run_id="run", deliveries=(), action=ACTION, left=(), warnings=(ALERT,), labels=(), owners=None, **sending_
+):
     """Frames of send_notifications by table, its files in tmp_path."""
     t = contracts()
     places = {
@@ -153,13 +156,13 @@ def sent(spark, tmp_path, run_id="run", deliveries=(), action=ACTION, left=(), *
         "privacy": {"id_key": {"file": str(tmp_path / "id_key")}},
         "sending": {"folder": str(tmp_path / "outbox"), "pause_seconds": 0.01, **sending_},
     }
-    settings = world(**places)
+    settings = world(**places, **({"owners": owners} if owners else {}))
     inputs = {
-        "alerts": frame(spark, t.risk_alerts, [ALERT]),
+        "alerts": frame(spark, t.risk_alerts, list(warnings)),
         "actions": frame(spark, t.retention_actions, [action]),
         "consents": in_force(spark, t.consents, [CONSENT]),
         "alert_events": frame(spark, t.alert_events, []),
-        "labels": frame(spark, t.user_labels, []),
+        "labels": frame(spark, t.user_labels, list(labels)),
         "notifications": frame(spark, t.notifications, [row.asDict() for row in left]),
         "deliveries": frame(spark, t.deliveries, [row.asDict() for row in deliveries]),
     }
@@ -169,6 +172,21 @@ def sent(spark, tmp_path, run_id="run", deliveries=(), action=ACTION, left=(), *
 
 def files(tmp_path):
     return sorted(p.name for p in (tmp_path / "outbox").rglob("*") if p.is_file())
+
+
+def test_the_end_of_a_day_closes_what_is_known_and_tells_the_superior_of_what_nobody_acted_on(spark, tmp_path):
+    known = ALERT | {"alert_id": "known", "user_id": "ben", "day": before(9)}
+    late = ALERT | {"alert_id": "late", "user_id": "cid", "day": before(6), "due_on": before(1)}
+    label = {"day": before(9), "definition": "silent", "user_id": "ben", "churned": True, "last_active_day": before(30)}
+    owners = {"owners": {"operations": {"superior": "head"}}}
+    found = sent(spark, tmp_path, warnings=[ALERT, known, late], labels=[label], owners=owners)
+    assert sorted((r["alert_id"], r["action"], r["outcome"], r["owner"], r["who"]) for r in found["alert_events"]) == [
+        ("known", "closed", "churned", None, "system"),
+        ("late", "escalated", None, "head", "system"),
+    ]
+    written = {(r["kind"], r["destination"]) for r in found["notifications"] if r["kind"] != "offer"}
+    assert written == {("digest", "operations"), ("escalation", "head")}
+    assert "1 overdue" in next(r["subject"] for r in found["notifications"] if r["kind"] == "escalation")
 
 
 def test_every_message_is_sent_once_however_often_the_day_is_run(spark, tmp_path):
@@ -204,6 +222,17 @@ def test_what_has_expired_by_the_end_of_the_day_is_not_sent(spark, tmp_path):
     offer = next(r["message_id"] for r in found["notifications"] if r["kind"] == "offer")
     assert [r["outcome"] for r in found["deliveries"] if r["message_id"] == offer] == ["expired"]
     assert files(tmp_path) == [f"{r['message_id']}.eml" for r in found["notifications"] if r["kind"] == "digest"]
+
+
+def doctor(tables, stored, settings):
+    """What the doctor finds in a warehouse that holds the frames ``stored`` by table."""
+    store = SimpleNamespace(
+        exists=lambda table: table.name in stored,
+        read=lambda table, where=None: stored[table.name].where(where) if where else stored[table.name],
+        differences=lambda table: [],
+        version=lambda table: 1,
+    )
+    return list(upkeep.examine(settings, lambda: SimpleNamespace(tables=tables, store=store, settings=settings)))
 
 
 def test_evaluating_the_attempts_twice_sends_once(spark, tmp_path):
@@ -243,6 +272,17 @@ def test_what_could_not_be_sent_yesterday_is_sent_today_and_a_dead_letter_is_tol
     assert dead(before(1), max_attempts=3) == []
     # what is too old to be tried again is given up, however few attempts it had
     assert dead(DAY, max_attempts=3) == [offer, digest]
+    # the doctor shows them: what, to whom, since when, and the newest answer
+    store = {t.notifications.name: notifications, t.deliveries.name: deliveries}
+    places = {
+        "sending": {"max_attempts": 2, "folder": str(tmp_path / "outbox")},
+        "storage": {"root": str(tmp_path), "files": str(tmp_path)},
+    }
+    shown = doctor(t, store, world(**places))
+    assert sorted(text for good, text in shown if not good) == [
+        f"1 digest message(s) of {before(1)} to operations were not sent: no folder",
+        f"1 offer message(s) of {before(1)} to channel email were not sent: no folder",
+    ]
     # what goes to a name that is no destination is told at once
     room = {"kind": "slack", "url": "https://hooks.example.org/x"}
     assert dead(before(1), max_attempts=3, kind="network", destinations={"room": room}) == [digest]

@@ -1,11 +1,15 @@
 """Who owns a warning, and who answers for owners."""
 
+from datetime import timedelta
+
 import pytest
+from alertworld import CAUSES, DAY, LEVELS, RULE, TIERS, TREND, USER, before, frame, raised, world
 from pyspark.sql import functions as F
 
+from churnwatch.alerts.messages import to_owners
 from churnwatch.alerts.owners import group_owner, routed_owner, superior_of
 from churnwatch.settings.check import cross_faults
-from smallworld import settings
+from smallworld import contracts, settings
 
 ROUTES = [{"when": "plan = 'gold'", "attribute": "manager"}, {"when": "orders_2d > 5", "owner": "key_accounts"}]
 
@@ -17,6 +21,57 @@ def test_the_first_route_that_holds_names_the_owner(spark):
     assert [r[0] for r in people.select(routed_owner(made)).collect()] == ["mia", "key_accounts", None, "key_accounts", None]
     assert (group_owner(made), group_owner(settings())) == ("product", None)
     assert [r[0] for r in people.select(routed_owner(settings())).collect()] == [None] * 5
+
+
+MEASURES = {"blue": "watch", "yellow": "in-app message", "orange": "offer", "red": "personal offer"}
+
+
+def test_a_warning_goes_by_route_then_rule_then_level_and_says_what_is_to_be_done_until_when(spark):
+    sources = {"users": {"name": "u", "format": "csv", "path": "x", "map": {n: n for n in ("user_id", "plan", "manager")}}}
+    tiers = {"tiers": TIERS, "levels": [level | {"measure": MEASURES[level["name"]]} for level in LEVELS]}
+    rules = [
+        RULE | {"when": "orders_2d > 0 AND user_id NOT LIKE '%own'"},
+        RULE | {"id": "own", "when": "user_id LIKE '%own'", "owner": "care", "level": "red"},
+        RULE | {"id": "group", "scope": "group", "when": "active > 0", "level": "orange"},
+        RULE | {"id": "base", "scope": "base", "when": "active > 0", "level": "blue", "owner": "board"},
+    ]
+    made = world(*rules, sources=sources, tiers=tiers, causes=CAUSES, owners={"routing": ROUTES, "groups": "product"})
+    # plan, manager, orders; both routes hold for the first, of whom the manager is asked
+    people = {
+        "both routes": ("gold", "mia", 9),
+        "second route": ("basic", "mia", 9),
+        "no route": ("basic", "mia", 3),
+        "no manager": ("gold", " ", 3),
+        "no route, own": ("basic", None, 3),
+        "first route, own": ("gold", "mia", 3),
+    }
+    given = {
+        "features": [USER | {"user_id": u, "orders_2d": float(n)} for u, (_, _, n) in people.items()],
+        "users": [
+            {"user_id": u, "attributes": {"plan": plan, "manager": manager}, "full": False}
+            for u, (plan, manager, _) in people.items()
+        ],
+        "trend": [TREND | {"day": before(1)}, TREND | {"day": before(1), "segment": "all", "value": "all"}],
+    }
+    found = raised(spark, made, **given)
+    told = {w["user_id"] or w["scope"]: (w["owner"], w["measure"], w["due_on"]) for w in found}
+    week, three, one, five = (DAY + timedelta(days=n) for n in (7, 3, 1, 5))
+    assert told == {
+        "both routes": ("mia", "in-app message", five),
+        "second route": ("key_accounts", "in-app message", five),
+        "no route": ("operations", "in-app message", five),
+        "no manager": ("operations", "in-app message", five),
+        "no route, own": ("care", "personal offer", one),
+        "first route, own": ("mia", "personal offer", one),
+        "group": ("product", "offer", three),
+        "base": ("board", "watch", week),
+    }
+    # what is about a group or the base is a task of its owner, everything else stands in digests
+    written = to_owners(frame(spark, contracts().risk_alerts, found), None, DAY, lambda made, _: made, made).collect()
+    assert {(row["kind"], row["destination"]) for row in written if row["kind"] == "task"} == {
+        ("task", "product"),
+        ("task", "board"),
+    }
 
 
 def test_superiors_do_not_go_in_a_circle_and_a_route_has_one_owner():

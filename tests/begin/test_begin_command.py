@@ -3,7 +3,10 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
+from pyarrow import parquet
 from pyspark.sql import functions as F
 
 from churnwatch.cli import main
@@ -18,24 +21,14 @@ START = datetime(2024, 1, 1, 9, 0)
 
 @pytest.fixture
 def typed(spark, tmp_path, capsys):
-    """Types ``churnwatch init`` with the folder of the test; gives its exit code, what it printed, and its errors."""
+    """Types a command of ``churnwatch`` with the folder of the test; gives its exit code, what it printed, and its errors."""
 
-    def ended(*words):
+    def ended(*words, config=CONFIG):
+        told = [*words, "--config", str(config), "--set", f"storage.root={tmp_path}/w", "--set", f"storage.files={tmp_path}/w"]
         with pytest.raises(SystemExit) as end:
-            main(
-                [
-                    "init",
-                    *words,
-                    "--config",
-                    str(CONFIG),
-                    "--set",
-                    f"storage.root={tmp_path}",
-                    "--set",
-                    f"storage.files={tmp_path}",
-                ]
-            )
-        told = capsys.readouterr()
-        return end.value.code, told.out, told.err
+            main(told)
+        printed = capsys.readouterr()
+        return end.value.code, printed.out, printed.err
 
     return ended
 
@@ -55,7 +48,7 @@ def test_a_strangers_orders_become_a_domain_that_reads_them(typed, spark, tmp_pa
     lines = orders()
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bestellungen.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    code, out, err = typed("--from", str(tmp_path / "in"), "--out", str(tmp_path / "shop"))
+    code, out, err = typed("init", "--from", str(tmp_path / "in"), "--out", str(tmp_path / "shop"))
     assert (code, err) == (0, "")
     assert "churnwatch run all --config" in out and "2024-01-01 .. 2024-03-30" in out
 
@@ -86,7 +79,7 @@ def test_a_strangers_orders_become_a_domain_that_reads_them(typed, spark, tmp_pa
     }
 
     before = (tmp_path / "shop.yaml").read_text(encoding="utf-8")
-    code, _, err = typed("--from", str(tmp_path / "in"), "--out", str(tmp_path / "shop"))
+    code, _, err = typed("init", "--from", str(tmp_path / "in"), "--out", str(tmp_path / "shop"))
     assert code == 2 and "is not written over" in err
     assert (tmp_path / "shop.yaml").read_text(encoding="utf-8") == before
 
@@ -94,9 +87,30 @@ def test_a_strangers_orders_become_a_domain_that_reads_them(typed, spark, tmp_pa
 def test_what_is_no_log_of_events_is_refused_and_nothing_is_written(typed, tmp_path):
     table = ["userid,version,rounds,retained", *(f"{n},{['gate_30', 'gate_40'][n % 2]},{n % 9},{n % 3 == 0}" for n in range(80))]
     (tmp_path / "cats.csv").write_text("\n".join(table), encoding="utf-8")
-    code, _, err = typed("--from", str(tmp_path / "cats.csv"), "--out", str(tmp_path / "cats"))
+    code, _, err = typed("init", "--from", str(tmp_path / "cats.csv"), "--out", str(tmp_path / "cats"))
     assert code == 3 and not (tmp_path / "cats").exists() and not (tmp_path / "cats.yaml").exists()
     assert "userid: no user: every row has another value (80 in 80 rows)" in err and "'gate_30' is no time" in err
     assert "experiments.yaml" in err
-    code, _, err = typed("--from", str(tmp_path / "nothing"), "--out", str(tmp_path / "cats"))
+    code, _, err = typed("init", "--from", str(tmp_path / "nothing"), "--out", str(tmp_path / "cats"))
     assert code == 2 and "there is nothing at" in err
+
+
+def test_folders_of_parquet_and_of_delta_are_read_in_the_zone_that_a_column_tells(typed, tmp_path):
+    times = [START + timedelta(hours=17 * n) for n in range(60)]
+    users, zone = [f"u{n % 12}" for n in range(60)], ["Asia/Tokyo"] * 60
+    visits = pa.table({"user_id": users, "ts": times, "event": [["visit", "search"][n % 2] for n in range(60)], "tz": zone})
+    for part in (0, 1):
+        (tmp_path / "lake" / f"part={part}").mkdir(parents=True)
+        parquet.write_table(visits.slice(30 * part, 30), tmp_path / "lake" / f"part={part}" / "data.parquet")
+    write_deltalake(tmp_path / "orders", pa.table({"customer_id": users, "order_date": times, "total": [1.5] * 60, "tz": zone}))
+    lake, orders_ = str(tmp_path / "lake"), str(tmp_path / "orders")
+    code, _, err = typed("init", "--from", lake, "--from", orders_, "--out", str(tmp_path / "shop"))
+    assert (code, err) == (0, "")
+    settings = load(tmp_path / "shop.yaml")
+    found = {source.format: (source.path, source.time_zone, source.map["user_id"]) for source in settings.sources.events}
+    assert found == {
+        "parquet": (f"{lake}/*/*.parquet", "Asia/Tokyo", "user_id"),
+        "delta": (orders_, "Asia/Tokyo", "customer_id"),
+    }
+    assert settings.clock.time_zone == "Asia/Tokyo"
+    assert "tz says so in every row" in (tmp_path / "shop.yaml").read_text(encoding="utf-8")

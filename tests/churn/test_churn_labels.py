@@ -38,8 +38,17 @@ def test_who_is_labelled_and_how(spark, offsets, label):
     assert [(r["churned"], r["last_active_day"]) for r in found] == expected
 
 
-def test_only_the_definition_s_events_count(spark):
-    world = {"activity": [activity("u", TODAY), activity("u", on(2), def_silent=0), activity("other", TODAY, def_silent=0)]}
+def test_only_the_definition_s_events_count_and_of_people_alone(spark):
+    bots = [
+        activity("bot", TODAY, bot=True),
+        # on another day than the one that makes it eligible, and in nothing that the definition counts
+        activity("was a bot", TODAY), activity("was a bot", on(-1), def_silent=0, bot=True),
+    ]  # fmt: skip
+    world = {
+        "activity": [
+            activity("u", TODAY), activity("u", on(2), def_silent=0, bot=True), activity("other", TODAY, def_silent=0), *bots
+        ]
+    }  # fmt: skip
     assert collected(labelled(spark, world)) == [
         {"day": TODAY, "definition": "silent", "user_id": "u", "churned": True, "last_active_day": TODAY}
     ]

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 import world
-from churnwatch.cli import main
 from churnwatch.core import Job, JobFailed
 from churnwatch.dictionary import markdown
 from churnwatch.runner import Order
@@ -27,19 +26,6 @@ def orders(monkeypatch):
     monkeypatch.setattr("churnwatch.cli.runner_over", lambda settings: recorder)
     monkeypatch.setattr("churnwatch.upkeep.rebuild_stale", lambda runner, order: made.append(("rebuild_stale", order)))
     return made
-
-
-@pytest.fixture
-def typed(capsys):
-    """Types a command; gives its exit code, what it printed, and its errors."""
-
-    def ended(*words, config=world.CONFIG, sets=("storage.root=unused", "storage.files=unused")):
-        with pytest.raises(SystemExit) as end:
-            main([*words, "--config", str(config), *(word for pair in sets for word in ("--set", pair))])
-        told = capsys.readouterr()
-        return end.value.code, told.out, told.err
-
-    return ended
 
 
 @pytest.mark.parametrize(
@@ -95,6 +81,22 @@ def test_an_import_of_an_experiment_is_a_job_of_its_day(typed, orders):
     assert code == 2 and "give --day" in err
     code, _, err = typed("experiment", "import", "gate", "--day", str(LAST), **place)
     assert code == 2 and "no such job: import_experiment:gate" in err
+
+
+def test_a_world_of_planted_rules_is_asked_for_and_goes_without_what_living_worlds_have(typed, orders, monkeypatch):
+    seen = []
+    monkeypatch.setattr("churnwatch.io.planted.plant", lambda *given: seen.append(given) or {"planted": {"bill_falling": 3}})
+    place = {"config": ROOT / "conf" / "local.yaml", "sets": ("domain=telecom",)}
+    words = ("simulate", "--plant", "3", "--users", "50", "--days", "40")
+    code, out, _ = typed(*words, "--out", "here", **place)
+    ((spark, world_, settings, out_, truth),) = seen
+    assert code == 0 and '"bill_falling": 3' in out and (spark, out_, truth) == (None, "here", None)
+    assert (world_.users_a_rule, world_.usual_users, world_.days, world_.last_day) == (3, 50, 40, date(2025, 2, 14))
+    assert world_.planted == settings.planted and settings.domain == "telecom"
+    for more in (("--continue",), ("--actions", "retention_actions"), ("--format", "csv")):
+        code, _, err = typed(*words, *more, **place)
+        assert code == 2 and "--plant goes without" in err
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize(

@@ -160,10 +160,7 @@ def computed(spark, domain):
 
 @pytest.fixture(scope="module")
 def world(spark):
-    # compiling hundreds of columns for a handful of rows takes a quarter of the time
-    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-    yield {domain: computed(spark, domain) for domain in WORLDS}
-    spark.conf.unset("spark.sql.codegen.factoryMode")
+    return {domain: computed(spark, domain) for domain in WORLDS}
 
 
 # ann was there on 86 days of the longest window; her active days are 3, 11, 49 and 85 days ago
@@ -238,6 +235,10 @@ OF_A_USER = [
     ("demand shifts: cells", "telecom", "lou", {"cells_new": 1, "cells_given_up": 1}),
     ("active hours", "ecommerce", "ann", {"active_hours_7d": 3, "active_hours_30d": 5}),
     ("active cycle", "ecommerce", "ann", {"longest_gap_days": 38, "usual_gap_days": 82 / 3, "gap_ratio": 9 / 82}),
+    ("active cycle", "app", "pat", {"longest_gap_days": 10, "usual_gap_days": 10, "gap_ratio": 1 / 10, "regularity": None}),
+    ("demand shifts: functions", "app", "pat", {"functions_new": 2, "functions_given_up": 0}),
+    ("scores of use and purchases", "app", "pat", {"rfm_recency": 5, "rfm_frequency": 1, "rfm_monetary": 3}),
+    ("segment by use and purchases", "app", "pat", {"segment_rfm": "new"}),
     ("regularity of the cycle", "ecommerce", "ann", {"regularity": (82 - SPREAD) / (82 + SPREAD)}),
     ("share of active days", "ecommerce", "ann", {"active_days_90d": 4, "active_share_90d": 4 / 86}),
 ]  # fmt: skip

@@ -252,7 +252,9 @@ def test_a_range_equals_day_by_day_and_the_reference(spark, world):
     # always the same days: the second world then finds its plan compiled
     day, *_ = days = (date(2024, 2, 29), LEAP, MONTH_END)
     found = collected(features(spark, world, days))
-    assert [row for row in found if row["day"] == day] == collected(features(spark, world, (day,)))
+    # the rows in another order as well
+    backwards = {**world, "activity": world["activity"][::-1]}
+    assert [row for row in found if row["day"] == day] == collected(features(spark, backwards, (day,)))
     first = min(row["day"] for row in world["activity"])
     by_user = {}
     for row in sorted(world["activity"], key=lambda r: r["day"]):

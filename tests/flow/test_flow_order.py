@@ -1,12 +1,17 @@
 """The flow as data: order, spans, and that only labels look ahead."""
 
+import re
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+import smallworld
 from churnwatch.dictionary import markdown
 from churnwatch.flow import flow
+from churnwatch.reading import Reader, Step
 from churnwatch.settings import feature_names, load
+from churnwatch.tables import tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,11 +55,12 @@ def test_only_labels_and_what_judges_by_them_look_ahead(jobs):
     assert ahead == {"label_churn", "judge_alerts"}
 
 
-def test_users_are_judged_by_the_offers_that_could_reach_them_while_their_labels_matured(jobs):
-    # offers of the app work for 7 days, its labels look 14 days ahead; what is decided on the last comes too late
+def test_users_are_judged_by_the_offers_and_acts_that_could_reach_them_while_their_labels_matured(jobs):
+    # offers of the app work for 7 days, its labels look 14 days ahead; what is decided on the last comes too late; a case
+    # that was open 7 days before O began at the most 28 earlier
     (judging,) = (job for job in jobs if job.name == "judge_alerts")
     spans = {name: str(read.span) for name, read in judging.reads.items() if read.span.last > 0}
-    assert spans == {"actions": "O-7 .. O+13", "alert_events": "O+0 .. O+13", "cases": "O+0 .. O+13"}
+    assert spans == {"actions": "O-7 .. O+13", "alert_events": "O-7 .. O+13", "cases": "O-35 .. O+13"}
 
 
 @pytest.mark.parametrize("domain", ["app", "ecommerce", "telecom"])
@@ -76,8 +82,54 @@ def test_months_and_earlier_prices_are_read_only_where_features_ask_for_them(job
     shop = flow(load(ROOT / "conf" / "local.yaml", ["domain=ecommerce"]))
     assert out_of_order(shop) == []
     app, shop = ({job.name: job for job in of}["build_features"].reads for of in (jobs, shop))
-    assert [str(shop[name].span) for name in ("activity", "months", "context")] == ["O-89 .. O", "O-364 .. O", "as of O-30 .. O"]
+    assert [str(shop[name].span) for name in ("activity", "months", "context")] == [
+        "O-89 .. O",
+        "O-364 .. O-1",
+        "as of O-30 .. O",
+    ]
     assert [str(app[name].span) for name in ("activity", "context")] == ["O-59 .. O", "as of O"] and "months" not in app
+
+
+class Asked:
+    """A store that keeps the condition under which a table was to be read."""
+
+    def read(self, table, where):
+        self.table, self.where = table, where
+
+
+def months_asked(jobs, job, read, day):
+    """How many partitions of monthly_activity a job reads at D, by the condition that the runner cuts them by."""
+    store = Asked()
+    Reader(store, None, jobs).cut(Step(job, day, (day - timedelta(days=job.lag_days),)), read)
+    (bounds,) = re.findall(r"\(day >= DATE'(\S+)' AND day <= DATE'(\S+)'\)", store.where)
+    first, last = map(date.fromisoformat, bounds)
+    ends = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    return sum((end + timedelta(days=1)).day == 1 for end in ends)
+
+
+def test_long_memory_and_long_definitions_read_at_most_thirteen_monthly_partitions():
+    # the most that may be configured: silence of up to 394 days, twelve months as columns, a year on both sides of a label
+    year = {"horizon_days": 365, "lead_days": 14, "active_within_days": 365}
+    measures = {"population_days": 394, "months": 12, "months_of": ["orders"]}
+    most = smallworld.settings(measures=measures, churn={"primary": "year", "definitions": {"year": year}})
+    shop = load(ROOT / "conf" / "local.yaml", ["domain=ecommerce"])
+    found = {}
+    for name, one in (("most", most), ("shop", shop)):
+        assert tables(one).monthly_activity.partitions == ("day",)
+        of = flow(one)
+        for job in of:
+            for alias, read in job.reads.items():
+                if read.table.name == "monthly_activity":
+                    days = [date(2023, 1, 1) + timedelta(days=n) for n in range(3 * 366)]
+                    found[name, job.name, alias] = max(months_asked(of, job, read, day) for day in days)
+    assert found == {
+        ("most", "build_features", "months"): 13,
+        ("most", "label_churn", "months_before"): 12,
+        ("most", "label_churn", "months_after"): 13,
+        ("most", "score_users", "months_before"): 12,
+        ("shop", "build_features", "months"): 12,
+        ("shop", "label_churn", "months_after"): 6,
+    }
 
 
 def test_every_table_but_a_log_has_one_kind_of_writer(jobs):

@@ -1,12 +1,11 @@
 """What comes late: after a rebuild of what is stale, a warehouse is as if it had known everything from the start."""
 
 import json
-from collections import Counter
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from random import Random
 from zoneinfo import ZoneInfo
 
+import plainworld
 import pytest
 
 import smallworld
@@ -30,6 +29,9 @@ CHURN = {
     },
 }
 TABLES = ("events", "daily_activity", "monthly_activity", "user_features", "user_labels")
+ITEMS = ("a", "b", "Ä", None)
+BOT_ABOVE = 3  # events a day: what comes late makes some users bots
+STRANGE = [2**63, "🙂", "007"]  # as a number that no long holds, beyond the plane of 16 bits, with zeros before
 
 
 def days_of(first, last):
@@ -48,28 +50,42 @@ def events_of(random, day, users):
                 "event_time": (start + timedelta(seconds=random.randrange(int(seconds)))).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "event_type": random.choice(["order", "view", "cancel"]),
                 "amount": random.randint(-999, 9999) / 100,
+                "duration_s": random.choice([None, 0, 4, 30]),
+                "item_id": random.choice(ITEMS),
             }
 
 
 def append(folder, day, lines):
-    """More lines of a day's file, and the lines."""
-    lines = list(lines)
-    with Path(folder / f"log_{day}.jsonl").open("a") as file:
-        file.writelines(f"{json.dumps(line)}\n" for line in lines)
+    """More lines of a day's file, one without a user among them, and the lines."""
+    file = folder / f"log_{day}.jsonl"
+    lines = [*lines, *events_of(Random(f"{day} {file.exists()}"), day, [" "])]
+    with file.open("a") as opened:
+        opened.writelines(f"{json.dumps(line)}\n" for line in lines)
     return lines
+
+
+def shuffled(folder, to):
+    """Each file's lines in another order, in two files."""
+    to.mkdir()
+    for file in folder.glob("log_*.jsonl"):
+        lines = sorted(file.read_text().splitlines(keepends=True), key=lambda line: line[::-1])
+        for n in (0, 1):
+            (to / f"{file.stem}_{n}.jsonl").write_text("".join(lines[n::2]))
+    return to
 
 
 def runner(spark, raw, folder):
     fields = ("user_id", "event_time", "event_type", "amount", "duration_s", "item_id")
-    source = {"name": "log", "format": "json", "path": f"{raw}/log_{{day}}.jsonl", "map": {name: name for name in fields}}
+    source = {"name": "log", "format": "json", "path": f"{raw}/log_{{day}}*.jsonl", "map": {name: name for name in fields}}
     one = smallworld.settings(
         storage={"root": f"{folder}/tables", "files": f"{folder}/files"},
         clock={"time_zone": str(ZONE), "settle_days": 1},
         sources={"events": [source], "users": None},
-        measures={"segments": []},
+        measures={"segments": [], "bots": {"events_a_day": BOT_ABOVE}},
+        quality={"max_rejected_share": 0.5},
         churn=CHURN,
     )
-    return Runner(one, spark, tell=lambda o: print(o.lines()[0], __import__("time").time()))
+    return Runner(one, spark)
 
 
 def run_all(of):
@@ -77,41 +93,57 @@ def run_all(of):
     world.run(of, "build_features", "label_churn", first=LAST - timedelta(days=2), last=LAST)
 
 
-def reference(lines):
-    """(user, day) -> events, orders, spend in cents, events that count for 'silent': from the lines, in plain Python."""
-    counts = {}
-    for line in lines:
-        day = datetime.fromisoformat(line["event_time"]).astimezone(ZONE).date()
-        one = counts.setdefault((line["user_id"], day), Counter())
-        one.update(events=1, orders=line["event_type"] == "order", def_silent=line["event_type"] in ("order", "view"))
-        one["spend_cents"] += round(line["amount"] * 100)
-    return {key: tuple(one[n] for n in ("events", "orders", "spend_cents", "def_silent")) for key, one in counts.items()}
+def stored(of, name, *but):
+    """(user, day) -> the row of a table."""
+    return {(row["user_id"], row["day"]): row for row in world.stored(of, name, *but)}
 
 
-def test_late_data_and_a_rebuild_equal_a_full_recomputation(spark, tmp_path):
+@pytest.fixture
+def two_partitions(spark):
+    """What is told late and what is told from the start are cut in other ways as well."""
+    yield lambda: spark.conf.set("spark.sql.shuffle.partitions", "2")
+    spark.conf.set("spark.sql.shuffle.partitions", "1")
+
+
+def test_late_data_and_a_rebuild_equal_a_full_recomputation_of_other_files_and_plain_python(spark, tmp_path, two_partitions):
     random = Random(20240229)
-    users = [f"{n:03}" for n in range(24)]
-    lines = []
+    users = [*STRANGE, *(f"{n:03}" for n in range(21) if n != 7)]
+    raw, lines = tmp_path / "raw", []
+    raw.mkdir()
     for day in [FIRST, *random.sample([d for d in days_of(FIRST, LAST) if d != EMPTY], ACTIVE_DAYS), LAST]:
-        lines += append(tmp_path, day, events_of(random, day, random.sample(users, random.randint(4, 9))))
-    of = runner(spark, tmp_path, tmp_path / "grown")
+        lines += append(raw, day, events_of(random, day, random.sample(users, random.randint(4, 9))))
+    of = runner(spark, raw, tmp_path / "grown")
     run_all(of)
     labelled = world.rows(of, "user_labels")
 
     for day in LATE:
         # of users who were there, and of one whom nobody had seen
-        lines += append(tmp_path, day, events_of(random, day, [*random.sample(users, 6), "late"]))
+        lines += append(raw, day, events_of(random, day, [*random.sample(users, 3), *STRANGE, "🙂", "late"]))
     world.run(of, "ingest_events", first=LATE[0], last=LATE[-1])
     rebuilt = rebuild_stale(of, Order(("all",), FIRST, LAST))
     assert {o.step.job.name for o in rebuilt} >= {"build_activity", "build_months", "build_features", "label_churn"}
-    fresh = runner(spark, tmp_path, tmp_path / "fresh")
+    fresh = runner(spark, shuffled(raw, tmp_path / "other_files"), tmp_path / "fresh")
+    two_partitions()
     run_all(fresh)
     assert [name for name in TABLES if world.rows(of, name) != world.rows(fresh, name)] == []
     assert world.rows(of, "user_labels") != labelled, "what came late decided some labels"
 
-    stored = of.store.read(of.tables.daily_activity).collect()
-    found = {(r["user_id"], r["day"]): (r["events"], r["orders"], r["spend_cents"], r["def_silent"]) for r in stored}
-    assert found == reference(lines)
+    # ... and as plain Python tells them from the lines: every value, none nearly
+    hashes = spark.sql("SELECT xxhash64('a') AS a, xxhash64('b') AS b, xxhash64('Ä') AS `Ä`").first().asDict()
+    days = plainworld.daily(lines, ZONE, BOT_ABOVE, hashes)
+    assert stored(of, "daily_activity", "bucket") == days
+    assert {str(user) for user in STRANGE} < {user for user, _ in days}
+    assert any(row["bot"] for row in days.values())
+    asked = days_of(LAST - timedelta(days=2), LAST)
+    told = [plainworld.features(days, day, min(day for _, day in days)) for day in asked]
+    assert stored(of, "user_features") == {(row["user_id"], row["day"]): row for rows in told for row in rows.values()}
+    # nothing is lost: every line without a user lies among the rejects
+    blank = [line for line in lines if line["user_id"] == " "]
+    rejected = world.stored(of, "rejected_events")
+    assert [row["reasons"] for row in rejected] == [["no_user"]] * len(blank)
+    # a month that is asked for is one folder of files
+    months = of.store.read(of.tables.monthly_activity, "day >= DATE'2024-02-01' AND day <= DATE'2024-03-30'").inputFiles()
+    assert months and all("/day=2024-02-29/" in file for file in months)
     # nobody is labelled beyond the last ingested day
     with pytest.raises(DataQualityError, match=str(LAST + timedelta(days=1))):
         world.run(of, "label_churn", first=LAST + timedelta(days=2))

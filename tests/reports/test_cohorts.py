@@ -36,6 +36,8 @@ WORLD = {
         activity("feb0", date(2024, 2, 5)), activity("feb1", date(2024, 2, 29)),
         activity("feb0", date(2024, 3, 31)),
         activity("mar0", date(2024, 3, 2)),
+        # of January, a bot in February: it is in no row of February, nor of March, which February is compared with
+        activity("robot", date(2024, 1, 12)), activity("robot", date(2024, 2, 3), bot=True), activity("robot", MAR),
     ],
     "users": [plan_of("feb0", JAN, "gold"), plan_of("feb0", MAR, "basic"), plan_of("jan0", JAN, "gold")],
 }  # fmt: skip

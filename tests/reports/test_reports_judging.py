@@ -17,6 +17,7 @@ from churnwatch.model.schema import schema_of
 from churnwatch.reports import judged
 from churnwatch.reports.advice import advised, doubted, wilson_interval
 from churnwatch.reports.drift import drift_of
+from churnwatch.reports.outcomes import per_labelled_user
 from churnwatch.reports.page.helping import inseparable, unhelpful
 from churnwatch.reports.scored import Bin, metrics, worth
 from churnwatch.reports.thresholds import Past, share_at_or_above, threshold_rows
@@ -211,6 +212,29 @@ def test_treated_users_are_no_false_alarms(small):
 def test_a_warning_that_somebody_acted_on_is_no_false_alarm_either(small):
     acted = quality(small, "acted_on")
     assert (acted["fired"], acted["matured"]) == (1, 0)
+
+
+def test_who_was_acted_on_before_the_day_or_without_a_warning_of_it_is_treated_too(spark, settings):
+    """Cases opened before O: one rose on O and was acted on three days before, one was silent on O, one was only seen."""
+    users = ("rose", "silent", "seen", "nobody")
+    opened = [alert(u) | {"alert_id": f"first-{u}", "day": ON - timedelta(days=9)} for u in users]
+    risen = [alert(u) | {"escalates": f"first-{u}"} for u in ("rose", "seen", "nobody")]
+    did = {"rose": ("acted", -3), "silent": ("acted", 2), "seen": ("acknowledged", 1)}
+    events = [
+        {
+            "day": ON + timedelta(days=n),
+            "event_id": u,
+            "at": datetime(2025, 9, 8),
+            "alert_id": f"first-{u}",
+            "who": "w",
+            "action": action,
+        }
+        for u, (action, n) in did.items()
+    ]
+    given = {"labels": [label(u, False) for u in users], "cases": opened + risen, "alert_events": events}
+    read = frames(spark, settings, given, READS)
+    known = per_labelled_user(read["labels"], read["actions"], read["cases"], read["alert_events"], ON, settings).collect()
+    assert {r["user_id"] for r in known if r["treated"]} == {"rose", "silent"} and len(known) == 4
 
 
 def test_a_warned_user_without_a_label_fired_but_is_not_judged(small):

@@ -101,13 +101,13 @@ def test_measures_and_indicators_that_mean_nothing_are_told(conf):
 
 def test_families_of_features_name_what_is_there(conf):
     cuts = ", ".join(f"{part}_cuts: [1, 2, 3, 4]" for part in ("recency", "frequency", "monetary"))
-    signals = f"""population_days: 60
-rates: [functions]
+    # of a key that is there twice the later counts
+    signals = f"""rates: [functions]
 shifts: [logins, functionz]
 months_of: [loginz]
 rfm: {{recency: sessions, frequency: orders, monetary: spend_cents, window_days: 60, {cuts}}}
 context: {{logins_7d: {{name: price, scope: plans}}}}"""
-    conf("domains/app/measures.yaml", "population_days: 60", signals)
+    conf("domains/app/measures.yaml", "# more families of features", f"{signals}\n#")
     text = faults(conf.path)
     for fault in (
         "summed measure 'functions' is not known",
@@ -259,3 +259,47 @@ def test_a_fault_never_prints_a_secret_of_the_environment(conf, monkeypatch):
     assert "private address" in text and "${HOOK_OF_TEST}" in text and "S3CRET" not in text
     text = faults(conf.path, "sending.pause=${HOOK_OF_TEST}")
     assert "unknown key" in text and "S3CRET" not in text
+
+
+@pytest.mark.parametrize(
+    ("sending", "key", "name"),
+    [
+        ("smtp: {host: localhost, password: S3CRETS3CRET}", "smtp.password", "SMTP_PASSWORD"),
+        (
+            "destinations: {ops: {kind: json, url: https://x.example.org, token: S3CRETS3CRET}}",
+            "destinations.ops.token",
+            "OPS_TOKEN",
+        ),
+        (
+            "destinations: {a-b: {kind: json, url: https://x.example.org, secret: S3CRETS3CRET}}",
+            "destinations.a-b.secret",
+            "A_B_SECRET",
+        ),
+        ("destinations: {ops: {kind: slack, url: https://hooks.example.org/S3CRETS3CRET}}", "destinations.ops.url", "OPS_URL"),
+        (
+            "destinations: {ops: {kind: sms, to: '1', url: 'https://x.example.org/?ApiKey=S3CRETS3CRET'}}",
+            "destinations.ops.url",
+            "OPS_URL",
+        ),
+    ],
+)
+def test_a_secret_that_is_written_out_is_a_fault_that_names_the_variable_and_not_the_secret(conf, sending, key, name):
+    line = conf("local.yaml", "sending: {kind: file,", f"sending: {{kind: file, {sending},")
+    text = faults(conf.path)
+    assert f"local.yaml:{line}: sending.{key}: is a secret that is written out; write ${{{name}}} in its place" in text
+    assert "S3CRET" not in text
+    # nor does another fault, which shows the part that it stands in
+    text = faults(conf.path, "sending.gateways.push=nobody")
+    assert "is no destination of kind json" in text and "S3CRET" not in text
+
+
+def test_addresses_that_anybody_may_know_and_variables_are_no_secrets(conf, monkeypatch):
+    monkeypatch.setenv("TOKEN_OF_TEST", "x")
+    plain = "{kind: json, url: 'https://x.example.org/warnings?team=ops', token: '${TOKEN_OF_TEST}'}"
+    here = "{kind: slack, url: http://localhost:8080/hook}"
+    conf(
+        "local.yaml",
+        "sending: {kind: file,",
+        f"sending: {{kind: file, allow_loopback: true, destinations: {{a: {plain}, b: {here}}},",
+    )
+    assert load(conf.path).sending.destinations["a"].token == "x"

@@ -6,6 +6,7 @@ from datetime import date
 from pyspark.sql import functions as F
 
 from churnwatch.activity.indicators import parts, ratios, used_measures, window_sums
+from churnwatch.activity.people import only_people, was_bot
 from churnwatch.activity.segments import COHORT, cohort, sums_per_segment, with_segments
 from churnwatch.activity.snapshots import per_snapshot
 from churnwatch.core.intervals import wilson
@@ -33,11 +34,11 @@ def trend(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
         .agg(
             F.max(last_week).alias("last_week"),
             F.max(F.col("age") < WEEK).alias("this_week"),
-            F.coalesce(F.bool_or("bot"), F.lit(False)).alias("bot"),
+            was_bot(),
             *window_sums(settings),
         )
         .where(F.lit(bool(settings.measures.indicators)) | F.col("last_week"))
-        .where(~F.col("bot"))
+        .transform(only_people)
         .transform(with_segments, inputs["users"], settings, inputs["first_seen"])
         .withColumn(COHORT, cohort())
     )

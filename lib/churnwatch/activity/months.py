@@ -7,6 +7,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from churnwatch.activity.kinds import merged, present
+from churnwatch.activity.people import was_bot
 from churnwatch.core import day_range, only_days
 from churnwatch.core.days import ONE_DAY
 from churnwatch.core.job import Frames
@@ -53,7 +54,7 @@ def _totals(settings: Settings) -> Iterator[Column]:
     yield F.sum("events").alias("events")
     yield F.sum("sessions").alias("sessions")
     yield F.bit_or("hours").alias("hours")
-    yield F.coalesce(F.bool_or("bot"), F.lit(False)).alias("bot")
+    yield was_bot()
     for name, measure in settings.measures.measures.items():
         yield _of_month(name, measure, settings.activity.distinct_cap).alias(name)
         yield F.max(F.when(present(name, measure), F.col("day"))).alias(last_day_column(name))

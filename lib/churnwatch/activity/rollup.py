@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
+from churnwatch.activity.cutting import only_small_values, with_parts
 from churnwatch.activity.kinds import merged, smallest, whole
 from churnwatch.activity.paths import beside_paths, path_measures, with_crossings
 from churnwatch.core import only_days, to_ranges
@@ -20,9 +21,10 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
     """``daily_activity``: one row per user and day of ``days`` with events; counts, cents and milliseconds as integers.
 
     Two steps, each bounded for a user with millions of events: events are first combined per user and slot of the
-    session gap's length (on the map side, before any shuffle), then slots are added up per day. One repartition by
-    bucket serves the sessions' window, the second sum and the files, which never split a bucket. Where transitions are
-    configured, rows of paths go beside the slots, through the same repartition, window and sum.
+    session gap's length (on the map side, before any shuffle), then slots are added up per day, and of distinct values
+    only what may be among the smallest is collected. One repartition by bucket serves the sessions' window, the second sum
+    and the files, which never split a bucket. Where transitions are configured, rows of paths go beside the slots, through
+    the same repartition, window and sum.
     """
     target = tables(settings).daily_activity
     read = inputs["events"].transform(only_days_and_evenings, days, settings)
@@ -33,10 +35,12 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
         .repartition("bucket")
         # leads the sort: numbers sort without comparing rows, and users' keys often begin alike
         .withColumn("user_hash", F.xxhash64("user_id"))
+        .transform(with_parts, settings)
     )
     daily = (
         slots.transform(with_session_start, settings.activity.session_gap_minutes)
         .transform(with_crossings, earlier(), settings)
+        .transform(only_small_values, earlier(), settings)
         .transform(only_days, days)
         .groupBy("user_hash", "bucket", "user_id", "day")
         .agg(

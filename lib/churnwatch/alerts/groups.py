@@ -7,12 +7,15 @@ from pyspark.sql import functions as F
 
 from churnwatch.activity import HISTORY_DAYS, falls
 from churnwatch.alerts.rules import holds
+from churnwatch.features import with_context
+from churnwatch.features.context import BASE as BASE_SCOPE
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import (
     FALL_COLUMNS,
     TREND_COLUMNS,
     base_column,
     base_indicators,
+    market_asked,
     rules_on,
     usual_column,
     watches_falls,
@@ -23,12 +26,13 @@ FEWEST_USUAL_DAYS = 7  # fewer say nothing about what is usual
 BASE = "all"
 
 
-def per_group(trend: DataFrame, rates: DataFrame, settings: Settings) -> DataFrame:
+def per_group(trend: DataFrame, rates: DataFrame, context: DataFrame | None, day: date, settings: Settings) -> DataFrame:
     """One row a segment and value of the newest day of ``trend``, with what rules may ask for.
 
     segment, value, active, came_back, share, low, high and the indicators by name; ``share_usual`` and
     ``<indicator>_usual``: median of the 28 days before that day, null with fewer than 7 of them; ``rate_primary``: newest
-    churn rate of the primary definition, a share; and the columns of ``activity.falls``.
+    churn rate of the primary definition, a share; the columns of ``activity.falls``; and the series of the market that rules
+    speak of, as they stood on ``day``: the base's for every group, a segment's for its groups.
     """
     indicators = list(settings.measures.indicators)
     trend = trend.withColumns({name: F.col("indicators")[name] for name in indicators}) if indicators else trend
@@ -49,7 +53,13 @@ def per_group(trend: DataFrame, rates: DataFrame, settings: Settings) -> DataFra
         .join(usual, ["segment", "value"], "left")  # usual: one row a group
         .join(confirmed, ["segment", "value"], "left")  # confirmed: one row a group
         .transform(_with_falls, trend, settings)
-        .select(*TREND_COLUMNS, *FALL_COLUMNS, *(column for name in indicators for column in (name, usual_column(name))))
+        .transform(_with_market, context, day, settings)
+        .select(
+            *TREND_COLUMNS,
+            *FALL_COLUMNS,
+            *(column for name in indicators for column in (name, usual_column(name))),
+            *market_asked(settings),
+        )
     )
 
 
@@ -63,6 +73,18 @@ def _with_falls(groups: DataFrame, trend: DataFrame, settings: Settings) -> Data
     if not watches_falls(settings):
         return groups.withColumns({name: F.lit(None).cast(type_) for name, type_ in FALL_COLUMNS.items()})
     return groups.join(falls(trend), ["segment", "value"], "left")  # falls: one row a group
+
+
+def _with_market(groups: DataFrame, context: DataFrame | None, day: date, settings: Settings) -> DataFrame:
+    """Adds the series of ``context`` that rules speak of; nothing, at no cost, where none does."""
+    asked = market_asked(settings)
+    if context is None or not asked:
+        return groups
+    scopes = {one.scope for one in settings.measures.context.values()} - {BASE_SCOPE}
+    own = {f"segment_{scope}": F.when(F.col("segment") == scope, F.col("value")) for scope in sorted(scopes)}
+    named = groups.select("segment", "value").withColumns({"day": F.lit(day), **own})
+    market = with_context(named, context, (day,), settings).select("segment", "value", *asked)
+    return groups.join(market, ["segment", "value"], "left")  # market: one row a group
 
 
 def _usual(name: str) -> Column:
@@ -85,7 +107,9 @@ def judged_groups(settings: Settings) -> dict[str, Column]:
     return {"base": is_base, "group": ~is_base & big}
 
 
-def groups_spoken_of(trend: DataFrame, rates: DataFrame, day: date, settings: Settings) -> dict[str, list[str]]:
+def groups_spoken_of(
+    trend: DataFrame, rates: DataFrame, context: DataFrame | None, day: date, settings: Settings
+) -> dict[str, list[str]]:
     """Groups (segment=value) of which each rule of groups and the base in force on ``day`` speaks; collects those alone."""
     judged = judged_groups(settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
@@ -93,5 +117,5 @@ def groups_spoken_of(trend: DataFrame, rates: DataFrame, day: date, settings: Se
     name = F.concat("segment", F.lit("="), "value").alias("name")
     ids = F.array_compact(F.array(F.lit(None).cast("string"), *spoken))
     # bounded by groups times rules
-    rows = per_group(trend, rates, settings).select(name, F.explode(ids).alias("rule_id")).collect()
+    rows = per_group(trend, rates, context, day, settings).select(name, F.explode(ids).alias("rule_id")).collect()
     return {rule.id: sorted(row["name"] for row in rows if row["rule_id"] == rule.id) for rule in rules}

@@ -7,6 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType
 
+from churnwatch.activity import only_people
 from churnwatch.alerts.by_model import model_signal
 from churnwatch.alerts.cases import per_subject, subject, with_open_case
 from churnwatch.alerts.groups import BASE, judged_groups, per_group, with_base
@@ -22,7 +23,6 @@ from churnwatch.alerts.rules import (
     signals_of,
 )
 from churnwatch.core.job import Frames
-from churnwatch.features import only_people
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import named_columns, routed_by, rules_on
 
@@ -91,7 +91,7 @@ def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
 
 
 def _about_groups(inputs: Frames, day: date, settings: Settings) -> DataFrame:
-    groups = per_group(inputs["trend"], inputs["rates"], settings)
+    groups = per_group(inputs["trend"], inputs["rates"], inputs.get("context"), day, settings)
     judged = judged_groups(settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
     refuse_no_conditions(groups, rules)

@@ -52,7 +52,8 @@ def with_exact(known: Facts, names: Sequence[str], row: dict[str, int]) -> Facts
 
 
 def as_events(rows: DataFrame, guesses: Guesses) -> DataFrame:
-    """A row a row of the log: user_id, day (in UTC), file_day, kind, amount, quantity, seconds and session; null where none."""
+    """A row a row of the log: user_id, day (in the zone guessed), file_day, kind, amount, quantity, seconds and session; null
+    where none."""
     fields = {name: guess.sql for name, guess in guesses.fields.items()}
     nothing = "CAST(NULL AS STRING)"
     read = rows.select(
@@ -66,7 +67,7 @@ def as_events(rows: DataFrame, guesses: Guesses) -> DataFrame:
     file_day = F.regexp_extract("_file", r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)", 1).try_cast("date")
     return read.select(
         text_of(F.col("user_id")).alias("user_id"),
-        business_day(_instant(read.schema, "event_time"), "UTC").alias("day"),
+        business_day(_instant(read.schema, "event_time", guesses.zone.name), guesses.zone.name).alias("day"),
         file_day.alias("file_day"),
         text_of(F.col("event_type")).alias("kind"),
         *(number(F.col(n), kinds[n], n).try_cast("double").alias(n) for n in ("amount", "duration_s", "quantity")),
@@ -124,5 +125,5 @@ def main_span(days: dict[date, int]) -> tuple[date, date]:
     return ordered[first], ordered[last]
 
 
-def _instant(schema: StructType, name: str) -> SparkColumn:
-    return instant(F.col(name), schema[name].dataType, "UTC", name)
+def _instant(schema: StructType, name: str, zone: str = "UTC") -> SparkColumn:
+    return instant(F.col(name), schema[name].dataType, zone, name)

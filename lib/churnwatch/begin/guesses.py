@@ -38,9 +38,18 @@ class Guess:
 
 
 @dataclass(frozen=True)
+class Zone:
+    """A time zone's name in the IANA database, and why it is taken."""
+
+    name: str = "UTC"
+    reason: str = "the log does not tell it: write yours here, and in clock.time_zone"
+
+
+@dataclass(frozen=True)
 class Guesses:
     """Fields -> guess; ``time``: how the time is read; ``number``: forms of the numeric ones; ``spare``: other columns
-    worth keeping as properties; ``left_out``: column -> why it is none; ``quantity``: pieces, where there are any."""
+    worth keeping as properties; ``left_out``: column -> why it is none; ``quantity``: pieces, where there are any;
+    ``zone``: of local times, and of the log's days."""
 
     fields: Mapping[str, Guess]
     time: TimeForm
@@ -48,6 +57,7 @@ class Guesses:
     left_out: Mapping[str, str]
     quantity: Column | None = None
     unit_price: bool = False
+    zone: Zone = Zone()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from churnwatch.begin.known import OTHER_TIMES
 from churnwatch.begin.numbers import number_form
 from churnwatch.begin.rest import Rest
 from churnwatch.begin.times import TimeForm, is_clock, time_forms, with_clock
+from churnwatch.begin.zones import zone_of
 
 LIKE = 100  # from this place on a name is only like one that is known
 # whose names are those of something else is not taken for a user
@@ -35,7 +36,8 @@ def guessed(layout: Layout, facts: Facts) -> Guesses | NoLog:
     order = ["event_id", "user_id", "event_time", "event_type", "amount", "duration_s", "item_id", "session_id", "channel"]
     spare, left_out = rest.spare(found)
     fields = {name: found[name] for name in order if name in found}
-    return Guesses(fields, time[1], spare, left_out, rest.quantity, rest.unit_price)
+    zone = zone_of(layout.columns, time[0], time[1], facts)
+    return Guesses(fields, time[1], spare, left_out, rest.quantity, rest.unit_price, zone)
 
 
 # --- the user ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from datetime import date
 
 from churnwatch.begin.columns import Column, Layout, literal
 from churnwatch.begin.curve import Chosen, Point, Scale, table
-from churnwatch.begin.guesses import Guesses, property_keys
+from churnwatch.begin.guesses import Guesses, Zone, property_keys
 from churnwatch.begin.measuring import Kind, Measures, rules
 from churnwatch.begin.numbers import number_form
 
@@ -70,6 +70,7 @@ def files(domain: Domain) -> dict[str, str]:
 
 def where(domain: Domain, root: str, input_: str, spark: Mapping[str, object]) -> str:
     """conf/<where>.yaml for ``domain``; ``root``: where its tables will lie; ``input_``: where the log lies."""
+    zone = _clock(domain)
     lines = [
         f"# Where {domain.name} runs. Proposed by `churnwatch init`: check what the comments say.",
         f"domain: {_text(domain.name)}",
@@ -78,7 +79,7 @@ def where(domain: Domain, root: str, input_: str, spark: Mapping[str, object]) -
         f"  files: {_text(f'{root}/_files')}    # pages, models, keys",
         f"  input: {_text(input_)}",
         "clock:",
-        "  time_zone: UTC    # the zone of the business day: a day begins at its midnight",
+        f"  time_zone: {zone.name}    # a day begins at its midnight; {_comment(zone.reason)}",
         f"  settle_days: {domain.settle_days}    # {domain.settle_reason}",
         "spark:" if spark else "spark: {}",
         *(f"  {key}: {_text(str(value))}" for key, value in spark.items()),
@@ -90,6 +91,14 @@ def where(domain: Domain, root: str, input_: str, spark: Mapping[str, object]) -
         'sending: {kind: file, folder: "{storage.files}/outbox"}',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _clock(domain: Domain) -> Zone:
+    """The zone of the business day: that of the sources, where they are of one."""
+    zones = {source.guesses.zone.name: source.guesses.zone for source in domain.sources}
+    if len(zones) == 1:
+        return next(iter(zones.values()))
+    return Zone(reason=f"the sources are of several zones ({', '.join(zones)}): write yours")
 
 
 def _sources(domain: Domain) -> str:
@@ -110,9 +119,9 @@ def _sources(domain: Domain) -> str:
 
 def _source(source: Source) -> list[str]:
     layout, guesses = source.layout, source.guesses
-    zone = "the log does not tell it: write yours here, and in clock.time_zone"
+    zone = guesses.zone
     if guesses.time.zoned:
-        zone = "not asked: the log's times are instants; your days begin in clock.time_zone"
+        zone = Zone(reason="not asked: the log's times are instants; your days begin in clock.time_zone")
     lines = [
         *(f"  # {_comment(note)}" for note in (*layout.notes, *source.notes)),
         f"  - name: {source.name}",
@@ -127,7 +136,7 @@ def _source(source: Source) -> list[str]:
         lines.append(
             f"    file_days: {list(source.file_days)}    # the files, from the day's own, in which its events were found"
         )
-    lines.append(f"    time_zone: UTC    # {zone}")
+    lines.append(f"    time_zone: {zone.name}    # {_comment(zone.reason)}")
     if source.where:
         lines.append(f"    where: {_text(source.where)}    # {_comment(source.where_reason)}")
     lines.append("    map:")

@@ -7,6 +7,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity.people import only_people, was_bot
 from churnwatch.activity.snapshots import per_snapshot
 from churnwatch.core.job import Frames
 from churnwatch.settings import Definition, Settings
@@ -24,28 +25,36 @@ def eligible_users(inputs: Frames, days: Sequence[date], settings: Settings, nam
     ``months_after``: monthly_activity, where the definition is long; the daily rows are then those of the month that is
     not over. A month holds the last day of everything in it, and that alone is asked for, so both ways give the same.
     ``users``: attributes as of O, where the definition reads one; the rows then have ``ends_on``.
+    Who was a bot on one of the days (or months) read up to the day is left out, whatever else it did.
     """
     meant = settings.churn.definitions[name]
     per_user = (
         _around(inputs, days, meant, definition_column(name))
         .groupBy(F.col("snapshot").alias("day"), "user_id")
-        .agg(*(fact.alias(alias) for alias, fact in {**_seen(meant), **facts}.items()))
+        .agg(*(fact.alias(alias) for alias, fact in {**_seen(meant), **facts}.items()), was_bot())
         .where(_eligible(meant))
+        .transform(only_people)
+        .drop("bot")
     )
     return per_user.transform(_with_end, inputs["users"], meant) if meant.attribute else per_user
 
 
 def _around(inputs: Frames, days: Sequence[date], meant: Definition, counted: str) -> DataFrame:
-    """One row per snapshot of ``days`` and stored row that matters for it: ``on`` (day), ``ahead``, ``age`` (days), and
-    ``event_on`` or ``amount`` where the kind needs them. One shuffle by user serves every side, snapshot and sum."""
+    """One row per snapshot of ``days`` and stored row that matters for it: ``on`` (day; null: a bot's row that matters for
+    that alone), ``ahead``, ``age`` (days), ``bot``, and ``event_on`` or ``amount`` where the kind needs them.
+
+    One shuffle by user serves every side, snapshot and sum.
+    """
     rows = []
     for alias, (ahead, monthly) in SIDES.items():
         if alias in inputs:
             columns = _columns(meant, counted, ahead, monthly)
+            # what nobody could know at O makes nobody a bot
+            bot = F.lit(None).cast("boolean").alias("bot") if ahead else F.col("bot")
             rows.append(
                 inputs[alias]
-                .select("day", "user_id", F.lit(ahead).alias("ahead"), *(c.alias(n) for n, c in columns.items()))
-                .where(F.col("on").isNotNull())
+                .select("day", "user_id", F.lit(ahead).alias("ahead"), bot, *(c.alias(n) for n, c in columns.items()))
+                .where(F.col("on").isNotNull() | F.col("bot"))
             )
     return (
         reduce(DataFrame.unionByName, rows)

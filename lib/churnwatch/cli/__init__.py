@@ -276,17 +276,28 @@ def simulate(
     continue_: Annotated[bool, typer.Option("--continue", help="go on after the last day written")] = False,
     actions: Annotated[str | None, typer.Option(help="table of retention actions: their treated users change")] = None,
     truth: Annotated[str | None, typer.Option(help="folder of what was planted; the flow never reads it")] = None,
+    plant: Annotated[
+        int | None, typer.Option(min=1, help="users a warning rule, as planted.yaml has them, in place of churn")
+    ] = None,
     config: Config = DEFAULT_CONFIG,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Writes a world of raw events with planted churn."""
+    """Writes a world of raw events with planted churn; with --plant one of users for each warning rule of the domain."""
+    from churnwatch.io.planted import plant as planted_files
     from churnwatch.io.raw import simulate as simulated
-    from churnwatch.simulate import World
+    from churnwatch.simulate import PlantedWorld, World
 
     if format_ not in ("parquet", "json", "csv"):
         raise ConfigError(f"--format {format_} is none of parquet, json, csv")
-    runner = runner_over(load(config, set_ or ()))
+    settings = load(config, set_ or ())
+    if plant is not None and (continue_ or actions or format_ != "parquet"):
+        raise ConfigError("--plant goes without --continue, --actions and --format: sources.yaml says what files are like")
+    runner = runner_over(settings)
+    if plant is not None:
+        planted = PlantedWorld(settings.planted, World().day(days), days, plant, users)
+        print(json.dumps(planted_files(runner.spark, planted, settings, out, truth), default=str))
+        return
     acted = runner.store.read(_table(runner, actions)) if actions else None
     world = World(users=users, days=days, seed=seed)
     summary = simulated(runner.spark, world, out, truth, format_, acted, continue_)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Daily activity to features per user and day."""
 
-from churnwatch.features.users import only_people, per_user
+from churnwatch.features.context import with_context
+from churnwatch.features.users import per_user
 
-__all__ = ["only_people", "per_user"]
+__all__ = ["per_user", "with_context"]

@@ -28,11 +28,6 @@ from churnwatch.settings.names import (
 PROFILING = "profiling"
 
 
-def only_people(features: DataFrame) -> DataFrame:
-    """Keeps the users that are no bots: nobody learns from what bots do, scores them or warns of them."""
-    return features.where("bot IS NOT TRUE")
-
-
 def per_user(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     """``user_features``: one row per day of ``days`` and user who was active in the ``population_days`` that end with it
     and has not refused profiling; columns as ``feature_names`` and ``text_names`` list them, and ``bot``; nothing later

@@ -170,11 +170,11 @@ def _json_fields(source: Source) -> list[tuple[str, str]]:
     """Columns and types of a JSON source: ``columns`` (``name`` or ``name TYPE``), else what map and where speak of."""
     if source.columns:
         return [(name, kind or "STRING") for name, _, kind in (text.strip().partition(" ") for text in source.columns)]
-    return [(name, _type(below)) for name, below in _named_columns([*source.map.values(), *filter(None, [source.where])]).items()]
+    return [(name, _type(below)) for name, below in named_columns([*source.map.values(), *filter(None, [source.where])]).items()]
 
 
-def _named_columns(expressions: Iterable[str]) -> Tree:
-    """Columns that SQL expressions name, with the fields that they name below them."""
+def named_columns(expressions: Iterable[str]) -> Tree:
+    """Columns that SQL expressions name, with the fields that they name below them; ConfigError where a name is taken."""
     tree: Tree = {}
     for text in expressions:
         for column in sqlglot.parse_one(f"SELECT {text}", dialect="spark").find_all(exp.Column):

@@ -7,9 +7,9 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity import only_people
 from churnwatch.core import only_days
 from churnwatch.core.chance import share_of
-from churnwatch.features import only_people
 from churnwatch.model.schema import Schema, raw_values
 from churnwatch.model.spans import Spans
 from churnwatch.model.untreated import per_assigned_user

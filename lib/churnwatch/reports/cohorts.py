@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from churnwatch.activity.people import only_people, was_bot
 from churnwatch.activity.segments import sums_per_segment, with_segments
 from churnwatch.core import days_predicate
 from churnwatch.core.intervals import wilson
@@ -30,7 +31,8 @@ class Period:
 
 def cohorts(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     """``cohort_churn``: one row per calendar month or ISO week that holds a day of ``days``, cohort with users, segment
-    and value; a period is measured up to its last day in ``days``, with sizes and segments as of that day.
+    and value; a period is measured up to its last day in ``days``, with sizes and segments as of that day. Who was a bot
+    in a period, or in the one before it, is left out of its rows.
 
     ``change`` compares a complete period with what the cohort before did in the period before, over its whole length
     and by today's segments; while a period runs it is null, since part of a month against a whole one is no change.
@@ -40,6 +42,8 @@ def cohorts(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
         inputs["first_seen"]
         .transform(per_user_period, periods)
         .transform(with_presence, inputs["activity"], periods)
+        .transform(only_people)
+        .drop("bot")
         .transform(with_segments, inputs["users"], settings)
         .transform(
             sums_per_segment, settings, CELL, size=F.lit(1), active=_count("active"), active_before=_count("active_before")
@@ -91,7 +95,8 @@ def per_user_period(first_seen: DataFrame, periods: Sequence[Period]) -> DataFra
 
 
 def with_presence(frame: DataFrame, activity: DataFrame, periods: Sequence[Period]) -> DataFrame:
-    """Adds ``active`` (in the period, up to its ``day``) and ``active_before`` (in the whole period before); same grain."""
+    """Adds ``active`` (in the period, up to its ``day``), ``active_before`` (in the whole period before) and ``bot`` (in
+    any of both; null: in neither active); same grain."""
     rows = ", ".join(
         f"('{p.cohort_by}', DATE'{p.first}', {str(before).lower()}, DATE'{first}', DATE'{last}')"
         for p in periods
@@ -102,11 +107,11 @@ def with_presence(frame: DataFrame, activity: DataFrame, periods: Sequence[Perio
         "active_in", "period_in", "is_before", F.explode(F.sequence("first", "last")).alias("day")
     )
     present = (
-        activity.select("day", F.col("user_id").alias("active_user"))
+        activity.select("day", F.col("user_id").alias("active_user"), "bot")
         .repartition("active_user")
         .join(F.broadcast(spans), "day", "inner")  # unique by (day, active_in, period_in)
         .groupBy("active_user", "active_in", "period_in")
-        .agg(F.max(~F.col("is_before")).alias("active"), F.max("is_before").alias("active_before"))
+        .agg(F.max(~F.col("is_before")).alias("active"), F.max("is_before").alias("active_before"), was_bot())
     )
     same = (
         (F.col("user_id") == F.col("active_user"))

@@ -6,6 +6,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity import only_people
 from churnwatch.core import Skipped
 from churnwatch.core.intervals import DIGITS, Z95, wilson
 from churnwatch.reports.long import per_feature
@@ -65,7 +66,7 @@ def _profile(features: DataFrame, labels: DataFrame, day: date, names: Sequence[
     sqrt((n1 + n0) / (n1 n0) + d^2 / (2 (n1 + n0))) (Hedges and Olkin, Statistical Methods for Meta-Analysis, 1985, p. 86).
     d is null where a group has fewer than two values or nothing varies.
     """
-    joined = features.where("bot IS NOT TRUE").join(labels, "user_id")  # one bot's millions would be the mean
+    joined = only_people(features).join(labels, "user_id")  # one bot's millions would be the mean
     values = per_feature(joined, ["churned"], names)
     gone, stays = F.when(F.col("churned"), F.col("value")), F.when(~F.col("churned"), F.col("value"))
     sums = values.groupBy("feature").agg(

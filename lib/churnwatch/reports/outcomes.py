@@ -14,27 +14,19 @@ def per_labelled_user(
 ) -> DataFrame:
     """One row per user with a label of the primary definition: ``user_id, churned, last_active_day, treated, weight``.
 
-    ``alerts`` and ``alert_events``: those of the day and of the days on which its label matured; ``actions``: these, and
-    those of the days before whose offers still worked.
+    ``alert_events`` and ``actions``: those of the days on which the label matured, and of the days before on which an act or
+    an offer still worked; ``alerts``: these days' too, and so many before that every case which was open then is among them.
 
-    ``treated``: an offer could reach the user, or somebody acted on a warning of the day, while the label matured; what such
-    a user would have done is not known. ``weight``: 1, and for users who were held out what training gives them too
-    (``per_assigned_user``): they stand for those whom offers reached.
+    ``treated``: an offer could reach the user, or somebody acted on a case of the user, in these days; what such a user would
+    have done is not known. ``weight``: 1, and for users who were held out what training gives them too
+    (``per_assigned_user``): they stand for those whom offers reached. Nobody is held out of acts: who was acted on is left out.
     """
     primary = labels.where(F.col("definition") == settings.churn.primary)
     known = primary.select("user_id", F.col("churned").cast("int").alias("churned"), "last_active_day")
     arms = per_assigned_user(actions, [day], settings).drop("day")  # of one day: one row a user
-    # people act on a case: on the warning of the day, on the one whose level it raised, or on one that raised it later
-    case = F.coalesce("escalates", "alert_id")
-    cases = alerts.where("scope = 'user'").select("day", "user_id", "alert_id", case.alias("case"))
-    acted = (
-        alert_events.where("action = 'acted'")
-        .join(cases.select("alert_id", "case"), "alert_id", "left")  # cases: one row a warning
-        .select(F.coalesce("case", "alert_id").alias("case"))
-        .join(cases.where(F.col("day") == F.lit(day)).select("user_id", "case"), "case")
-        .groupBy("user_id")
-        .agg(F.lit(True).alias("acted"))
-    )
+    # people act on a case by any of its warnings
+    of_user = alerts.where("scope = 'user'").select("alert_id", "user_id")  # one row a warning
+    acted = alert_events.where("action = 'acted'").join(of_user, "alert_id").groupBy("user_id").agg(F.lit(True).alias("acted"))
     treated = F.coalesce("offered", F.lit(False)) | F.coalesce("acted", F.lit(False))
     return (
         known.join(arms, "user_id", "left")

@@ -10,9 +10,9 @@ from pyspark import cloudpickle
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity import only_people
 from churnwatch.churn import eligible_users
 from churnwatch.core import JobFailed, Refused, Skipped, only_days
-from churnwatch.features import only_people
 from churnwatch.model import last_release
 from churnwatch.model.reference import usual_matrix
 from churnwatch.model.schema import Schema

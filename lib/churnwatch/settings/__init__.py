@@ -6,6 +6,7 @@ from churnwatch.settings.facts import EVENT_FIELDS, EventSource, Measure, Source
 from churnwatch.settings.load import load
 from churnwatch.settings.names import feature_names, measure_names
 from churnwatch.settings.offers import Campaign, Offer, Offers, Outcome
+from churnwatch.settings.planted import Pattern, Planted, PlantedEvents
 from churnwatch.settings.rules import Rule
 from churnwatch.settings.tiers import Tier
 from churnwatch.settings.whole import Settings
@@ -20,6 +21,9 @@ __all__ = [
     "Offer",
     "Offers",
     "Outcome",
+    "Pattern",
+    "Planted",
+    "PlantedEvents",
     "Rule",
     "Settings",
     "Source",

@@ -16,7 +16,7 @@ from churnwatch.settings.names import (
     summed_measures,
     text_names,
 )
-from churnwatch.settings.rule_columns import PLACEHOLDER, route_faults, rule_faults, tier_faults
+from churnwatch.settings.rule_columns import PLACEHOLDER, TREND_COLUMNS, route_faults, rule_faults, tier_faults
 from churnwatch.settings.whole import Settings
 
 EVENT_COLUMNS = (
@@ -166,6 +166,8 @@ def _signal_faults(settings: Settings) -> Found:
             yield from known_name(("measures", "rfm", part), "measure", getattr(m.rfm, part), known)
     for name, series in m.context.items():
         yield from known_name(("measures", "context", name, "scope"), "scope", series.scope, ["base", *m.segments])
+        if name in TREND_COLUMNS or name in m.indicators:
+            yield ("measures", "context", name), f"{name!r} is a column of groups already: rules could not tell which is meant"
     if m.context and not settings.sources.context:
         yield ("measures", "context"), "no source of context is configured"
     columns = feature_names(settings) + text_names(settings)

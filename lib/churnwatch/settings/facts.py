@@ -175,7 +175,7 @@ class Measures(Signals):
 
     @property
     def months_days(self) -> int:
-        """Days of monthly_activity that features read; 0: none. They hold the last day of every month that matters: the
-        end of the n-th month before O's is at most 31 n days old."""
+        """Days up to O of which features read monthly_activity, O itself left out; 0: none. They hold the last day of every
+        month that matters: the end of the n-th month before O's is at most 31 n days old."""
         silent = self.population_days if self.population_days > self.longest_window else 0
         return max(silent, 31 * self.months + 1 if self.months else 0)

@@ -12,12 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 from churnwatch.core.errors import ConfigError
 from churnwatch.settings.check import Fault, cross_faults
+from churnwatch.settings.sending import written_secrets
 from churnwatch.settings.whole import Settings
 
 # file of the domain folder -> the key of Settings that it fills
-DOMAIN_FILES = ("sources", "measures", "churn", "model", "tiers", "rules", "causes", "owners", "offers", "experiments")
-OPTIONAL_FILES = {"model", "rules", "causes", "owners", "offers", "experiments"}
+NEEDED_FILES = ("sources", "measures", "churn", "tiers")
+DOMAIN_FILES = (*NEEDED_FILES, "model", "rules", "causes", "owners", "offers", "experiments", "planted")
 REFERENCE = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)+|domain)\}")
+SHOWN_CHARACTERS = 4  # shorter secrets are not looked for in other faults: they would be found everywhere
 SECRET = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 Path_ = tuple[str | int, ...]
@@ -56,10 +58,15 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
         for name in DOMAIN_FILES:
             if (file := folder / f"{name}.yaml").exists():
                 tree[name] = _read(file, origins, (name,), faults)
-            elif name not in OPTIONAL_FILES:
+            elif name in NEEDED_FILES:
                 faults.append(Fault(f"{folder}", f"{name}.yaml is missing"))
     tree = _merge(_merge(tree, where), overrides)
     secrets = _secrets(tree)
+    for below, value in written_secrets(tree.get("sending")):
+        path, name = ("sending", *below), re.sub(r"\W", "_", "_".join(below[-2:])).upper()
+        text = f"is a secret that is written out; write ${{{name}}} in its place, and set the environment variable {name}"
+        faults.append(Fault(origins.at(path), f"{'.'.join(path)}: {text}"))
+        secrets |= {value: "***"} if len(value) >= SHOWN_CHARACTERS else {}
     settings = _typed(_resolved(tree, tree, (), origins, faults), origins, faults, secrets)
     if settings is not None:
         faults += [Fault(origins.at(path), text) for path, text in cross_faults(settings)]

@@ -42,12 +42,12 @@ def rule_columns(scope: str, settings: Settings) -> dict[str, str]:
     """Columns that rules of ``scope`` may name, with their SQL types.
 
     Of users: features, scores, attributes, the day, and every indicator of the whole base as ``<indicator>_base``. Of groups
-    and the base: the day's row of activity_trend, what is usual, what the detector of sudden falls finds, and every
-    indicator by its name, with ``<name>_usual``.
+    and the base: the day's row of activity_trend, what is usual, what the detector of sudden falls finds, every indicator by
+    its name, with ``<name>_usual``, and the series of the market as features have them.
     """
     if scope != "user":
         indicators = [name for one in settings.measures.indicators for name in (one, usual_column(one))]
-        return TREND_COLUMNS | FALL_COLUMNS | dict.fromkeys(indicators, "double")
+        return TREND_COLUMNS | FALL_COLUMNS | dict.fromkeys([*indicators, *market_columns(settings)], "double")
     attributes = list(settings.sources.users.map) if settings.sources.users else []
     return (
         {name: OWN_COLUMNS.get(name, "string") for name in attributes}
@@ -126,6 +126,18 @@ def columns_of(text: str) -> set[str]:
 def watches_falls(settings: Settings) -> bool:
     """Whether a rule of groups or the base speaks of sudden falls: the detector runs for no other reason."""
     return any(rule.scope != "user" and named_columns(rule) & set(FALL_COLUMNS) for rule in settings.rules.rules)
+
+
+def market_columns(settings: Settings) -> list[str]:
+    """Features of ``context``, and how they changed: the same of all users of a scope."""
+    series = settings.measures.context
+    return [name for one in series for name in ((one, f"{one}_change") if series[one].change_days else (one,))]
+
+
+def market_asked(settings: Settings) -> list[str]:
+    """Features of ``context`` that a rule of groups or the base speaks of: the series are read for no other reason."""
+    named = {name for rule in settings.rules.rules if rule.scope != "user" for name in named_columns(rule)}
+    return [name for name in market_columns(settings) if name in named]
 
 
 def base_indicators(settings: Settings) -> list[str]:

@@ -1,8 +1,10 @@
 """Where messages go: the key ``sending`` of conf/<where>.yaml."""
 
 import ipaddress
+import re
+from collections.abc import Iterator
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, model_validator
 
@@ -11,10 +13,13 @@ from churnwatch.settings.base import Days, Name, Settings_
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CHATS = ("slack", "teams", "wecom", "dingtalk", "feishu", "sms")
 SIGNED = ("json", "dingtalk", "feishu")
+ROBOTS = ("slack", "teams", "wecom", "dingtalk", "feishu")  # who knows the url may post
+VARIABLE = re.compile(r"\$\{[A-Z][A-Z0-9_]*\}")
+KEY_OF_A_QUERY = re.compile(r"key|token|secret|sign|pass", re.IGNORECASE)
 
 
 class Smtp(Settings_):
-    """A mail server; the password only ever comes from an environment variable."""
+    """A mail server; the password only ever comes from an environment variable (see ``written_secrets``)."""
 
     host: str
     port: int = 25
@@ -81,6 +86,34 @@ class Destination(Settings_):
     def chat(self) -> bool:
         """Whether people read it where others may look on."""
         return self.kind in CHATS
+
+
+def written_secrets(sending: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Secrets that stand in ``sending`` as they are, not as ``${NAME}``: (path below it, value).
+
+    Passwords, tokens and secrets; urls of robots, of which all is a secret, and those with a key in the query. ``sending`` as
+    files have it: before it is typed, and before variables are filled in.
+    """
+    parts = sending if isinstance(sending, dict) else {}
+    named: list[tuple[tuple[str, ...], Any]] = [(("smtp",), parts.get("smtp"))]
+    destinations = parts.get("destinations")
+    named += [(("destinations", str(n)), d) for n, d in destinations.items()] if isinstance(destinations, dict) else []
+    for path, part in named:
+        for key, value in part.items() if isinstance(part, dict) else ():
+            secret = key in ("password", "token", "secret") or (key == "url" and _is_a_key(str(value), part.get("kind")))
+            if secret and value is not None and not VARIABLE.search(str(value)):
+                yield (*path, key), str(value)
+
+
+def _is_a_key(url: str, kind: Any) -> bool:
+    """Whether who reads ``url`` may post to it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True
+    if parts.hostname in LOOPBACK:
+        return False
+    return kind in ROBOTS or any(KEY_OF_A_QUERY.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True))
 
 
 def _has_controls(text: str | None) -> bool:

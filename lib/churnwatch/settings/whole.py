@@ -9,6 +9,7 @@ from churnwatch.settings.facts import Measures, Sources
 from churnwatch.settings.model import ModelSettings
 from churnwatch.settings.offers import Offers, Outcome
 from churnwatch.settings.owners import Owners
+from churnwatch.settings.planted import Planted
 from churnwatch.settings.rules import Causes, Rules
 from churnwatch.settings.sending import Sending
 from churnwatch.settings.tiers import Tiers
@@ -38,6 +39,7 @@ class Settings(Settings_):
     owners: Owners = Owners()
     offers: Offers = Offers()
     experiments: dict[Name, Experiment] = {}
+    planted: Planted = Planted()
 
     @property
     def primary(self) -> Definition:

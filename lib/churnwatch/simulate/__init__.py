@@ -10,6 +10,7 @@ from churnwatch.simulate.days import active_days
 from churnwatch.simulate.events import BROKEN, EVENT_COLUMNS, SYMPTOMS, clean_events, events
 from churnwatch.simulate.people import people, treated_users
 from churnwatch.simulate.plan import PLANS, REGIONS, Cause, Run, Wave, World
+from churnwatch.simulate.planted import PlantedWorld, planted_world
 from churnwatch.simulate.records import consents, context, users
 from churnwatch.simulate.truth import planted_users, treatments, truth
 
@@ -20,6 +21,7 @@ __all__ = [
     "REGIONS",
     "SYMPTOMS",
     "Cause",
+    "PlantedWorld",
     "Run",
     "Wave",
     "World",
@@ -30,6 +32,7 @@ __all__ = [
     "events",
     "people",
     "planted_users",
+    "planted_world",
     "treated_users",
     "treatments",
     "truth",
