@@ -16,7 +16,8 @@ Measure = Callable[..., dict]
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of a step, in ``unit``, and its bar; ``judged`` False: told, but the world is too small to judge."""
+    """What was measured of a step, in ``unit``, and its bar; ``judged`` False: told, but the world is too small to judge;
+    ``told``: what else was found, which may be another the next time."""
 
     step: str
     world: str
@@ -25,6 +26,7 @@ class Row:
     at_least: float | None = None
     at_most: float | None = None
     judged: bool = True
+    told: str = ""
 
     @property
     def met(self) -> bool | None:

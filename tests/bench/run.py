@@ -105,8 +105,9 @@ def _table(rows, run: str) -> list[str]:
         bar = f"at least {row['at_least']}" if row["at_least"] is not None else f"at most {row['at_most']}"
         met = {True: "yes", False: "**no**", None: "too small to judge"}[row["met"]]
         measured = f"{row['measured']:.{4 if row['unit'] == 'AUC' else 2}f} {row['unit']}"
+        step = f"{row['step']} ({row['told']})" if row.get("told") else row["step"]
         of = _run_of(row) + (" (*)" if row in others else "")
-        lines.append(f"| {row['step']} | {row['world']} | {measured} | {bar} | {met} | {of} |")
+        lines.append(f"| {step} | {row['world']} | {measured} | {bar} | {met} | {of} |")
     return lines
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -175,7 +176,7 @@ def test_the_last_cut_off_is_told_of_real_data_and_of_a_simulation(monkeypatch, 
     met = {row.world.split(",")[0]: row.met for row in rows if row.step.startswith("AUC over")}
     # below the best column: enough for online_retail, whose interval reaches 0
     assert met == {"cdnow": False, "online_retail": True, "simulated app of 3": False}
-    assert rows[0].step == "AUC over the best column orders_90d 0.6600, interval -0.0300 to +0.0100"
+    assert rows[0].told == "orders_90d 0.6600; interval -0.0300 to +0.0100" and rows[1].told == "refused by the gate"
     assert len(rows) == 9
 
 
@@ -186,9 +187,10 @@ def test_rows_of_earlier_runs_are_marked(monkeypatch, tmp_path):
     run._write(both, {"m": {"variants": {"m": one}}}, "2026-01-01 10:00 abc")
     text = (tmp_path / "bench.md").read_text()
     assert "Run of 2026-01-01 10:00 abc, 2 of 2 rows: all in one run." in text and "(*)" not in text
-    run._write(both[1:], {}, "2026-01-02 10:00 def")
+    # what else was found is no part of a row's name
+    run._write([replace(both[1], told="other by now")], {}, "2026-01-02 10:00 def")
     text = (tmp_path / "bench.md").read_text()
     assert "Run of 2026-01-02 10:00 def, 1 of 2 rows; the others are of earlier runs (*)." in text
     assert "| a | w | 1.00 x | at least 1 | yes | 2026-01-01 10:00 abc (*) |" in text
-    assert "| b | w | 2.00 x | at least 1 | yes | 2026-01-02 10:00 def |" in text
+    assert "| b (other by now) | w | 2.00 x | at least 1 | yes | 2026-01-02 10:00 def |" in text
     assert "| m | 1.00 | 2.00 | 1.00 | 2.00 |  |  |  | 2026-01-01 10:00 abc |" in text

@@ -175,7 +175,8 @@ def simulated(users, days):
         simulate(spark, world, Path(folder) / "raw", Path(folder) / "truth")
         runner = Runner(settings, spark)
         for jobs, first, every in ((facts, 1, settings.model.snapshot_every_days), (("train_model",), days, None)):
-            failed = [o for o in runner.run(Order(jobs, world.day(first), world.day(days), every)) if o.status != "done"]
+            ended = runner.run(Order(jobs, world.day(first), world.day(days), every))
+            failed = [outcome for outcome in ended if outcome.status in ("failed", "refused")]
             if failed:
                 raise SystemExit("\n".join(line for outcome in failed for line in outcome.lines()))
         runner.store.refresh()

@@ -55,10 +55,10 @@ def realdata(measure: Callable[..., dict], sizes: list[int], full: bool) -> Iter
 def _cut_off(found: dict, name: str, above: bool) -> Iterator[Row]:
     world = f"{name}, cut-off {found['cut_off']}"
     low, high = found["auc_minus_column_low"], found["auc_minus_column_high"]
-    told = f"AUC over the best column {found['column']} {found['column_auc']:.4f}, interval {low:+.4f} to {high:+.4f}"
+    told = f"{found['column']} {found['column_auc']:.4f}; interval {low:+.4f} to {high:+.4f}"
     bar = 0.0 if above else -(high - found["auc_minus_column"])  # else an interval that reaches 0
-    yield Row(told, world, found["auc_minus_column"], "AUC", at_least=bar)
-    yield Row(f"AUC of the model, {found['outcome']} by the gate", world, found["auc"], "AUC", at_least=0.5)
+    yield Row("AUC over the best column", world, found["auc_minus_column"], "AUC", at_least=bar, told=told)
+    yield Row("AUC of the model", world, found["auc"], "AUC", at_least=0.5, told=f"{found['outcome']} by the gate")
     yield Row("AUC of plain LightGBM on the same features, for orientation", world, found["lightgbm"], "AUC", at_least=0.5)
 
 

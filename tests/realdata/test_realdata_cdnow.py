@@ -83,7 +83,8 @@ def test_the_model_is_no_worse_than_the_best_column_on_the_last_cut_off(trained)
 
 
 def test_of_other_users_labels_nothing_is_learnt(master, trained):
-    assert finds_nothing(master.trained_on_shuffled(TESTED, ahead=90, max_evals=1, max_trees=5))
+    # four weeks of snapshots and few trees: what is not there is not found with less either
+    assert finds_nothing(master.trained_on_shuffled(TESTED, ahead=90, max_evals=1, max_trees=5, train_days=28))
 
 
 def test_the_whole_sample_is_judged_and_its_money_is_right_to_the_cent(sample):
