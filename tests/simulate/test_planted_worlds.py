@@ -125,10 +125,7 @@ def texts(user):
 
 @pytest.fixture(scope="module")
 def found(spark):
-    # compiling hundreds of columns for a handful of rows takes a quarter of the time
-    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-    yield {domain: spoken_of(spark, domain) for domain in DOMAINS}
-    spark.conf.unset("spark.sql.codegen.factoryMode")
+    return {domain: spoken_of(spark, domain) for domain in DOMAINS}
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
