@@ -18,6 +18,7 @@ TEST_SPARK = {
     "spark.default.parallelism": "2",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.databricks.delta.properties.defaults.checkpointInterval": "50",  # a checkpoint is a Spark job
+    "spark.buffer.pageSize": "1m",  # else every sort and sum of a few rows clears a page of 32 MB
     "spark.sql.adaptive.enabled": "false",  # plans of one partition have nothing to adapt
     "spark.sql.codegen.wholeStage": "false",  # compiling costs more than the rows of a test
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # in projections too: 15 % of the CPU

@@ -109,7 +109,7 @@ def test_folders_of_parquet_and_of_delta_are_read_in_the_zone_that_a_column_tell
     settings = load(tmp_path / "shop.yaml")
     found = {source.format: (source.path, source.time_zone, source.map["user_id"]) for source in settings.sources.events}
     assert found == {
-        "parquet": (f"{lake}/*/*.parquet", "Asia/Tokyo", "user_id"),
+        "parquet": (f"{lake}/*/*", "Asia/Tokyo", "user_id"),
         "delta": (orders_, "Asia/Tokyo", "customer_id"),
     }
     assert settings.clock.time_zone == "Asia/Tokyo"
