@@ -175,7 +175,7 @@ def test_a_drill_plays_the_wave_that_was_typed_and_ends_by_whether_every_step_wa
             return Report(seen[-1], 100, [Reached("found", reached, 1.5)])
 
     monkeypatch.setattr("churnwatch.drill.Drill", Drill)
-    monkeypatch.setattr("churnwatch.io.session.session", lambda settings: None)
+    monkeypatch.setattr("churnwatch.io.session.session", lambda settings, name: None)
     code, out, _ = typed("drill", "--day", str(DAY), "--segment", "region=south", "--share", "0.4", "--days", "5")
     assert seen == [Wave(date(2025, 3, 5), DAY, 0.4, "region", "south")]
     assert code == (0 if reached else 1)
