@@ -925,9 +925,9 @@ def _report_tables() -> dict[str, Table]:
             [
                 _day("as-of day of scores and labels"),
                 column("cause", "string", "cause of causes.yaml, or 'unknown'", nullable=False),
-                column("users", "long", "scored users whose first reason has the cause", nullable=False),
+                column("users", "long", "scored users whose strongest reason with a cause has this one", nullable=False),
                 column("churned", "long", "of them, users who churned", nullable=False),
-                column("share", "double", "share of the churned users whose first reason has the cause"),
+                column("share", "double", "share of the churned users whose strongest reason with a cause has this one"),
                 column("low", "double", f"{INTERVAL} (Wilson) of share, lower end"),
                 column("high", "double", f"{INTERVAL} (Wilson) of share, upper end"),
                 column("rate", "double", "churned / users"),

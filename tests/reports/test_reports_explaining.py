@@ -67,8 +67,9 @@ def causes_and_profile(spark, settings):
         for n in range(40)
     ]
     down, up = reason("logins_7d", -2.0, "engagement"), reason("crashes_7d", 1.0, "quality")
-    scores = [scored(str(n), down, reason("(base)", 3.0, None), up) for n in range(10)]
-    scores += [scored(str(n), reason("orders_7d", 0.5, None), up) for n in range(10, 18)]
+    nameless = reason("days_late", 1.5, None)  # speaks for no cause: the next one does
+    scores = [scored(str(n), down, reason("(base)", 3.0, None), nameless, up) for n in range(10)]
+    scores += [scored(str(n), nameless) for n in range(10, 18)]
     scores += [scored("19", down), scored("unlabelled", up)]
     out = explained(frames(spark, settings, {"labels": labels, "features": features, "scores": scores}, READS), (ON,), settings)
     return values, {name: {r[1]: r.asDict() for r in found.collect()} for name, found in out.items()}
@@ -97,7 +98,7 @@ def test_a_feature_that_never_varies_has_no_effect_size(causes_and_profile):
     assert (row["churned_mean"], row["effect"], row["low"]) == (2.0, None, None)
 
 
-def test_causes_are_those_of_the_first_reason_that_raised_the_risk(causes_and_profile):
+def test_causes_are_those_of_the_first_reason_that_raised_the_risk_and_has_one(causes_and_profile):
     found = causes_and_profile[1]["churn_causes"]
     assert {cause: (r["users"], r["churned"]) for cause, r in found.items()} == {"quality": (10, 10), "unknown": (9, 5)}
     assert found["quality"]["share"] == pytest.approx(10 / 15)

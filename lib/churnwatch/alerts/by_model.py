@@ -4,15 +4,15 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType
 
-from churnwatch.alerts.evidence import UNKNOWN, shortly
+from churnwatch.alerts.evidence import shortly
 from churnwatch.alerts.rules import by_level, signal
+from churnwatch.scoring import first_cause, upward
 from churnwatch.settings import Settings
 
 RULE_ID = "model"
 QUIET_DAYS = 7
 FIRST = 1  # of equal levels the model speaks before any rule
 TOP_REASONS = 3
-REST = ("(other)", "(base)")  # parts of the margin that are no measure's
 
 
 def warns(settings: Settings) -> Column:
@@ -32,20 +32,8 @@ def model_signal(settings: Settings) -> Column:
     if not ranks:
         return F.lit(None)
     rank = by_level(ranks, F.col("tier"))
-    pushing = F.array_sort(
-        F.transform(
-            F.filter("reasons", lambda r: (r["contribution"] > 0) & ~r["measure"].isin(*REST)),
-            lambda r: F.struct(
-                (-r["contribution"]).alias("order"),
-                r["measure"].alias("measure"),
-                r["value"].alias("value"),
-                r["cause"].alias("cause"),
-            ),
-        )
-    )
-    cause = F.get(F.filter(pushing, lambda r: r["cause"].isNotNull() & (r["cause"] != UNKNOWN)), 0)["cause"]
     told = F.transform(
-        F.slice(pushing, 1, TOP_REASONS), lambda r: F.concat(r["measure"], F.lit(" "), shortly(r["value"], DoubleType()))
+        F.slice(upward(), 1, TOP_REASONS), lambda r: F.concat(r["measure"], F.lit(" "), shortly(r["value"], DoubleType()))
     )
     evidence = F.concat(
         F.lit("probability "),
@@ -55,4 +43,4 @@ def model_signal(settings: Settings) -> Column:
         F.when(F.size(told) > 0, F.concat(F.lit("; "), F.array_join(told, ", "))).otherwise(F.lit("")),
     )
     nobody = F.lit(None)
-    return F.when(rank.isNotNull(), signal(RULE_ID, rank, FIRST, cause, evidence, nobody, QUIET_DAYS))
+    return F.when(rank.isNotNull(), signal(RULE_ID, rank, FIRST, first_cause(), evidence, nobody, QUIET_DAYS))

@@ -10,9 +10,8 @@ from churnwatch.activity import only_people
 from churnwatch.core import Skipped
 from churnwatch.core.intervals import DIGITS, Z95, wilson
 from churnwatch.reports.long import per_feature
+from churnwatch.scoring import first_cause
 from churnwatch.settings import Settings, feature_names
-
-NO_MEASURES = ("(other)", "(base)")  # the remainders that make reasons add up
 
 
 def explained(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
@@ -30,16 +29,15 @@ def explained(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: S
     }
 
 
-def first_upward_cause() -> Column:
-    """The cause of the first reason in ``reasons`` that raised the risk; 'unknown' where none did or it has no cause."""
-    upward = F.filter("reasons", lambda r: (r["contribution"] > 0) & ~r["measure"].isin(*NO_MEASURES))
-    return F.coalesce(F.get(upward, 0)["cause"], F.lit("unknown"))
+def known_cause() -> Column:
+    """The cause that a user's reasons speak for (``first_cause``); 'unknown' where none does."""
+    return F.coalesce(first_cause(), F.lit("unknown"))
 
 
 def _causes(scores: DataFrame, labels: DataFrame, day: date) -> DataFrame:
-    """One row per cause: share of the churned whose first upward reason has it (Wilson), and the churn rate with it."""
+    """One row per cause: share of the churned whose reasons speak for it (Wilson), and the churn rate with it."""
     by_cause = (
-        scores.select("user_id", first_upward_cause().alias("cause"))
+        scores.select("user_id", known_cause().alias("cause"))
         .join(labels, "user_id")
         .groupBy("cause")
         .agg(F.count("*").alias("users"), F.count_if("churned").alias("churned"))

@@ -10,7 +10,7 @@ from pyspark import inheritable_thread_target
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.reports.explaining import first_upward_cause
+from churnwatch.reports.explaining import known_cause
 from churnwatch.settings import Settings
 
 TOP_USERS = 20
@@ -109,10 +109,10 @@ def _per_tier(scores: DataFrame) -> DataFrame:
 
 
 def _per_cause(scores: DataFrame, risky: Sequence[str]) -> DataFrame:
-    """One row per tier at risk and cause of the first upward reason: users and cents at risk."""
+    """One row per tier at risk and cause that reasons speak for: users and cents at risk."""
     return (
         scores.where(F.col("tier").isin(*risky))
-        .groupBy("tier", first_upward_cause().alias("cause"))
+        .groupBy("tier", known_cause().alias("cause"))
         .agg(F.count("*").alias("users"), F.sum("value_at_risk_cents").alias("at_risk_cents"))
     )
 
