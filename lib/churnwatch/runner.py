@@ -360,15 +360,8 @@ def _taken(job: Job, step: Step, other: Run) -> str:
 
 
 def _port(name: str) -> Any:
-    if name == "sources":
-        from churnwatch.io.sources import Sources as port
-    elif name == "models":
-        from churnwatch.io.models import Models as port  # type: ignore[assignment]
-    elif name == "senders":
-        from churnwatch.io.senders import Senders as port  # type: ignore[assignment]
-    else:
-        from churnwatch.io.pages import Pages as port  # type: ignore[assignment]
-    return port
+    """The class of a port: Sources of io/sources.py, and so on; a port that no job of a run asks for is not imported."""
+    return getattr(importlib.import_module(f"churnwatch.io.{name}"), name.capitalize())
 
 
 def config_hash(settings: Settings) -> str:

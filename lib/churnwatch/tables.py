@@ -7,6 +7,7 @@ Instants are UTC; ``day`` is the business day in ``clock.time_zone``; money is i
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 from pyspark.sql.types import ArrayType, DoubleType, LongType, MapType, StringType, StructField, StructType
 
@@ -94,8 +95,8 @@ def tables(settings: Settings) -> Tables:
     )
 
 
-def _table(name: str, comment: str, columns: list[StructField], keys: tuple[str, ...], **options: object) -> Table:
-    return Table(name=name, comment=comment, schema=StructType(columns), keys=keys, **options)  # type: ignore[arg-type]
+def _table(name: str, comment: str, columns: list[StructField], keys: tuple[str, ...], **options: Any) -> Table:
+    return Table(name=name, comment=comment, schema=StructType(columns), keys=keys, **options)
 
 
 def _day(comment: str = BUSINESS_DAY) -> StructField:

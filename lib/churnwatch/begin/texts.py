@@ -84,8 +84,12 @@ def _csv(lines: Sequence[str], encoding: str | None) -> Layout:
 
 
 def _rows(lines: Sequence[str], delimiter: str, quote: str) -> list[list[str]]:
-    how = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-    return [row for row in csv.reader([f"{line}\n" for line in lines], delimiter=delimiter, **how) if row]  # type: ignore[arg-type]
+    whole = [f"{line}\n" for line in lines]
+    if quote:
+        read = csv.reader(whole, delimiter=delimiter, quotechar=quote)
+    else:
+        read = csv.reader(whole, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    return [row for row in read if row]
 
 
 def _delimiter(lines: Sequence[str], quote: str) -> str | None:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import yaml
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from churnwatch.core import ConfigError
 from churnwatch.io.sources import Sources
@@ -102,9 +103,8 @@ def _kinds(frame: DataFrame) -> list[tuple[str, str]]:
     kinds = []
     for field in frame.schema.fields:
         kinds.append((field.name, field.dataType.simpleString()))
-        if field.dataType.typeName() == "struct":
-            inner = field.dataType.fields  # type: ignore[attr-defined]
-            kinds += [(f"{field.name}.{f.name}", f.dataType.simpleString()) for f in inner]
+        if isinstance(field.dataType, StructType):
+            kinds += [(f"{field.name}.{f.name}", f.dataType.simpleString()) for f in field.dataType.fields]
     return kinds
 
 

@@ -14,6 +14,8 @@ def to_text(coefficients: Sequence[float], intercept: float, means: Sequence[flo
     exact Shapley values where features are taken as independent. ``low``, ``high``: the least and the greatest margin of the
     train span; beyond them users are equals in rank. Raises ValueError where means are not as many as coefficients.
     """
+    if len(coefficients) != len(means):
+        raise ValueError(f"{len(coefficients)} coefficients, but {len(means)} means")
     parts = {
         "coefficients": [float(v) for v in coefficients],
         "intercept": float(intercept),
@@ -21,8 +23,6 @@ def to_text(coefficients: Sequence[float], intercept: float, means: Sequence[flo
         "low": float(low),
         "high": float(max(high, low + 1e-9)),
     }
-    if len(parts["coefficients"]) != len(parts["means"]):  # type: ignore[arg-type]
-        raise ValueError(f"{len(coefficients)} coefficients, but {len(means)} means")
     return f"{KIND}\n{json.dumps(parts)}\n"
 
 

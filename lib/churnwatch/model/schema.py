@@ -57,8 +57,12 @@ class Schema:
     def only(self, names: Sequence[str]) -> "Schema":
         """The same for the features ``names`` alone, in the old order."""
         kept = [i for i, name in enumerate(self.features) if name in set(names)]
-        parts = (self.features, self.fills, self.measures, self.meanings)
-        return Schema(*(tuple(part[i] for i in kept) if part else () for part in parts))  # type: ignore[arg-type]
+        return Schema(
+            tuple(self.features[i] for i in kept),
+            tuple(self.fills[i] for i in kept),
+            tuple(self.measures[i] for i in kept),
+            tuple(self.meanings[i] for i in kept if self.meanings),
+        )
 
     def to_json(self, **more: Any) -> dict[str, Any]:
         """A JSON object from which ``from_json`` makes the same schema without our settings; ``more`` is added."""

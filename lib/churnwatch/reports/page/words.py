@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 from churnwatch.settings import Definition, Settings
 
@@ -153,20 +154,20 @@ def measure_value(name: str, value: float | None) -> str:
     return number(value, 2)
 
 
-def reason_texts(reasons: list[Mapping[str, object]], settings: Settings, most: int = 3) -> list[str]:
+def reason_texts(reasons: list[Mapping[str, Any]], settings: Settings, most: int = 3) -> list[str]:
     """The measures that moved a score most, in order, with direction, value and what is usual; never the remainders."""
     named = [r for r in reasons if not str(r["measure"]).startswith("(")][:most]
     return [
-        f"{'↑' if r['contribution'] > 0 else '↓'} "  # type: ignore[operator]
-        f"{measure_title(str(r['measure']), settings)}: {measure_value(str(r['measure']), r['value'])}"  # type: ignore[arg-type]
+        f"{'↑' if r['contribution'] > 0 else '↓'} "
+        f"{measure_title(str(r['measure']), settings)}: {measure_value(str(r['measure']), r['value'])}"
         f"{_usual(r)}"
         for r in named
     ]
 
 
-def _usual(reason: Mapping[str, object]) -> str:
+def _usual(reason: Mapping[str, Any]) -> str:
     usual = reason["usual"]
-    return "" if usual is None else f" (usual {measure_value(str(reason['measure']), usual)})"  # type: ignore[arg-type]
+    return "" if usual is None else f" (usual {measure_value(str(reason['measure']), usual)})"
 
 
 def definition_text(meant: Definition) -> str:
