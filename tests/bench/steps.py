@@ -85,7 +85,7 @@ class Bench:
         stored = self._stored_activity().transform(_without_nulls)
         self._load(self.store, table, stored, days_predicate(self.days))
         rows = stored.where(F.col("day") == day)
-        return Step({"replace": lambda: self._replace(self.store, table, rows, days_predicate([day]))})
+        return Step({"write_day": lambda: self._replace(self.store, table, rows, days_predicate([day]))})
 
     def write_large(self) -> Step:
         """All events replaced as one range of days, and appended to a table of their own."""

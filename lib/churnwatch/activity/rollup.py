@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from churnwatch.activity.cutting import only_small_values, with_parts
 from churnwatch.activity.kinds import merged, smallest, whole
 from churnwatch.activity.paths import beside_paths, path_measures, with_crossings
-from churnwatch.core import only_days, to_ranges
+from churnwatch.core import only_days, to_ranges, wall_seconds
 from churnwatch.core.job import Frames
 from churnwatch.settings import Measure, Settings
 from churnwatch.settings.names import definition_column
@@ -29,7 +29,7 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
     target = tables(settings).daily_activity
     read = inputs["events"].transform(only_days_and_evenings, days, settings)
     slots = (
-        read.transform(per_user_slot, settings)
+        read.transform(per_user_slot, days, settings)
         .transform(beside_paths, read, settings)
         .withColumn("bucket", bucket(settings))
         .repartition("bucket")
@@ -84,7 +84,7 @@ def only_days_and_evenings(events: DataFrame, days: Sequence[date], settings: Se
     return events.where(kept)
 
 
-def per_user_slot(events: DataFrame, settings: Settings) -> DataFrame:
+def per_user_slot(events: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
     """One row per user, day, slot of the session gap's length and value of the distinct measures (null: events without),
     with all measures of ``daily_activity`` but sessions.
 
@@ -95,7 +95,8 @@ def per_user_slot(events: DataFrame, settings: Settings) -> DataFrame:
     slot = F.expr(f"unix_seconds(event_time) - pmod(unix_seconds(event_time), {seconds})")
     measures = [one.alias(name) for name, (one, _) in _measures(settings, events).items() if one is not None]
     keys = {name: _hashed(measure) for name, measure in settings.measures.measures.items() if measure.kind == "distinct"}
-    return events.withColumns({"slot": slot, **keys}).groupBy("user_id", "day", "slot", *keys).agg(*measures)
+    made = {"slot": slot, "hour_bit": _hour_bit(days, settings), **keys}
+    return events.withColumns(made).groupBy("user_id", "day", "slot", *keys).agg(*measures)
 
 
 def earlier() -> WindowSpec:
@@ -126,7 +127,7 @@ def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, 
         "events": (F.count(F.lit(1)), F.sum),
         "first_time": (F.min("event_time"), F.min),
         "last_time": (F.max("event_time"), F.max),
-        "hours": (F.bit_or(_hour_bit(settings)), F.bit_or),
+        "hours": (F.bit_or("hour_bit"), F.bit_or),
     }
     paths = path_measures(settings)
     for name, measure in settings.measures.measures.items():
@@ -147,10 +148,10 @@ def _hashed(measure: Measure) -> Column:
     return F.when((F.expr(measure.where) if measure.where else F.lit(True)) & value.isNotNull(), F.xxhash64(value))
 
 
-def _hour_bit(settings: Settings) -> Column:
+def _hour_bit(days: Sequence[date], settings: Settings) -> Column:
     """The bit of the hour that the clock shows at ``event_time``; both passes of an hour that comes twice are one."""
-    local = F.from_utc_timestamp("event_time", settings.clock.time_zone)
-    return F.call_function("shiftleft", F.lit(1), F.hour(local))
+    shown = wall_seconds("event_time", days, ZoneInfo(settings.clock.time_zone))
+    return F.expr(f"shiftleft(1, cast(pmod({shown}, 86400) div 3600 AS int))")
 
 
 def _of_slot(measure: Measure, events: DataFrame | None) -> Column | None:

@@ -1,7 +1,9 @@
-"""Business days as plain dates, and the predicates that cut frames by them."""
+"""Business days as plain dates, the predicates that cut frames by them, and the clock on the wall."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -42,3 +44,33 @@ def days_predicate(days: Sequence[date], column: str = "day") -> str:
 def only_days(frame: DataFrame, days: Sequence[date], column: str = "day") -> DataFrame:
     """Keeps the rows whose ``column`` is one of ``days``; same grain."""
     return frame.where(F.expr(days_predicate(days, column)))
+
+
+def wall_seconds(instant: str, days: Sequence[date], zone: ZoneInfo) -> str:
+    """SQL of the seconds since 1970 that a clock in ``zone`` shows at the timestamp ``instant`` of one of ``days`` or of the
+    day before: arithmetic, because Spark's own conversion of instants was a fifth of the rollup."""
+    seconds, [(_, shift), *changes] = f"unix_seconds({instant})", utc_offsets(min(days) - ONE_DAY, max(days), zone)
+    cases = "".join(f" WHEN {seconds} >= {change} THEN {offset}" for change, offset in reversed(changes))
+    return f"{seconds} + CASE{cases} ELSE {shift} END" if cases else f"{seconds} + {shift}"
+
+
+def utc_offsets(first: date, last: date, zone: ZoneInfo) -> list[tuple[int, int]]:
+    """From which second since 1970 on ``zone`` is so many seconds ahead of UTC: the first is in force when ``first`` begins,
+    others are changes up to the end of ``last``. No zone changes twice in a day.
+
+    >>> utc_offsets(date(2025, 3, 29), date(2025, 3, 30), ZoneInfo("Europe/Berlin"))
+    [(1743202800, 3600), (1743296400, 7200)]
+    """
+    begins = [int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) for day in day_range(first, last + ONE_DAY)]
+    found = [(begins[0], _offset(begins[0], zone))]
+    for before, after in pairwise(begins):
+        if (changed := _offset(after, zone)) != found[-1][1]:
+            while after - before > 1:
+                middle = (before + after) // 2
+                before, after = (before, middle) if _offset(middle, zone) == changed else (middle, after)
+            found.append((after, changed))
+    return found
+
+
+def _offset(second: int, zone: ZoneInfo) -> int:
+    return int((datetime.fromtimestamp(second, UTC).astimezone(zone).utcoffset() or timedelta()).total_seconds())
