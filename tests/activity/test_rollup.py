@@ -98,10 +98,10 @@ def test_the_last_value_is_the_latest_and_of_one_instant_the_larger(spark):
 
 
 def every_half_hour(day, zone):
-    """An event in each half hour of a business day, at its end."""
+    """An event in each half hour of a business day: in the first instant of an hour, and in the last minute of it."""
     ends = (datetime(d.year, d.month, d.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) for d in (day, day + timedelta(days=1)))
     start, end = ends
-    times = [start + timedelta(minutes=30 * n + 29) for n in range(int((end - start) / timedelta(minutes=30)))]
+    times = [start + timedelta(minutes=30 * n + 29 * (n % 2)) for n in range(int((end - start) / timedelta(minutes=30)))]
     return [{**event("all day", day), "event_time": time} for time in times]
 
 
