@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from churnwatch.begin.counting import main_span
+from churnwatch.begin.counting import events_counted, main_span
 from churnwatch.begin.curve import LENGTHS, Point, chosen, longest_window, points, scaled, silences_counted, table
 from churnwatch.begin.starting import file_days
 from churnwatch.settings.facts import Measures
@@ -28,6 +28,13 @@ def test_silences_count_where_they_could_have_ended(spark):
     assert (row["silent_10"], row["returned_10"]) == (4, 2)
     assert (row["silent_21"], row["returned_21"]) == (0, 0)
     assert [point.days for point in points(row)] == [1, 2, 3, 5, 7, 10, 14]
+
+
+def test_a_number_with_a_c_before_it_is_cancelled_and_a_hexadecimal_is_not(spark):
+    sessions = ["C536379", "c7", "536380", "c0ffee12", "C", None]
+    rows = [("u", FIRST, 1.0, 1.0, session) for session in sessions] + [(None, FIRST, 1.0, 1.0, "C1")]
+    frame = spark.createDataFrame(rows, "user_id string, day date, amount double, quantity double, session_id string")
+    assert events_counted(frame).first()["cancelled_sessions"] == 2
 
 
 CURVE = [Point(7, 100, 40), Point(14, 100, 12), Point(30, 100, 9), Point(60, 29, 0)]

@@ -1,5 +1,6 @@
 """What is written for a log: files that load, with a reason beside each guess, whatever the names in it."""
 
+from dataclasses import replace
 from datetime import date
 
 import yaml
@@ -64,6 +65,16 @@ def test_a_proposed_domain_loads_whatever_the_names_in_the_log(tmp_path):
     assert [rule.id for rule in settings.rules.rules] == [
         *("half_way_silent", "events_falling", "refunds_rising", "errors_rising", "base_stays_away"),
     ]
+
+
+def test_a_log_of_which_nothing_can_be_measured_becomes_a_domain_that_loads(tmp_path):
+    domain = replace(a_domain(), measures=proposed([Kind("event", 10)], {}))
+    (tmp_path / "shop").mkdir()
+    for name, text in files(domain).items():
+        (tmp_path / "shop" / name).write_text(text, encoding="utf-8")
+    config = tmp_path / "shop.yaml"
+    config.write_text(where(domain, str(tmp_path / "w"), "/data/in", {}), encoding="utf-8")
+    assert load(config).measures.measures == {}
 
 
 def test_every_guess_has_its_reason_on_its_line():

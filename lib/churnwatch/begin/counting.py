@@ -16,6 +16,7 @@ from churnwatch.events.instants import business_day, instant, text_of
 
 NEAR = 0.02  # relative error of counts of distinct values
 FAR_DAYS, STRAY_SHARE = 60, 0.001  # events so far from all others, and so few, are a device's wrong date
+CANCELLED = "^[Cc][0-9]+$"  # a number with a C before it; not one that is written in hexadecimals
 
 
 def columns_counted(rows: DataFrame, columns: Sequence[Column], forms: Sequence[TimeForm]) -> DataFrame:
@@ -85,7 +86,7 @@ def events_counted(events: DataFrame) -> DataFrame:
         F.count_if(~known).alias("no_user"),
         F.count_if(known & F.col("day").isNull()).alias("no_time"),
         F.count_if(known & below).alias("below_zero"),
-        F.count_if(known & F.col("session_id").rlike("^[Cc][0-9]")).alias("cancelled_sessions"),
+        F.count_if(known & F.col("session_id").rlike(CANCELLED)).alias("cancelled_sessions"),
     )
 
 

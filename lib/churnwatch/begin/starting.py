@@ -235,7 +235,7 @@ def _kind(guesses: Guesses, counts: Mapping[str, int]) -> tuple[str, str]:
     tests = []
     session = guesses.fields.get("session_id")
     if session and 0 < counts["cancelled_sessions"] < 0.3 * users:
-        tests.append(f"{session.sql} LIKE 'C%'")
+        tests.append(f"{session.sql} RLIKE '{counting.CANCELLED}'")
         reason += f"; {counts['cancelled_sessions']:,} rows with C before the number in {_name(session)} are called returns"
     if counts["below_zero"]:
         value = guesses.quantity.sql if guesses.quantity else guesses.fields["amount"].sql

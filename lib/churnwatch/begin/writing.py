@@ -166,7 +166,9 @@ def _measures(domain: Domain) -> str:
     made, scale = domain.measures, domain.scale
     lines = [
         "# Measures of a user's day, stored as integers: counts, cents, milliseconds. Proposed by `churnwatch init`.",
-        "measures:",
+        "measures:"
+        if made.measures
+        else "measures: {}    # nothing but events, sessions and active days: name what else the log tells",
     ]
     for name, keys in made.measures.items():
         inner = ", ".join(f"{key}: {value if key == 'kind' else _text(value)}" for key, value in keys.items())
