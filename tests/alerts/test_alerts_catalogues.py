@@ -281,8 +281,8 @@ def test_every_measure_speaks_for_one_cause():
     for domain in ("app", "ecommerce", "telecom"):
         settings = load(CONF / "local.yaml", [f"domain={domain}"])
         named = sorted(m for cause in settings.causes.causes.values() for m in cause.measures)
-        # how long a user is known speaks for none
-        spoken_of = {measure for _, measure in features_with_measure(settings)} - {"tenure", "history"}
+        # how long a user is known speaks for none, nor does a pause against the own rhythm: it says that somebody stays away
+        spoken_of = {measure for _, measure in features_with_measure(settings)} - {"tenure", "history", "habit"}
         assert named == sorted(spoken_of)
 
 
