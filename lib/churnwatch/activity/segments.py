@@ -6,13 +6,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
-from churnwatch.settings.names import segment_names
+from churnwatch.settings.names import UNKNOWN, segment_names
 
 NEW_DAYS = 30  # under this tenure a user is new
 TENURE = "segment_tenure"
 COHORT = "segment_cohort"
 COHORT_MONTHS = 12  # older users are one cohort
-UNKNOWN = "unknown"
 
 
 def with_segments(frame: DataFrame, users: DataFrame, settings: Settings, first_seen: DataFrame | None = None) -> DataFrame:

@@ -7,7 +7,8 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, NumericType, StructType
 
-UNKNOWN = "unknown"
+from churnwatch.settings.names import UNKNOWN
+
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.alerts.rules import by_level
 from churnwatch.settings import Settings
+from churnwatch.settings.names import UNKNOWN
 
 Keyed = Callable[[DataFrame, str], DataFrame]
 
@@ -30,7 +31,6 @@ TOLD = (
     "due_on",
     "value_at_risk_cents",
 )
-UNKNOWN = "unknown"
 COLUMNS = ("day", "message_id", "kind", "destination", "channel", "subject", "body", "earliest_send_at", "expires_at")
 
 

@@ -1,6 +1,6 @@
 """What a table, a span and a job are, and how things fail; no domain words, imports nothing of ours."""
 
-from churnwatch.core.days import contiguous, day_range, days_predicate, only_days, to_ranges, utc_offsets, wall_seconds
+from churnwatch.core.days import contiguous, day_range, days_predicate, only_days, to_ranges, wall_seconds
 from churnwatch.core.errors import (
     ChurnwatchError,
     ConfigError,
@@ -37,6 +37,5 @@ __all__ = [
     "new_fields",
     "only_days",
     "to_ranges",
-    "utc_offsets",
     "wall_seconds",
 ]

@@ -12,6 +12,7 @@ from churnwatch.core.intervals import DIGITS, Z95, wilson
 from churnwatch.reports.long import per_feature
 from churnwatch.scoring import first_cause
 from churnwatch.settings import Settings, feature_names
+from churnwatch.settings.names import UNKNOWN
 
 
 def explained(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
@@ -31,7 +32,7 @@ def explained(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: S
 
 def known_cause() -> Column:
     """The cause that a user's reasons speak for (``first_cause``); 'unknown' where none does."""
-    return F.coalesce(first_cause(), F.lit("unknown"))
+    return F.coalesce(first_cause(), F.lit(UNKNOWN))
 
 
 def _causes(scores: DataFrame, labels: DataFrame, day: date) -> DataFrame:

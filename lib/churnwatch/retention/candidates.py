@@ -6,13 +6,14 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.scoring import first_cause
 from churnwatch.settings import Campaign, Offer
+from churnwatch.settings.names import UNKNOWN
 
 NO_OFFER = "no offer fits"
 NO_CONSENT = "no consent to contact"
 PAUSED = "assigned within the pause"
 
-UNKNOWN_CAUSE = "unknown"
 CONTACT = "contact"  # the purpose of a consent to be contacted
 STRENGTH = {"blue": 1, "yellow": 2, "orange": 3, "red": 4}
 MODEL_STRENGTH = 5  # the model's own warning speaks before any rule's
@@ -26,7 +27,9 @@ def per_candidate(scores: DataFrame, alerts: DataFrame, campaigns: Sequence[Camp
     ``offer`` is null. ``pause_days`` is the campaign's.
     """
     # one row a user on both sides: the join keeps the grain
-    warned = scores.join(_warned_causes(alerts), "user_id", "left").withColumn("cause", _cause())
+    warned = scores.join(_warned_causes(alerts), "user_id", "left").withColumn(
+        "cause", F.coalesce("warned_cause", first_cause(), F.lit(UNKNOWN))
+    )
     terms = F.array_compact(F.array(*[_terms(campaign) for campaign in campaigns]))
     return (
         warned.select("user_id", "cause", "tier", "probability", "value_cents", F.explode(terms).alias("terms"))
@@ -67,11 +70,6 @@ def _warned_causes(alerts: DataFrame) -> DataFrame:
         .groupBy("user_id")
         .agg(F.max_by("cause", F.struct(strength, "rule_id")).alias("warned_cause"))
     )
-
-
-def _cause() -> Column:
-    reasons = F.filter("reasons", lambda reason: reason["cause"].isNotNull())
-    return F.coalesce("warned_cause", F.get(reasons, 0)["cause"], F.lit(UNKNOWN_CAUSE))
 
 
 def _terms(campaign: Campaign) -> Column:

@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
+from churnwatch.settings.names import UNKNOWN
 
 SEGMENTS = ("tier", "cause", "offer")
 BY_DAY = "(day)"  # segment of the sample-ratio check by day of assignment; never a row of the table
@@ -56,7 +57,7 @@ def per_outcome(assigned: DataFrame, outcomes: Sequence[str]) -> DataFrame:
         for name in outcomes
     ]
     kept = ["campaign", "arm", "day", "value_cents", "cost_cents"]
-    segments = [F.coalesce(segment, F.lit("unknown")).alias(segment) for segment in SEGMENTS]
+    segments = [F.coalesce(segment, F.lit(UNKNOWN)).alias(segment) for segment in SEGMENTS]
     return assigned.select(*kept, *segments, F.explode(F.array(*each)).alias("one")).select(*kept, *SEGMENTS, "one.*")
 
 

@@ -4,8 +4,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from churnwatch.scoring.worker import BASE, OTHER
-
-UNKNOWN = "unknown"  # in rows of before causes could be null
+from churnwatch.settings.names import UNKNOWN
 
 
 def upward() -> Column:
@@ -17,4 +16,5 @@ def upward() -> Column:
 
 def first_cause() -> Column:
     """The cause of the strongest reason that raised the risk and has one; null where none has."""
+    # rows of before causes could be null say unknown
     return F.get(F.filter(upward(), lambda r: r["cause"] != UNKNOWN), 0)["cause"]

@@ -22,6 +22,7 @@ from churnwatch.reports.page.words import (
     whole,
 )
 from churnwatch.settings import Settings
+from churnwatch.settings.names import UNKNOWN
 
 FIRST_USERS = 8  # further ones are folded away
 ID_DIGITS = 12  # of the keyed hash: enough to find a user again, short enough to read
@@ -139,7 +140,7 @@ def _at_risk_cents(facts: Gathered, day: date, risky: Sequence[str]) -> int:
 
 def _main_cause(facts: Gathered, settings: Settings) -> str | None:
     users = _by_cause(facts)
-    known = {cause: n for cause, (n, _) in users.items() if cause != "unknown" and n >= settings.privacy.min_group_size}
+    known = {cause: n for cause, (n, _) in users.items() if cause != UNKNOWN and n >= settings.privacy.min_group_size}
     return cause_title(min(known, key=lambda c: (-known[c], c)), settings) if known else None
 
 

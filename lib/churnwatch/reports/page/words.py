@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from churnwatch.settings import Definition, Settings
+from churnwatch.settings.names import UNKNOWN
 
 NONE = "–"
 WINDOW = re.compile(r"^(?P<stem>\w+)_(?P<days>\d+)d$")
@@ -107,7 +108,7 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 def cause_title(cause: str | None, settings: Settings) -> str:
     """The title of causes.yaml, else the name."""
     known = settings.causes.causes.get(cause or "")
-    return known.title if known else (cause or "unknown").replace("_", " ")
+    return known.title if known else (cause or UNKNOWN).replace("_", " ")
 
 
 def rule_title(rule_id: str, settings: Settings) -> str:
