@@ -116,9 +116,7 @@ def test_workers_import_numpy_pyarrow_and_lightgbm_alone():
 
 @pytest.mark.parametrize("file", modules(), ids=lambda f: str(f.relative_to(LIB)))
 def test_a_module_is_under_400_lines(file):
-    # tables.py is the data dictionary: a list, not logic
-    limit = 1000 if file.name == "tables.py" else 400
-    assert len(file.read_text().splitlines()) < limit
+    assert len(file.read_text().splitlines()) < 400
 
 
 def public(body):

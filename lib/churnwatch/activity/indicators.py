@@ -10,7 +10,7 @@ from sqlglot import expressions as exp
 from churnwatch.activity.kinds import whole
 from churnwatch.settings import Settings
 from churnwatch.settings.names import window_column
-from churnwatch.tables import NUMBER_BY_NAME
+from churnwatch.tables.columns import NUMBER_BY_NAME
 
 ACTIVE_DAYS = "active_days"
 

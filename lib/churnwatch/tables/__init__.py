@@ -1,0 +1,91 @@
+"""Every table's contract, a module a room, in flow order: the data dictionary.
+
+Some columns are configured (measures, windows, segments, definitions), so the tables are made from the settings.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from churnwatch.core import Table
+from churnwatch.settings import Settings
+from churnwatch.tables import activity, alerts, churn, events, features, messages, quality, reports, retention, runs, scoring
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All contracts by name; iterating gives them in flow order."""
+
+    rejected_events: Table
+    users: Table
+    consents: Table
+    context: Table
+    events: Table
+    daily_activity: Table
+    monthly_activity: Table
+    first_seen: Table
+    user_features: Table
+    activity_trend: Table
+    cohort_churn: Table
+    user_labels: Table
+    churn_rates: Table
+    alert_quality: Table
+    model_quality: Table
+    feature_drift: Table
+    thresholds: Table
+    model_runs: Table
+    user_scores: Table
+    shadow_scores: Table
+    risk_alerts: Table
+    alert_events: Table
+    retention_actions: Table
+    notifications: Table
+    deliveries: Table
+    experiment_units: Table
+    retention_lift: Table
+    churn_causes: Table
+    churn_profile: Table
+    report_pages: Table
+    job_runs: Table
+
+    def __iter__(self) -> Iterator[Table]:
+        return (getattr(self, field.name) for field in fields(self))
+
+    def __getitem__(self, name: str) -> Table:
+        return getattr(self, name)
+
+
+def tables(settings: Settings) -> Tables:
+    """The contracts of all tables under ``settings``; a pure function."""
+    return Tables(
+        rejected_events=events.REJECTED_EVENTS,
+        users=events.USERS,
+        consents=events.CONSENTS,
+        context=events.CONTEXT,
+        events=events.EVENTS,
+        daily_activity=activity.daily_activity(settings),
+        monthly_activity=activity.monthly_activity(settings),
+        first_seen=activity.FIRST_SEEN,
+        user_features=features.user_features(settings),
+        activity_trend=activity.ACTIVITY_TREND,
+        cohort_churn=churn.COHORT_CHURN,
+        user_labels=churn.USER_LABELS,
+        churn_rates=churn.CHURN_RATES,
+        alert_quality=quality.ALERT_QUALITY,
+        model_quality=quality.MODEL_QUALITY,
+        feature_drift=quality.FEATURE_DRIFT,
+        thresholds=quality.THRESHOLDS,
+        model_runs=scoring.MODEL_RUNS,
+        user_scores=scoring.USER_SCORES,
+        shadow_scores=scoring.SHADOW_SCORES,
+        risk_alerts=alerts.RISK_ALERTS,
+        alert_events=alerts.ALERT_EVENTS,
+        retention_actions=retention.RETENTION_ACTIONS,
+        notifications=messages.NOTIFICATIONS,
+        deliveries=messages.DELIVERIES,
+        experiment_units=retention.EXPERIMENT_UNITS,
+        retention_lift=retention.RETENTION_LIFT,
+        churn_causes=reports.CHURN_CAUSES,
+        churn_profile=reports.CHURN_PROFILE,
+        report_pages=reports.REPORT_PAGES,
+        job_runs=runs.JOB_RUNS,
+    )

@@ -1,0 +1,46 @@
+"""What the contracts of several tables share: columns, types and wording.
+
+Instants are UTC; ``day`` is the business day in ``clock.time_zone``; money is in cents, durations in milliseconds.
+"""
+
+from typing import Any
+
+from pyspark.sql.types import ArrayType, DoubleType, MapType, StringType, StructField, StructType
+
+from churnwatch.core import Table, column
+
+BUSINESS_DAY = "business day, in clock.time_zone"
+USER = "user key as the source gives it"
+PROBABILITY = "{0} IS NULL OR ({0} >= 0 AND {0} <= 1)"
+INTERVAL = "95 % interval"
+
+
+def _structs(**types: str) -> ArrayType:
+    struct = StructType()
+    for name, data_type in types.items():
+        struct = struct.add(name, data_type)
+    return ArrayType(struct)
+
+
+STRINGS = ArrayType(StringType())
+TEXT_BY_NAME = MapType(StringType(), StringType())
+NUMBER_BY_NAME = MapType(StringType(), DoubleType())
+REASONS = _structs(measure="string", value="double", contribution="double", cause="string", usual="double")
+RANGES = _structs(first="date", last="date")
+INPUTS = _structs(table="string", version="long", first="date", last="date")
+OUTPUTS = _structs(table="string", version="long", rows="long")
+
+
+def table(name: str, comment: str, columns: list[StructField], keys: tuple[str, ...], **options: Any) -> Table:
+    """The contract of the table ``name`` with ``columns``; ``options`` are those of ``Table``."""
+    return Table(name=name, comment=comment, schema=StructType(columns), keys=keys, **options)
+
+
+def day(comment: str = BUSINESS_DAY) -> StructField:
+    """The column ``day``, which every table has."""
+    return column("day", "date", comment, nullable=False)
+
+
+def user(comment: str = USER) -> StructField:
+    """The column ``user_id`` of a table whose rows are users'."""
+    return column("user_id", "string", comment, nullable=False)
