@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from churnwatch.core.intervals import Z95
+from churnwatch.core.intervals import Z95, wilson_interval
 from churnwatch.reports import explained
-from churnwatch.reports.advice import wilson_interval
 from churnwatch.settings import load
 from reportworld import frames
 

@@ -12,10 +12,11 @@ from scipy.stats import beta
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from churnwatch.core import Skipped
+from churnwatch.core.intervals import wilson_interval
 from churnwatch.model.applied import fingerprint
 from churnwatch.model.schema import schema_of
 from churnwatch.reports import judged
-from churnwatch.reports.advice import advised, doubted, wilson_interval
+from churnwatch.reports.advice import advised, doubted
 from churnwatch.reports.drift import drift_of
 from churnwatch.reports.outcomes import per_labelled_user
 from churnwatch.reports.page.helping import inseparable, unhelpful

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from churnwatch.reports.advice import wilson_interval
+from churnwatch.core.intervals import wilson_interval
 from churnwatch.reports.rule_trial import Agreed, agreement, judged_as, replayed, stored_precision
 from churnwatch.rulebook import Trial, off
 from smallworld import contracts, rows, settings

@@ -2,18 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from churnwatch.core.intervals import Z95
+from churnwatch.core.intervals import wilson_interval
 from churnwatch.reports.scored import Bin
-
-
-def wilson_interval(hits: float, total: float, z: float = Z95) -> tuple[float, float]:
-    """Wilson score interval of ``hits / total`` for plain numbers; (0, 1) where ``total`` is 0. Source: core.intervals."""
-    if not total:
-        return 0.0, 1.0
-    share = hits / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5 / (1 + z * z / total)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def promised_at(old: float, bins: Sequence[Bin]) -> float | None:

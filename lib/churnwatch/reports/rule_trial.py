@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.alerts.by_model import RULE_ID, warns
 from churnwatch.alerts.rules import holds
-from churnwatch.reports.advice import wilson_interval
+from churnwatch.core.intervals import wilson_interval
 from churnwatch.settings import Rule, Settings
 
 EVERYBODY = ""  # stands for all users beside the rules' ids

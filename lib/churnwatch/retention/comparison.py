@@ -1,23 +1,25 @@
-"""Treated against control from sufficient statistics: differences, intervals, p, and whether the arms are in ratio."""
+"""Compare a treated arm with a control arm: differences with intervals, p-values, and the sample-ratio check.
+
+Everything is computed from sufficient statistics. The tests and intervals are those of scipy and statsmodels; they are imported
+where they are called, because their import takes a second and most processes compare nothing.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-import numpy as np
-from scipy import special
-
-CONFIDENCE = 0.95
+ALPHA = 0.05  # intervals are 95 % intervals
 POWER = 0.8
-FEW = 5  # below so many users in a cell of the 2 x 2 table the normal approximation is not used
+FEW = 5  # users in a cell of the 2 x 2 table; with fewer the normal approximation is not used
 ROUNDING = 1e-13  # of the sum of squares: what is left of a constant outcome after subtracting its mean
-
-Z = float(special.ndtri((1 + CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sufficient statistics of an arm: users with an outcome y, sums of y and y^2; of the covariate x, where all have one."""
+    """Sufficient statistics of an arm: users with an outcome y, the sums of y and y^2; the same of the covariate x.
+
+    ``with_x`` counts the users who have the covariate; it is used only where all users of both arms have one.
+    """
 
     n: int = 0
     y: float = 0.0
@@ -35,7 +37,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Treated minus control with its 95 % interval: both None where the sample cannot tell (too few, or no spread)."""
+    """Treated minus control with its 95 % interval; all None where the arms are too small or have no spread."""
 
     treated_mean: float | None
     control_mean: float | None
@@ -55,57 +57,64 @@ class Comparison:
 
 
 def of_rates(treated: Sums, control: Sums) -> Comparison:
-    """Difference of two rates: y is 0 or 1.
+    """Compare two rates; y is 0 or 1.
 
-    Interval: Wald with unpooled variances; p: two-sided z with the pooled variance. Where a cell of the 2 x 2 table
-    holds fewer than FEW users: Newcombe's hybrid score interval (Statistics in Medicine 17, 1998, method 10) and
-    Fisher's exact test.
+    The interval is Wald's with unpooled variances, p is the two-sided z-test's with the pooled variance. Where a cell of the
+    2 x 2 table holds fewer than FEW users, the interval is Newcombe's hybrid score interval (Statistics in Medicine 17, 1998,
+    method 10) and p is Fisher's exact test's.
     """
     if not treated.n or not control.n:
         return Comparison(treated.mean, control.mean)
+    from scipy import stats
+    from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
+
+    few = min(treated.y, treated.n - treated.y, control.y, control.n - control.y) < FEW
+    low, high = confint_proportions_2indep(
+        treated.y, treated.n, control.y, control.n, method="newcomb" if few else "wald", compare="diff", alpha=ALPHA
+    )
+    if few:
+        p = stats.fisher_exact([[round(arm.y), round(arm.n - arm.y)] for arm in (treated, control)]).pvalue
+    else:
+        _, p = proportions_ztest([treated.y, control.y], [treated.n, control.n])
     a, b = treated.y / treated.n, control.y / control.n
     both = (treated.y + control.y) / (treated.n + control.n)
     pooled = sqrt(both * (1 - both) * (1 / treated.n + 1 / control.n))
-    if min(treated.y, treated.n - treated.y, control.y, control.n - control.y) < FEW:
-        (a_low, a_high), (b_low, b_high) = _wilson(a, treated.n), _wilson(b, control.n)
-        low = a - b - sqrt((a - a_low) ** 2 + (b_high - b) ** 2)
-        high = a - b + sqrt((a_high - a) ** 2 + (b - b_low) ** 2)
-        p = _fisher_p(treated, control)
-    else:
-        error = sqrt(a * (1 - a) / treated.n + b * (1 - b) / control.n)
-        low, high = a - b - Z * error, a - b + Z * error
-        p = 2 * float(special.ndtr(-abs(a - b) / pooled))
-    return Comparison(a, b, a - b, low, high, p, _detectable(pooled))
+    return Comparison(a, b, a - b, float(low), float(high), float(p), _min_detectable(pooled))
 
 
 def of_means(treated: Sums, control: Sums) -> Comparison:
-    """Difference of two means (Welch), less what a covariate from before the assignment explains (CUPED).
+    """Compare two means by Welch's test, after removing what a covariate from before the assignment explains (CUPED).
 
-    The covariate's slope is the pooled within-arm one; means are moved to the covariate's overall mean, so that they
+    The covariate's slope is the pooled within-arm one. Both means are moved to the covariate's overall mean, so that they
     differ by ``difference``. Source: Deng, Xu, Kohavi, Walker, Improving the sensitivity of online controlled
     experiments by utilizing pre-experiment data, WSDM 2013.
     """
     if treated.n < 2 or control.n < 2:
         return Comparison(treated.mean, control.mean)
+    arms = (treated, control)
     slope = _slope(treated, control)
     centre = (treated.x + control.x) / (treated.n + control.n) if slope else 0.0
-    a, b = (arm.y / arm.n - slope * (arm.x / arm.n - centre) for arm in (treated, control))
-    parts = [_variance(arm, slope) / arm.n for arm in (treated, control)]
+    a, b = (arm.y / arm.n - slope * (arm.x / arm.n - centre) for arm in arms)
+    variances = [_variance(arm, slope) for arm in arms]
+    parts = [variance / arm.n for variance, arm in zip(variances, arms, strict=True)]
     error = sqrt(sum(parts))
     if error == 0:
         return Comparison(treated.mean, control.mean)
-    freedom = sum(parts) ** 2 / sum(part**2 / (arm.n - 1) for part, arm in zip(parts, (treated, control), strict=True))
-    reach = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
-    p = 2 * float(special.stdtr(freedom, -abs(a - b) / error))
-    plain = sum(_variance(arm, 0.0) / arm.n for arm in (treated, control))
+    from scipy import stats
+
+    test = stats.ttest_ind_from_stats(a, sqrt(variances[0]), treated.n, b, sqrt(variances[1]), control.n, equal_var=False)
+    # Welch and Satterthwaite; scipy gives p from sums, but no interval
+    freedom = sum(parts) ** 2 / sum(part**2 / (arm.n - 1) for part, arm in zip(parts, arms, strict=True))
+    low, high = stats.t.interval(1 - ALPHA, freedom, loc=a - b, scale=error)
+    plain = sum(_variance(arm, 0.0) / arm.n for arm in arms)
     saved = 1 - sum(parts) / plain if slope and plain else None
-    return Comparison(a, b, a - b, a - b - reach, a - b + reach, p, _detectable(error), saved)
+    return Comparison(a, b, a - b, float(low), float(high), float(test.pvalue), _min_detectable(error), saved)
 
 
 def sample_ratio_p(counts: Mapping[str, int], shares: Mapping[str, float]) -> float | None:
-    """p of the chi-square test that users fell into the arms by the planned shares; None without users or a choice.
+    """p of the chi-square test that users were assigned to the arms by the planned shares.
 
-    Users in an arm that was planned empty give 0.
+    None without users or with a single planned arm. 0 where an arm that was planned empty has users.
     """
     total = sum(counts.values())
     planned = {arm: share for arm, share in shares.items() if share > 0}
@@ -113,10 +122,11 @@ def sample_ratio_p(counts: Mapping[str, int], shares: Mapping[str, float]) -> fl
         return 0.0 if total else None
     if len(planned) < 2:
         return None
+    from scipy import stats
+
     whole = sum(planned.values())
-    expected = {arm: total * share / whole for arm, share in planned.items()}
-    statistic = sum((counts.get(arm, 0) - e) ** 2 / e for arm, e in expected.items())
-    return float(special.chdtrc(len(planned) - 1, statistic))
+    expected = [total * share / whole for share in planned.values()]
+    return float(stats.chisquare([counts.get(arm, 0) for arm in planned], expected).pvalue)
 
 
 def enough_for_ratio(users: int, shares: Mapping[str, float]) -> bool:
@@ -127,7 +137,7 @@ def enough_for_ratio(users: int, shares: Mapping[str, float]) -> bool:
 
 
 def smallest_of_many(ps: Sequence[float | None]) -> float | None:
-    """The smallest p times the number of looks, at most 1 (Bonferroni); None when there is none."""
+    """The smallest p times the number of tests, at most 1 (Bonferroni); None when there is none."""
     known = [p for p in ps if p is not None]
     return min(1.0, min(known) * len(known)) if known else None
 
@@ -137,30 +147,17 @@ def corrected(ps: Sequence[float | None]) -> list[float | None]:
     known = [p for p in ps if p is not None]
     if not known:
         return list(ps)
-    order = np.argsort(known)
-    scaled = np.array(known)[order] * len(known) / np.arange(1, len(known) + 1)
-    falling = np.minimum(1.0, np.minimum.accumulate(scaled[::-1])[::-1])
-    found = np.empty(len(known))
-    found[order] = falling
-    qs = iter(found.tolist())
+    from scipy import stats
+
+    qs = iter(stats.false_discovery_control(known, method="bh").tolist())
     return [None if p is None else next(qs) for p in ps]
 
 
-def _detectable(error: float) -> float | None:
-    return (Z + float(special.ndtri(POWER))) * error if error else None
+def _min_detectable(error: float) -> float | None:
+    """The smallest true difference that a two-sided test at ALPHA finds with probability POWER; None without spread."""
+    from scipy import stats
 
-
-def _wilson(rate: float, n: int) -> tuple[float, float]:
-    middle = (rate + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z * sqrt(rate * (1 - rate) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def _fisher_p(treated: Sums, control: Sums) -> float:
-    from scipy import stats  # takes most of a second, and only few users need it
-
-    table = [[round(arm.y), round(arm.n - arm.y)] for arm in (treated, control)]
-    return float(stats.fisher_exact(table).pvalue)
+    return float(stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) * error if error else None
 
 
 def _slope(treated: Sums, control: Sums) -> float:

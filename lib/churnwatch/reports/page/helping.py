@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from churnwatch.reports.advice import wilson_interval
+from churnwatch.core.intervals import wilson_interval
 from churnwatch.reports.warned import ALL, RULE, TOGETHER
 
 Rows = Sequence[Mapping[str, Any]]
