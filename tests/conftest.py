@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 SHARED_DATA = ROOT.parent / "shared" / "data"
-pytest_plugins = ["processworld"]
+pytest_plugins = ["processworld", "costs"]
 
 
 def pytest_collection_modifyitems(items):
@@ -25,17 +25,20 @@ def started(request, *names):
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory):
+def spark(tmp_path_factory, request):
     """The run's only Spark session, local, in UTC, with Delta."""
     from types import SimpleNamespace
 
     from churnwatch.io.session import session
+    from costs import write_rules
     from sparkconf import TEST_SPARK
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     conf = TEST_SPARK | {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse"))}
     made = session(SimpleNamespace(spark=conf), "churnwatch tests")
     yield made
+    if file := request.config.getoption("--rules"):
+        write_rules(made, file)
     made.stop()
 
 
