@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from churnwatch.activity import worker_falls
+from churnwatch.activity import fall_detector
 
 FIRST = date(2025, 1, 1)
 PARTS = (("north", "basic", 4000), ("north", "gold", 3000), ("south", "basic", 3000), ("south", "gold", 2000))
@@ -33,5 +33,5 @@ def verdicts(given):
     """What the detector finds of the newest day of ``given``, rows of activity_trend, by segment and value."""
     day = np.array([row["day"].toordinal() for row in given], dtype=np.int32)
     columns = [[row[name] for row in given] for name in ("segment", "value", "active", "came_back")]
-    found = worker_falls.verdicts(day, *columns[:2], *(np.array(c, dtype=float) for c in columns[2:]))
+    found = fall_detector.detect(day, *columns[:2], *(np.array(c, dtype=float) for c in columns[2:]))
     return {(row["segment"], row["value"]): row for row in found}

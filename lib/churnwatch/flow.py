@@ -12,10 +12,9 @@ from churnwatch.settings import Definition, Settings
 from churnwatch.settings.rule_columns import market_asked
 from churnwatch.tables import Tables, tables
 
-MONTH_DAYS = 31  # the longest month, of which O is the last day
 SHARE_DAYS = 14  # last week's users, and this week's
 COHORT_DAYS = 62  # O's month and the one before, which `change` compares with: at the most July and August
-MONTH_DAYS = 31  # daily rows that cover a month which is not over, beside the months that are
+MONTH_DAYS = 31  # days of the longest calendar month
 PREVIOUS_TIER_DAYS = 7
 USUAL_DAYS = 28  # what is usual: four weeks before
 LESSON_DAYS = 90
@@ -42,10 +41,10 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         reads={"users": t.users.as_of(), "consents": t.consents.as_of(), "context": t.context.as_of(), **usual},
         writes=(t.rejected_events, t.users, t.consents, t.context, t.events),
         ports=("sources",),
-        stage=partial(events.classified, settings=settings),
+        stage=partial(events.classify_rows, settings=settings),
         gate=partial(events.gate, settings=settings),
-        build=partial(events.published, settings=settings),
-        where=partial(events.replaced, settings=settings),
+        build=partial(events.build_tables, settings=settings),
+        where=partial(events.replaced_rejects, settings=settings),
     )
     yield Job(
         "build_activity",

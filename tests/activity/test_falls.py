@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from churnwatch.activity import falls, worker_falls
+from churnwatch.activity import detect_falls, fall_detector
 from fallworld import trend, verdicts
 from smallworld import contracts, rows
 
@@ -26,7 +26,7 @@ def world(seed, days=DAYS):
         logits = logits + chance.uniform(0.1, 0.35) * np.sin(2 * np.pi * (day - chance.uniform(0, 365)) / 365.25)
         logits = logits + np.cumsum(chance.normal(0, DRIFT, days))
         logits = logits + np.convolve(chance.normal(0, OVERDISPERSION * np.sqrt(7), days + 6), np.ones(7) / 7, "valid")
-        share = worker_falls.expit(logits)
+        share = fall_detector.expit(logits)
         active = np.floor(size * np.exp(0.2 * np.sin(2 * np.pi * day / 365.25 + 1) + 0.0005 * day))
         swing = np.convolve(chance.normal(size=days + 6), np.ones(7) / np.sqrt(7), "valid")
         came_back = np.clip(np.round(active * share + swing * np.sqrt(active * share * (1 - share))), 0, active)
@@ -35,8 +35,8 @@ def world(seed, days=DAYS):
 
 def alarms(active, came_back, at):
     """Days of ``at`` on which the shipped rule would warn."""
-    expected, z = worker_falls.judged(active, came_back, at)
-    rare = np.array([bool(np.isfinite(v)) and worker_falls.alarms_a_year(v, len(SIZES)) < 0.05 for v in z])
+    expected, z = fall_detector.expected_and_fall(active, came_back, at)
+    rare = np.array([bool(np.isfinite(v)) and fall_detector.alarms_a_year(v, len(SIZES)) < 0.05 for v in z])
     return at[rare & (came_back[at] / active[at] < expected - 0.02)]
 
 
@@ -79,8 +79,8 @@ def test_a_wave_is_found_within_two_days_of_being_visible(left):
 def test_only_the_past_decides_about_a_day():
     active, came_back, _ = next(iter(world(3)))
     at = np.arange(500, 520)
-    whole = worker_falls.judged(active, came_back, at)
-    cut = worker_falls.judged(active[:520], came_back[:520], at)
+    whole = fall_detector.expected_and_fall(active, came_back, at)
+    cut = fall_detector.expected_and_fall(active[:520], came_back[:520], at)
     for all_days, until in zip(whole, cut, strict=True):
         np.testing.assert_array_equal(all_days, until)
 
@@ -90,7 +90,7 @@ def test_a_season_that_comes_every_year_is_expected_the_second_time():
     share = np.full(DAYS, 0.5)
     for year in (300, 664):  # ten days in which people are on holiday
         share[year : year + 10] = 0.4
-    first, second = (worker_falls.judged(active, np.round(active * share), np.array([day])) for day in (305, 669))
+    first, second = (fall_detector.expected_and_fall(active, np.round(active * share), np.array([day])) for day in (305, 669))
     assert first[1][0] > 6 and first[0][0] == pytest.approx(0.5, abs=0.01)
     assert second[1][0] < 2 and second[0][0] == pytest.approx(0.4, abs=0.01)
 
@@ -100,7 +100,7 @@ def test_small_groups_need_a_larger_fall_and_a_short_past_says_nothing():
         chance = np.random.default_rng(5)
         came_back = chance.binomial(size, 0.5, days).astype(float)
         came_back[-1] = size * now
-        return worker_falls.judged(np.full(days, float(size)), came_back, np.array([days - 1]))[1][0]
+        return fall_detector.expected_and_fall(np.full(days, float(size)), came_back, np.array([days - 1]))[1][0]
 
     assert z(20, 0.3) < 2 < 5 < z(2_000, 0.4)
     assert np.isnan(z(2_000, 0.1, days=40)) and np.isfinite(z(2_000, 0.1, days=60))
@@ -109,23 +109,23 @@ def test_small_groups_need_a_larger_fall_and_a_short_past_says_nothing():
 def test_a_day_without_a_row_is_no_fall():
     active, came_back, _ = (values.copy() for values in list(world(1))[2])
     active[300:303] = came_back[300:303] = np.nan
-    _, z = worker_falls.judged(active, came_back, np.arange(298, 330))
+    _, z = fall_detector.expected_and_fall(active, came_back, np.arange(298, 330))
     assert np.isnan(z[2:5]).all() and np.isfinite(np.delete(z, [2, 3, 4])).all() and np.nanmax(z) < 4
 
 
 def test_the_chance_of_an_alarm_is_counted_over_all_groups_and_days():
     # one-sided 0.1 %: 3.0902 standard errors
-    assert worker_falls.alarms_a_year(3.0902, 1) == pytest.approx(0.365, rel=1e-3)
-    assert worker_falls.alarms_a_year(5, 100) == pytest.approx(100 * worker_falls.alarms_a_year(5, 1))
-    assert worker_falls.alarms_a_year(0, 3) == 1.0
+    assert fall_detector.alarms_a_year(3.0902, 1) == pytest.approx(0.365, rel=1e-3)
+    assert fall_detector.alarms_a_year(5, 100) == pytest.approx(100 * fall_detector.alarms_a_year(5, 1))
+    assert fall_detector.alarms_a_year(0, 3) == 1.0
     # Student's t 2.228 with 10 degrees is as rare as 1.96 (two-sided 5 %)
-    assert worker_falls._as_normal(np.array([2.228]), np.array([10.0]))[0] == pytest.approx(1.96, abs=0.02)
+    assert fall_detector._as_normal(np.array([2.228]), np.array([10.0]))[0] == pytest.approx(1.96, abs=0.02)
 
 
 def test_rate_and_mix_add_up_to_the_change():
     weight, usual_weight = np.array([0.5, 0.3, 0.2]), np.array([0.6, 0.3, 0.1])
     share, usual = np.array([0.6, 0.2, 0.4]), np.array([0.6, 0.5, 0.4])
-    rate, mix = worker_falls.parts(weight, share, usual_weight, usual)
+    rate, mix = fall_detector.rate_and_mix(weight, share, usual_weight, usual)
     assert rate.sum() + mix.sum() == pytest.approx(weight @ share - usual_weight @ usual)
     # only the second group's rate changed; the others' changes are of mix alone
     assert rate == pytest.approx([0, -0.09, 0]) and mix[0] != 0 and mix[1] == pytest.approx(0)
@@ -153,7 +153,7 @@ def test_a_fall_that_is_everywhere_names_nobody():
 def test_workers_judge_the_newest_day_of_every_group(spark):
     given = trend(100, fall=0.3)
     gone = [row | {"value": "closed shop", "day": row["day"] - timedelta(days=9)} for row in given if row["value"] == "north"]
-    found = falls(rows(spark, contracts().activity_trend, given + gone)).collect()
+    found = detect_falls(rows(spark, contracts().activity_trend, given + gone)).collect()
     expected = verdicts(given)
     assert {(r["segment"], r["value"]): r.asDict() for r in found} == expected
-    assert falls(rows(spark, contracts().activity_trend, [])).collect() == []
+    assert detect_falls(rows(spark, contracts().activity_trend, [])).collect() == []

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.cli import main
 from churnwatch.core import day_range
-from churnwatch.events import classified
+from churnwatch.events import classify_rows
 from churnwatch.io.sources import Sources
 from churnwatch.settings import load
 
@@ -65,7 +65,7 @@ def test_a_strangers_orders_become_a_domain_that_reads_them(typed, spark, tmp_pa
     assert "silent for" in (tmp_path / "shop" / "churn.yaml").read_text(encoding="utf-8")
 
     days = day_range(START.date(), START.date() + timedelta(days=89))
-    judged = classified({"users": spark.range(1)}, days, Sources(spark, settings), settings)["rows"]
+    judged = classify_rows({"users": spark.range(1)}, days, Sources(spark, settings), settings)["events"]
     found = judged.groupBy("verdict", "event_type", "reasons").agg(
         F.count("*").alias("rows"), F.sum("amount_cents").alias("cents")
     )

@@ -11,7 +11,7 @@ from churnwatch.begin.guesses import Guesses
 from churnwatch.begin.guessing import guessed, sample_facts
 from churnwatch.begin.measuring import Kind, proposed, rules
 from churnwatch.begin.texts import text_layout
-from churnwatch.begin.writing import Domain, Source
+from churnwatch.begin.writing import Domain, ProposedSource
 from churnwatch.settings import load
 
 KINDS = [Kind("page view", 900), Kind("order", 60, amounts=60), Kind("it's", 50), Kind("refund", 9, amounts=9), Kind("加入", 5)]
@@ -26,7 +26,7 @@ def a_domain():
     layout = text_layout(lines)
     found = guessed(layout, sample_facts(layout))
     assert isinstance(found, Guesses)
-    source = Source("log", layout, "{storage.input}/a: b #1.csv", "one file", found, "event", "event: kinds")
+    source = ProposedSource("log", layout, "{storage.input}/a: b #1.csv", "one file", found, "event", "event: kinds")
     return Domain(
         name="shop",
         sources=[source],

@@ -45,10 +45,10 @@ class Ingest:
             kind: smallworld.as_of(self.spark, self.contracts[kind], self.stored[kind], (days[0] - timedelta(days=1), *days))
             for kind in STATE
         }
-        staged = events.classified(inputs, days, Sources(self.spark, self.conf), self.conf)
+        staged = events.classify_rows(inputs, days, Sources(self.spark, self.conf), self.conf)
         inputs |= {name: frame.cache() for name, frame in staged.items()}
         counts = events.gate(inputs, days, self.conf)
-        for name, frame in events.published(inputs, days, self.conf).items():
+        for name, frame in events.build_tables(inputs, days, self.conf).items():
             assert sorted(frame.columns) == sorted(self.contracts[name].schema.names)
             if name in STATE and not getattr(self.conf.sources, name):
                 continue  # nothing was said: seconds saved

@@ -155,7 +155,7 @@ def test_a_day_far_below_the_usual_stops(spark, tmp_path):
     accepted = [("log", "accepted", row["day"], None) for row in ingest.events]
     rows = spark.createDataFrame(accepted, "source STRING, verdict STRING, day DATE, reasons ARRAY<STRING>")
     before = spark.createDataFrame([(row["day"],) for row in ingest.events], "day DATE")
-    inputs = {"rows": rows, "people": rows.limit(0), "events_before": before}
+    inputs = {"events": rows, "statements": rows.limit(0), "events_before": before}
     days = [date(2025, 3, n) for n in range(1, 9)]
     with pytest.raises(DataQualityError, match="2025-03-08: 4 events, fewer than 50% of the usual 10"):
         gate(inputs, days, conf)

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from readmes import days, numbers
 
 from churnwatch.core import day_range
-from churnwatch.events.judging import judged
+from churnwatch.events.event_rows import classify_events
 from churnwatch.io.sources import Sources
 from shuffled import finds_nothing
 
@@ -90,7 +90,7 @@ def test_of_other_users_labels_nothing_is_learnt(master, trained):
 def test_the_whole_sample_is_judged_and_its_money_is_right_to_the_cent(sample):
     settings, spark = sample.runner.settings, sample.runner.spark
     source, days = settings.sources.events[0], day_range(FIRST, LAST)
-    rows = judged(Sources(spark, settings).found(source, days), source, days, settings)
+    rows = classify_events(Sources(spark, settings).find_rows(source, days), source, days, settings)
     found = rows.groupBy("verdict").agg(F.count("*"), F.sum("amount_cents")).collect()
     assert [tuple(row) for row in found] == [("accepted", 6919, 24409194)]
 

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from churnwatch.activity import per_user_day, per_user_month
 from churnwatch.alerts.rules import holds
 from churnwatch.core import ConfigError, day_range
-from churnwatch.events.judging import judged
+from churnwatch.events.event_rows import judged
 from churnwatch.features import per_user
 from churnwatch.io.planted import plant
 from churnwatch.io.sources import Sources

@@ -5,7 +5,7 @@ from datetime import date
 
 from pyspark.sql import functions as F
 
-from churnwatch.activity.indicators import parts, ratios, used_measures, window_sums
+from churnwatch.activity.indicators import ratio_sums, ratios, used_measures, window_sums
 from churnwatch.activity.people import only_people, was_bot
 from churnwatch.activity.segments import COHORT, cohort, sums_per_segment, with_segments
 from churnwatch.activity.snapshots import per_snapshot
@@ -13,7 +13,7 @@ from churnwatch.core.intervals import wilson
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
 
-WEEK = 7
+WEEK_DAYS = 7
 
 
 def trend(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
@@ -23,8 +23,8 @@ def trend(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     Of the users active in O-13 .. O-7 those who were active again in O-6 .. O, ``share`` with its Wilson interval, and
     the configured indicators. Who was a bot on one of the days that are looked at is left out.
     """
-    oldest = max(2 * WEEK, settings.measures.indicator_days)
-    last_week = F.col("age").between(WEEK, 2 * WEEK - 1)
+    oldest = max(2 * WEEK_DAYS, settings.measures.indicator_days)
+    last_week = F.col("age").between(WEEK_DAYS, 2 * WEEK_DAYS - 1)
     users = (
         inputs["activity"]
         .select("day", "user_id", "bot", *used_measures(settings))
@@ -33,7 +33,7 @@ def trend(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
         .groupBy(F.col("snapshot").alias("day"), "user_id")
         .agg(
             F.max(last_week).alias("last_week"),
-            F.max(F.col("age") < WEEK).alias("this_week"),
+            F.max(F.col("age") < WEEK_DAYS).alias("this_week"),
             was_bot(),
             *window_sums(settings),
         )
@@ -45,7 +45,7 @@ def trend(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     sums = {
         "active": F.col("last_week").cast("long"),
         "came_back": (F.col("last_week") & F.col("this_week")).cast("long"),
-        **parts(users, settings),
+        **ratio_sums(users, settings),
     }
     totals = sums_per_segment(users, settings, ["day"], **sums)
     low, high = wilson(F.col("came_back"), F.col("active"))

@@ -1,4 +1,4 @@
-"""Business indicators of a segment: ratios of what its users did in the last days."""
+"""Compute business indicators of segments: ratios of sums over what their users did in the last days."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from sqlglot import expressions as exp
 
-from churnwatch.activity.kinds import whole
+from churnwatch.activity.kinds import rounded_integer
 from churnwatch.settings import Settings
 from churnwatch.settings.names import window_column
 from churnwatch.tables.columns import NUMBER_BY_NAME
@@ -16,34 +16,36 @@ ACTIVE_DAYS = "active_days"
 
 
 def used_measures(settings: Settings) -> list[str]:
-    """Columns of daily_activity that the indicators speak of, in order."""
+    """Return the columns of daily_activity that the indicators use, sorted."""
     return sorted({name for name, _ in _sums(settings)} - {ACTIVE_DAYS})
 
 
 def window_sums(settings: Settings) -> Iterator[Column]:
-    """Aggregates over a user's rows of activity with their ``age``: what the indicators speak of, a sum a window."""
+    """Yield the sums that the indicators use, one per measure and window, as aggregates over a user's activity rows with
+    ``age``."""
     for name, days in sorted(_sums(settings)):
         value = F.lit(1) if name == ACTIVE_DAYS else F.col(name)
         total = F.sum(F.when(F.col("age") < days, value))
         yield F.coalesce(total, F.lit(0)).cast("long").alias(window_column(name, days))
 
 
-def parts(users: DataFrame, settings: Settings) -> dict[str, Column]:
-    """Two whole numbers a user and indicator, ``<name>_of`` and ``<name>_per``: their sums over users make the ratio.
+def ratio_sums(users: DataFrame, settings: Settings) -> dict[str, Column]:
+    """Return the numerator ``<name>_of`` and the denominator ``<name>_per`` of each indicator per user, as whole numbers.
 
-    ``users``: rows with ``window_sums``. Null for a user who was not active in the indicator's days.
+    ``users``: rows with ``window_sums``. Null for users who were not active in the indicator's days.
     """
     made = {}
     for name, indicator in settings.measures.indicators.items():
         active = F.col(window_column(ACTIVE_DAYS, indicator.days)) > 0
-        for part, text in (("of", indicator.of), ("per", indicator.per)):
+        for side, text in (("of", indicator.of), ("per", indicator.per)):
             value = F.expr(_over_window(text, indicator.days))
-            made[f"{name}_{part}"] = F.when(active, whole(value, users.select(value).schema.fields[0].dataType))
+            made[f"{name}_{side}"] = F.when(active, rounded_integer(value, users.select(value).schema.fields[0].dataType))
     return made
 
 
 def ratios(settings: Settings) -> Column:
-    """``indicators`` by name from the sums of ``parts``; a value is null where nothing is divided by, the map without any."""
+    """Return the map ``indicators`` from the summed columns of ``ratio_sums``. A value is null when its denominator is 0; the
+    map is null when no indicator is configured."""
     pairs: list[Column] = []
     for name in settings.measures.indicators:
         pairs += [F.lit(name), F.try_divide(F.col(f"{name}_of").cast("double"), F.col(f"{name}_per").cast("double"))]
@@ -51,7 +53,7 @@ def ratios(settings: Settings) -> Column:
 
 
 def _sums(settings: Settings) -> set[tuple[str, int]]:
-    """(measure, days) of every sum that an indicator needs."""
+    """Return (measure, days) of every sum that an indicator needs."""
     found = set()
     for indicator in settings.measures.indicators.values():
         found |= {(name, indicator.days) for text in (indicator.of, indicator.per) for name in _columns(text)}
@@ -64,7 +66,7 @@ def _columns(text: str) -> set[str]:
 
 
 def _over_window(text: str, days: int) -> str:
-    """``text`` with each measure replaced by its sum over ``days`` days.
+    """Replace each measure of ``text`` by its sum over ``days`` days.
 
     >>> _over_window("orders >= 2", 30)
     'orders_30d >= 2'

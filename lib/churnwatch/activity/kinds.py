@@ -7,7 +7,7 @@ from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralTyp
 from churnwatch.settings import Measure
 
 
-def merged(name: str, measure: Measure, cap: int) -> Column:
+def merged_value(name: str, measure: Measure, cap: int) -> Column:
     """Aggregate of the column ``name`` over rows of one user: sums, extremes, and the ``cap`` smallest of sets.
 
     ``last`` is not among them: it needs to know which row is the newest.
@@ -22,14 +22,14 @@ def smallest(values: Column, cap: int) -> Column:
     return F.slice(F.sort_array(values), 1, cap)
 
 
-def present(name: str, measure: Measure) -> Column:
+def has_value(name: str, measure: Measure) -> Column:
     """Whether a row has anything of the measure: not zero where it is summed, not empty, not null."""
     if measure.kind == "distinct":
         return F.size(name) > 0
     return F.col(name).isNotNull() if measure.kind in ("min", "max", "last") else F.col(name) != 0
 
 
-def whole(value: Column, kind: DataType) -> Column:
+def rounded_integer(value: Column, kind: DataType) -> Column:
     """``value`` as a whole number; fractions are rounded event by event, so that sums are exact; null where it is none."""
     if isinstance(kind, IntegralType | BooleanType):
         return value.cast("long")

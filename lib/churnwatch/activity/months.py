@@ -6,7 +6,7 @@ from datetime import date
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from churnwatch.activity.kinds import merged, present
+from churnwatch.activity.kinds import has_value, merged_value
 from churnwatch.activity.people import was_bot
 from churnwatch.core import day_range, only_days
 from churnwatch.core.days import ONE_DAY
@@ -57,7 +57,7 @@ def _totals(settings: Settings) -> Iterator[Column]:
     yield was_bot()
     for name, measure in settings.measures.measures.items():
         yield _of_month(name, measure, settings.activity.distinct_cap).alias(name)
-        yield F.max(F.when(present(name, measure), F.col("day"))).alias(last_day_column(name))
+        yield F.max(F.when(has_value(name, measure), F.col("day"))).alias(last_day_column(name))
     for counted in map(definition_column, settings.churn.definitions):
         on_day = F.when(F.col(counted) > 0, F.col("day"))
         yield F.sum(counted).alias(counted)
@@ -68,7 +68,7 @@ def _totals(settings: Settings) -> Iterator[Column]:
 def _of_month(name: str, measure: Measure, cap: int) -> Column:
     if measure.kind == "last":
         return F.max_by(name, F.when(F.col(name).isNotNull(), F.col("day")))  # a user has one row a day: no ties
-    total = merged(name, measure, cap)
+    total = merged_value(name, measure, cap)
     if measure.kind == "distinct":
         return F.array_compact(total)  # sets that were stored may hold nulls by their type, those of the contract may not
     # days that were stored before a measure was configured hold none of it

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from churnwatch.activity.cutting import only_small_values, with_parts
-from churnwatch.activity.kinds import merged, smallest, whole
+from churnwatch.activity.kinds import merged_value, rounded_integer, smallest
 from churnwatch.activity.paths import beside_paths, path_measures, with_crossings
 from churnwatch.core import only_days, to_ranges, wall_seconds
 from churnwatch.core.job import Frames
@@ -162,7 +162,7 @@ def _of_slot(measure: Measure, events: DataFrame | None) -> Column | None:
         return F.count(F.when(where, F.expr(measure.of) if measure.of else F.lit(1)))
     value = F.expr(measure.of or "")
     if events is not None:
-        value = whole(value, events.select(value).schema.fields[0].dataType)
+        value = rounded_integer(value, events.select(value).schema.fields[0].dataType)
     value = F.when(where, value)
     if measure.kind == "last":
         # of events of one instant the larger value, so that no order of rows decides
@@ -177,4 +177,4 @@ def _of_day(measure: Measure, cap: int) -> AddUp:
         return lambda name: F.max(name)["value"]
     if measure.kind == "distinct":
         return lambda name: smallest(F.collect_set(name), cap)
-    return lambda name: merged(name, measure, cap)
+    return lambda name: merged_value(name, measure, cap)

@@ -5,10 +5,10 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.activity import HISTORY_DAYS, falls
+from churnwatch.activity import HISTORY_DAYS, detect_falls
 from churnwatch.alerts.rules import holds
 from churnwatch.features import with_context
-from churnwatch.features.context import BASE as BASE_SCOPE
+from churnwatch.features.context import BASE_SCOPE
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import (
     FALL_COLUMNS,
@@ -72,7 +72,7 @@ def _with_falls(groups: DataFrame, trend: DataFrame, settings: Settings) -> Data
     """Adds what the detector of sudden falls finds of the newest day; nulls, at no cost, where no rule speaks of it."""
     if not watches_falls(settings):
         return groups.withColumns({name: F.lit(None).cast(type_) for name, type_ in FALL_COLUMNS.items()})
-    return groups.join(falls(trend), ["segment", "value"], "left")  # falls: one row a group
+    return groups.join(detect_falls(trend), ["segment", "value"], "left")  # falls: one row a group
 
 
 def _with_market(groups: DataFrame, context: DataFrame | None, day: date, settings: Settings) -> DataFrame:

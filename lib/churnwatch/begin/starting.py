@@ -19,9 +19,9 @@ from churnwatch.begin.guessing import guessed, id_candidates, time_candidates
 from churnwatch.begin.measuring import MOST_TYPES, Kind, is_purchase, is_return, proposed
 from churnwatch.begin.rest import FEW_TYPES
 from churnwatch.begin.texts import day_pattern, text_layout
-from churnwatch.begin.writing import Domain, Source
+from churnwatch.begin.writing import Domain, ProposedSource
 from churnwatch.core import ConfigError, DataQualityError, NoEventLog
-from churnwatch.settings import Source as Read
+from churnwatch.settings import Source
 
 MOST_GROUPS = 20  # kinds of files that are looked at
 MOST_COLUMNS = 100
@@ -44,11 +44,11 @@ class Port(Protocol):
         """First rows and types of a file with types."""
         ...
 
-    def rows(self, source: Read) -> DataFrame:
+    def rows(self, source: Source) -> DataFrame:
         """All rows of a source."""
         ...
 
-    def few(self, frame: DataFrame) -> list[dict[str, Any]]:
+    def collect_small(self, frame: DataFrame) -> list[dict[str, Any]]:
         """The rows of a frame that has few."""
         ...
 
@@ -87,7 +87,7 @@ def begun(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
     named = [one for one in logs if _names_user(one)] or logs
     telling = [one for one in named if _says_what(one)] or named
     left_out = [*unread, *(f"{one.path}: {_why_not(one)[0].partition(';')[0]}" for one in looked if one not in telling)]
-    sources: list[Source] = []
+    sources: list[ProposedSource] = []
     counted: list[Mapping[str, int]] = []
     frames: list[DataFrame] = []
     for one in telling:
@@ -95,7 +95,7 @@ def begun(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
             continue
         path = "{storage.input}" + one.path.removeprefix(root) if one.path.startswith(root) else one.path
         called = _source_name(one.path, name, [source.name for source in sources])
-        source = Source(called, one.group.layout, path, one.path_reason, one.found, "", "")
+        source = ProposedSource(called, one.group.layout, path, one.path_reason, one.found, "", "")
         source, events, counts = _with_kinds(source, _read(one.group.layout, one.path, port), port)
         sources.append(source)
         counted.append(counts)
@@ -172,7 +172,7 @@ def _read(layout: Layout, path: str, port: Port) -> DataFrame:
     given = list(layout.given) if layout.given is not None else None
     options = dict(layout.options)
     where = path.replace("{day}", "*")
-    return port.rows(Read.model_validate(_settings(layout.format, where, options, given, columns)))
+    return port.rows(Source.model_validate(_settings(layout.format, where, options, given, columns)))
 
 
 def _settings(
@@ -187,11 +187,11 @@ def _looked(group: Group, port: Port) -> Looked:
     layout = replace(group.layout, columns=group.layout.columns[:MOST_COLUMNS])
     rows = _read(layout, path, port)
     forms = [form for _, form in time_candidates(layout)]
-    [row] = port.few(counting.columns_counted(rows, layout.columns, forms))
+    [row] = port.collect_small(counting.columns_counted(rows, layout.columns, forms))
     facts = counting.facts(row, layout.columns, forms)
     if names := id_candidates(layout, facts):
         columns = [column for name in names for column in layout.columns if column.name == name]
-        [row] = port.few(counting.distinct_counted(rows, columns))
+        [row] = port.collect_small(counting.distinct_counted(rows, columns))
         facts = counting.with_exact(facts, names, row)
     return Looked(group, path, reason, guessed(layout, facts))
 
@@ -199,9 +199,9 @@ def _looked(group: Group, port: Port) -> Looked:
 # --- count ------------------------------------------------------------------------------------------------------------
 
 
-def _with_kinds(source: Source, rows: DataFrame, port: Port) -> tuple[Source, DataFrame, dict[str, int]]:
+def _with_kinds(source: ProposedSource, rows: DataFrame, port: Port) -> tuple[ProposedSource, DataFrame, dict[str, int]]:
     """The source with its event types and rows without users left out; its events; its counts."""
-    [counts] = port.few(counting.events_counted(counting.as_events(rows, source.guesses)))
+    [counts] = port.collect_small(counting.events_counted(counting.as_events(rows, source.guesses)))
     sql, reason = _kind(source.guesses, counts)
     source = replace(source, kind_sql=sql, kind_reason=reason)
     missed = counts["no_user"] / max(counts["rows"], 1)
@@ -212,7 +212,7 @@ def _with_kinds(source: Source, rows: DataFrame, port: Port) -> tuple[Source, Da
     fields = {**source.guesses.fields, "event_type": Guess(sql, reason)}
     events = counting.as_events(rows, replace(source.guesses, fields=fields))
     if "{day}" in source.path:
-        late = {row["late"]: row["events"] for row in port.few(counting.lateness_counted(events))}
+        late = {row["late"]: row["events"] for row in port.collect_small(counting.lateness_counted(events))}
         source = replace(source, file_days=file_days(late))
     return source, events, counts
 
@@ -255,7 +255,7 @@ def _name(guess: Guess) -> str:
 
 def _domain(
     name: str,
-    sources: Sequence[Source],
+    sources: Sequence[ProposedSource],
     counted: Sequence[Mapping[str, int]],
     frames: Sequence[DataFrame],
     left_out: Sequence[str],
@@ -264,7 +264,7 @@ def _domain(
     kinds = _kinds(frames, port)
     days = Counter[date]()
     for frame in frames:
-        days.update({row["day"]: row["events"] for row in port.few(counting.days_counted(frame))})
+        days.update({row["day"]: row["events"] for row in port.collect_small(counting.days_counted(frame))})
     if not days:
         raise NoEventLog("this is no log of events, nothing was written: no row has both a user and a time that can be read")
     first, last = counting.main_span(dict(days))
@@ -274,7 +274,7 @@ def _domain(
     active = reduce(DataFrame.unionByName, [frame.select("user_id", "day", "kind") for frame in frames])
     if only is not None:
         active = active.where(active["kind"].isin(only))
-    [row] = port.few(curve.silences_counted(active, last))
+    [row] = port.collect_small(curve.silences_counted(active, last))
     points = curve.points(row)
     history = (last - first).days + 1
     churn = curve.chosen(points, history)
@@ -304,7 +304,7 @@ def _domain(
 def _kinds(frames: Sequence[DataFrame], port: Port) -> list[Kind]:
     found: dict[str, Kind] = {}
     for frame in frames:
-        for row in port.few(counting.kinds_counted(frame, FEW_TYPES)):
+        for row in port.collect_small(counting.kinds_counted(frame, FEW_TYPES)):
             before = found.get(row["kind"], Kind(row["kind"], 0))
             found[row["kind"]] = Kind(
                 row["kind"],
@@ -315,7 +315,7 @@ def _kinds(frames: Sequence[DataFrame], port: Port) -> list[Kind]:
     return sorted(found.values(), key=lambda kind: (-kind.events, kind.name))
 
 
-def _settle(sources: Sequence[Source]) -> tuple[int, str]:
+def _settle(sources: Sequence[ProposedSource]) -> tuple[int, str]:
     """Days after which late events are no longer waited for, and why."""
     late = [max(source.file_days) for source in sources if "{day}" in source.path]
     if not late:
@@ -325,7 +325,7 @@ def _settle(sources: Sequence[Source]) -> tuple[int, str]:
     return max(late), f"events were found in files up to {max(late)} day(s) after their own"
 
 
-def _rejected(sources: Sequence[Source], counted: Sequence[Mapping[str, int]]) -> tuple[float, str]:
+def _rejected(sources: Sequence[ProposedSource], counted: Sequence[Mapping[str, int]]) -> tuple[float, str]:
     worst = 0.0
     for source, counts in zip(sources, counted, strict=True):
         refused = counts["no_time"] + (0 if source.where else counts["no_user"])

@@ -15,7 +15,7 @@ TYPES_TOLD = 30
 
 
 @dataclass(frozen=True)
-class Source:
+class ProposedSource:
     """A source of events as it is proposed: ``kind_sql`` gives the event type; notes stand above it."""
 
     name: str
@@ -36,7 +36,7 @@ class Domain:
     """All that is proposed."""
 
     name: str
-    sources: Sequence[Source]
+    sources: Sequence[ProposedSource]
     kinds: Sequence[Kind]
     measures: Measures
     curve: Sequence[Point]
@@ -117,7 +117,7 @@ def _sources(domain: Domain) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _source(source: Source) -> list[str]:
+def _source(source: ProposedSource) -> list[str]:
     layout, guesses = source.layout, source.guesses
     zone = guesses.zone
     if guesses.time.zoned:

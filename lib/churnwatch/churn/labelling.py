@@ -19,59 +19,59 @@ def labels(inputs: Frames, days: Sequence[date], settings: Settings, definition:
     What falls into the lead decides nothing, except that a contract may be renewed in it. Inputs as ``eligible_users``
     takes them; ``changes``: rows of users in O+1 .. O+lead+horizon, where the definition reads an attribute.
     """
-    meant = settings.churn.definitions[definition]
-    labelled = eligible_users(inputs, days, settings, definition, **_after(meant))
-    if meant.attribute:
-        labelled = labelled.transform(_with_move, inputs["changes"], days, meant)
+    spec = settings.churn.definitions[definition]
+    labelled = eligible_users(inputs, days, settings, definition, **_state_after(spec))
+    if spec.attribute:
+        labelled = labelled.transform(_with_move, inputs["changes"], days, spec)
     return {
         "user_labels": labelled.select(
-            "day", F.lit(definition).alias("definition"), "user_id", _churned(meant).alias("churned"), "last_active_day"
+            "day", F.lit(definition).alias("definition"), "user_id", _churned(spec).alias("churned"), "last_active_day"
         )
     }
 
 
-def _after(meant: Definition) -> dict[str, Column]:
+def _state_after(spec: Definition) -> dict[str, Column]:
     """What is seen of a user after O."""
-    in_horizon = F.col("ahead") & (F.col("age") < -meant.lead_days)
-    if meant.kind == "drop":
+    in_horizon = F.col("ahead") & (F.col("age") < -spec.lead_days)
+    if spec.kind == "drop":
         return {"amount_after": F.sum(F.when(in_horizon, F.col("amount")))}
-    if meant.kind == "gap":
+    if spec.kind == "gap":
         return {"next_active_day": F.min(F.when(in_horizon, F.col("on")))}
     # a month that begins in the lead is told by its last day, so the lead is cut off after the sum
     return {"last_day_ahead": F.max(F.when(F.col("ahead"), F.col("on")))}
 
 
-def _churned(meant: Definition) -> Column:
-    if meant.kind == "drop":
+def _churned(spec: Definition) -> Column:
+    if spec.kind == "drop":
         # sums of 19 digits times days and four decimals: exact in 38 digits, where a long would overflow
         before, after = (F.coalesce(n, F.lit(0)).cast("decimal(19,0)") for n in ("amount_before", "amount_after"))
-        kept = meant.kept
-        return after * F.lit(meant.seen_days * kept.denominator) < before * F.lit(meant.horizon_days * kept.numerator)
-    if meant.kind == "gap":
-        pause = F.datediff("next_active_day", "day") - meant.lead_days
-        return F.coalesce(pause > threshold_days(meant), F.lit(True))
-    first = 0 if meant.attribute else meant.lead_days
+        kept = spec.kept
+        return after * F.lit(spec.seen_days * kept.denominator) < before * F.lit(spec.horizon_days * kept.numerator)
+    if spec.kind == "gap":
+        pause = F.datediff("next_active_day", "day") - spec.lead_days
+        return F.coalesce(pause > threshold_days(spec), F.lit(True))
+    first = 0 if spec.attribute else spec.lead_days
     found = F.coalesce(F.datediff("last_day_ahead", "day") > first, F.lit(False))
-    if meant.kind == "inactivity":
+    if spec.kind == "inactivity":
         return ~found
-    return ~found & F.col("moved").isNull() if meant.attribute else found
+    return ~found & F.col("moved").isNull() if spec.attribute else found
 
 
-def threshold_days(meant: Definition) -> Column:
+def threshold_days(spec: Definition) -> Column:
     """Days of silence that are too many for a user with ``active_days`` from ``first_active_day`` to ``last_active_day``:
     ceil(times x (last - first) / (active_days - 1)), at least ``min_gap_days``, at most the horizon; in whole numbers."""
-    span = F.datediff("last_active_day", "first_active_day") * F.lit(meant.gaps.numerator).cast("long")
-    gaps = (F.col("active_days") - 1) * meant.gaps.denominator
+    span = F.datediff("last_active_day", "first_active_day") * F.lit(spec.gaps.numerator).cast("long")
+    gaps = (F.col("active_days") - 1) * spec.gaps.denominator
     ceiling = F.call_function("div", span + gaps - 1, gaps)
-    return F.greatest(F.lit(meant.min_gap_days), F.least(F.lit(meant.horizon_days), ceiling))
+    return F.greatest(F.lit(spec.min_gap_days), F.least(F.lit(spec.horizon_days), ceiling))
 
 
-def _with_move(frame: DataFrame, changes: DataFrame, days: Sequence[date], meant: Definition) -> DataFrame:
+def _with_move(frame: DataFrame, changes: DataFrame, days: Sequence[date], spec: Definition) -> DataFrame:
     """Adds ``moved``: true where users tells in O+1 .. O+lead+horizon that the date lies beyond them, else null."""
     moved = (
-        changes.select("day", "user_id", attribute_date(meant).alias("later"))
-        .transform(per_snapshot, days, oldest=-1, newest=-meant.ahead_days)
-        .where(F.datediff("later", "snapshot") > meant.ahead_days)
+        changes.select("day", "user_id", attribute_date(spec).alias("later"))
+        .transform(per_snapshot, days, oldest=-1, newest=-spec.ahead_days)
+        .where(F.datediff("later", "snapshot") > spec.ahead_days)
         .groupBy(F.col("snapshot").alias("day"), "user_id")
         .agg(F.lit(True).alias("moved"))
     )

@@ -249,15 +249,15 @@ def init(
 ) -> None:
     """Looks at a log of events and writes a domain folder and a config to check, each guess with its reason."""
     from churnwatch.begin import begun, files, summary, where
-    from churnwatch.io.logs import Logs, check_new, keep, named, spark_settings
+    from churnwatch.io.logs import Logs, check_new, plain_name, spark_settings, write_new
 
-    folder = Path(out or f"churn_{named(from_[0])}")
+    folder = Path(out or f"churn_{plain_name(from_[0])}")
     beside = folder.with_name(f"{folder.name}.yaml")
     check_new([folder, beside])
     settings = load(config, set_ or ())
     domain, root = begun([*from_, *(more or ())], folder.name, Logs(started(settings), settings))
     text = where(domain, str(Path(f"warehouse_{folder.name}").resolve()), root, spark_settings(config))
-    keep(folder, files(domain), beside, text)
+    write_new(folder, files(domain), beside, text)
     load(beside)
     for line in summary(domain, str(folder), str(beside)):
         print(line)

@@ -1,6 +1,7 @@
-"""Sources -> canonical events: mapping, cleaning, rejects, de-duplication; users, consents and context as changes."""
+"""Read the configured sources: map rows to canonical events, refuse bad rows, drop duplicates; keep changes of users,
+consents and context."""
 
 from churnwatch.events.gates import gate
-from churnwatch.events.ingest import classified, published, replaced
+from churnwatch.events.ingest import build_tables, classify_rows, replaced_rejects
 
-__all__ = ["classified", "gate", "published", "replaced"]
+__all__ = ["build_tables", "classify_rows", "gate", "replaced_rejects"]

@@ -1,4 +1,4 @@
-"""Numbers as sources give them, as whole cents and milliseconds, and what is wrong with the others."""
+"""Convert amounts and durations of a source to whole cents and milliseconds, and find those that are no numbers."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -7,35 +7,39 @@ from pyspark.sql.types import DataType, NullType, NumericType, StringType
 from churnwatch.core import ConfigError
 from churnwatch.events.instants import text_of
 
-LIMIT = 1e15  # major units or seconds: a thousandth of it still fits into 64 bits
+LIMIT = 1e15  # major units or seconds: larger values could overflow 64 bits once they are cents or milliseconds
 
 
 def number(value: Column, kind: DataType, field: str) -> Column:
-    """The value as text (of a number type: as it is), null where it is blank; raises ConfigError for other types."""
+    """Return a text without blanks and quotes around it (null when blank), and a number unchanged.
+
+    Raises ConfigError for other types.
+    """
     if isinstance(kind, StringType | NullType):
         return text_of(F.btrim(value.cast("string"), F.lit(' "')))
     if isinstance(kind, NumericType):
         return value
-    raise ConfigError(f"{field} is {kind.simpleString()}, which is no number: map it to a number or a text")
+    raise ConfigError(f"{field} is {kind.simpleString()}; a number or a text is allowed. Hint: cast it in the map")
 
 
-def whole(value: Column, digits: int) -> Column:
-    """``value`` * 10^digits as a whole number, rounded half up once, by decimal arithmetic: 19.99 is 1999.
+def scaled_integer(value: Column, digits: int) -> Column:
+    """Multiply ``value`` by 10^digits and round half up, in decimal arithmetic: 19.99 with 2 digits is 1999.
 
-    Null where the value is no finite number or too large (1e15).
+    Null when the value is not a finite number or is 1e15 or more.
     """
     fine = F.when(F.abs(value.try_cast("double")) < LIMIT, value)
     return (fine.try_cast(f"decimal({16 + digits},{digits})") * F.lit(10**digits)).cast("long")
 
 
-def faults(value: Column, name: str, negative: bool = True) -> dict[str, Column]:
-    """Reasons against a number and when they hold: no number, not finite, too large, negative where refused."""
+def number_faults(value: Column, name: str, negative: bool = True) -> dict[str, Column]:
+    """Map each reason to refuse a number to its condition: not a number, not finite, 1e15 or more, and negative unless
+    ``negative`` is allowed."""
     read = value.try_cast("double")
     finite = ~F.isnan(read) & (F.abs(read) != F.lit(float("inf")))
     decimal = value.try_cast("decimal(38,3)")
-    none = value.isNotNull() & (read.isNull() | (finite & (F.abs(read) < LIMIT) & decimal.isNull()))
+    unreadable = value.isNotNull() & (read.isNull() | (finite & (F.abs(read) < LIMIT) & decimal.isNull()))
     reasons = {
-        f"bad_{name}": none,
+        f"bad_{name}": unreadable,
         f"{name}_not_finite": read.isNotNull() & ~finite,
         f"{name}_too_large": finite & (F.abs(read) >= LIMIT),
     }

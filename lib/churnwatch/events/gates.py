@@ -1,4 +1,4 @@
-"""Quality gates of ingest: counts per source, judged before anything is published."""
+"""Check the quality of ingested rows per source before anything is written."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from churnwatch.events.mapping import UNDATED
 from churnwatch.settings import Settings
 
 VERDICTS = ("accepted", "duplicate", "rejected", "outside_days")
-USUAL_DAYS, ENOUGH_DAYS = 28, 7  # what is usual: the median of four weeks, once there is one week
+BASELINE_DAYS, FEWEST_BASELINE_DAYS = 28, 7  # the usual number of events is the median of 28 days; at least 7 are needed
 
 
 @dataclass
-class Count:
-    """What was found in one source."""
+class SourceCounts:
+    """Rows of one source by verdict, and refused rows by reason."""
 
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -28,14 +28,15 @@ class Count:
 
     @property
     def read(self) -> int:
-        """Rows that were read."""
+        """Number of rows that were read."""
         return sum(self.verdicts.values())
 
     @property
     def rejected_share(self) -> float:
-        """Refused rows of the days among all rows of the days; refused rows without any day among all that were read.
+        """Dated rejects / dated rows, or undated rejects / all rows, whichever is larger.
 
-        A file without ``{day}`` is read whole for a single day: its undated rejects do not all belong to this day.
+        They are kept apart because a file without ``{day}`` is read whole even for a single day, so that most of its
+        undated rejects belong to other days.
         """
         dated = self.verdicts["rejected"] - self.undated
         of_days = self.verdicts["accepted"] + self.verdicts["duplicate"] + dated
@@ -48,36 +49,39 @@ class Count:
 
 
 def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, dict[str, int]]:
-    """Counts of each source: read = accepted + duplicate + rejected + outside_days.
+    """Count the rows of each source: read = accepted + duplicate + rejected + outside_days.
 
-    Raises DataQualityError where more than ``quality.max_rejected_share`` of a source is refused, a day has no event
-    though ``allow_empty_days`` is false, or fewer events than ``min_rows_share_of_usual`` of the median of the 28 days
-    before it (known days alone, at least 7). One aggregate of sources x verdicts x days x sets of reasons.
+    One aggregate by source, verdict, day and set of reasons. Raises DataQualityError when a source has a share of refused
+    rows above ``quality.max_rejected_share``, when a day has no event and ``quality.allow_empty_days`` is false, or when a
+    day has fewer events than ``quality.min_rows_share_of_usual`` times the median of the 28 days before it. That median
+    takes only days that have rows in ``events_before`` or are among ``days``, and needs at least 7 of them.
     """
-    counts: dict[str, Count] = {source.name: Count() for source in all_sources(settings)}
+    counts: dict[str, SourceCounts] = {source.name: SourceCounts() for source in all_sources(settings)}
     events_on: Counter[date] = Counter()
     grain = [F.col("source"), F.col("verdict"), F.col("day"), F.concat_ws(",", "reasons").alias("reasons")]
-    events = inputs["rows"].select(*grain, F.lit(True).alias("event"))
-    people = inputs["people"].select(*grain, F.lit(False).alias("event"))
-    for row in events.unionByName(people).groupBy("source", "verdict", "day", "reasons", "event").count().collect():
-        count = counts.setdefault(row["source"], Count())
+    events = inputs["events"].select(*grain, F.lit(True).alias("event"))
+    statements = inputs["statements"].select(*grain, F.lit(False).alias("event"))
+    for row in events.unionByName(statements).groupBy("source", "verdict", "day", "reasons", "event").count().collect():
+        count = counts.setdefault(row["source"], SourceCounts())
         count.verdicts[row["verdict"]] += row["count"]
         if row["verdict"] == "rejected":
             count.undated += row["count"] if row["day"] == UNDATED else 0
             count.reasons.update({reason: row["count"] for reason in row["reasons"].split(",")})
         elif row["verdict"] == "accepted" and row["event"]:
             events_on[row["day"]] += row["count"]
-    if faults := [*_rejected(counts, settings), *_empty(events_on, days, settings), *_few(inputs, events_on, days, settings)]:
+    faults = [*_rejected(counts, settings), *_empty(events_on, days, settings), *_below_usual(inputs, events_on, days, settings)]
+    if faults:
         span = f"{min(days)}" if len(days) == 1 else f"{min(days)} .. {max(days)}"
-        lines = [f"ingest_events {span}: the input is too bad to go on, nothing was published:", *faults]
+        lines = [f"ingest_events {span}: the input fails the quality checks, nothing was published:", *faults]
         raise DataQualityError("\n  ".join(lines))
     return {name: {"read": count.read, **{v: count.verdicts[v] for v in VERDICTS}} for name, count in counts.items()}
 
 
-def _rejected(counts: dict[str, Count], settings: Settings) -> list[str]:
+def _rejected(counts: dict[str, SourceCounts], settings: Settings) -> list[str]:
     limit = settings.quality.max_rejected_share
     return [
-        f"{name}: {count.rejected_share:.1%} refused, more than quality.max_rejected_share {limit:.1%}; {count}"
+        f"{name}: {count.rejected_share:.1%} of rows refused, quality.max_rejected_share allows {limit:.1%}; {count}. "
+        "Hint: correct the files, the map or event_types of the source, or allow a larger share"
         for name, count in counts.items()
         if count.rejected_share > limit
     ]
@@ -91,7 +95,7 @@ def _empty(events_on: Counter[date], days: Sequence[date], settings: Settings) -
     return [f"no event on {', '.join(empty[:5])}{more}, and quality.allow_empty_days is false"]
 
 
-def _few(inputs: Frames, events_on: Counter[date], days: Sequence[date], settings: Settings) -> list[str]:
+def _below_usual(inputs: Frames, events_on: Counter[date], days: Sequence[date], settings: Settings) -> list[str]:
     share = settings.quality.min_rows_share_of_usual
     if share is None or "events_before" not in inputs:
         return []
@@ -100,7 +104,7 @@ def _few(inputs: Frames, events_on: Counter[date], days: Sequence[date], setting
     known |= {day: events_on[day] for day in days}
     lines = []
     for day in sorted(days):
-        before = [known[d] for n in range(1, USUAL_DAYS + 1) if (d := day - timedelta(days=n)) in known]
-        if len(before) >= ENOUGH_DAYS and known[day] < share * (usual := median(before)):
+        before = [known[d] for n in range(1, BASELINE_DAYS + 1) if (d := day - timedelta(days=n)) in known]
+        if len(before) >= FEWEST_BASELINE_DAYS and known[day] < share * (usual := median(before)):
             lines.append(f"{day}: {known[day]:,} events, fewer than {share:.0%} of the usual {usual:,.0f}")
     return lines

@@ -1,4 +1,4 @@
-"""Sources -> canonical events and what is known of users: judged, gated, published; see DESIGN sections 4 and 5."""
+"""Ingest the configured sources: classify their rows, then build the tables of events, rejects and known state."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -9,47 +9,52 @@ from pyspark.sql import functions as F
 
 from churnwatch.core import days_predicate
 from churnwatch.core.job import Frames
-from churnwatch.events.changes import changes
-from churnwatch.events.judging import FIELDS, ROWS, judged
+from churnwatch.events.changes import changed_rows
+from churnwatch.events.event_rows import EVENT_FIELDS, EVENT_SCHEMA, classify_events
 from churnwatch.events.mapping import REJECTED, UNDATED, SourcePort, fingerprint
-from churnwatch.events.statements import KEYS, PEOPLE, statements
+from churnwatch.events.statements import KEYS, STATEMENT_SCHEMA, classify_statements
 from churnwatch.settings import Settings, Source
 
 
-def classified(inputs: Frames, days: Sequence[date], sources: SourcePort, settings: Settings) -> Frames:
-    """``rows``: one row a row of the event sources; ``people``: one a row of users, consents and context; each with a
-    verdict (accepted, duplicate, rejected, outside_days). One pass over the files of all ``days``.
+def classify_rows(inputs: Frames, days: Sequence[date], sources: SourcePort, settings: Settings) -> Frames:
+    """Return ``events``, one row per row of the event sources, and ``statements``, one per row of users, consents and
+    context; each with a verdict: accepted, duplicate, rejected or outside_days. One pass over the files of all ``days``.
 
-    Raises ConfigError where a mapped column has a type that its field cannot have.
+    Raises ConfigError when a mapped column has a type that its field cannot have.
     """
     spark = inputs["users"].sparkSession
-    rows = [judged(found, s, days, settings) for s in settings.sources.events if (found := sources.found(s, days)) is not None]
-    people = [
-        statements(found, s, kind, days, settings)
-        for kind, s in people_sources(settings).items()
-        if (found := sources.found(s, days)) is not None
+    events = [
+        classify_events(rows, source, days, settings)
+        for source in settings.sources.events
+        if (rows := sources.find_rows(source, days)) is not None
+    ]
+    statements = [
+        classify_statements(rows, source, kind, days, settings)
+        for kind, source in state_sources(settings).items()
+        if (rows := sources.find_rows(source, days)) is not None
     ]
     return {
-        "rows": reduce(DataFrame.unionByName, rows) if rows else spark.createDataFrame([], ROWS),
-        "people": reduce(DataFrame.unionByName, people) if people else spark.createDataFrame([], PEOPLE),
+        "events": reduce(DataFrame.unionByName, events) if events else spark.createDataFrame([], EVENT_SCHEMA),
+        "statements": reduce(DataFrame.unionByName, statements) if statements else spark.createDataFrame([], STATEMENT_SCHEMA),
     }
 
 
-def published(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """The frames of rejected_events, users, consents, context and events for ``days``, from the judged rows."""
-    rows, people = inputs["rows"], inputs["people"]
-    configured = people_sources(settings)
-    frames = {"rejected_events": _rejects(rows, people)}
+def build_tables(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
+    """Build rejected_events, users, consents, context and events of ``days`` from the classified rows."""
+    events, statements = inputs["events"], inputs["statements"]
+    configured = state_sources(settings)
+    frames = {"rejected_events": _rejects(events, statements)}
     for kind in KEYS:
-        said = people.where((F.col("kind") == kind) & (F.col("verdict") == "accepted"))
+        accepted = statements.where((F.col("kind") == kind) & (F.col("verdict") == "accepted"))
         daily = kind in configured and configured[kind].daily
-        frames[kind] = changes(said, inputs[kind], kind, days, daily)
-    frames["events"] = rows.where(F.col("verdict") == "accepted").select("day", *FIELDS, "source")
+        frames[kind] = changed_rows(accepted, inputs[kind], kind, days, daily)
+    frames["events"] = events.where(F.col("verdict") == "accepted").select("day", *EVENT_FIELDS, "source")
     return frames
 
 
-def replaced(days: Sequence[date], settings: Settings) -> Mapping[str, str]:
-    """Rejects are replaced by day and source; those without a day, where files have none either, with every run."""
+def replaced_rejects(days: Sequence[date], settings: Settings) -> Mapping[str, str]:
+    """Return the predicate of the rejects that a run replaces: those of ``days`` and the configured sources, and the
+    undated ones of sources whose files have no day."""
     every: list[Source] = all_sources(settings)
     if not every:
         return {}
@@ -59,26 +64,26 @@ def replaced(days: Sequence[date], settings: Settings) -> Mapping[str, str]:
     return {"rejected_events": text}
 
 
-def people_sources(settings: Settings) -> dict[str, Source]:
-    """The configured sources of users, consents and context, by kind."""
+def state_sources(settings: Settings) -> dict[str, Source]:
+    """Return the configured sources of users, consents and context, by kind."""
     found = {kind: getattr(settings.sources, kind) for kind in KEYS}
     return {kind: source for kind, source in found.items() if source is not None}
 
 
 def all_sources(settings: Settings) -> list[Source]:
-    """Every configured source, events first."""
-    return [*settings.sources.events, *people_sources(settings).values()]
+    """Return every configured source, event sources first."""
+    return [*settings.sources.events, *state_sources(settings).values()]
 
 
 def _quoted(sources: Sequence[Source]) -> str:
     return ", ".join(f"'{source.name}'" for source in sources)
 
 
-def _rejects(rows: DataFrame, people: DataFrame) -> DataFrame:
-    """Refused rows with their identity: hash of file and row, and the ordinal among identical ones."""
+def _rejects(events: DataFrame, statements: DataFrame) -> DataFrame:
+    """Return the refused rows. ``reject_id``: hash of file and row, and an ordinal among identical rows."""
     columns = ["day", "source", "file", "reasons", "raw"]
-    refused = rows.where(F.col("verdict") == REJECTED).select(*columns)
-    refused = refused.unionByName(people.where(F.col("verdict") == REJECTED).select(*columns))
+    refused = events.where(F.col("verdict") == REJECTED).select(*columns)
+    refused = refused.unionByName(statements.where(F.col("verdict") == REJECTED).select(*columns))
     hashed = refused.withColumn("_hash", fingerprint(F.col("file"), F.col("raw")))
     ordinal = F.row_number().over(Window.partitionBy("day", "source", "_hash").orderBy("reasons"))
     reject_id = F.concat_ws("-", "_hash", ordinal.cast("string"))

@@ -1,4 +1,4 @@
-"""Times as sources give them, as instants in UTC and business days."""
+"""Convert the times of a source to instants in UTC and to business days."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -6,7 +6,7 @@ from pyspark.sql.types import DataType, DateType, NullType, StringType, Timestam
 
 from churnwatch.core import ConfigError
 
-SHAPE = r"^\d{4}-\d{1,2}-\d{1,2}([T ].*)?$"  # Spark alone would read '12:30' as today at half past twelve
+SHAPE = r"^\d{4}-\d{1,2}-\d{1,2}([T ].*)?$"  # without it Spark would read '12:30' as today at 12:30
 DATE_ALONE = r"^\d{4}-\d{1,2}-\d{1,2}$"
 ZONED = r":\d{2}([.,]\d+)? *([Zz]|[+-]\d{1,2}(:?\d{2})?|[A-Za-z][A-Za-z_/+\-0-9]*)$"
 UTC = ("UTC", "Etc/UTC", "GMT", "Z")
@@ -14,16 +14,16 @@ BLANKS = " \t\r\n\u00a0\u3000"
 
 
 def text_of(value: Column) -> Column:
-    """The value as text without blanks around it; null where nothing is left."""
+    """Return the value as text without blanks around it; null when nothing is left."""
     return F.nullif(F.btrim(value.cast("string"), F.lit(BLANKS)), F.lit(""))
 
 
 def instant(value: Column, kind: DataType, zone: str, field: str) -> Column:
-    """The instant in UTC of a time of the type ``kind``; null where it is none.
+    """Convert a time of the type ``kind`` to an instant in UTC; null when the text is not a time.
 
-    Text with Z, an offset or a zone is an instant; text without one, a DATE (its midnight) and a TIMESTAMP_NTZ are
-    local in ``zone``: a time that a clock skipped is an hour later, one that it showed twice is the first of both.
-    Raises ConfigError for types that are no times, such as epoch numbers.
+    Text with Z, an offset or a zone names an instant. Text without one, a DATE (its midnight) and a TIMESTAMP_NTZ are
+    local times in ``zone``. A local time that a change of the clocks skips is read one hour later; of one that occurs
+    twice the first is taken. Raises ConfigError for other types, such as epoch numbers.
     """
     if isinstance(kind, TimestampType):
         return value
@@ -36,17 +36,18 @@ def instant(value: Column, kind: DataType, zone: str, field: str) -> Column:
         read = F.when(text.rlike(SHAPE), text.try_cast("timestamp"))
         return read if zone in UTC else F.when(text.rlike(ZONED), read).otherwise(_local(read, zone))
     raise ConfigError(
-        f"{field} is {kind.simpleString()}, which is no time: map it by timestamp_seconds(...) or timestamp_millis(...)"
+        f"{field} is {kind.simpleString()}; a text, a date or a timestamp is allowed. "
+        "Hint: map epoch numbers by timestamp_seconds(...) or timestamp_millis(...)"
     )
 
 
 def business_day(moment: Column, zone: str) -> Column:
-    """The date of an instant in ``zone``."""
+    """Return the date that an instant falls on in ``zone``."""
     return F.to_date(moment if zone in UTC else F.from_utc_timestamp(moment, zone))
 
 
 def date_of(value: Column, kind: DataType, source_zone: str, clock_zone: str, field: str) -> Column:
-    """The date of a day or time: a date alone is itself, whatever the zones; a time's is its business day."""
+    """Return a date unchanged, whatever the zones; of a time return its business day in ``clock_zone``."""
     if isinstance(kind, DateType):
         return value
     day = business_day(instant(value, kind, source_zone, field), clock_zone)

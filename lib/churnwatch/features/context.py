@@ -11,7 +11,7 @@ from churnwatch.activity.snapshots import snapshots
 from churnwatch.settings import Settings
 from churnwatch.settings.signals import ContextFeature
 
-BASE = "base"
+BASE_SCOPE = "base"
 
 
 def with_context(frame: DataFrame, context: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
@@ -31,8 +31,8 @@ def _of_scope(
     frame: DataFrame, context: DataFrame, days: Sequence[date], scope: str, features: Mapping[str, ContextFeature]
 ) -> DataFrame:
     """``frame`` with the features of one scope; a row is the base's, or the one of the user's value of the segment."""
-    value = F.lit(BASE) if scope == BASE else F.concat(F.lit(f"{scope}="), F.col(f"segment_{scope}"))
-    in_scope = F.col("scope") == BASE if scope == BASE else F.startswith("scope", F.lit(f"{scope}="))
+    value = F.lit(BASE_SCOPE) if scope == BASE_SCOPE else F.concat(F.lit(f"{scope}="), F.col(f"segment_{scope}"))
+    in_scope = F.col("scope") == BASE_SCOPE if scope == BASE_SCOPE else F.startswith("scope", F.lit(f"{scope}="))
     rows = context.where(in_scope & F.col("name").isin(sorted({one.name for one in features.values()})))
     longest = max(one.change_days or 0 for one in features.values())
     looking = F.broadcast(snapshots(frame.sparkSession, days))

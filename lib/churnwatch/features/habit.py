@@ -3,15 +3,15 @@
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from churnwatch.features.parts import Part
+from churnwatch.features.families import FeatureFamily
 from churnwatch.settings import Settings
 from churnwatch.settings.names import slope_measures, window_column
 
-BITS = 64
-WEEK = 7
+MASK_BITS = 64
+WEEK_DAYS = 7
 
 
-def slopes(settings: Settings) -> Part:
+def slopes(settings: Settings) -> FeatureFamily:
     """``<measure>_slope`` times ``slope_scale``, as a whole number.
 
     The least-squares line through the sums y of n weeks x = 0 .. n-1 rises by sum((x - mean x) y) / sum((x - mean x)^2) a
@@ -20,22 +20,22 @@ def slopes(settings: Settings) -> Part:
     """
     weeks = settings.measures.slope_weeks or 0
     names = [f"{name}_slope" for name in slope_measures(settings)]
-    weight = F.lit(weeks - 1).cast("long") - 2 * F.floor(F.col("age") / WEEK)
-    within = F.col("age") < WEEK * weeks
-    return Part(
-        narrow=[F.sum(F.when(within, weight * F.col(name))).alias(f"{name}_slope") for name in slope_measures(settings)],
-        wide=[F.sum(name).alias(name) for name in names],
-        final=[F.coalesce(name, F.lit(0).cast("long")).alias(name) for name in names],
+    weight = F.lit(weeks - 1).cast("long") - 2 * F.floor(F.col("age") / WEEK_DAYS)
+    within = F.col("age") < WEEK_DAYS * weeks
+    return FeatureFamily(
+        per_ring=[F.sum(F.when(within, weight * F.col(name))).alias(f"{name}_slope") for name in slope_measures(settings)],
+        per_user=[F.sum(name).alias(name) for name in names],
+        output=[F.coalesce(name, F.lit(0).cast("long")).alias(name) for name in names],
     )
 
 
 def slope(name: str, weeks: int) -> Column:
     """``<measure>_slope`` per week from the whole number of ``slopes``; null until all its weeks are stored."""
     made = F.try_divide(6 * F.col(f"{name}_slope").cast("double"), F.lit(float(weeks * (weeks * weeks - 1))))
-    return F.when(F.col("history_days") >= WEEK * weeks, made)
+    return F.when(F.col("history_days") >= WEEK_DAYS * weeks, made)
 
 
-def habit(settings: Settings) -> Part:
+def habit(settings: Settings) -> FeatureFamily:
     """Gaps, in days from one active day to the next within the longest window: ``longest_gap_days``, ``usual_gap_days``
     (their mean), ``gap_ratio`` (days since the last active day by the usual gap) and ``regularity``.
 
@@ -46,23 +46,23 @@ def habit(settings: Settings) -> Part:
     The active days are a bit mask, which merges exactly in any order: one long for every 64 days.
     """
     if not settings.measures.habit:
-        return Part()
+        return FeatureFamily()
     longest = settings.measures.longest_window
-    masks = range(-(-longest // BITS))
+    masks = range(-(-longest // MASK_BITS))
     bit = F.when(F.col("age") < longest, F.call_function("shiftleft", F.lit(1).cast("long"), F.col("age")))
     last, total, gaps = F.array_min("_ages"), F.col("_total"), F.size("_ages") - 1
     # of whole numbers m, S = sum of gaps, Q = sum of their squares: the deviation is sqrt(m Q - S^2) / m
     spread = F.sqrt((gaps * F.col("_squares") - total * total).cast("double"))
-    return Part(
-        narrow=[F.bit_or(F.when(F.floor(F.col("age") / BITS) == n, bit)).alias(f"_mask{n}") for n in masks],
-        wide=[F.bit_or(f"_mask{n}").alias(f"_mask{n}") for n in masks],
-        ready=[
+    return FeatureFamily(
+        per_ring=[F.bit_or(F.when(F.floor(F.col("age") / MASK_BITS) == n, bit)).alias(f"_mask{n}") for n in masks],
+        per_user=[F.bit_or(f"_mask{n}").alias(f"_mask{n}") for n in masks],
+        intermediate=[
             ("_ages", F.concat(*(_ages(n, longest) for n in masks))),
             ("_gaps", F.zip_with("_ages", F.slice("_ages", 2, longest), lambda a, b: b - a)),
             ("_total", (F.array_max("_ages") - last).cast("long")),
             ("_squares", F.aggregate("_gaps", F.lit(0).cast("long"), lambda sum_, gap: sum_ + F.coalesce(gap * gap, F.lit(0)))),
         ],
-        final=[
+        output=[
             F.array_max("_gaps").alias("longest_gap_days"),
             F.try_divide(total, gaps).alias("usual_gap_days"),
             F.try_divide(last * gaps, total).alias("gap_ratio"),
@@ -73,22 +73,22 @@ def habit(settings: Settings) -> Part:
 
 def _ages(mask: int, longest: int) -> Column:
     """The days of a mask as ages, rising."""
-    first = mask * BITS
-    bits = F.sequence(F.lit(first), F.lit(min(first + BITS, longest) - 1))
+    first = mask * MASK_BITS
+    bits = F.sequence(F.lit(first), F.lit(min(first + MASK_BITS, longest) - 1))
     return F.filter(bits, lambda age: F.getbit(F.col(f"_mask{mask}"), age - first) == 1)
 
 
-def hours(settings: Settings) -> Part:
+def hours(settings: Settings) -> FeatureFamily:
     """``active_hours_<window>d``: hours of the clock, 0 to 24, in which the user was active on any day of the window."""
     if not settings.measures.active_hours:
-        return Part()
+        return FeatureFamily()
     names = [window_column("active_hours", window) for window in settings.measures.windows_days]
     active = [window_column("active_days", window) for window in settings.measures.windows_days]
-    return Part(
-        narrow=[F.bit_or("hours").alias("hours")],
-        wide=[F.bit_or(F.when(F.col("ring") <= index, F.col("hours"))).alias(name) for index, name in enumerate(names)],
+    return FeatureFamily(
+        per_ring=[F.bit_or("hours").alias("hours")],
+        per_user=[F.bit_or(F.when(F.col("ring") <= index, F.col("hours"))).alias(name) for index, name in enumerate(names)],
         # null where the user was active on days that were stored before hours were kept
-        final=[
+        output=[
             F.when(F.col(days) == 0, F.lit(0)).otherwise(F.bit_count(name)).alias(name)
             for name, days in zip(names, active, strict=True)
         ],

@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.activity.snapshots import days_seen, snapshots
-from churnwatch.features.parts import Kinds, Part, combined
+from churnwatch.features.families import FeatureFamily, Kinds, window_value
 from churnwatch.settings import Settings
 from churnwatch.settings.names import last_day_column, measure_names, month_column
 from churnwatch.settings.signals import MONTHS_KEPT
@@ -46,20 +46,20 @@ def month_end(day: Column, back: Column | int) -> Column:
     return F.last_day(F.add_months(day, -back))
 
 
-def month_columns(kinds: Kinds, settings: Settings) -> Part:
+def month_columns(kinds: Kinds, settings: Settings) -> FeatureFamily:
     """``<measure>_m0`` from the days of the current month, ``<measure>_m<n>`` from its month's one row; see ``sets`` for
     distinct measures."""
     names = [name for name in settings.measures.months_of if kinds[name] != "distinct"]
-    return Part(
-        wide=[column for name in names for column in _wide(name, kinds[name], settings)],
-        final=[F.col(month_column(name, back)) for name in names for back in range(settings.measures.months + 1)],
+    return FeatureFamily(
+        per_user=[column for name in names for column in _per_user(name, kinds[name], settings)],
+        output=[F.col(month_column(name, back)) for name in names for back in range(settings.measures.months + 1)],
     )
 
 
-def _wide(name: str, kind: str, settings: Settings) -> Iterator[Column]:
+def _per_user(name: str, kind: str, settings: Settings) -> Iterator[Column]:
     age = F.col(f"{name}_days_since") if kind == "last" else F.lit(0)
-    yield combined(name, kind, F.col("current"), age).alias(month_column(name, 0))
+    yield window_value(name, kind, F.col("current"), age).alias(month_column(name, 0))
     for back in range(1, settings.measures.months + 1):
         mine = F.col("ring") == len(settings.measures.windows_days) + back
         # one row, so that max is its value, of kind last too
-        yield combined(name, "sum" if kind == "sum" else "max", mine, age).alias(month_column(name, back))
+        yield window_value(name, "sum" if kind == "sum" else "max", mine, age).alias(month_column(name, back))

@@ -7,9 +7,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.activity.snapshots import per_snapshot
+from churnwatch.features.families import FeatureFamily, Kinds, measure_kinds, merge_families, window_value
 from churnwatch.features.habit import habit, hours, slopes
 from churnwatch.features.months import month_columns, per_snapshot_of_months, with_months
-from churnwatch.features.parts import Kinds, Part, combined, joined, measure_kinds
 from churnwatch.features.sets import sets
 from churnwatch.settings import Settings
 from churnwatch.settings.names import last_day_column, window_column
@@ -25,9 +25,9 @@ def per_user_window(activity: DataFrame, days: Sequence[date], settings: Setting
     narrow sums, and the few rings of a user into windows.
     """
     m, kinds = settings.measures, measure_kinds(settings)
-    part = joined([windows(kinds, settings), sets(kinds, settings), slopes(settings), habit(settings), hours(settings)])
+    family = merge_families([windows(kinds, settings), sets(kinds, settings), slopes(settings), habit(settings), hours(settings)])
     if m.months_of:
-        part = joined([part, month_columns(kinds, settings)])
+        family = merge_families([family, month_columns(kinds, settings)])
     rows = activity.select("day", "user_id", "bot", *(["hours"] if m.active_hours else []), *kinds)
     if months is None:
         seen = rows.repartition("user_id").transform(per_snapshot, days, oldest=m.activity_days - 1)
@@ -43,17 +43,17 @@ def per_user_window(activity: DataFrame, days: Sequence[date], settings: Setting
         .withColumn("user_hash", F.xxhash64("user_id"))
         .sortWithinPartitions(*ring)
         .groupBy(*ring)
-        .agg(*part.narrow)
+        .agg(*family.per_ring)
         .sortWithinPartitions(*user)  # they are: it costs nothing, and tells the planner so
         .groupBy(*user)
-        .agg(*part.wide)
+        .agg(*family.per_user)
         .withColumnRenamed("snapshot", "day")
-        .transform(_with, part.ready)
-        .select("day", "user_id", *part.final)
+        .transform(_with_columns, family.intermediate)
+        .select("day", "user_id", *family.output)
     )
 
 
-def _with(frame: DataFrame, columns: Sequence[tuple[str, Column]]) -> DataFrame:
+def _with_columns(frame: DataFrame, columns: Sequence[tuple[str, Column]]) -> DataFrame:
     for name, value in columns:
         frame = frame.withColumn(name, value)
     return frame
@@ -76,52 +76,52 @@ def with_ring(seen: DataFrame, settings: Settings) -> DataFrame:
     return seen.withColumn("current", F.coalesce(F.col("age") < F.dayofmonth("snapshot"), F.lit(False)))
 
 
-def windows(kinds: Kinds, settings: Settings) -> Part:
+def windows(kinds: Kinds, settings: Settings) -> FeatureFamily:
     """Windows of all measures but distinct ones, days since, and whether a bot was at work within the longest window."""
     names = {name: kind for name, kind in kinds.items() if kind != "distinct"}
-    return Part(
-        narrow=[*_narrow(names), *(_since(name, kind, settings) for name, kind in kinds.items() if name != "sessions")],
-        wide=list(_wide(kinds, settings)),
-        final=list(_final(kinds, settings)),
+    return FeatureFamily(
+        per_ring=[*_per_ring(names), *(_since(name, kind, settings) for name, kind in kinds.items() if name != "sessions")],
+        per_user=list(_per_user(kinds, settings)),
+        output=list(_output(kinds, settings)),
     )
 
 
-def _narrow(kinds: Kinds) -> Iterator[Column]:
+def _per_ring(kinds: Kinds) -> Iterator[Column]:
     yield F.count(F.lit(1)).alias("active_days")
     yield F.max("bot").alias("bot")
     for name, kind in kinds.items():
         # a month's row has no age; it is alone in its ring
         age = F.coalesce("age", F.lit(0))
-        yield (F.sum(name) if kind == "sum" else combined(name, kind, F.lit(True), age)).alias(name)
+        yield (F.sum(name) if kind == "sum" else window_value(name, kind, F.lit(True), age)).alias(name)
 
 
 def _since(name: str, kind: str, settings: Settings) -> Column:
-    age: Column = F.when(_present(name, kind), F.col("age"))
+    age: Column = F.when(_has_value(name, kind), F.col("age"))
     if settings.measures.memory_days > settings.measures.longest_window:
         age = F.coalesce(F.datediff("snapshot", last_day_column(name)), age)
     return F.min(age).alias(f"{name}_days_since")
 
 
-def _present(name: str, kind: str) -> Column:
+def _has_value(name: str, kind: str) -> Column:
     if kind == "sum":
         return F.col(name) != 0
     return F.size(name) > 0 if kind == "distinct" else F.col(name).isNotNull()
 
 
-def _wide(kinds: Kinds, settings: Settings) -> Iterator[Column]:
+def _per_user(kinds: Kinds, settings: Settings) -> Iterator[Column]:
     windows = settings.measures.windows_days
     for name, kind in {"active_days": "sum", **kinds}.items():
         if kind != "distinct":
             for index, window in enumerate(windows):
                 age = F.col(f"{name}_days_since") if kind == "last" else F.lit(0)
-                yield combined(name, kind, F.col("ring") <= index, age).alias(window_column(name, window))
+                yield window_value(name, kind, F.col("ring") <= index, age).alias(window_column(name, window))
     for name in kinds:
         if name != "sessions":
             yield F.min(f"{name}_days_since").alias(f"{name}_days_since")
     yield F.coalesce(F.max(F.when(F.col("ring") < len(windows), F.col("bot"))), F.lit(False)).alias("bot")
 
 
-def _final(kinds: Kinds, settings: Settings) -> Iterator[Column]:
+def _output(kinds: Kinds, settings: Settings) -> Iterator[Column]:
     m = settings.measures
     for name, kind in {"active_days": "sum", **kinds}.items():
         if kind != "distinct":

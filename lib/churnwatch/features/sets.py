@@ -5,25 +5,25 @@ from collections.abc import Callable, Iterator
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from churnwatch.features.parts import Kinds, Part
+from churnwatch.features.families import FeatureFamily, Kinds
 from churnwatch.settings import Settings
 from churnwatch.settings.names import month_column, window_column
 
 
-def sets(kinds: Kinds, settings: Settings) -> Part:
+def sets(kinds: Kinds, settings: Settings) -> FeatureFamily:
     """Windows of distinct measures, with ``<measure>_new`` and ``<measure>_given_up`` of the ``shifts``."""
     m = settings.measures
     names = [name for name, kind in kinds.items() if kind == "distinct"]
     keys = ["ring", "current"] if m.months_of else ["ring"]
-    return Part(
-        narrow=[F.array_distinct(F.flatten(F.collect_list(name))).alias(name) for name in names],
+    return FeatureFamily(
+        per_ring=[F.array_distinct(F.flatten(F.collect_list(name))).alias(name) for name in names],
         # once per measure, not once per window: the sets are the only wide thing here
-        wide=[F.collect_list(F.struct(*keys, F.col(name).alias("values"))).alias(f"{name}_sets") for name in names],
-        final=[column for name in names for column in _final(name, settings)],
+        per_user=[F.collect_list(F.struct(*keys, F.col(name).alias("values"))).alias(f"{name}_sets") for name in names],
+        output=[column for name in names for column in _output(name, settings)],
     )
 
 
-def _final(name: str, settings: Settings) -> Iterator[Column]:
+def _output(name: str, settings: Settings) -> Iterator[Column]:
     m = settings.measures
     for index, window in enumerate(m.windows_days):
         yield F.size(_union(name, _rings(0, index))).alias(window_column(name, window))

@@ -32,7 +32,7 @@ def per_user(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames
     """``user_features``: one row per day of ``days`` and user who was active in the ``population_days`` that end with it
     and has not refused profiling; columns as ``feature_names`` and ``text_names`` list them, and ``bot``; nothing later
     than the day's end in any of them."""
-    made = {**dict(_made(settings)), **dict(_made_by_days(settings))}
+    made = {**dict(_from_windows(settings)), **dict(_per_possible_day(settings))}
     texts = [F.col(name) for name in segment_names(settings)]
     if settings.measures.rfm:
         texts.append(rfm_segment(settings.measures.rfm).alias(RFM_SEGMENT))
@@ -78,7 +78,7 @@ def _with_context(frame: DataFrame, inputs: Frames, days: Sequence[date], settin
     return with_context(frame, inputs["context"], days, settings) if settings.measures.context else frame
 
 
-def _made(settings: Settings) -> Iterator[tuple[str, Column]]:
+def _from_windows(settings: Settings) -> Iterator[tuple[str, Column]]:
     """Features that are made of window columns."""
     days = settings.measures.trend_days
     for name in summed_measures(settings):
@@ -93,7 +93,7 @@ def _made(settings: Settings) -> Iterator[tuple[str, Column]]:
         yield from rfm_scores(settings.measures.rfm)
 
 
-def _made_by_days(settings: Settings) -> Iterator[tuple[str, Column]]:
+def _per_possible_day(settings: Settings) -> Iterator[tuple[str, Column]]:
     """Features that depend on how many days there are: of the user, and of stored history."""
     m = settings.measures
     for name in slope_measures(settings):

@@ -89,12 +89,12 @@ class Logs:
 
     def rows(self, source: Source) -> DataFrame:
         """All rows of ``source``, as ingest reads them. Raises ConfigError where its path has none."""
-        found = self._sources.found(source, [])
+        found = self._sources.find_rows(source, [])
         if found is None:
             raise ConfigError(f"there is nothing at {source.path}")
         return found
 
-    def few(self, frame: DataFrame) -> list[dict[str, Any]]:
+    def collect_small(self, frame: DataFrame) -> list[dict[str, Any]]:
         """The rows of a frame that has few, whatever the log."""
         return [row.asDict() for row in frame.collect()]
 
@@ -108,7 +108,7 @@ def _kinds(frame: DataFrame) -> list[tuple[str, str]]:
     return kinds
 
 
-def named(place: str) -> str:
+def plain_name(place: str) -> str:
     """A plain name for a file or folder: its own, without endings, in lower case."""
     last = re.sub(r"[*{}?\\[\\]]", "", place.rstrip("/").rpartition("/")[2]) or Path.cwd().name
     return re.sub(r"[^a-z0-9]+", "_", last.partition(".")[0].lower()).strip("_") or "events"
@@ -123,7 +123,7 @@ def spark_settings(config: str) -> dict[str, Any]:
     return settings
 
 
-def keep(folder: Path, files: Mapping[str, str], config: Path, config_text: str) -> None:
+def write_new(folder: Path, files: Mapping[str, str], config: Path, config_text: str) -> None:
     """Writes a new folder with ``files`` and the config beside it. Raises ConfigError where either is there."""
     check_new([folder, config])
     folder.mkdir(parents=True)

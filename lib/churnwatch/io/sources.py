@@ -33,18 +33,18 @@ class Sources:
         self._spark = spark
 
     def rows(self, source: Source, days: Sequence[date]) -> DataFrame:
-        """Rows of the files around ``days`` (of all files where the path holds no ``{day}``); see ``found``.
+        """Rows of the files around ``days`` (of all files where the path holds no ``{day}``); see ``find_rows``.
 
         Where there is no file the frame is empty and has the columns that the map names.
         """
-        found = self.found(source, days)
+        found = self.find_rows(source, days)
         if found is not None:
             return found
         fields = [f"`{name}` {kind}" for name, kind in _json_fields(source)]
         tail = ["_file STRING", "_file_day DATE", f"{CORRUPT} STRING", "_raw STRING"]
         return self._spark.createDataFrame([], ", ".join([*fields, *tail]))
 
-    def found(self, source: Source, days: Sequence[date]) -> DataFrame | None:
+    def find_rows(self, source: Source, days: Sequence[date]) -> DataFrame | None:
         """Rows of the files around ``days``, None where none of these days has a file; no row is counted or kept.
 
         CSV and JSON columns are strings, whatever they hold. Raises DataQualityError where a path without ``{day}``

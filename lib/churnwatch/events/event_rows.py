@@ -1,4 +1,4 @@
-"""Rows of event sources, each with its verdict: accepted, duplicate, rejected or outside_days."""
+"""Parse rows of event sources and give each a verdict: accepted, duplicate, rejected or outside_days."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -6,25 +6,25 @@ from datetime import date
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from churnwatch.events.amounts import faults, number, whole
+from churnwatch.events.amounts import number, number_faults, scaled_integer
 from churnwatch.events.instants import business_day, instant
 from churnwatch.events.mapping import (
     OUTSIDE,
     REJECTED,
     UNDATED,
     Mapped,
-    faults_text,
     fingerprint,
+    is_one_of,
     map_text,
     raw_text,
+    reasons_text,
     reject_day,
-    within,
 )
 from churnwatch.settings import EventSource, Settings
 
-# no clock is asked: an event before the web or in the next century is a device's wrong date
+# events outside these years come from a device with a wrong date; fixed years, because the clock is never read
 FIRST_YEAR, LAST_YEAR = 1990, 2099
-FIELDS = {
+EVENT_FIELDS = {
     "event_id": "string",
     "user_id": "string",
     "event_time": "timestamp",
@@ -36,27 +36,27 @@ FIELDS = {
     "channel": "string",
     "properties": "map<string,string>",
 }
-ROWS = "source STRING, verdict STRING, day DATE, " + ", ".join(f"{n} {k}" for n, k in FIELDS.items())
-ROWS += ", file STRING, reasons ARRAY<STRING>, raw STRING"
+EVENT_SCHEMA = "source STRING, verdict STRING, day DATE, " + ", ".join(f"{n} {k}" for n, k in EVENT_FIELDS.items())
+EVENT_SCHEMA += ", file STRING, reasons ARRAY<STRING>, raw STRING"
 
 
-def judged(rows: DataFrame, source: EventSource, days: Sequence[date], settings: Settings) -> DataFrame:
-    """One row a source row, with ``verdict``; what lies outside ``days`` keeps its source alone.
+def classify_events(rows: DataFrame, source: EventSource, days: Sequence[date], settings: Settings) -> DataFrame:
+    """Return one row per source row, with its ``verdict``. Rows outside ``days`` keep ``source`` and the verdict alone.
 
-    An event belongs to the business day of its time, if its file is one that is read for this day (``file_days``);
-    otherwise it would never be seen for its day, so it is refused as ``time_far_from_file``.
+    An event belongs to the business day of its time. Its file must be one that is read for that day (``file_days``);
+    otherwise no run would find it, so it is refused as ``time_far_from_file``.
     """
     mapped = Mapped(rows, source)
     parsed = mapped.frame.select(
         mapped.text("event_id").alias("event_id"),
         mapped.text("user_id").alias("user_id"),
         mapped.value("event_time").cast("string").alias("_given_time"),
-        instant(mapped.value("event_time"), mapped.kind("event_time"), source.time_zone, _named(source, "event_time")).alias(
+        instant(mapped.value("event_time"), mapped.kind("event_time"), source.time_zone, mapped.label("event_time")).alias(
             "event_time"
         ),
         mapped.text("event_type").alias("event_type"),
-        number(mapped.value("amount"), mapped.kind("amount"), _named(source, "amount")).alias("_amount"),
-        number(mapped.value("duration_s"), mapped.kind("duration_s"), _named(source, "duration_s")).alias("_duration"),
+        number(mapped.value("amount"), mapped.kind("amount"), mapped.label("amount")).alias("_amount"),
+        number(mapped.value("duration_s"), mapped.kind("duration_s"), mapped.label("duration_s")).alias("_duration"),
         *(mapped.text(field).alias(field) for field in ("item_id", "session_id", "channel")),
         mapped.texts("properties").alias("properties"),
         *("_file", "_file_day", "_corrupt", "_raw", "_own"),
@@ -67,12 +67,7 @@ def judged(rows: DataFrame, source: EventSource, days: Sequence[date], settings:
             "_possible": F.year("event_time").between(FIRST_YEAR, LAST_YEAR),
         }
     ).withColumn("_near", _read_for_its_day(source))
-    judged_rows = dated.withColumn("_why", faults_text(_reasons(source)))
-    return _with_ids(_with_verdict(judged_rows, source, days))
-
-
-def _named(source: EventSource, field: str) -> str:
-    return f"source {source.name}: map.{field} {source.map.get(field)!r}"
+    return _with_ids(_with_verdict(dated.withColumn("_reasons", reasons_text(_reasons(source))), source, days))
 
 
 def _read_for_its_day(source: EventSource) -> Column:
@@ -84,7 +79,7 @@ def _read_for_its_day(source: EventSource) -> Column:
 def _reasons(source: EventSource) -> dict[str, Column]:
     time, possible = F.col("event_time"), F.col("_possible")
     given = F.length(F.btrim("_given_time")) > 0
-    wrong = {
+    conditions = {
         "no_user": F.col("user_id").isNull(),
         "no_time": ~F.coalesce(given, F.lit(False)),
         "bad_time": given & time.isNull(),
@@ -93,48 +88,49 @@ def _reasons(source: EventSource) -> dict[str, Column]:
         "no_type": F.col("event_type").isNull(),
         "unknown_type": ~F.col("event_type").isin(source.event_types) if source.event_types is not None else F.lit(False),
     }
-    return wrong | faults(F.col("_amount"), "amount") | faults(F.col("_duration"), "duration", negative=False)
+    return conditions | number_faults(F.col("_amount"), "amount") | number_faults(F.col("_duration"), "duration", negative=False)
 
 
 def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date]) -> DataFrame:
-    rejected = F.col("_why") != ""
+    rejected = F.col("_reasons") != ""
     timed = F.col("_corrupt").isNull() & F.col("_possible") & F.col("_near")
     placed = frame.withColumn("day", F.when(rejected, reject_day(source, F.when(timed, F.col("_day")))).otherwise(F.col("_day")))
-    here = within(days, F.col("day")) | (F.lit(not source.daily) & rejected & (F.col("day") == F.lit(UNDATED)))
-    decided = placed.withColumn("verdict", F.when(~here, OUTSIDE).when(rejected, REJECTED))
+    in_days = is_one_of(days, F.col("day")) | (F.lit(not source.daily) & rejected & (F.col("day") == F.lit(UNDATED)))
+    decided = placed.withColumn("verdict", F.when(~in_days, OUTSIDE).when(rejected, REJECTED))
     event, reject = F.col("verdict").isNull(), F.col("verdict") == REJECTED
-    fields = {name: F.col(name) for name in FIELDS}
-    fields["amount_cents"] = whole(F.col("_amount"), 2)
-    fields["duration_ms"] = whole(F.col("_duration"), 3)
+    fields = {name: F.col(name) for name in EVENT_FIELDS}
+    fields["amount_cents"] = scaled_integer(F.col("_amount"), 2)
+    fields["duration_ms"] = scaled_integer(F.col("_duration"), 3)
     return decided.select(
         F.lit(source.name).alias("source"),
         "verdict",
         F.when(F.coalesce(F.col("verdict") != OUTSIDE, F.lit(True)), F.col("day")).alias("day"),
         *(F.when(event, value).alias(name) for name, value in fields.items()),
         F.when(reject, F.col("_file")).alias("file"),
-        F.when(reject, F.split("_why", ",")).alias("reasons"),
+        F.when(reject, F.split("_reasons", ",")).alias("reasons"),
         F.when(reject, raw_text()).alias("raw"),
-        # rows that are no events have no identity: they are spread, so that they form no group
+        # refused rows have no key: a number of their own spreads them over the tasks of the shuffle by key
         F.monotonically_increasing_id().alias("_spread"),
     )
 
 
 def _with_ids(frame: DataFrame) -> DataFrame:
-    """Adds ids where the source has none, and finds duplicates: of one id on one day the smallest (time, hash) stays.
+    """Mark duplicates, and add an ``event_id`` where the source has none.
 
-    The id of a row without one is its hash and its ordinal among identical rows of the day, so true repeats stay.
+    Of several rows with the same id on one day the one with the smallest (time, hash) is accepted. A row without an id
+    gets its hash and its ordinal among identical rows of the day, so that repeated events are kept.
     """
-    content = [F.col(name) for name in FIELDS if name not in ("event_id", "event_time", "properties")]
+    content = [F.col(name) for name in EVENT_FIELDS if name not in ("event_id", "event_time", "properties")]
     content += [F.unix_micros("event_time"), map_text(F.col("properties"))]
     event = F.col("verdict").isNull()
     hashed = frame.withColumn("_hash", F.when(event, fingerprint(*content))).withColumn(
         "_key", F.coalesce("event_id", "_hash", F.col("_spread").cast("string"))
     )
     own_id = F.col("event_id").isNotNull()
-    # an id of the source and a hash never meet in one group; the key stands first, for a sort tells rows apart by it
+    # own_id separates ids of the source from hashes; the key comes first, because it decides most comparisons of the sort
     window = Window.partitionBy("_key", "day", own_id).orderBy("event_time", "_hash")
     numbered = hashed.withColumn("_n", F.row_number().over(window))
     verdict = F.coalesce(F.col("verdict"), F.when(own_id & (F.col("_n") > 1), "duplicate").otherwise("accepted"))
     ids = F.when(event, F.coalesce(F.col("event_id"), F.concat_ws("-", "_hash", F.col("_n").cast("string"))))
-    fields = [F.col(name) for name in FIELDS if name != "event_id"]
+    fields = [F.col(name) for name in EVENT_FIELDS if name != "event_id"]
     return numbered.select("source", verdict.alias("verdict"), "day", ids.alias("event_id"), *fields, "file", "reasons", "raw")

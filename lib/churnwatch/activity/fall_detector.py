@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-WEEK = 7
+WEEK_DAYS = 7
 LINE_WEEKS, LEVEL_WEEKS = 8, 4  # same weekdays that a line, and a level, is laid through
 FEWEST_WEEKS = {LINE_WEEKS: 5, LEVEL_WEEKS: 3}
 YEAR_DAYS = 364  # the same weekday a year before
@@ -47,7 +47,7 @@ def expit(logits: Floats) -> Floats:
 
 def expectations(logits: Floats) -> dict[str, Floats]:
     """What each way of looking back lets expect of each day, from days at least a week before it; NaN: too little past."""
-    weeks = np.stack([_shifted(logits, WEEK * week) for week in range(1, LINE_WEEKS + 1)])
+    weeks = np.stack([_shifted(logits, WEEK_DAYS * week) for week in range(1, LINE_WEEKS + 1)])
     level = np.where(_known(weeks[:LEVEL_WEEKS]) >= FEWEST_WEEKS[LEVEL_WEEKS], _median(weeks[:LEVEL_WEEKS]), np.nan)
     # Theil-Sen: median of the slopes of all pairs, then of the ends (Sen 1968, doi:10.1080/01621459.1968.10480934)
     slope = _median(np.stack([(weeks[i] - weeks[j]) / (j - i) for j in range(LINE_WEEKS) for i in range(j)]))
@@ -75,7 +75,7 @@ def _median(rows: Floats) -> Floats:
     return np.where(known > 0, (ordered[low, columns] + ordered[high, columns]) / 2, np.nan)
 
 
-def judged(active: Floats, came_back: Floats, at: Days) -> tuple[Floats, Floats]:
+def expected_and_fall(active: Floats, came_back: Floats, at: Days) -> tuple[Floats, Floats]:
     """Expected share and z (positive: a fall) of one group on the days ``at``; NaN where the past is too short.
 
     ``active``, ``came_back``: one value a day without gaps, NaN where there is no row. Only what lies before a day
@@ -130,7 +130,7 @@ def _past(distance: Floats, at: Days) -> tuple[Floats, Floats, Floats]:
     middle = _median(rows)
     spread = MAD_TO_SD * _median(np.abs(rows - middle))
     enough = known >= FEWEST_DISTANCES
-    return np.where(enough, middle, np.nan), np.where(enough, spread, np.nan), known / WEEK
+    return np.where(enough, middle, np.nan), np.where(enough, spread, np.nan), known / WEEK_DAYS
 
 
 def _as_normal(t: Floats, degrees: Floats) -> Floats:
@@ -143,7 +143,7 @@ def alarms_a_year(z: float, groups: int) -> float:
     return min(1.0, 0.5 * math.erfc(z / math.sqrt(2)) * LOOKS_A_YEAR * groups)
 
 
-def parts(weight: Floats, share: Floats, usual_weight: Floats, usual_share: Floats) -> tuple[Floats, Floats]:
+def rate_and_mix(weight: Floats, share: Floats, usual_weight: Floats, usual_share: Floats) -> tuple[Floats, Floats]:
     """What each group adds to the change of the whole: by its rate, and by the mix of users; together they are all of it.
 
     Kitagawa 1955 (doi:10.1080/01621459.1955.10501299): differences of one at the mean of the other; a group's mix is
@@ -155,13 +155,13 @@ def parts(weight: Floats, share: Floats, usual_weight: Floats, usual_share: Floa
     return rate, mix
 
 
-def fallen(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Rows of (day, segment, value, active, came_back) to one row a group of the newest day; see ``verdicts``."""
+def detect_in_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Rows of (day, segment, value, active, came_back) to one row a group of the newest day; see ``detect``."""
     given = [batch for batch in batches if batch.num_rows]
     if not given:
         return
     table = pa.Table.from_batches(given)
-    rows = verdicts(
+    rows = detect(
         table.column("day").cast(pa.int32()).to_numpy(),
         table.column("segment").to_pylist(),
         table.column("value").to_pylist(),
@@ -183,7 +183,7 @@ def fallen(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     )
 
 
-def verdicts(
+def detect(
     day: NDArray[np.int32], segment: list[str], value: list[str], active: Floats, came_back: Floats
 ) -> list[dict[str, Any]]:
     """One mapping a group with a row on the newest day: expected share, z, p over all groups, and the explanation."""
@@ -196,7 +196,7 @@ def verdicts(
             rows[:, int(day[i]) - first] = active[i], came_back[i]
     newest = np.array([length - 1])
     groups = {group: rows for group, rows in sorted(series.items()) if np.isfinite(rows[0, -1])}
-    found = {group: judged(rows[0], rows[1], newest) for group, rows in groups.items()}
+    found = {group: expected_and_fall(rows[0], rows[1], newest) for group, rows in groups.items()}
     looks = sum(bool(np.isfinite(z[0])) for _, z in found.values())
     texts = _explained(groups, {group: float(expected[0]) for group, (expected, _) in found.items()})
     made = []
@@ -215,17 +215,17 @@ def verdicts(
     return made
 
 
-BASE = ("all", "all")
+ALL_USERS = ("all", "all")
 Series = dict[tuple[str, str], Floats]
 
 
 def _explained(groups: Series, expected: dict[tuple[str, str], float]) -> dict[tuple[str, str], str]:
     """Why the base fell: for each group its part in words; for the base the segment that tells most."""
-    if BASE not in groups or not math.isfinite(expected[BASE]):
+    if ALL_USERS not in groups or not math.isfinite(expected[ALL_USERS]):
         return {}
     texts: dict[tuple[str, str], str] = {}
     best: tuple[float, str] = (0.1, "no segment stands out: it falls everywhere alike")
-    for name in sorted({segment for segment, _ in groups} - {BASE[0]}):
+    for name in sorted({segment for segment, _ in groups} - {ALL_USERS[0]}):
         members = [group for group in groups if group[0] == name and math.isfinite(expected[group])]
         told = _segment(name, members, groups, expected)
         if told is None:
@@ -233,7 +233,7 @@ def _explained(groups: Series, expected: dict[tuple[str, str], float]) -> dict[t
         texts |= told[2]
         best = max(best, told[:2])
     if texts:
-        texts[BASE] = best[1]
+        texts[ALL_USERS] = best[1]
     return texts
 
 
@@ -251,7 +251,7 @@ def _segment(
     before = np.array([np.nanmedian(groups[group][0, -1 - 35 : -1 - ONSET_DAYS]) for group in members])
     usual = np.array([expected[group] for group in members])
     weight, usual_weight = now[:, 0] / now[:, 0].sum(), before / before.sum()
-    rate, mix = parts(weight, now[:, 1] / now[:, 0], usual_weight, usual)
+    rate, mix = rate_and_mix(weight, now[:, 1] / now[:, 0], usual_weight, usual)
     total = float((rate + mix).sum())
     if total >= 0 or not math.isfinite(total):
         return None

@@ -1,0 +1,60 @@
+"""Families of features: the aggregates and columns that each adds on the way from activity to one row per user."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from churnwatch.settings import Settings
+from churnwatch.settings.names import measure_names, summed_measures
+
+Kinds = dict[str, str]
+
+
+@dataclass(frozen=True)
+class FeatureFamily:
+    """Columns of a family of features.
+
+    ``per_ring``: aggregates over the activity rows of one (user, snapshot, ring), with their measures and ``age``.
+    ``per_user``: aggregates over the rings of one (user, snapshot).
+    ``intermediate``: (name, column) pairs, computed in order; each may use those before it.
+    ``output``: the columns that are returned.
+    """
+
+    per_ring: Sequence[Column] = ()
+    per_user: Sequence[Column] = ()
+    intermediate: Sequence[tuple[str, Column]] = ()
+    output: Sequence[Column] = ()
+
+
+def merge_families(families: Iterable[FeatureFamily]) -> FeatureFamily:
+    """Merge families into one."""
+    families = list(families)
+    return FeatureFamily(
+        per_ring=[column for family in families for column in family.per_ring],
+        per_user=[column for family in families for column in family.per_user],
+        intermediate=[pair for family in families for pair in family.intermediate],
+        output=[column for family in families for column in family.output],
+    )
+
+
+def measure_kinds(settings: Settings) -> Kinds:
+    """Map each measure to how its days are aggregated (sum, min, max, last or distinct); ``events`` and ``sessions`` first."""
+    summed, measures = summed_measures(settings), settings.measures.measures
+    names = ["events", "sessions", *measure_names(settings)]
+    return {name: "sum" if name in summed else measures[name].kind for name in names}
+
+
+def window_value(name: str, kind: str, where: Column, age: Column) -> Column:
+    """Aggregate a measure over the rows that meet ``where``. Without such a row: 0 for sums, else null.
+
+    ``age``: days from the row to the snapshot. The kind ``last`` takes the youngest row with a value; a user has one row
+    a day, so there are no ties.
+    """
+    value = F.when(where, F.col(name))
+    if kind == "last":
+        return F.max_by(value, F.when(value.isNotNull(), -age))
+    if kind == "sum":
+        return F.coalesce(F.sum(value), F.lit(0).cast("long"))
+    return F.min(value) if kind == "min" else F.max(value)
