@@ -120,7 +120,7 @@ def test_too_many_rejects_stop_with_counts_and_reasons(spark, tmp_path):
         Ingest(spark, settings(json_source(tmp_path), quality={"max_rejected_share": 0.09})).run(DAY)
     text = str(stopped.value)
     assert "nothing was published" in text
-    assert "log: 10.0% refused" in text
+    assert "log: 10.0% of rows refused" in text
     assert "read 20 = 18 accepted + 0 duplicate + 2 rejected + 0 outside_days; no_user 2" in text
 
 

@@ -1,4 +1,4 @@
-"""Events to daily activity per user, first days, and the share of users who come back."""
+"""Aggregate events to activity per user and day, find first active days, and measure the share of users who come back."""
 
 from churnwatch.activity.comeback import trend
 from churnwatch.activity.falls import COLUMNS as FALL_COLUMNS

@@ -1,4 +1,4 @@
-"""How segments fare: who of last week's users came back this week, the early sign of sudden churn, and indicators."""
+"""Measure per segment how many of last week's users came back this week (the early sign of sudden churn), and indicators."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -17,18 +17,18 @@ WEEK_DAYS = 7
 
 
 def trend(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """``activity_trend``: one row per day, segment and value with users active in O-13 .. O (with indicators: in the days
-    of the longest too).
+    """Build ``activity_trend``: one row per day O, segment and value that has users active in O-13 .. O (with indicators:
+    or in the days of the longest indicator).
 
-    Of the users active in O-13 .. O-7 those who were active again in O-6 .. O, ``share`` with its Wilson interval, and
-    the configured indicators. Who was a bot on one of the days that are looked at is left out.
+    ``active``: users active in O-13 .. O-7. ``came_back``: those of them who were active in O-6 .. O. ``share``: came_back
+    / active, with its Wilson interval. Users who were a bot on any of the days that are read are left out.
     """
     oldest = max(2 * WEEK_DAYS, settings.measures.indicator_days)
     last_week = F.col("age").between(WEEK_DAYS, 2 * WEEK_DAYS - 1)
     users = (
         inputs["activity"]
         .select("day", "user_id", "bot", *used_measures(settings))
-        .repartition("user_id")  # few columns of a row travel once, not once a snapshot
+        .repartition("user_id")  # shuffled before the join with snapshots, so that a row travels once and not once a snapshot
         .transform(per_snapshot, days, oldest=oldest - 1)
         .groupBy(F.col("snapshot").alias("day"), "user_id")
         .agg(

@@ -1,9 +1,8 @@
-"""Distinct values of a user's day, cut before they are collected: a bot with millions of them fills no task's memory.
+"""Drop most distinct values of a user's day before they are collected, so that a bot with millions of them fits in memory.
 
-Of a day the ``distinct_cap`` smallest hashes are stored. Hashes are spread by chance: over the numbers, and over parts by
-their last bits. When every part has shown a hash of t or less, there are several hashes up to t, and thousands of times
-as many, far more than the cap, up to t times some thousands: what lies above that is none of the smallest. So running
-minima, a few numbers a row, tell what need not be collected; of n values as many as some 100,000 x log(n) are.
+Only the ``distinct_cap`` smallest hashes of a user-day are stored. Hashes are split into 4 parts by their last two bits.
+Once the largest of the 4 running minima is t, a hash above t * 2^15 (for a cap of 200) cannot be among the smallest, except
+with a probability of 2^-36. Of n values about 100,000 x log(n) are collected.
 """
 
 from collections.abc import Iterator
@@ -14,16 +13,16 @@ from pyspark.sql import functions as F
 from churnwatch.settings import Settings
 
 PARTS = 4
-# a value is dropped wrongly where each part has one under 2^-SPARE of the bound and all together have fewer than the cap:
-# once in 2^(PARTS x SPARE) = 2^36 user-days that hold about as many values as the cap, and more rarely with fewer
+# a value is dropped wrongly when each part has a hash under 2^-SPARE_BITS of the bound and all have fewer hashes than the
+# cap: once in 2^(PARTS x SPARE_BITS) = 2^36 user-days with about as many values as the cap, more rarely with fewer
 SPARE_BITS = 9
-KEPT_BITS = 40  # of a hash; the rest of a long holds the day, so that a newer day's minimum begins anew
+KEPT_BITS = 40  # leading bits of a hash that are compared; the rest of a long holds the day, so that minima restart each day
 NOTHING = 1 << 62  # more than any hash on any day
 
 
 def with_parts(rows: DataFrame, settings: Settings) -> DataFrame:
-    """Adds to rows with distinct values what ``only_small_values`` looks at: columns of their own, because arguments of a
-    window that must be computed would ask for a second one."""
+    """Add the columns that ``only_small_values`` needs. They are stored columns, because computed arguments would make
+    Spark plan a second window."""
     return rows.withColumns(
         {
             _part(name, n): F.when(F.col(name).bitwiseAND(F.lit(PARTS - 1)) == n, _rank(name) - _today()).otherwise(
@@ -36,24 +35,25 @@ def with_parts(rows: DataFrame, settings: Settings) -> DataFrame:
 
 
 def only_small_values(rows: DataFrame, order: WindowSpec, settings: Settings) -> DataFrame:
-    """Values of distinct measures become null where more than ``distinct_cap`` smaller ones came earlier on the user's day;
-    takes away what ``with_parts`` added.
+    """Set values of distinct measures to null when more than ``distinct_cap`` smaller ones came earlier on the user's day,
+    and drop the columns of ``with_parts``.
 
-    ``order``: all rows of a user before the row, by day. Which rows lose their value depends on the order of rows within
-    a day; which values are the smallest does not.
+    ``order``: a window over all earlier rows of the user, by day. The order within a day decides which rows lose their
+    value, but not which values are the smallest.
     """
     cut = {name: _where_small(name, order, settings.activity.distinct_cap) for name in _sets(settings)}
     return rows.withColumns(cut).drop(*(_part(name, n) for name in cut for n in range(PARTS)))
 
 
 def _where_small(name: str, order: WindowSpec, cap: int) -> Column:
-    # beyond all ranks as long as a part has shown no value on this day
+    # above all ranks until every part has a value on this day
     seen = F.greatest(*(F.min(_part(name, n)).over(order) for n in range(PARTS))) + _today()
     return F.when(F.shiftright(_rank(name), bound_bits(cap)) > seen, None).otherwise(F.col(name))
 
 
 def bound_bits(cap: int) -> int:
-    """By how many bits the bound lies above what all parts have shown: cap / PARTS of a part, and what is to spare.
+    """Return the number of bits from the largest of the running minima up to the bound: those of cap / PARTS, and
+    SPARE_BITS.
 
     >>> bound_bits(1000)
     17
@@ -66,7 +66,7 @@ def _sets(settings: Settings) -> Iterator[str]:
 
 
 def _rank(name: str) -> Column:
-    """The hash's first bits with the sign turned, so that the smallest is 0."""
+    """Return the leading bits of the hash, with the sign flipped so that the smallest hash is 0."""
     return F.shiftrightunsigned(F.col(name).bitwiseXOR(F.lit(-(1 << 63))), 64 - KEPT_BITS)
 
 

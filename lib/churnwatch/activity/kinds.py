@@ -1,4 +1,4 @@
-"""What a kind of measure means for rows that are put together: slots to a day, days to a month."""
+"""Aggregate measures by their kind: slots to a day, days to a month."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -8,9 +8,8 @@ from churnwatch.settings import Measure
 
 
 def merged_value(name: str, measure: Measure, cap: int) -> Column:
-    """Aggregate of the column ``name`` over rows of one user: sums, extremes, and the ``cap`` smallest of sets.
-
-    ``last`` is not among them: it needs to know which row is the newest.
+    """Aggregate the column ``name`` over rows of one user: a sum, a minimum, a maximum, or the ``cap`` smallest values of
+    sets. The kind ``last`` is not handled here, because it needs a column that says which row is the newest.
     """
     if measure.kind == "distinct":
         return smallest(F.array_distinct(F.flatten(F.collect_list(name))), cap)
@@ -18,19 +17,19 @@ def merged_value(name: str, measure: Measure, cap: int) -> Column:
 
 
 def smallest(values: Column, cap: int) -> Column:
-    """The ``cap`` smallest values, sorted: the same whatever the order in which they arrived."""
+    """Return the ``cap`` smallest values, sorted, so that the result does not depend on the order of rows."""
     return F.slice(F.sort_array(values), 1, cap)
 
 
 def has_value(name: str, measure: Measure) -> Column:
-    """Whether a row has anything of the measure: not zero where it is summed, not empty, not null."""
+    """Test whether a row has a value of the measure: not zero for sums, not empty for sets, not null for other kinds."""
     if measure.kind == "distinct":
         return F.size(name) > 0
     return F.col(name).isNotNull() if measure.kind in ("min", "max", "last") else F.col(name) != 0
 
 
 def rounded_integer(value: Column, kind: DataType) -> Column:
-    """``value`` as a whole number; fractions are rounded event by event, so that sums are exact; null where it is none."""
+    """Round ``value`` to a whole number, so that sums over events are exact; null when it is not a number."""
     if isinstance(kind, IntegralType | BooleanType):
         return value.cast("long")
     if isinstance(kind, StringType):

@@ -1,4 +1,4 @@
-"""Calendar months of users, put together from their days: long memory without long scans."""
+"""Aggregate daily activity to calendar months, so that long windows read few rows."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -17,13 +17,13 @@ from churnwatch.tables import tables
 
 
 def per_user_month(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """``monthly_activity``: one row per user and calendar month that ends on one of ``days``; other days have none.
+    """Build ``monthly_activity``: one row per user and calendar month that ends on one of ``days``; none on other days.
 
-    One repartition by bucket serves the sums and the files, as in daily_activity.
+    One shuffle by bucket serves both the sums and the layout of files, as in daily_activity.
     """
     target = tables(settings).monthly_activity
     of_months = [day for end in month_ends(days) for day in day_range(end.replace(day=1), end)]
-    # the month end is a column of its own: the sums below speak of the activity's days
+    # a column of its own, because the aggregates below use ``day``, the day of the activity
     monthly = (
         inputs["activity"]
         .transform(only_days, of_months)
@@ -39,7 +39,7 @@ def per_user_month(inputs: Frames, days: Sequence[date], settings: Settings) -> 
 
 
 def month_ends(days: Sequence[date]) -> list[date]:
-    """Those of ``days`` that are the last of their calendar month.
+    """Return those of ``days`` that are the last of their calendar month.
 
     >>> month_ends([date(2024, 2, 28), date(2024, 2, 29), date(2023, 2, 28)])
     [datetime.date(2024, 2, 29), datetime.date(2023, 2, 28)]
@@ -70,6 +70,6 @@ def _of_month(name: str, measure: Measure, cap: int) -> Column:
         return F.max_by(name, F.when(F.col(name).isNotNull(), F.col("day")))  # a user has one row a day: no ties
     total = merged_value(name, measure, cap)
     if measure.kind == "distinct":
-        return F.array_compact(total)  # sets that were stored may hold nulls by their type, those of the contract may not
-    # days that were stored before a measure was configured hold none of it
+        return F.array_compact(total)  # stored sets allow nulls by their type, the contract does not
+    # null on days stored before the measure was configured
     return F.coalesce(total, F.lit(0).cast("long")) if measure.kind in SUMMED else total

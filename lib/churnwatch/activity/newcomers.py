@@ -1,4 +1,4 @@
-"""The first day on which a user was active."""
+"""Find the first day on which each user was active."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -10,9 +10,9 @@ from churnwatch.core.job import Frames
 
 
 def first_seen(inputs: Frames, days: Sequence[date]) -> Frames:
-    """``first_seen``: one row per user who was active on a day of ``days`` and on no earlier one.
+    """Build ``first_seen``: one row per user who was active on a day of ``days`` and on no earlier day.
 
-    Rows of ``days`` that are already stored are being replaced, so they do not count as seen before.
+    Stored rows of ``days`` are ignored, because this run replaces them.
     """
     newest = inputs["activity"].where(days_predicate(days)).groupBy("user_id").agg(F.min("day").alias("day"))
     known = (
@@ -21,5 +21,5 @@ def first_seen(inputs: Frames, days: Sequence[date]) -> Frames:
         .select(F.col("user_id").alias("known_user"), F.col("day").alias("known_day"))
     )
     new = newest.join(known, (F.col("user_id") == F.col("known_user")) & (F.col("known_day") < F.col("day")), "left_anti")
-    # few rows a day in a long range: without this each task would write a small file into each day
+    # without it each task would write a small file into each day of a long range
     return {"first_seen": new.select("day", "user_id").hint("rebalance", "day")}

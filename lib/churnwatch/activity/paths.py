@@ -1,16 +1,13 @@
-"""Paths: which step followed which, where paths began and where they broke off.
+"""Count transitions between steps, beginnings of paths and their ends.
 
-A step is an event that has a text for ``of`` and meets ``where``. It follows the user's step before it when that lies at
-most the session gap back: a path is a session of steps, whatever else happens between them. So a day and the evening
-before it hold all that decides its transitions, however long a path is. Steps of one instant are taken in the order
-of their hashes. A transition belongs to the day of its second step, a beginning to the day of its step. Where a path
-breaks off is known at a day's end only as far as nothing came until then: each step counts on its day as broken off,
-and is taken back on the day on which a step followed it. Sums over days are therefore exact, and a day whose first
-step goes on from the evening before may hold -1.
+A step is an event that has a text for ``of`` and meets ``where``. It follows the user's previous step when that is at most
+the session gap older; other events between them do not matter. Steps at the same instant are ordered by their hashes. A
+transition belongs to the day of its second step, a beginning to the day of its step. Every step counts as the end of a path
+on its own day, and is subtracted on the day on which another step follows it, because the end of a path is not known before.
+Sums over days are therefore exact, and a day whose first step continues a path of the evening before may hold -1.
 
-A user with millions of steps in a day: steps are shuffled by user and minute, so that a day is spread over 1440 keys,
-and ordered by a sort that spills; only minutes, with their first and last step and what happened between, are put in a
-row per user. Exact where an array of capped length would not be.
+Steps are shuffled by user and minute, so that a user with millions of steps a day is spread over 1440 keys; only minutes,
+with their first and last step and the counts between, are then combined per user.
 """
 
 from collections.abc import Mapping
@@ -20,25 +17,25 @@ from pyspark.sql import functions as F
 
 from churnwatch.settings import Measure, Settings
 
-MINUTE = 60  # seconds; no session gap is shorter, so that steps of one minute always follow each other
+MINUTE = 60  # seconds; the shortest session gap allowed, so that steps within a minute always follow each other
 
 
 def path_measures(settings: Settings) -> dict[str, Measure]:
-    """Measures of kind transition by name."""
+    """Return the measures of kind transition, by name."""
     return {name: measure for name, measure in settings.measures.measures.items() if measure.kind == "transition"}
 
 
 def beside_paths(slots: DataFrame, events: DataFrame, settings: Settings) -> DataFrame:
-    """``slots`` and, where transitions are configured, rows of ``per_user_minute`` beside them: their columns are null
-    where the other's are, so that they share one repartition, one sort and one sum."""
+    """Add the rows of ``per_user_minute`` to ``slots`` when transitions are configured, so that both share one shuffle, one
+    sort and one sum. Columns that only the other rows have are null."""
     if not path_measures(settings):
         return slots
     return slots.unionByName(per_user_minute(events, settings), allowMissingColumns=True)
 
 
 def per_user_minute(events: DataFrame, settings: Settings) -> DataFrame:
-    """One row per user, day, ``_path`` and minute with steps: ``slot`` (the minute, s since 1970), ``first_time``,
-    ``_first_step`` (hash), ``_last`` (instant and hash), and per transition measure what it counts within the minute."""
+    """Return one row per user, day, ``_path`` and minute with steps: ``slot`` (the minute, in seconds since 1970),
+    ``first_time``, ``_first_step`` (hash), ``_last`` (instant and hash), and the count of each measure within the minute."""
     keys = ["user_id", "day", "_path", "slot"]
     before = F.lag("step").over(Window.partitionBy(*keys).orderBy("event_time", "step"))
     seconds, step = F.unix_seconds("event_time"), F.struct("event_time", "step")
@@ -55,14 +52,14 @@ def per_user_minute(events: DataFrame, settings: Settings) -> DataFrame:
 
 
 def with_crossings(rows: DataFrame, order: WindowSpec, settings: Settings) -> DataFrame:
-    """Adds to each transition measure what happens between a minute's last step and the next minute's first; same grain.
+    """Add to each transition measure the step from a minute's last step to the next minute's first. Same grain.
 
-    ``order``: all rows of a user before the row, by time.
+    ``order``: a window over all earlier rows of the user, by time.
     """
     if not path_measures(settings):
         return rows
     gap = settings.activity.session_gap_minutes * 60_000_000
-    # once a path, however many measures speak of it
+    # one column per path, shared by its measures
     last = {f"_last_{path}": F.when(F.col("_path") == path, F.col("_last")) for path in _paths(settings).values()}
     rows = rows.withColumns({name: F.last(value, ignorenulls=True).over(order) for name, value in last.items()})
     crossings = {}
@@ -75,18 +72,18 @@ def with_crossings(rows: DataFrame, order: WindowSpec, settings: Settings) -> Da
 
 
 def _steps(events: DataFrame, settings: Settings) -> DataFrame:
-    """One row per event and path that it is a step of: user_id, day, event_time, ``_path`` (1 ..) and ``step`` (hash)."""
+    """Return one row per event and path it is a step of: user_id, day, event_time, ``_path`` (1 ..) and ``step`` (hash)."""
     steps = []
     for (of, where), path in _paths(settings).items():
         text = F.expr(of).cast("string")
-        meant = text.isNotNull() & (F.expr(where) if where else F.lit(True))
-        steps.append(F.when(meant, F.struct(F.lit(path).alias("_path"), F.xxhash64(text).alias("step"))))
+        is_step = text.isNotNull() & (F.expr(where) if where else F.lit(True))
+        steps.append(F.when(is_step, F.struct(F.lit(path).alias("_path"), F.xxhash64(text).alias("step"))))
     exploded = F.explode(F.array_compact(F.array(*steps))).alias("_step")
     return events.select("user_id", "day", "event_time", exploded).select("user_id", "day", "event_time", "_step.*")
 
 
 def _paths(settings: Settings) -> Mapping[tuple[str, str | None], int]:
-    """Number, from 1, of each pair of ``of`` and ``where`` that measures name: measures of one pair share its steps."""
+    """Number the distinct pairs of ``of`` and ``where`` from 1; measures with the same pair share its steps."""
     pairs = dict.fromkeys((measure.of or "", measure.where) for measure in path_measures(settings).values())
     return {pair: number for number, pair in enumerate(pairs, 1)}
 
@@ -97,7 +94,7 @@ def _numbered(settings: Settings) -> Mapping[str, tuple[Measure, int]]:
 
 
 def _inside(measure: Measure, path: int) -> Column:
-    """What the measure counts between the steps of one minute, of which each follows the one before."""
+    """Count the measure between the steps of one minute, each of which follows the one before."""
     mine, step, before = F.col("_path") == path, F.col("step"), F.col("before")
     if measure.from_ is None:
         return F.lit(0).cast("long")
@@ -108,7 +105,7 @@ def _inside(measure: Measure, path: int) -> Column:
 
 
 def _crosses(measure: Measure, linked: Column, before: Column) -> Column:
-    """Whether the measure counts the step into a minute's first, or takes back that a path broke off ``before`` it."""
+    """Test whether the measure counts the step to a minute's first step, or subtracts the end of a path ``before`` it."""
     first = F.col("_first_step")
     if measure.from_ is None:
         return ~linked & (first == _hash(measure.to or ""))

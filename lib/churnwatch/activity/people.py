@@ -1,15 +1,14 @@
-"""Who is a person: the rollup flags bots, and whoever counts users or learns from them leaves bots out by this."""
+"""Leave out bots: the rollup flags them, and every count, rate, score and training frame drops them here."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 
 def only_people(frame: DataFrame) -> DataFrame:
-    """Keeps the users that are no bots (``bot``; null is none): nobody learns from what bots do, counts them as customers
-    who stay, scores them or warns of them."""
+    """Keep rows whose ``bot`` is false or null."""
     return frame.where("bot IS NOT TRUE")
 
 
 def was_bot() -> Column:
-    """Aggregate over rows of a user: whether it was a bot in any of them."""
+    """Aggregate the rows of a user: true when ``bot`` is true in any of them."""
     return F.coalesce(F.bool_or("bot"), F.lit(False)).alias("bot")

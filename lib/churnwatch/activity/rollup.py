@@ -1,4 +1,4 @@
-"""The rollup: canonical events to one row per user and active day, measures without windows."""
+"""Aggregate canonical events to one row per user and active day."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -18,13 +18,12 @@ from churnwatch.tables import tables
 
 
 def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """``daily_activity``: one row per user and day of ``days`` with events; counts, cents and milliseconds as integers.
+    """Build ``daily_activity``: one row per user and day of ``days`` with events; counts, cents and milliseconds as integers.
 
-    Two steps, each bounded for a user with millions of events: events are first combined per user and slot of the
-    session gap's length (on the map side, before any shuffle), then slots are added up per day, and of distinct values
-    only what may be among the smallest is collected. One repartition by bucket serves the sessions' window, the second sum
-    and the files, which never split a bucket. Where transitions are configured, rows of paths go beside the slots, through
-    the same repartition, window and sum.
+    Two steps keep the work per user bounded. Events are first combined per user and slot (as long as the session gap), on
+    the map side, before any shuffle; then slots are summed per day, and only distinct values that may be among the smallest
+    are collected. One shuffle by bucket serves the window of sessions, the second sum and the files, so that a bucket is
+    never split over files. Rows of transitions take the same shuffle, window and sum.
     """
     target = tables(settings).daily_activity
     read = inputs["events"].transform(only_days_and_evenings, days, settings)
@@ -33,7 +32,7 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
         .transform(beside_paths, read, settings)
         .withColumn("bucket", bucket(settings))
         .repartition("bucket")
-        # leads the sort: numbers sort without comparing rows, and users' keys often begin alike
+        # first key of the sort, because numbers are compared faster than user ids with a common beginning
         .withColumn("user_hash", F.xxhash64("user_id"))
         .transform(with_parts, settings)
     )
@@ -56,12 +55,13 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
 
 
 def bucket(settings: Settings) -> Column:
-    """The bucket of ``user_id`` in the layout of daily_activity, 0 .. buckets - 1."""
+    """Return the bucket of ``user_id`` in daily_activity, 0 .. buckets - 1."""
     return F.pmod(F.xxhash64("user_id"), F.lit(settings.activity.buckets)).cast("int")
 
 
 def is_bot(settings: Settings) -> Column:
-    """Whether ``events`` of a day, or its ``hours``, are more than a person has; false where no limit is configured."""
+    """Test whether a day has more ``events`` than ``bots.events_a_day``, or at least ``bots.hours_a_day`` active hours; false
+    without limits."""
     bots, found = settings.measures.bots, F.lit(False)
     if bots.events_a_day is not None:
         found |= F.col("events") > bots.events_a_day
@@ -71,11 +71,11 @@ def is_bot(settings: Settings) -> Column:
 
 
 def only_days_and_evenings(events: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
-    """Keeps events of ``days``, and of the day before each run of days only what a session may still go on from."""
+    """Keep events of ``days``, and those within one session gap before each run of consecutive days."""
     zone, gap = ZoneInfo(settings.clock.time_zone), timedelta(minutes=settings.activity.session_gap_minutes)
     kept = F.lit(False)
     for first, last in to_ranges(days):
-        # arithmetic across a change of the clocks is only right in UTC
+        # in UTC, because local arithmetic is wrong across a change of the clocks
         evening = datetime(first.year, first.month, first.day, tzinfo=zone).astimezone(UTC) - gap
         kept |= F.expr(
             f"(day >= DATE'{first}' AND day <= DATE'{last}')"
@@ -85,11 +85,11 @@ def only_days_and_evenings(events: DataFrame, days: Sequence[date], settings: Se
 
 
 def per_user_slot(events: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
-    """One row per user, day, slot of the session gap's length and value of the distinct measures (null: events without),
-    with all measures of ``daily_activity`` but sessions.
+    """Return one row per user, day, slot and value of the distinct measures (null: none), with all measures of
+    ``daily_activity`` except sessions.
 
-    Values are keys and not sets, because sets do not fit Spark's fast hash table: a rollup with one took three times as
-    long. No group holds more than its key and numbers, however many values a user has.
+    Values are keys and not sets, because sets do not fit Spark's fast hash table (three times the time of a rollup) and
+    grow with the number of values.
     """
     seconds = 60 * settings.activity.session_gap_minutes
     slot = F.expr(f"unix_seconds(event_time) - pmod(unix_seconds(event_time), {seconds})")
@@ -100,16 +100,16 @@ def per_user_slot(events: DataFrame, days: Sequence[date], settings: Settings) -
 
 
 def earlier() -> WindowSpec:
-    """A user's rows before the row, by time; the day leads, so that the rows of a user and day lie together for their sum."""
+    """Return the window over a user's earlier rows, by time. The day comes first, so that the sum per day needs no other sort."""
     of_user = Window.partitionBy("user_hash", "bucket", "user_id").orderBy("day", "first_time")
     return of_user.rowsBetween(Window.unboundedPreceding, -1)
 
 
 def with_session_start(slots: DataFrame, gap_minutes: int) -> DataFrame:
-    """Adds ``starts_session``: the slot's first event has no event of the user in the ``gap_minutes`` before it.
+    """Add ``starts_session``: true when the user has no event in the ``gap_minutes`` before the slot's first event.
 
-    Events of one slot lie less than the gap apart, so only the first of a slot can start a session: counting rows
-    that start one is exact, and the window sees slots, not events. Rows of paths have no ``events`` and start none.
+    Events within a slot are less than the gap apart, so only the first can start a session and counting such slots is exact.
+    Rows of transitions have no ``events`` and start none.
     """
     idle = F.unix_micros("first_time") - F.unix_micros(F.max("last_time").over(earlier()))
     starts = F.coalesce(idle > gap_minutes * 60_000_000, F.lit(True)) & F.col("events").isNotNull()
@@ -120,8 +120,8 @@ AddUp = Callable[[str], Column]
 
 
 def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, tuple[Column | None, AddUp]]:
-    """Per column of daily_activity but transitions: how events make it within a slot (None: a key of the slot, or another
-    column does), and how slots add up to a day."""
+    """Map each column of daily_activity except transitions to its aggregate over the events of a slot (None when it is a key
+    of the slot or comes from another column) and its aggregate over the slots of a day."""
     cap = settings.activity.distinct_cap
     columns: dict[str, tuple[Column | None, AddUp]] = {
         "events": (F.count(F.lit(1)), F.sum),
@@ -142,14 +142,14 @@ def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, 
 
 
 def _hashed(measure: Measure) -> Column:
-    """Hash of the value of a distinct measure, null where the event has none."""
+    """Return the hash of the value of a distinct measure; null when the event has none."""
     value = F.expr(measure.of or "")
-    # xxhash64 of a null is a number: nulls must leave before it
+    # nulls are excluded first, because xxhash64 of a null is a number
     return F.when((F.expr(measure.where) if measure.where else F.lit(True)) & value.isNotNull(), F.xxhash64(value))
 
 
 def _hour_bit(days: Sequence[date], settings: Settings) -> Column:
-    """The bit of the hour that the clock shows at ``event_time``; both passes of an hour that comes twice are one."""
+    """Return the bit of the local hour of ``event_time``; an hour that a change of the clocks repeats has one bit."""
     shown = wall_seconds("event_time", days, ZoneInfo(settings.clock.time_zone))
     return F.expr(f"shiftleft(1, cast(pmod({shown}, 86400) div 3600 AS int))")
 
@@ -165,7 +165,7 @@ def _of_slot(measure: Measure, events: DataFrame | None) -> Column | None:
         value = rounded_integer(value, events.select(value).schema.fields[0].dataType)
     value = F.when(where, value)
     if measure.kind == "last":
-        # of events of one instant the larger value, so that no order of rows decides
+        # of events at the same instant the larger value, so that the order of rows does not matter
         return F.max(F.when(value.isNotNull(), F.struct("event_time", value.alias("value"))))
     if measure.kind == "sum":
         return F.coalesce(F.sum(value), F.lit(0).cast("long"))

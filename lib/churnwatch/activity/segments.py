@@ -1,4 +1,4 @@
-"""Segments of users as of a day: the one place that says which user belongs where, and when."""
+"""Assign users to segments as of a day. All jobs use these functions, so that a user has the same segment everywhere."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from pyspark.sql import functions as F
 from churnwatch.settings import Settings
 from churnwatch.settings.names import UNKNOWN, segment_names
 
-NEW_DAYS = 30  # under this tenure a user is new
+NEW_DAYS = 30  # a user with a shorter tenure is new
 TENURE = "segment_tenure"
 COHORT = "segment_cohort"
-COHORT_MONTHS = 12  # older users are one cohort
+COHORT_MONTHS = 12  # cohorts of this many months are kept apart; older users are one cohort
 
 
 def with_segments(frame: DataFrame, users: DataFrame, settings: Settings, first_seen: DataFrame | None = None) -> DataFrame:
-    """Adds ``segment_<name>`` (text, null: not known) as of ``day`` to ``frame`` with (day, user_id); same grain.
+    """Add ``segment_<name>`` as of ``day`` to ``frame`` with (day, user_id); null when it is not known. Same grain.
 
-    ``users``, ``first_seen``: as-of inputs, unique by user_id on a day. With ``first_seen`` also ``tenure_days``:
-    whole days from registration (else the first active day) to ``day``, and ``segment_tenure``: new (under 30 days)
-    or established.
+    ``users``, ``first_seen``: as-of inputs, unique by user_id on a day. With ``first_seen`` it also adds ``tenure_days``,
+    the whole days from registration (else from the first active day) to ``day``, and ``segment_tenure``: ``new`` (under
+    30 days) or ``established``.
     """
     known = users.select(
         F.col("user_id").alias("_user"),
@@ -41,22 +41,24 @@ def with_segments(frame: DataFrame, users: DataFrame, settings: Settings, first_
 
 
 def cohort() -> Column:
-    """Month (yyyy-MM) in which a user's tenure began, 'older' from the 12th before ``day``'s on; null where it is not known."""
+    """Return the month (yyyy-MM) in which the tenure began; 'older' when it is 12 or more months before the month of ``day``;
+    null when the tenure is not known."""
     began = F.date_sub("day", F.col("tenure_days"))
     recent = began >= F.add_months(F.trunc("day", "month"), 1 - COHORT_MONTHS)
     return F.when(recent, F.date_format(began, "yyyy-MM")).when(began.isNotNull(), "older")
 
 
 def _tenure_days() -> Column:
-    # a registration that lies ahead of the day is a fault of the source: the first active day is safer
+    # a registration after the day is an error of the source; the first active day is used instead
     registered = F.when(F.col("_registered_on") <= F.col("day"), F.col("_registered_on"))
     return F.datediff(F.col("day"), F.coalesce(registered, F.col("_seen_on")))
 
 
 def per_segment(frame: DataFrame, settings: Settings) -> DataFrame:
-    """One row per row of ``frame`` and segment: ``segment`` and ``value``, 'all' first; a null value is 'unknown'.
+    """Return one row per row of ``frame`` and segment, with ``segment`` and ``value``; also ('all', 'all').
 
-    Takes the columns that ``with_segments`` added, tenure and cohort where they are there, and drops them.
+    The columns of ``with_segments``, and tenure and cohort when present, become rows and are dropped. A null value becomes
+    'unknown'.
     """
     columns = _labels(frame, settings)
     pairs = [F.struct(F.lit("all").alias("segment"), F.lit("all").alias("value"))]
@@ -67,9 +69,9 @@ def per_segment(frame: DataFrame, settings: Settings) -> DataFrame:
 
 
 def sums_per_segment(frame: DataFrame, settings: Settings, by: Sequence[str], **sums: Column) -> DataFrame:
-    """One row per ``by``, segment and value with the sums of whole numbers ``sums``.
+    """Return one row per ``by``, segment and value with ``sums``, which are sums of whole numbers.
 
-    Rows are added up per combination of values first, so that what is repeated per segment does not grow with users.
+    Rows are first summed per combination of segment values, so that the rows repeated per segment do not grow with users.
     """
     columns = _labels(frame, settings)
     groups = [F.coalesce(F.col(name), F.lit(UNKNOWN)).alias(name) for name in columns]

@@ -1,4 +1,4 @@
-"""Who is eligible by a definition of churn as of a day: one function for labels and for scores."""
+"""Select the users who are eligible by a definition of churn as of a day; labels and scores use the same function."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -13,19 +13,19 @@ from churnwatch.core.job import Frames
 from churnwatch.settings import Definition, Settings
 from churnwatch.settings.names import definition_column, last_day_column
 
-# alias of an input -> whether its rows lie ahead of O, and whether a row is a month
+# alias of an input -> (its rows are after O, its rows are months)
 SIDES = {"before": (False, False), "months_before": (False, True), "after": (True, False), "months_after": (True, True)}
 
 
 def eligible_users(inputs: Frames, days: Sequence[date], settings: Settings, name: str, **facts: Column) -> DataFrame:
-    """One row per day of ``days`` and user whom the definition ``name`` counts as there, with ``last_active_day`` (up to
-    the day) and ``facts``: aggregates over the columns of ``_rows_around``.
+    """Return one row per day of ``days`` and user who is eligible by the definition ``name``, with ``last_active_day`` (on or
+    before the day) and ``facts``: aggregates over the columns of ``_rows_around``.
 
-    Inputs by alias: ``before``, ``after``: daily_activity of O's side and of what lies ahead; ``months_before``,
-    ``months_after``: monthly_activity, where the definition is long; the daily rows are then those of the month that is
-    not over. A month holds the last day of everything in it, and that alone is asked for, so both ways give the same.
-    ``users``: attributes as of O, where the definition reads one; the rows then have ``ends_on``.
-    Who was a bot on one of the days (or months) read up to the day is left out, whatever else it did.
+    Inputs by alias. ``before``, ``after``: daily_activity up to O and after it. ``months_before``, ``months_after``:
+    monthly_activity, for long definitions; the daily rows are then those of the unfinished month. Monthly rows store the
+    last event day, which is all that such a definition needs, so both ways give the same result. ``users``: attributes as
+    of O, when the definition reads one; the result then has ``ends_on``.
+    Users who were a bot on any day or month read up to O are left out.
     """
     spec = settings.churn.definitions[name]
     per_user = (
@@ -40,16 +40,16 @@ def eligible_users(inputs: Frames, days: Sequence[date], settings: Settings, nam
 
 
 def _rows_around(inputs: Frames, days: Sequence[date], spec: Definition, counted: str) -> DataFrame:
-    """One row per snapshot of ``days`` and stored row that matters for it: ``on`` (day; null: a bot's row that matters for
-    that alone), ``ahead``, ``age`` (days), ``bot``, and ``event_on`` or ``amount`` where the kind needs them.
+    """Return one row per snapshot of ``days`` and stored row that it uses: ``on`` (its day; null when the row only marks a
+    bot), ``ahead`` (it is after the snapshot), ``age`` (days), ``bot``, and ``event_on`` or ``amount`` when the kind needs it.
 
-    One shuffle by user serves every side, snapshot and sum.
+    One shuffle by user serves all inputs, snapshots and sums.
     """
     rows = []
     for alias, (ahead, monthly) in SIDES.items():
         if alias in inputs:
             columns = _columns(spec, counted, ahead, monthly)
-            # what nobody could know at O makes nobody a bot
+            # rows after O are not known at O, so they mark no bots
             bot = F.lit(None).cast("boolean").alias("bot") if ahead else F.col("bot")
             rows.append(
                 inputs[alias]
@@ -60,7 +60,7 @@ def _rows_around(inputs: Frames, days: Sequence[date], spec: Definition, counted
         reduce(DataFrame.unionByName, rows)
         .repartition("user_id")
         .transform(per_snapshot, days, oldest=spec.seen_days - 1, newest=-spec.ahead_days)
-        # in a range a row is read for both sides; it matters on its own side of each snapshot
+        # in a range, a row is in both inputs; of each snapshot it counts once, before or after it
         .where(F.col("ahead") == (F.col("age") < 0))
     )
 
@@ -72,13 +72,13 @@ def _columns(spec: Definition, counted: str, ahead: bool, monthly: bool) -> dict
     event_on = F.col(last_day_column(counted)) if monthly else F.when(F.col(counted) > 0, F.col("day"))
     if spec.kind != "event":
         return {"on": event_on}
-    # who may leave is who does anything at all
+    # every active user may leave
     active_on = F.col("last_day") if monthly else F.col("day")
     return {"on": event_on if ahead else active_on, "event_on": event_on}
 
 
 def _state_at_day(spec: Definition) -> dict[str, Column]:
-    """What is known of a user up to O."""
+    """Aggregate what is known of a user up to and including O."""
     before = ~F.col("ahead")
     known = {"last_active_day": F.max(F.when(before, F.col("on")))}
     if spec.kind == "drop":
@@ -87,24 +87,24 @@ def _state_at_day(spec: Definition) -> dict[str, Column]:
         known["last_event_day"] = F.max(F.when(before, F.col("event_on")))
     elif spec.kind == "gap":
         known["first_active_day"] = F.min(F.when(before, F.col("on")))
-        known["active_days"] = F.count_if(before)  # a row is a day: daily_activity has one a user
+        known["active_days"] = F.count_if(before)  # daily_activity has one row per user and day
     return known
 
 
 def _eligible(spec: Definition) -> Column:
     first = F.date_sub("day", spec.seen_days - 1)
-    there = F.col("last_active_day") >= first
+    active = F.col("last_active_day") >= first
     if spec.kind == "drop":
-        return there & (F.col("amount_before") >= spec.min_before)
+        return active & (F.col("amount_before") >= spec.min_before)
     if spec.kind == "gap":
-        return there & (F.col("active_days") >= spec.min_active_days)
+        return active & (F.col("active_days") >= spec.min_active_days)
     if spec.events is not None and spec.kind == "event":
-        return there & ~F.coalesce(F.col("last_event_day") >= first, F.lit(False))
-    return there
+        return active & ~F.coalesce(F.col("last_event_day") >= first, F.lit(False))
+    return active
 
 
 def _with_end(frame: DataFrame, users: DataFrame, spec: Definition) -> DataFrame:
-    """Keeps users whose date, as known at ``day``, lies in the horizon; adds it as ``ends_on``."""
+    """Keep users whose date, as known at ``day``, is in the horizon; add it as ``ends_on``."""
     dated = users.select(
         F.col("user_id").alias("_user"),
         F.col("day").alias("_from"),
@@ -114,10 +114,10 @@ def _with_end(frame: DataFrame, users: DataFrame, spec: Definition) -> DataFrame
     in_force = (F.col("user_id") == F.col("_user")) & F.col("day").between(F.col("_from"), F.col("_until"))
     ahead = F.datediff("ends_on", "day")
     inside = (ahead > spec.lead_days) & (ahead <= spec.ahead_days)
-    # one row in force a user and day: the join keeps the grain
+    # one row per user is in force on a day, so the join keeps the grain
     return frame.join(dated, in_force, "inner").where(inside).drop("_user", "_from", "_until")
 
 
 def attribute_date(spec: Definition) -> Column:
-    """The user's date that the definition reads; null where it is none."""
+    """Return the user's attribute that the definition reads, as a date; null when it is not a date."""
     return F.col("attributes")[spec.attribute or ""].try_cast("date")

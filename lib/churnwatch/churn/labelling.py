@@ -1,4 +1,8 @@
-"""Labels: whether a user who was there up to a day was lost after it, as the definition of churn means it."""
+"""Label churn.
+
+A user who is eligible on the as-of day O is `churned` when no event counted by the definition falls into the label window,
+which starts ``lead_days`` after O and lasts ``horizon_days`` (kinds drop, event and gap: see ``settings.Definition``).
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -14,10 +18,10 @@ from churnwatch.settings import Definition, Settings
 
 
 def labels(inputs: Frames, days: Sequence[date], settings: Settings, definition: str) -> Frames:
-    """``user_labels`` of one definition: one row per day and eligible user; ``churned`` as ``settings.Definition`` says.
+    """Build ``user_labels`` of one definition: one row per day of ``days`` and eligible user.
 
-    What falls into the lead decides nothing, except that a contract may be renewed in it. Inputs as ``eligible_users``
-    takes them; ``changes``: rows of users in O+1 .. O+lead+horizon, where the definition reads an attribute.
+    Events in the lead are ignored, except that a contract may be renewed in it. Inputs as for ``eligible_users``, and
+    ``changes``: rows of users in O+1 .. O+lead+horizon, when the definition reads an attribute.
     """
     spec = settings.churn.definitions[definition]
     labelled = eligible_users(inputs, days, settings, definition, **_state_after(spec))
@@ -31,19 +35,19 @@ def labels(inputs: Frames, days: Sequence[date], settings: Settings, definition:
 
 
 def _state_after(spec: Definition) -> dict[str, Column]:
-    """What is seen of a user after O."""
+    """Aggregate the activity of a user after O."""
     in_horizon = F.col("ahead") & (F.col("age") < -spec.lead_days)
     if spec.kind == "drop":
         return {"amount_after": F.sum(F.when(in_horizon, F.col("amount")))}
     if spec.kind == "gap":
         return {"next_active_day": F.min(F.when(in_horizon, F.col("on")))}
-    # a month that begins in the lead is told by its last day, so the lead is cut off after the sum
+    # the lead is cut off later, because a month that begins in the lead has only its last day
     return {"last_day_ahead": F.max(F.when(F.col("ahead"), F.col("on")))}
 
 
 def _churned(spec: Definition) -> Column:
     if spec.kind == "drop":
-        # sums of 19 digits times days and four decimals: exact in 38 digits, where a long would overflow
+        # decimals, because sums of 19 digits times days and four decimals would overflow a long
         before, after = (F.coalesce(n, F.lit(0)).cast("decimal(19,0)") for n in ("amount_before", "amount_after"))
         kept = spec.kept
         return after * F.lit(spec.seen_days * kept.denominator) < before * F.lit(spec.horizon_days * kept.numerator)
@@ -58,8 +62,8 @@ def _churned(spec: Definition) -> Column:
 
 
 def threshold_days(spec: Definition) -> Column:
-    """Days of silence that are too many for a user with ``active_days`` from ``first_active_day`` to ``last_active_day``:
-    ceil(times x (last - first) / (active_days - 1)), at least ``min_gap_days``, at most the horizon; in whole numbers."""
+    """Return the longest gap, in days, that is not churn: ceil(times x (last_active_day - first_active_day) /
+    (active_days - 1)), at least ``min_gap_days``, at most the horizon; in whole numbers."""
     span = F.datediff("last_active_day", "first_active_day") * F.lit(spec.gaps.numerator).cast("long")
     gaps = (F.col("active_days") - 1) * spec.gaps.denominator
     ceiling = F.call_function("div", span + gaps - 1, gaps)
@@ -67,7 +71,7 @@ def threshold_days(spec: Definition) -> Column:
 
 
 def _with_move(frame: DataFrame, changes: DataFrame, days: Sequence[date], spec: Definition) -> DataFrame:
-    """Adds ``moved``: true where users tells in O+1 .. O+lead+horizon that the date lies beyond them, else null."""
+    """Add ``moved``: true when a change of users in O+1 .. O+lead+horizon moves the date beyond them, else null."""
     moved = (
         changes.select("day", "user_id", attribute_date(spec).alias("later"))
         .transform(per_snapshot, days, oldest=-1, newest=-spec.ahead_days)
@@ -79,10 +83,10 @@ def _with_move(frame: DataFrame, changes: DataFrame, days: Sequence[date], spec:
 
 
 def replaced_definition(days: Sequence[date], table: str, definition: str) -> Mapping[str, str]:
-    """The rows of ``table`` that a run of one definition replaces: those of ``days`` and the definition."""
+    """Return the predicate of the rows of ``table`` that a run replaces: those of ``days`` and the definition."""
     return {table: f"({days_predicate(days)}) AND definition = '{definition}'"}
 
 
 def only_definition(frame: DataFrame, definition: str) -> DataFrame:
-    """Keeps the rows of ``definition``."""
+    """Keep the rows of ``definition``."""
     return frame.where(F.col("definition") == definition)

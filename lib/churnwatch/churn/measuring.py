@@ -1,4 +1,4 @@
-"""Churn rates of labelled days."""
+"""Measure churn rates of labelled days."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -14,8 +14,8 @@ from churnwatch.settings import Settings
 
 
 def rates(inputs: Frames, days: Sequence[date], settings: Settings, definition: str) -> Frames:
-    """``churn_rates`` of one definition: one row per day, segment and value: eligible users, those of them who churned,
-    and the rate with its Wilson interval; segments as of the day."""
+    """Build ``churn_rates`` of one definition: one row per day, segment and value with eligible users, churned users, and
+    the rate with its Wilson interval. Segments are as of the day."""
     labelled = (
         inputs["labels"]
         .transform(only_days, days)

@@ -1,4 +1,4 @@
-"""Series that are no user's, as features: the value in force on a day, and how it changed."""
+"""Add context series (prices, market indices) as features: the value in force on a day, and its change."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -15,22 +15,22 @@ BASE_SCOPE = "base"
 
 
 def with_context(frame: DataFrame, context: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
-    """Adds ``<feature>``, the value published last up to ``day``, and ``<feature>_change``, how much more that is than the
-    value in force ``change_days`` before; null where nothing was published yet. ``frame``: with ``day`` and segments.
+    """Add ``<feature>``, the value in force on ``day``, and ``<feature>_change``, that value minus the one in force
+    ``change_days`` earlier. Null when nothing was published by then. ``frame`` has ``day`` and the segments.
 
-    ``context``: as-of input whose rows go back ``context_days`` before the first of ``days``, unique by (scope, name) on a
-    day. One broadcast join for the base and one for each segment, whatever the number of series.
+    ``context``: as-of input that goes back ``context_days`` before the first of ``days``, unique by (scope, name) on a day.
+    One broadcast join for the scope of all users and one per segment, whatever the number of series.
     """
     scopes: dict[str, dict[str, ContextFeature]] = {}
     for name, one in settings.measures.context.items():
         scopes.setdefault(one.scope, {})[name] = one
-    return reduce(lambda made, scope: _of_scope(made, context, days, scope, scopes[scope]), sorted(scopes), frame)
+    return reduce(lambda frame_, scope: _with_scope(frame_, context, days, scope, scopes[scope]), sorted(scopes), frame)
 
 
-def _of_scope(
+def _with_scope(
     frame: DataFrame, context: DataFrame, days: Sequence[date], scope: str, features: Mapping[str, ContextFeature]
 ) -> DataFrame:
-    """``frame`` with the features of one scope; a row is the base's, or the one of the user's value of the segment."""
+    """Add the features of one scope: the series of all users, or those of the user's value of the segment."""
     value = F.lit(BASE_SCOPE) if scope == BASE_SCOPE else F.concat(F.lit(f"{scope}="), F.col(f"segment_{scope}"))
     in_scope = F.col("scope") == BASE_SCOPE if scope == BASE_SCOPE else F.startswith("scope", F.lit(f"{scope}="))
     rows = context.where(in_scope & F.col("name").isin(sorted({one.name for one in features.values()})))

@@ -1,4 +1,4 @@
-"""Configured expressions over measures, made safe and applied to a window."""
+"""Apply configured expressions over measures to a window, with safe division."""
 
 import sqlglot
 from pyspark.sql import Column
@@ -11,17 +11,17 @@ SAFE = {exp.Div: "try_divide", exp.IntDiv: "try_divide", exp.Mod: "try_mod"}
 
 
 def over_window(text: str, days: int) -> Column:
-    """The ratio ``text`` over measures, such as ``cancels / orders``, as a double over their ``days``-day windows.
+    """Evaluate ``text``, such as ``cancels / orders``, over the measures' windows of ``days`` days, as a double.
 
-    Division by zero, and results that are no finite number, are null.
+    Null on division by zero, and when the result is not finite.
     """
     value = F.expr(window_sql(text, days)).cast("double")
-    # NaN sorts above infinity in Spark, so one comparison refuses both
+    # NaN is larger than infinity in Spark, so one comparison excludes both
     return F.when(F.abs(value) < F.lit(float("inf")), value)
 
 
 def window_sql(text: str, days: int) -> str:
-    """Spark SQL of ``text`` with every measure replaced by its window column and every division by a safe one.
+    """Replace every measure of ``text`` by its window column and every division by a safe one; return Spark SQL.
 
     >>> window_sql("cancels / (orders + 1)", 7)
     'TRY_DIVIDE(CAST(cancels_7d AS DOUBLE), (CAST(orders_7d AS DOUBLE) + 1))'

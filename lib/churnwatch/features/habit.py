@@ -1,4 +1,4 @@
-"""The user's own habit: gaps between active days, active hours, and the slope over weeks."""
+"""Describe the user's habit: gaps between active days, active hours, and slopes over weeks."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -12,11 +12,11 @@ WEEK_DAYS = 7
 
 
 def slopes(settings: Settings) -> FeatureFamily:
-    """``<measure>_slope`` times ``slope_scale``, as a whole number.
+    """Sum ``<measure>_slope`` as a whole number; ``slope`` divides it.
 
-    The least-squares line through the sums y of n weeks x = 0 .. n-1 rises by sum((x - mean x) y) / sum((x - mean x)^2) a
+    The least-squares line through the sums y of n weeks x = 0 .. n-1 rises by sum((x - mean x) y) / sum((x - mean x)^2) per
     week (N. R. Draper and H. Smith, Applied Regression Analysis, 1998, chapter 1). The weeks are evenly spaced, so with
-    k = n-1-x, the weeks ago, this is 6 sum((n-1-2k) y) / (n (n^2-1)): one whole sum, whatever the number of weeks.
+    k = n-1-x, the number of weeks ago, this is 6 sum((n-1-2k) y) / (n (n^2-1)): one sum, whatever the number of weeks.
     """
     weeks = settings.measures.slope_weeks or 0
     names = [f"{name}_slope" for name in slope_measures(settings)]
@@ -30,20 +30,20 @@ def slopes(settings: Settings) -> FeatureFamily:
 
 
 def slope(name: str, weeks: int) -> Column:
-    """``<measure>_slope`` per week from the whole number of ``slopes``; null until all its weeks are stored."""
+    """Compute ``<measure>_slope`` per week from the sum of ``slopes``; null until all its weeks are stored."""
     made = F.try_divide(6 * F.col(f"{name}_slope").cast("double"), F.lit(float(weeks * (weeks * weeks - 1))))
     return F.when(F.col("history_days") >= WEEK_DAYS * weeks, made)
 
 
 def habit(settings: Settings) -> FeatureFamily:
-    """Gaps, in days from one active day to the next within the longest window: ``longest_gap_days``, ``usual_gap_days``
-    (their mean), ``gap_ratio`` (days since the last active day by the usual gap) and ``regularity``.
+    """Measure gaps, the days from one active day to the next within the longest window: ``longest_gap_days``,
+    ``usual_gap_days`` (their mean), ``gap_ratio`` (days since the last active day / usual gap) and ``regularity``.
 
-    ``regularity`` is (mean - deviation) / (mean + deviation) of the gaps, the burstiness of Goh and Barabasi (Burstiness
-    and memory in complex systems, EPL 81, 2008) with the sign turned: 1 every gap is the same, 0 pure chance, towards -1
-    bursts and long pauses. Null under two gaps; the other three are null under one.
+    ``regularity`` is (mean - deviation) / (mean + deviation) of the gaps, which is minus the burstiness of Goh and Barabasi
+    (Burstiness and memory in complex systems, EPL 81, 2008): 1 when all gaps are equal, 0 for random gaps, towards -1 for
+    bursts and long pauses. Null with fewer than two gaps; the other three are null without a gap.
 
-    The active days are a bit mask, which merges exactly in any order: one long for every 64 days.
+    The active days are kept as a bit mask, one long per 64 days, because masks merge exactly in any order.
     """
     if not settings.measures.habit:
         return FeatureFamily()
@@ -51,7 +51,7 @@ def habit(settings: Settings) -> FeatureFamily:
     masks = range(-(-longest // MASK_BITS))
     bit = F.when(F.col("age") < longest, F.call_function("shiftleft", F.lit(1).cast("long"), F.col("age")))
     last, total, gaps = F.array_min("_ages"), F.col("_total"), F.size("_ages") - 1
-    # of whole numbers m, S = sum of gaps, Q = sum of their squares: the deviation is sqrt(m Q - S^2) / m
+    # with m gaps, S their sum and Q the sum of their squares, the deviation is sqrt(m Q - S^2) / m
     spread = F.sqrt((gaps * F.col("_squares") - total * total).cast("double"))
     return FeatureFamily(
         per_ring=[F.bit_or(F.when(F.floor(F.col("age") / MASK_BITS) == n, bit)).alias(f"_mask{n}") for n in masks],
@@ -72,14 +72,14 @@ def habit(settings: Settings) -> FeatureFamily:
 
 
 def _ages(mask: int, longest: int) -> Column:
-    """The days of a mask as ages, rising."""
+    """Decode the bit mask into a sorted array of ages in days."""
     first = mask * MASK_BITS
     bits = F.sequence(F.lit(first), F.lit(min(first + MASK_BITS, longest) - 1))
     return F.filter(bits, lambda age: F.getbit(F.col(f"_mask{mask}"), age - first) == 1)
 
 
 def hours(settings: Settings) -> FeatureFamily:
-    """``active_hours_<window>d``: hours of the clock, 0 to 24, in which the user was active on any day of the window."""
+    """Count ``active_hours_<window>d``: local hours, 0 to 24, in which the user was active on any day of the window."""
     if not settings.measures.active_hours:
         return FeatureFamily()
     names = [window_column("active_hours", window) for window in settings.measures.windows_days]
@@ -87,7 +87,7 @@ def hours(settings: Settings) -> FeatureFamily:
     return FeatureFamily(
         per_ring=[F.bit_or("hours").alias("hours")],
         per_user=[F.bit_or(F.when(F.col("ring") <= index, F.col("hours"))).alias(name) for index, name in enumerate(names)],
-        # null where the user was active on days that were stored before hours were kept
+        # null when the user was active on days stored before hours were kept
         output=[
             F.when(F.col(days) == 0, F.lit(0)).otherwise(F.bit_count(name)).alias(name)
             for name, days in zip(names, active, strict=True)

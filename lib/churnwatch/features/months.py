@@ -1,4 +1,4 @@
-"""Long memory without long scans: months of users beside their days."""
+"""Read monthly rows beside daily ones, so that features look back a year without reading its days."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -14,8 +14,8 @@ from churnwatch.settings.signals import MONTHS_KEPT
 
 
 def with_months(rows: DataFrame, months: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
-    """Rows of daily activity, and below them rows of monthly_activity that ended before the month of the last of ``days``:
-    one shuffle serves both. ``monthly`` tells them apart; what only one of them has is null in the other."""
+    """Append to daily rows the rows of monthly_activity that ended before the month of the last of ``days``, so that one
+    shuffle serves both. ``monthly`` is true for the latter; columns that only one of them has are null in the other."""
     m = settings.measures
     last_days: list[Column] = []
     if m.memory_days > m.longest_window:
@@ -28,27 +28,27 @@ def with_months(rows: DataFrame, months: DataFrame, days: Sequence[date], settin
 
 
 def per_snapshot_of_months(rows: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
-    """One row per row of ``rows`` and day of ``days`` that looks at it: ``snapshot``, ``age`` in days (null: a month) and
-    ``back``, the number of months that the row's month lies before ``snapshot``'s (0: a day)."""
+    """Return one row per row of ``rows`` and day of ``days`` that uses it, with ``snapshot``, ``age`` in days (null for a
+    month) and ``back``, the number of months from the row's month to the snapshot's (0 for a day)."""
     m = settings.measures
     back = MONTHS_KEPT if m.memory_days > m.longest_window else m.months
-    looking = snapshots(rows.sparkSession, days)
-    daily = days_seen(looking, m.activity_days - 1).select("snapshot", "day", "age", F.lit(0).alias("back"))
-    monthly = looking.select("snapshot", F.explode(F.sequence(F.lit(1), F.lit(back))).alias("back")).select(
+    of_days = snapshots(rows.sparkSession, days)
+    daily = days_seen(of_days, m.activity_days - 1).select("snapshot", "day", "age", F.lit(0).alias("back"))
+    monthly = of_days.select("snapshot", F.explode(F.sequence(F.lit(1), F.lit(back))).alias("back")).select(
         "snapshot", month_end(F.col("snapshot"), F.col("back")).alias("day"), F.lit(None).cast("int").alias("age"), "back"
     )
-    seen = daily.union(monthly).withColumn("monthly", F.col("back") > 0)
-    return rows.join(F.broadcast(seen), ["day", "monthly"])  # unique by (day, monthly, snapshot)
+    used = daily.union(monthly).withColumn("monthly", F.col("back") > 0)
+    return rows.join(F.broadcast(used), ["day", "monthly"])  # unique by (day, monthly, snapshot)
 
 
 def month_end(day: Column, back: Column | int) -> Column:
-    """The last day of the calendar month ``back`` months before ``day``'s."""
+    """Return the last day of the calendar month ``back`` months before that of ``day``."""
     return F.last_day(F.add_months(day, -back))
 
 
 def month_columns(kinds: Kinds, settings: Settings) -> FeatureFamily:
-    """``<measure>_m0`` from the days of the current month, ``<measure>_m<n>`` from its month's one row; see ``sets`` for
-    distinct measures."""
+    """Compute ``<measure>_m0`` from the days of the current month and ``<measure>_m<n>`` from the row of the n-th month
+    before. Distinct measures are in ``sets``."""
     names = [name for name in settings.measures.months_of if kinds[name] != "distinct"]
     return FeatureFamily(
         per_user=[column for name in names for column in _per_user(name, kinds[name], settings)],
@@ -61,5 +61,5 @@ def _per_user(name: str, kind: str, settings: Settings) -> Iterator[Column]:
     yield window_value(name, kind, F.col("current"), age).alias(month_column(name, 0))
     for back in range(1, settings.measures.months + 1):
         mine = F.col("ring") == len(settings.measures.windows_days) + back
-        # one row, so that max is its value, of kind last too
+        # a month has one row, so max returns its value, also for the kind last
         yield window_value(name, "sum" if kind == "sum" else "max", mine, age).alias(month_column(name, back))

@@ -1,4 +1,4 @@
-"""Recency, frequency and monetary value: scores by fixed cut points, and the segment that they make."""
+"""Score recency, frequency and monetary value by fixed cut points, and name the segment."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ from churnwatch.settings.names import window_column
 from churnwatch.settings.signals import Rfm
 
 BEST = 5
-# by recency (rows, 5 first) and frequency (columns, 1 first): the grid in common use, as Putler's RFM segments name it
+# rows: recency 5 .. 1; columns: frequency 1 .. 5; names as in Putler's RFM segments
 GRID = (
     ("new", "potential_loyal", "potential_loyal", "champion", "champion"),
     ("promising", "potential_loyal", "potential_loyal", "loyal", "loyal"),
@@ -20,21 +20,21 @@ GRID = (
 
 
 def rfm_scores(rfm: Rfm) -> Iterator[tuple[str, Column]]:
-    """``rfm_recency``, ``rfm_frequency`` and ``rfm_monetary``, 1 (worst) .. 5 (best), after A. M. Hughes, Strategic
-    Database Marketing, 1994, but by fixed cut points instead of quintiles."""
+    """Yield ``rfm_recency``, ``rfm_frequency`` and ``rfm_monetary``, 1 (worst) .. 5 (best), after A. M. Hughes, Strategic
+    Database Marketing, 1994, but with fixed cut points instead of quintiles."""
     since = F.col(f"{rfm.recency}_days_since")
-    # a measure that was not seen at all is longer ago than any cut
+    # null: not in the windows, so longer ago than any cut point
     yield "rfm_recency", F.when(since.isNull(), 1).otherwise(BEST - _passed(since > cut for cut in rfm.recency_cuts))
-    for part, measure, cuts in (
+    for score, measure, cuts in (
         ("frequency", rfm.frequency, rfm.frequency_cuts),
         ("monetary", rfm.monetary, rfm.monetary_cuts),
     ):
         value = F.coalesce(F.col(window_column(measure, rfm.window_days)), F.lit(0))
-        yield f"rfm_{part}", 1 + _passed(value >= cut for cut in cuts)
+        yield f"rfm_{score}", 1 + _passed(value >= cut for cut in cuts)
 
 
 def rfm_segment(rfm: Rfm) -> Column:
-    """The name of the scores' field in the grid of recency and frequency."""
+    """Look up the segment in the grid by the scores of recency and frequency."""
     scores = dict(rfm_scores(rfm))
     rows = F.array(*(F.array(*(F.lit(name) for name in row)) for row in GRID))
     return F.get(F.get(rows, BEST - scores["rfm_recency"]), scores["rfm_frequency"] - 1)

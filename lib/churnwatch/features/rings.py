@@ -1,4 +1,4 @@
-"""Windows from daily activity by age rings: every stored row is added up once, whatever the number of windows."""
+"""Aggregate daily activity to windows by age rings: every stored row is summed once, whatever the number of windows."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -16,13 +16,13 @@ from churnwatch.settings.names import last_day_column, window_column
 
 
 def per_user_window(activity: DataFrame, days: Sequence[date], settings: Settings, months: DataFrame | None = None) -> DataFrame:
-    """One row per (day, user_id) of ``days`` and users active within the longest window, or in a month of ``months``:
-    ``<measure>_<window>d``, ``active_days_<window>d`` and ``<measure>_days_since`` as integers, ``bot``, and what the
-    configured families add.
+    """Return one row per day of ``days`` and user active within the longest window or in a month of ``months``, with
+    ``<measure>_<window>d``, ``active_days_<window>d`` and ``<measure>_days_since`` as integers, ``bot``, and the columns of
+    the configured families.
 
-    A ring is what a window adds to the next shorter one (1-7, 8-14, 15-30 days ...); days beyond the longest window make
-    one more, and each calendar month one of its own. One shuffle by user; then rows are added up per (user, day, ring) in
-    narrow sums, and the few rings of a user into windows.
+    A ring is the set of ages that a window adds to the next shorter one (1-7, 8-14, 15-30 days ...). Older days form one
+    more ring, and each calendar month one of its own. After one shuffle by user, rows are summed per (user, day, ring), and
+    the few rings of a user are summed into windows.
     """
     m, kinds = settings.measures, measure_kinds(settings)
     family = merge_families([windows(kinds, settings), sets(kinds, settings), slopes(settings), habit(settings), hours(settings)])
@@ -34,8 +34,8 @@ def per_user_window(activity: DataFrame, days: Sequence[date], settings: Setting
     else:
         rows = with_months(rows, months, days, settings)
         seen = rows.repartition("user_id").transform(per_snapshot_of_months, days, settings)
-    # sets fit no fast hash table; of sorted rows they are put together as they come (without sets Spark drops the sort).
-    # The hash leads: numbers sort without comparing rows, and users' keys often begin alike
+    # sorted, because sets do not fit Spark's fast hash table (without sets Spark drops the sort). The hash comes first,
+    # because numbers are compared faster than user ids with a common beginning
     user = ["user_hash", "user_id", "snapshot"]
     ring = [*user, "ring", *(["current"] if m.months_of else [])]
     return (
@@ -44,7 +44,7 @@ def per_user_window(activity: DataFrame, days: Sequence[date], settings: Setting
         .sortWithinPartitions(*ring)
         .groupBy(*ring)
         .agg(*family.per_ring)
-        .sortWithinPartitions(*user)  # they are: it costs nothing, and tells the planner so
+        .sortWithinPartitions(*user)  # already sorted so: it costs nothing, but the planner does not know it
         .groupBy(*user)
         .agg(*family.per_user)
         .withColumnRenamed("snapshot", "day")
@@ -60,9 +60,8 @@ def _with_columns(frame: DataFrame, columns: Sequence[tuple[str, Column]]) -> Da
 
 
 def with_ring(seen: DataFrame, settings: Settings) -> DataFrame:
-    """Adds ``ring``: 0 for the shortest window's days, and so on; after the longest window's its number for older days, and
-    that number + n for the n-th month before ``snapshot``'s. Where months are columns also ``current``: the row lies in
-    the month of ``snapshot``."""
+    """Add ``ring``: 0 .. w - 1 for the days of the w windows, w for older days, and w + n for the n-th month before that of
+    ``snapshot``. When months are features also ``current``: true for days in the month of ``snapshot``."""
     m = settings.measures
     oldest = len(m.windows_days) - (m.activity_days == m.longest_window)
     ring = F.lit(oldest)
@@ -77,7 +76,7 @@ def with_ring(seen: DataFrame, settings: Settings) -> DataFrame:
 
 
 def windows(kinds: Kinds, settings: Settings) -> FeatureFamily:
-    """Windows of all measures but distinct ones, days since, and whether a bot was at work within the longest window."""
+    """Compute windows of all measures except distinct ones, days since, and ``bot`` (on any day of the longest window)."""
     names = {name: kind for name, kind in kinds.items() if kind != "distinct"}
     return FeatureFamily(
         per_ring=[*_per_ring(names), *(_since(name, kind, settings) for name, kind in kinds.items() if name != "sessions")],
@@ -90,7 +89,7 @@ def _per_ring(kinds: Kinds) -> Iterator[Column]:
     yield F.count(F.lit(1)).alias("active_days")
     yield F.max("bot").alias("bot")
     for name, kind in kinds.items():
-        # a month's row has no age; it is alone in its ring
+        # the row of a month has no age, but is alone in its ring
         age = F.coalesce("age", F.lit(0))
         yield (F.sum(name) if kind == "sum" else window_value(name, kind, F.lit(True), age)).alias(name)
 
@@ -129,6 +128,6 @@ def _output(kinds: Kinds, settings: Settings) -> Iterator[Column]:
     for name in kinds:
         if name != "sessions":
             since = F.col(f"{name}_days_since")
-            # months are read whole: what is older than features may know leaves here
+            # months are read whole, so days beyond memory_days are dropped here
             yield F.when(since < m.memory_days, since).alias(f"{name}_days_since")
     yield F.col("bot")

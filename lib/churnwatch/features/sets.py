@@ -1,4 +1,4 @@
-"""Distinct measures: sizes of unions of capped sets, what is new in them and what was given up."""
+"""Count distinct values: sizes of unions of capped sets, and values that are new or given up."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,13 +11,13 @@ from churnwatch.settings.names import month_column, window_column
 
 
 def sets(kinds: Kinds, settings: Settings) -> FeatureFamily:
-    """Windows of distinct measures, with ``<measure>_new`` and ``<measure>_given_up`` of the ``shifts``."""
+    """Compute the windows of distinct measures, and ``<measure>_new`` and ``<measure>_given_up`` of the configured ``shifts``."""
     m = settings.measures
     names = [name for name, kind in kinds.items() if kind == "distinct"]
     keys = ["ring", "current"] if m.months_of else ["ring"]
     return FeatureFamily(
         per_ring=[F.array_distinct(F.flatten(F.collect_list(name))).alias(name) for name in names],
-        # once per measure, not once per window: the sets are the only wide thing here
+        # collected once per measure and not per window, because sets are the largest columns
         per_user=[F.collect_list(F.struct(*keys, F.col(name).alias("values"))).alias(f"{name}_sets") for name in names],
         output=[column for name in names for column in _output(name, settings)],
     )
@@ -45,6 +45,6 @@ def _rings(first: int, last: int) -> Callable[[Column], Column]:
 
 
 def _union(name: str, inside: Callable[[Column], Column]) -> Column:
-    """The values that the sets of the rings ``inside`` hold together."""
-    kept = F.filter(f"{name}_sets", inside)
-    return F.array_distinct(F.flatten(F.transform(kept, lambda one: one["values"])))
+    """Return the union of the sets of the rings that meet ``inside``."""
+    chosen = F.filter(f"{name}_sets", inside)
+    return F.array_distinct(F.flatten(F.transform(chosen, lambda one: one["values"])))

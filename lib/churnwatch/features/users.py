@@ -1,4 +1,4 @@
-"""Features per user and day: windows and what is made of them, tenure, segments, context."""
+"""Build features per user and day: windows and features derived from them, tenure, segments and context."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -29,10 +29,10 @@ PROFILING = "profiling"
 
 
 def per_user(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """``user_features``: one row per day of ``days`` and user who was active in the ``population_days`` that end with it
-    and has not refused profiling; columns as ``feature_names`` and ``text_names`` list them, and ``bot``; nothing later
-    than the day's end in any of them."""
-    made = {**dict(_from_windows(settings)), **dict(_per_possible_day(settings))}
+    """Build ``user_features``: one row per day of ``days`` and user who was active in the ``population_days`` up to and
+    including it and has not refused profiling. Columns: ``feature_names``, ``text_names`` and ``bot``. No row uses anything
+    after the end of its day."""
+    derived = {**dict(_from_windows(settings)), **dict(_per_possible_day(settings))}
     texts = [F.col(name) for name in segment_names(settings)]
     if settings.measures.rfm:
         texts.append(rfm_segment(settings.measures.rfm).alias(RFM_SEGMENT))
@@ -46,7 +46,7 @@ def per_user(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames
         .select(
             "day",
             "user_id",
-            *(made.get(name, F.col(name)).cast("double").alias(name) for name in feature_names(settings)),
+            *(derived.get(name, F.col(name)).cast("double").alias(name) for name in feature_names(settings)),
             *texts,
             "bot",
         )
@@ -56,7 +56,7 @@ def per_user(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames
 
 
 def only_profiled(frame: DataFrame, consents: DataFrame) -> DataFrame:
-    """Keeps users who have not opted out of profiling as of ``day``; no word on it is consent (opt-out)."""
+    """Keep users who have not opted out of profiling as of ``day``; users without a statement stay (opt-out)."""
     refused = consents.where(((F.col("channel") == PROFILING) | (F.col("purpose") == PROFILING)) & ~F.col("granted")).select(
         F.col("user_id").alias("_user"), F.col("day").alias("_from"), F.col("until").alias("_until")
     )
@@ -65,9 +65,9 @@ def only_profiled(frame: DataFrame, consents: DataFrame) -> DataFrame:
 
 
 def with_history(frame: DataFrame, first_seen: DataFrame, settings: Settings) -> DataFrame:
-    """Adds ``first_day`` on which anybody was active, and ``history_days``: stored days from it up to ``day``, at most the
-    longest window."""
-    # the condition is the one of the join that gives tenure: so one shuffle of all users serves both
+    """Add ``first_day``, the first day on which any user was active, and ``history_days``, the days from it to ``day`` (both
+    in), at most the longest window. Null when ``day`` is before it."""
+    # the filter repeats that of the join for tenure, so that Spark reuses its shuffle of all users
     first = first_seen.where(F.col("user_id").isNotNull()).agg(F.min("day").alias("first_day"))
     history = F.datediff(F.col("day"), F.col("first_day")) + 1
     capped = F.when(history > 0, F.least(history, F.lit(settings.measures.longest_window)))
@@ -79,12 +79,12 @@ def _with_context(frame: DataFrame, inputs: Frames, days: Sequence[date], settin
 
 
 def _from_windows(settings: Settings) -> Iterator[tuple[str, Column]]:
-    """Features that are made of window columns."""
+    """Yield the features derived from window columns."""
     days = settings.measures.trend_days
     for name in summed_measures(settings):
         last = F.col(window_column(name, days))
         before = F.col(window_column(name, 2 * days)) - last
-        # absolute values keep it within -1 .. 1 where a sum is negative (refunds)
+        # absolute values keep it within -1 .. 1 when a sum is negative (refunds)
         yield f"{name}_trend", F.try_divide(last - before, F.abs(last) + F.abs(before))
     for name, text in settings.measures.ratios.items():
         for window in settings.measures.windows_days:
@@ -94,25 +94,25 @@ def _from_windows(settings: Settings) -> Iterator[tuple[str, Column]]:
 
 
 def _per_possible_day(settings: Settings) -> Iterator[tuple[str, Column]]:
-    """Features that depend on how many days there are: of the user, and of stored history."""
+    """Yield the features that depend on the number of possible days: those of the user and those of stored history."""
     m = settings.measures
     for name in slope_measures(settings):
         yield f"{name}_slope", slope(name, m.slope_weeks or 0)
     for window in m.windows_days:
-        # least() passes over nulls: a user whose tenure is not known may have been there all the time
+        # least() ignores nulls: without a known tenure all days are possible
         possible = F.least(F.lit(window), F.col("tenure_days") + 1, F.col("history_days"))
         share = F.try_divide(F.col(window_column("active_days", window)), possible)
-        # someone who was active before the day of registration that the source names
+        # at most 1, because a user may be active before the registration day that the source gives
         yield f"active_share_{window}d", F.least(share, F.lit(1.0))
         for name in m.rates:
             yield rate_column(name, window), F.try_divide(F.col(window_column(name, window)), possible)
     for name in m.shifts:
         for what in ("new", "given_up"):
-            # without a stored day before the last ones, everything would be new
+            # null without earlier days, because every value would be new
             yield f"{name}_{what}", F.when(F.col("history_days") > m.trend_days, F.col(f"{name}_{what}"))
     for name in m.months_of:
         yield month_column(name, 0), F.when(F.col("first_day") <= F.col("day"), F.col(month_column(name, 0)))
         for back in range(1, m.months + 1):
-            # a month of which only the end is stored would say that nothing was done in it
-            whole = F.col("first_day") <= F.date_add(month_end(F.col("day"), back + 1), 1)
-            yield month_column(name, back), F.when(whole, F.col(month_column(name, back)))
+            # null unless the whole month is stored
+            stored = F.col("first_day") <= F.date_add(month_end(F.col("day"), back + 1), 1)
+            yield month_column(name, back), F.when(stored, F.col(month_column(name, back)))
