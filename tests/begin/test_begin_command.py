@@ -92,7 +92,7 @@ def test_what_is_no_log_of_events_is_refused_and_nothing_is_written(typed, tmp_p
     assert "userid: no user: every row has another value (80 in 80 rows)" in err and "'gate_30' is no time" in err
     assert "experiments.yaml" in err
     code, _, err = typed("init", "--from", str(tmp_path / "nothing"), "--out", str(tmp_path / "cats"))
-    assert code == 2 and "there is nothing at" in err
+    assert code == 2 and "nothing exists at" in err
 
 
 def test_folders_of_parquet_and_of_delta_are_read_in_the_zone_that_a_column_tells(typed, tmp_path):

@@ -37,7 +37,7 @@ def test_only_the_files_around_the_days_are_read_and_know_their_day(read, tmp_pa
 def test_no_file_of_the_days_is_empty_but_no_file_at_all_is_a_fault(read, tmp_path):
     assert read(format="csv", path=f"{tmp_path}/{{day}}.csv").collect() == []
     assert read(format="parquet", path=f"{tmp_path}/{{day}}").columns[0] == "u"
-    with pytest.raises(DataQualityError, match="source s: there is nothing at .*all.csv"):
+    with pytest.raises(DataQualityError, match="source s: nothing exists at .*all.csv"):
         read(format="csv", path=f"{tmp_path}/all.csv")
 
 
@@ -90,5 +90,5 @@ def test_delta_and_tables_are_read_by_place_and_by_name(spark, read, tmp_path):
     assert [tuple(row)[:2] for row in read(format="delta", path=f"{tmp_path}/d").collect()] == [("a", f"{tmp_path}/d")]
     spark.sql("SELECT 'b' AS u").createOrReplaceTempView("raw_input")
     assert [tuple(row)[:2] for row in read(format="table", table="raw_input").collect()] == [("b", "raw_input")]
-    with pytest.raises(DataQualityError, match="nothing at nowhere"):
+    with pytest.raises(DataQualityError, match="nothing exists at nowhere"):
         read(format="table", table="nowhere")

@@ -103,7 +103,7 @@ def test_the_truth_lies_elsewhere_and_keeps_the_knobs(parquet):
 
 def test_nothing_to_continue_is_said(spark, parquet, tmp_path):
     folder, *_ = parquet
-    with pytest.raises(ConfigError, match="nothing to continue"):
+    with pytest.raises(ConfigError, match="no world to continue"):
         simulate(spark, WORLD, tmp_path / "raw", continue_=True)
     with pytest.raises(ConfigError, match="up to 20 already"):
         simulate(spark, WORLD, folder / "raw", continue_=True)

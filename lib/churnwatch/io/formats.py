@@ -1,7 +1,7 @@
-"""A message in the words of its receiver: bodies, signatures and answers of webhooks and SMS gateways.
+"""Format messages for each receiver: bodies, signatures and answers of webhooks and SMS gateways.
 
-Ten lines a receiver stand here in place of a library for a hundred of them: such a library follows redirects, resolves
-names by itself and gives no place to a message's id, and it would have to be on every worker.
+No library is used, because those for a hundred receivers follow redirects, resolve names themselves, cannot carry a
+message's id and would have to be installed on every worker.
 """
 
 import base64
@@ -13,14 +13,14 @@ from typing import Any
 
 Message = dict[str, Any]
 CUT = "\n(cut: the whole list by churnwatch alerts list)"
-# longest text that a receiver takes, in bytes: under the documented limits, which count the whole body
+# longest text in bytes, below the documented limits, because those count the whole body
 LONGEST = {"slack": 35_000, "teams": 20_000, "wecom": 2_000, "dingtalk": 15_000, "feishu": 15_000, "sms": 300}
-# errors of robots that pass: too many messages, or busy
+# error codes of chat robots that pass: too many messages, or busy
 BUSY = {"wecom": (-1, 45009), "dingtalk": (-1, 130101, 660026), "feishu": (9499, 11232)}
 
 
 def text_of(kind: str, message: Message) -> str:
-    """Subject, body and id of the message as one text that the receiver takes whole; an SMS has the subject alone."""
+    """Join subject, body and id to one text that fits the receiver; an SMS has the subject alone."""
     foot = f"\n[{message['message_id'][:12]}]"
     if kind == "sms":
         return cut(message["subject"], LONGEST[kind])
@@ -28,7 +28,7 @@ def text_of(kind: str, message: Message) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """``text`` in at most ``longest`` bytes of UTF-8; what is cut says so, and no letter is halved."""
+    """Cut ``text`` to at most ``longest`` bytes of UTF-8, between characters, and mark the cut."""
     raw = text.encode()
     if len(raw) <= longest:
         return text
@@ -37,7 +37,7 @@ def cut(text: str, longest: int) -> str:
 
 
 def chat_body(kind: str, message: Message) -> dict[str, Any]:
-    """The body of a chat's webhook."""
+    """Build the body of a chat's webhook."""
     text = text_of(kind, message)
     if kind == "slack":
         return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
@@ -54,12 +54,12 @@ def chat_body(kind: str, message: Message) -> dict[str, Any]:
 
 
 def whole_body(message: Message) -> dict[str, Any]:
-    """The message as it is stored, for systems of one's own."""
+    """Return the message as it is stored, for webhooks of one's own systems."""
     return {k: v if v is None or isinstance(v, str | int) else v.isoformat() for k, v in message.items() if k != "attempts"}
 
 
 def sms_body(body: dict[str, str], to: str, message: Message) -> dict[str, str]:
-    """The gateway's fields, filled."""
+    """Fill in the gateway's fields."""
     filled = {"{to}": to, "{text}": text_of("sms", message), "{id}": message["message_id"]}
     made = {}
     for name, value in body.items():
@@ -70,7 +70,7 @@ def sms_body(body: dict[str, str], to: str, message: Message) -> dict[str, str]:
 
 
 def signed(kind: str, secret: str | None, url: str, body: dict[str, Any], at_seconds: int) -> tuple[str, dict[str, Any]]:
-    """URL and body with the robot's signature where it has a secret, as its documentation says (HMAC-SHA-256 of the time)."""
+    """Add the robot's signature (HMAC-SHA-256 of the time, as documented) to URL and body when it has a secret."""
     if not secret or kind not in ("dingtalk", "feishu"):
         return url, body
     if kind == "feishu":
@@ -83,22 +83,22 @@ def signed(kind: str, secret: str | None, url: str, body: dict[str, Any], at_sec
 
 
 def signature(secret: str, body: dict[str, Any]) -> str:
-    """Header of a whole message: HMAC-SHA-256 of the bytes that are posted."""
+    """Return the signature header of a whole message: HMAC-SHA-256 of the posted bytes."""
     return "sha256=" + hmac.new(secret.encode(), json.dumps(body, ensure_ascii=False).encode(), hashlib.sha256).hexdigest()
 
 
 def refusal(kind: str, answer: str) -> tuple[str, bool] | None:
-    """Why a robot did not take what it answered 200 to, and whether it may take it later; None: it took it."""
+    """Return why a robot refused a message that it answered with 200, and whether a retry may help; None when it accepted."""
     if kind not in BUSY:
         return None
     try:
-        told = json.loads(answer)
-        code = told.get("errcode", told.get("code", told.get("StatusCode")))
+        fields = json.loads(answer)
+        code = fields.get("errcode", fields.get("code", fields.get("StatusCode")))
     except (ValueError, AttributeError):
         return f"answers 200 with no known JSON: {answer[:100]!r}", True
     if code in (0, "0"):
         return None
-    return f"error {code}: {told.get('errmsg') or told.get('msg') or told.get('StatusMessage') or ''}", code in BUSY[kind]
+    return f"error {code}: {fields.get('errmsg') or fields.get('msg') or fields.get('StatusMessage') or ''}", code in BUSY[kind]
 
 
 def _base64(digest: "hmac.HMAC") -> str:

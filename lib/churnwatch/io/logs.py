@@ -1,4 +1,4 @@
-"""Logs of which nothing is known yet: which files there are, their first rows, and few-row answers about the whole."""
+"""Look at an unknown log: list its files, read their first rows, and collect small aggregates over all rows."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ from churnwatch.core import ConfigError
 from churnwatch.io.sources import Sources
 from churnwatch.settings import Settings, Source
 
-HEAD = 2000  # rows that are looked at one by one
+HEAD = 2000  # first rows that are read
 TEXT = r"(csv|tsv|tab|psv|txt|text|log|dat|data|json|jsonl|ndjson)(\.(gz|bz2|deflate))?"
 PARQUET = r"(parquet|pq)"
-# what Spark cannot read, and what to do
+# endings of files that Spark cannot read -> what to do
 UNREADABLE = {
     "xlsx xls ods": "save the sheet as CSV",
     "zip 7z rar tar tgz": "unpack it; single files may stay compressed as .gz",
@@ -30,16 +30,16 @@ UNREADABLE = {
 
 
 class Logs:
-    """Reads only: listings, first rows, and frames of few rows."""
+    """List files, read first rows and collect small frames. It only reads."""
 
     def __init__(self, spark: SparkSession, settings: Settings) -> None:
         self._spark = spark
         self._sources = Sources(spark, settings)
 
     def files(self, place: str) -> list[tuple[str, list[str]]]:
-        """Per format (delta, parquet, text) the files of a file or folder, in order; of a Delta table its folder.
+        """Return the files of a file or folder per format (delta, parquet, text), sorted; of a Delta table its folder.
 
-        Raises ConfigError where nothing is there, or nothing that can be read.
+        Raises ConfigError when nothing exists there, or no file can be read.
         """
         here = place if "://" in place else str(Path(place).expanduser().resolve())
         if self._is_delta(here):
@@ -47,7 +47,7 @@ class Logs:
         try:
             uris = self._spark.read.option("recursiveFileLookup", "true").text(here).inputFiles()
         except AnalysisException as error:
-            raise ConfigError(f"--from {place}: there is nothing at {here}") from error
+            raise ConfigError(f"--from {place}: nothing exists at {here}") from error
         found = sorted(re.sub(r"^file:/+", "/", unquote(uri)) for uri in uris)
         named = len(found) == 1 and found[0].rstrip("/") == here.rstrip("/")
         data = {kind: [f for f in found if re.search(rf"\.{kind}$", f.lower())] for kind in (PARQUET, TEXT)}
@@ -66,21 +66,21 @@ class Logs:
             return (Path(place) / "_delta_log").is_dir()
         try:
             self._spark.sql(f"DESCRIBE DETAIL delta.`{place}`")
-        except Exception:  # no Delta table, told by several kinds of errors
+        except Exception:  # not a Delta table; Spark raises several types of errors
             return False
         return True
 
     def lines(self, file: str) -> tuple[list[str], str | None]:
-        """The first lines of a text file, and its encoding where that is not UTF-8."""
+        """Return the first lines of a text file, and its encoding when that is not UTF-8."""
         lines = [row[0] for row in self._spark.read.text(file).limit(HEAD).collect()]
         if not any("\ufffd" in line for line in lines):
             return lines, None
-        encoding = "ISO-8859-1"  # every byte is a letter of it
+        encoding = "ISO-8859-1"  # it decodes every byte
         reader = self._spark.read.option("encoding", encoding).option("sep", "\u0001").option("quote", "")
         return [row[0] or "" for row in reader.csv(file).limit(HEAD).collect()], encoding
 
     def records(self, format_: str, file: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
-        """The first rows of a file with types, and the type of each column, of inner ones by ``outer.inner``."""
+        """Return the first rows of a typed file, and the type of each column, nested ones by ``outer.inner``."""
         frame = self._spark.read.format(format_).load(file)
         kinds: dict[str, str] = {}
         for name, kind in _kinds(frame):
@@ -88,14 +88,14 @@ class Logs:
         return [row.asDict(recursive=True) for row in frame.limit(HEAD).collect()], kinds
 
     def rows(self, source: Source) -> DataFrame:
-        """All rows of ``source``, as ingest reads them. Raises ConfigError where its path has none."""
+        """Return all rows of ``source`` as ingest reads them. Raises ConfigError when it has no file."""
         found = self._sources.find_rows(source, [])
         if found is None:
-            raise ConfigError(f"there is nothing at {source.path}")
+            raise ConfigError(f"source {source.name}: nothing exists at {source.path}")
         return found
 
     def collect_small(self, frame: DataFrame) -> list[dict[str, Any]]:
-        """The rows of a frame that has few, whatever the log."""
+        """Collect a frame whose number of rows does not grow with the log."""
         return [row.asDict() for row in frame.collect()]
 
 
@@ -109,13 +109,13 @@ def _kinds(frame: DataFrame) -> list[tuple[str, str]]:
 
 
 def plain_name(place: str) -> str:
-    """A plain name for a file or folder: its own, without endings, in lower case."""
+    """Turn a file or folder into a name: lower case, without endings and special characters."""
     last = re.sub(r"[*{}?\\[\\]]", "", place.rstrip("/").rpartition("/")[2]) or Path.cwd().name
     return re.sub(r"[^a-z0-9]+", "_", last.partition(".")[0].lower()).strip("_") or "events"
 
 
 def spark_settings(config: str) -> dict[str, Any]:
-    """The Spark settings of a config as they are written there, with the JARs by their whole path."""
+    """Read the Spark settings of a config file, with absolute paths of JARs."""
     tree = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
     settings = dict(tree.get("spark") or {})
     if jars := settings.get("spark.jars"):
@@ -124,7 +124,7 @@ def spark_settings(config: str) -> dict[str, Any]:
 
 
 def write_new(folder: Path, files: Mapping[str, str], config: Path, config_text: str) -> None:
-    """Writes a new folder with ``files`` and the config beside it. Raises ConfigError where either is there."""
+    """Write ``files`` into a new folder, and the config. Raises ConfigError when either exists."""
     check_new([folder, config])
     folder.mkdir(parents=True)
     for name, text in files.items():
@@ -134,7 +134,7 @@ def write_new(folder: Path, files: Mapping[str, str], config: Path, config_text:
 
 
 def check_new(places: Sequence[Path]) -> None:
-    """Raises ConfigError where something is there: nobody's folder is written over."""
+    """Raise ConfigError when one of ``places`` exists, because nothing is overwritten."""
     for place in places:
         if place.exists():
-            raise ConfigError(f"{place} is there and is not written over: give --out another folder, or move it away")
+            raise ConfigError(f"{place} exists and is not overwritten. Hint: give --out another folder, or move it away")

@@ -1,4 +1,4 @@
-"""Writes a simulated world as raw files, and its truth into a folder of its own."""
+"""Write a simulated world as raw files, and its truth into a separate folder."""
 
 import time
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ Format = Literal["parquet", "json", "csv"]
 PLAN = "world.json"
 EVENTS_A_FILE = 2_000_000
 EVENTS_A_USER_DAY = 1.5
-CUT = 3  # characters that a broken JSON line lacks
-# quotes inside a text are doubled, as the standard has it
+CUT = 3  # characters removed from a broken JSON line
+# quotes inside a text are doubled, as RFC 4180 says
 CSV = {"header": "true", "escape": '"', "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"}
-# a dictionary of values that hardly repeat is built and thrown away: a fifth of the writing time
+# values hardly repeat, so Parquet would build a dictionary and drop it: a fifth of the writing time
 PARQUET = {f"parquet.enable.dictionary#{name}": "false" for name in ("event_id", "event_time")}
 
 
@@ -32,14 +32,15 @@ def simulate(
     actions: DataFrame | None = None,
     continue_: bool = False,
 ) -> dict[str, Any]:
-    """Writes the raw files of ``world`` under ``out`` and its truth under ``truth`` (a folder that the driver sees).
+    """Write the raw files of ``world`` under ``out`` and its truth under ``truth``, a folder on the driver.
 
-    With ``continue_`` the knobs of the first run are read back (of ``world`` only ``days`` counts: the last day number
-    to reach) and the days after the last written one are added. ``actions``: all rows of retention_actions so far; users
-    with arm 'offer' behave as treated from the day after the offer, never on days that are already written.
-    Returns a summary: days, users, rows written and of them duplicates and broken; with actions the treated users and
-    ``planted_effect`` (of those whose ``retained_days`` are over: share retained with minus without the offer).
-    Raises ConfigError when there is nothing to continue or nothing left to write.
+    With ``continue_`` the parameters of the first run are read back (only ``days`` of ``world`` is used: the last day
+    number to write) and the days after the last written one are added. ``actions``: all rows of retention_actions so far;
+    users with arm 'offer' behave as treated from the day after the offer, on days that are not written yet.
+
+    Returns a summary: days, users, and the numbers of rows, duplicates and broken rows; with actions also the treated users
+    and ``planted_effect`` (share retained with the offer minus share retained without, of users whose ``retained_days``
+    have passed). Raises ConfigError when there is nothing to continue or no day left to write.
     """
     started = time.monotonic()
     truth = Path(truth) if truth else Path(out).parent / "truth"
@@ -49,7 +50,7 @@ def simulate(
         raise ConfigError(f"{out} holds the days up to {first - 1} already: continue to a later one than {plan.days}")
     runs = (*runs, Run(first, plan.days, _last_action(actions, plan)))
     treated = None if actions is None else sim.treated_users(actions, plan, runs).localCheckpoint()
-    # every frame starts from the users: kept, they are made once, and the events' code stays small enough to compile
+    # cached, because every frame starts from the users, and because the code of events then stays small enough to compile
     who = sim.people(spark, plan, treated).persist()
     rows = write_world(sim.world(spark, plan, first, who), out, format, _files_a_day(plan))
     effect = _write_truth(sim.truth(who, plan, treated), truth)
@@ -61,10 +62,10 @@ def simulate(
 
 
 def write_world(frames: Mapping[str, DataFrame], out: str | Path, format: Format, files_a_day: int = 1) -> dict[str, int]:
-    """Writes ``events`` under ``out``/events/day=YYYY-MM-DD (days that are there are replaced whole) and every other frame
-    under ``out``/<name>, replaced whole. Spark commits a write by renames: a broken run leaves the old files.
+    """Write ``events`` under ``out``/events/day=YYYY-MM-DD, replacing days that exist, and every other frame under
+    ``out``/<name>, replacing it. Spark commits by renames, so a failed run leaves the old files.
 
-    Returns rows of the event files: all, and of them duplicates and broken.
+    Returns the numbers of event rows, duplicates and broken rows.
     """
     seen = _write_events(frames["events"], f"{out}/events", format, files_a_day)
     for name, frame in frames.items():
@@ -91,7 +92,7 @@ def _write_events(events: DataFrame, folder: str, format: Format, files_a_day: i
 
 
 def _rows(events: DataFrame, format: Format) -> DataFrame:
-    """The rows as the format holds them: JSON as text, so that a cut row is a broken line; a map in CSV as JSON."""
+    """Convert rows to the format: JSON as text, so that a row can be cut; maps in CSV as JSON."""
     columns = list(sim.EVENT_COLUMNS)
     if format == "csv":
         return events.withColumn("properties", F.to_json("properties")).select(*columns, "day")
@@ -111,7 +112,7 @@ def _files_a_day(world: World) -> int:
 
 
 def _write_truth(frames: Mapping[str, DataFrame], folder: Path) -> dict[str, Any]:
-    """Writes the frames; gives the treated users and the planted effect on those whose days are over."""
+    """Write the frames; return the number of treated users and the planted effect."""
     for name, frame in frames.items():
         frame.coalesce(1).write.mode("overwrite").parquet(str(folder / name))
     if "treatments" not in frames:
@@ -134,27 +135,27 @@ def _write_truth(frames: Mapping[str, DataFrame], folder: Path) -> dict[str, Any
 
 
 def _state(file: Path, world: World, continue_: bool) -> tuple[World, tuple[Run, ...]]:
-    """The knobs and the runs so far: those of the first run where one is continued."""
+    """Return the parameters and the runs so far; when a world is continued, those of its first run."""
     if not continue_:
         return world, ()
     if not file.is_file():
-        raise ConfigError(f"{file} is not there: nothing to continue; simulate without --continue first")
+        raise ConfigError(f"{file} does not exist, so there is no world to continue. Hint: simulate without --continue first")
     try:
         stored, runs = World.from_json(file.read_text(encoding="utf-8"))
     except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{file} is not the plan of a world: {error}") from error
+        raise ConfigError(f"{file} is not the plan of a simulated world: {error}") from error
     return stored.until(world.days), runs
 
 
 def _keep_state(file: Path, world: World, runs: tuple[Run, ...]) -> None:
-    """Writes the plan last and by a rename, so that a broken run is simply run again."""
+    """Write the plan last and by a rename, so that a failed run can be repeated."""
     draft = file.with_suffix(".draft")
     draft.write_text(world.to_json(runs), encoding="utf-8")
     draft.replace(file)
 
 
 def _last_action(actions: DataFrame | None, world: World) -> int | None:
-    """Number of the last day with an action; None without actions."""
+    """Return the number of the last day with an action; None without actions."""
     if actions is None:
         return None
     row = actions.agg(F.max("day")).first()

@@ -1,4 +1,4 @@
-"""Raw input: rows of the configured sources as they are given, each with the file that it came from."""
+"""Read the raw rows of the configured sources, each with the file it came from."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,26 +17,23 @@ from churnwatch.settings import Settings, Source
 DAY = "{day}"
 CORRUPT = "_corrupt"
 MISSING = ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE")
-EMPTY_FOLDER = "UNABLE_TO_INFER_SCHEMA"  # Parquet without a file: nobody knows its columns
+EMPTY_FOLDER = "UNABLE_TO_INFER_SCHEMA"  # a Parquet folder without a file has no columns
 Tree = dict[str, "Tree"]
 
 
 class Sources:
-    """The port to raw input. Reads only; the same files give the same rows.
+    """The port to raw input. It only reads; the same files give the same rows.
 
-    Rows carry the source's own columns and four more: ``_file`` (path, or the table's name), ``_file_day`` (the file's
-    ``{day}``, null without one), ``_corrupt`` (text of a row that cannot be read, else null) and ``_raw`` (the row's
-    text where the source has one at hand: JSON lines, broken CSV rows; else null).
+    Rows have the source's own columns and four more: ``_file`` (path or table name), ``_file_day`` (the ``{day}`` of the
+    file's path; null without one), ``_corrupt`` (the text of an unreadable row, else null) and ``_raw`` (the row's text for
+    JSON lines and unreadable CSV rows, else null).
     """
 
     def __init__(self, spark: SparkSession, settings: Settings, run_id: str = "") -> None:
         self._spark = spark
 
     def rows(self, source: Source, days: Sequence[date]) -> DataFrame:
-        """Rows of the files around ``days`` (of all files where the path holds no ``{day}``); see ``find_rows``.
-
-        Where there is no file the frame is empty and has the columns that the map names.
-        """
+        """Return ``find_rows``, or an empty frame with the columns that the map names when there is no file."""
         found = self.find_rows(source, days)
         if found is not None:
             return found
@@ -45,10 +42,10 @@ class Sources:
         return self._spark.createDataFrame([], ", ".join([*fields, *tail]))
 
     def find_rows(self, source: Source, days: Sequence[date]) -> DataFrame | None:
-        """Rows of the files around ``days``, None where none of these days has a file; no row is counted or kept.
+        """Return the rows of the files that ``days`` read (of all files when the path has no ``{day}``); None when there is
+        no such file. Starts no Spark job, except to read the header of a CSV file.
 
-        CSV and JSON columns are strings, whatever they hold. Raises DataQualityError where a path without ``{day}``
-        or a table is not there.
+        CSV and JSON columns are strings. Raises DataQualityError when a path without ``{day}`` or a table does not exist.
         """
         place = source.table or _place(source, days)
         readers: Mapping[str, Callable[[Source, str], DataFrame | None]] = {
@@ -65,7 +62,7 @@ class Sources:
                 raise
             if source.daily or EMPTY_FOLDER in str(error):
                 return None
-            raise DataQualityError(f"source {source.name}: there is nothing at {place}; nothing was written") from error
+            raise DataQualityError(f"source {source.name}: nothing exists at {place}; nothing was written") from error
 
     def _csv(self, source: Source, place: str) -> DataFrame | None:
         options = {k.lower(): v for k, v in source.options.items()}
@@ -76,14 +73,14 @@ class Sources:
         schema = StructType()
         for name in [*names, CORRUPT]:
             schema = schema.add(name, StringType())
-        # without names of our own, files whose headers differ must not be read as if they were the same
-        ours = {"enforceSchema": str(not (header and source.columns is None)).lower()}
-        ours |= {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-        frame = self._spark.read.schema(schema).options(**(ours | source.options)).csv(place)
+        # without configured columns, files with different headers must not be read by position
+        defaults = {"enforceSchema": str(not (header and source.columns is None)).lower()}
+        defaults |= {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+        frame = self._spark.read.schema(schema).options(**(defaults | source.options)).csv(place)
         return frame.select(*map(_quoted, names), *_of_file(source), F.col(CORRUPT), F.col(CORRUPT).alias("_raw"))
 
     def _json(self, source: Source, place: str) -> DataFrame:
-        """JSON lines as text, parsed into the columns that the map names: no pass over the files to guess a schema."""
+        """Parse JSON lines into the columns that the map names, so that no pass over the files is needed to infer a schema."""
         fields = _json_fields(source)
         schema = ", ".join([*(f"`{name}` {kind}" for name, kind in fields), f"{CORRUPT} STRING"])
         options = {**source.options, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
@@ -95,27 +92,27 @@ class Sources:
             _is_one_object(line).alias("_closed"),
             *_of_file(source),
         )
-        whole = F.col("_parsed").isNotNull() & F.col(f"_parsed.{CORRUPT}").isNull() & F.col("_closed")
+        readable = F.col("_parsed").isNotNull() & F.col(f"_parsed.{CORRUPT}").isNull() & F.col("_closed")
         return parsed.select(
             *(F.col(f"_parsed.`{name}`").alias(name) for name, _ in fields),
             "_file",
             "_file_day",
-            F.when(~whole, F.col("value")).alias(CORRUPT),
+            F.when(~readable, F.col("value")).alias(CORRUPT),
             F.col("value").alias("_raw"),
         )
 
     def _files(self, source: Source, place: str) -> DataFrame:
         frame = self._spark.read.format(source.format).options(**source.options).load(place)
-        return frame.select("*", *_of_file(source), *_whole())
+        return frame.select("*", *_of_file(source), *_always_readable())
 
     def _table(self, source: Source, place: str) -> DataFrame:
         reader = self._spark.read.options(**source.options)
         frame = reader.table(place) if source.table else reader.format("delta").load(place)
-        return frame.select("*", F.lit(place).alias("_file"), F.lit(None).cast("date").alias("_file_day"), *_whole())
+        return frame.select("*", F.lit(place).alias("_file"), F.lit(None).cast("date").alias("_file_day"), *_always_readable())
 
 
 def _place(source: Source, days: Sequence[date]) -> str:
-    """The path; with ``{day}`` a glob of the files around ``days``, of which those that are there are read."""
+    """Return the path; ``{day}`` becomes a glob of the days whose files ``days`` read."""
     path = source.path or ""
     if not source.daily:
         return path
@@ -124,7 +121,7 @@ def _place(source: Source, days: Sequence[date]) -> str:
 
 
 def _of_file(source: Source) -> list[Column]:
-    """``_file`` and ``_file_day`` of rows of files."""
+    """Return the columns ``_file`` and ``_file_day`` of a file's rows."""
     path = F.col("_metadata.file_path")
     day = F.lit(None).cast("date")
     if source.daily:
@@ -133,7 +130,7 @@ def _of_file(source: Source) -> list[Column]:
 
 
 def _day_pattern(path: str) -> str:
-    """Regular expression that finds the day in a file's path (a URI: odd characters may be %-encoded)."""
+    """Return a regular expression that finds the day in a file's URI, where special characters may be %-encoded."""
     plain = re.sub(r"^(?:[a-z0-9]+:/+)?[./]*", "", path)
     pattern = ""
     for index, part in enumerate(plain.split(DAY)):
@@ -151,14 +148,14 @@ def _matching(char: str) -> str:
 
 
 def _is_one_object(line: Column) -> Column:
-    """False where something follows the first object of a line: the parser would leave it out without a word."""
+    """Test that a line is one JSON object, because the parser ignores whatever follows the first object."""
     twice = r"\}\s*\{"
     without_texts = F.regexp_replace(line, r'"(?:\\.|[^"\\])*"', "")
     return line.endswith("}") & F.when(line.rlike(twice), ~without_texts.rlike(twice)).otherwise(True)
 
 
-def _whole() -> list[Column]:
-    """Rows of typed files are never broken, and have no text of their own."""
+def _always_readable() -> list[Column]:
+    """Return null ``_corrupt`` and ``_raw``: rows of typed files are always readable and have no text."""
     return [F.lit(None).cast("string").alias(CORRUPT), F.lit(None).cast("string").alias("_raw")]
 
 
@@ -167,14 +164,15 @@ def _quoted(name: str) -> Column:
 
 
 def _json_fields(source: Source) -> list[tuple[str, str]]:
-    """Columns and types of a JSON source: ``columns`` (``name`` or ``name TYPE``), else what map and where speak of."""
+    """Return columns and types of a JSON source: those of ``columns`` (``name`` or ``name TYPE``), else those that map and
+    where use."""
     if source.columns:
         return [(name, kind or "STRING") for name, _, kind in (text.strip().partition(" ") for text in source.columns)]
     return [(name, _type(below)) for name, below in named_columns([*source.map.values(), *filter(None, [source.where])]).items()]
 
 
 def named_columns(expressions: Iterable[str]) -> Tree:
-    """Columns that SQL expressions name, with the fields that they name below them; ConfigError where a name is taken."""
+    """Return the columns that SQL expressions use, with their nested fields. Raises ConfigError when a name is reserved."""
     tree: Tree = {}
     for text in expressions:
         for column in sqlglot.parse_one(f"SELECT {text}", dialect="spark").find_all(exp.Column):
@@ -183,12 +181,12 @@ def named_columns(expressions: Iterable[str]) -> Tree:
                 here = here.setdefault(part, {})
     for name in tree:
         if name.startswith("_file") or name in (CORRUPT, "_raw"):
-            raise ConfigError(f"a source's column cannot be named {name}: that name is taken")
+            raise ConfigError(f"a source's column is named {name}, which is reserved. Hint: rename it in the source")
     return tree
 
 
 def _parts(column: exp.Column) -> list[str]:
-    """``a.b.c`` as its names, also where it is deeper than a table's column may be."""
+    """Split ``a.b.c`` into its names, to any depth."""
     names = [part.name for part in column.parts]
     above = column.parent
     while isinstance(above, exp.Dot):
