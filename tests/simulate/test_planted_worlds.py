@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from churnwatch.activity import per_user_day, per_user_month
 from churnwatch.alerts.rules import holds
 from churnwatch.core import ConfigError, day_range
-from churnwatch.events.event_rows import judged
+from churnwatch.events.event_rows import classify_events
 from churnwatch.features import per_user
 from churnwatch.io.planted import plant
 from churnwatch.io.sources import Sources
@@ -155,7 +155,7 @@ def read_back(spark, settings, world, folder):
     found = []
     for source in settings.sources.events:
         there = source.model_copy(update={"path": f"{folder}/{source.path}"})
-        rows_ = judged(Sources(spark, settings).rows(there, days), there, days, settings)
+        rows_ = classify_events(Sources(spark, settings).rows(there, days), there, days, settings)
         found += rows_.where("verdict = 'accepted'").select(*FIELDS).collect()
     return sorted(map(as_text, found))
 
