@@ -23,6 +23,7 @@ from churnwatch.io.raw import simulate
 from churnwatch.io.session import peak_memory_mb, reset_peak_memory, session
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings, load
+from churnwatch.settings.terms import ALL, MODEL
 from churnwatch.simulate import World
 
 HISTORY, DECISIONS, LOADED, READOUTS = 251, range(252, 255), 267, range(268, 271)
@@ -200,7 +201,7 @@ def _churners(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
 
 def _causes(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
     """How often the cause of the model's warning is the one that was planted."""
-    alerts = story.runner.store.read(story.runner.tables.risk_alerts, "array_contains(signals, 'model')")
+    alerts = story.runner.store.read(story.runner.tables.risk_alerts, f"array_contains(signals, '{MODEL}')")
     declining = truth.where((F.col("decline_from") <= F.lit(story.world.day(DECISIONS[-1]))) & ~F.col("sudden"))
     # one row a planted cause
     rows = (
@@ -237,7 +238,7 @@ def _effect(story: Story, summary: dict[str, Any]) -> Iterator[tuple[str, str, s
     last: date = story.world.day(READOUTS[-1])
     lift = story.runner.store.read(story.runner.tables.retention_lift, f"day = DATE'{last}' AND outcome = 'retained'")
     planted = summary.get("planted_effect")
-    rows = lift.where("segment = 'all' AND NOT interim").collect()
+    rows = lift.where(f"segment = '{ALL}' AND NOT interim").collect()
     if not rows:
         yield "treatment effect", str(planted), "no read-out"
     for row in rows:

@@ -31,6 +31,7 @@ from churnwatch.io.session import describe
 from churnwatch.io.store import Store, Written
 from churnwatch.reading import INGEST, Reader, Step, span_text
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import ALL, DONE, FAILED, RUNNING, SKIPPED
 from churnwatch.tables import tables
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Outcome:
         """The step as people read it: job, output days, status, seconds and rows or the reason; then more of the reason."""
         days = self.step.days
         span = f"{days[0]} .. {days[-1]}" if len(days) > 1 else str(days[0] if days else self.step.day)
-        reason = self.message.splitlines() if self.status != "done" else []
+        reason = self.message.splitlines() if self.status != DONE else []
         text = ", ".join(f"{w.table} {w.rows:,}" for w in self.written) or (reason[0] if reason else "")
         head = f"{self.step.job.full_name:<26} {span:<24} {self.status:<9} {self.seconds:6.1f} s  {text}"
         return [head, *(f"    {line}" for line in reason[1:])]
@@ -72,7 +73,7 @@ class Order:
     @property
     def everything(self) -> bool:
         """Whether the whole flow was asked for."""
-        return self.jobs == ("all",)
+        return self.jobs == (ALL,)
 
 
 @dataclass
@@ -139,7 +140,7 @@ class Runner:
             if order.everything and not order.dry_run:
                 days = day_range(order.first, order.last)
                 seconds = time.monotonic() - started
-                self.ledger.write(all_id, "all", "", order.last, "done", days, seconds=seconds)
+                self.ledger.write(all_id, ALL, "", order.last, DONE, days, seconds=seconds)
         finally:
             self.ledger.flush()
         return outcomes
@@ -208,8 +209,8 @@ class Runner:
 
         if not step.days:
             message = "no output day lies in the ingested history"
-            end("skipped", message=message)
-            return Outcome(step, "skipped", message=message)
+            end(SKIPPED, message=message)
+            return Outcome(step, SKIPPED, message=message)
         self._claim(step, run_id)
         try:
             written, inputs, counts = self._built(step, run_id)
@@ -218,23 +219,23 @@ class Runner:
             end(status, message=text)
             return Outcome(step, status, (), time.monotonic() - started, text)
         except BaseException as error:
-            end("failed", message=f"{type(error).__name__}: {error}"[:2000])
+            end(FAILED, message=f"{type(error).__name__}: {error}"[:2000])
             raise
-        end("done", inputs=inputs, outputs=written, message=_after(because, counts))
-        return Outcome(step, "done", tuple(written), time.monotonic() - started, _after(because, counts) or "")
+        end(DONE, inputs=inputs, outputs=written, message=_after(because, counts))
+        return Outcome(step, DONE, tuple(written), time.monotonic() - started, _after(because, counts) or "")
 
     def _claim(self, step: Step, run_id: str) -> None:
         """Writes the running row; WriteConflict when another run of the job and its days is alive."""
         job, minutes = step.job, self.settings.runs.stale_run_minutes
         if others := self.ledger.others(run_id, job.full_name, step.days, minutes):
             raise WriteConflict(_taken(job, step, others[0]))
-        self.ledger.write(run_id, job.name, job.instance, step.day, "running", step.days)
+        self.ledger.write(run_id, job.name, job.instance, step.day, RUNNING, step.days)
         self.ledger.refresh()
         mine = (self.ledger.started_at(run_id, job.full_name), run_id)
         others = [o for o in self.ledger.others(run_id, job.full_name, step.days, minutes) if (o.started_at, o.run_id) < mine]
         if others:
             message = _taken(job, step, others[0])
-            self.ledger.write(run_id, job.name, job.instance, step.day, "failed", step.days, message=message)
+            self.ledger.write(run_id, job.name, job.instance, step.day, FAILED, step.days, message=message)
             raise WriteConflict(message)
 
     def _built(

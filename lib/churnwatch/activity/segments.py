@@ -6,7 +6,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
-from churnwatch.settings.names import UNKNOWN, segment_names
+from churnwatch.settings.names import segment_names
+from churnwatch.settings.terms import ALL, UNKNOWN
 
 NEW_DAYS = 30  # a user with a shorter tenure is new
 TENURE = "segment_tenure"
@@ -61,7 +62,7 @@ def per_segment(frame: DataFrame, settings: Settings) -> DataFrame:
     'unknown'.
     """
     columns = _labels(frame, settings)
-    pairs = [F.struct(F.lit("all").alias("segment"), F.lit("all").alias("value"))]
+    pairs = [F.struct(F.lit(ALL).alias("segment"), F.lit(ALL).alias("value"))]
     for name in columns:
         value = F.coalesce(F.col(name), F.lit(UNKNOWN))
         pairs.append(F.struct(F.lit(name.removeprefix("segment_")).alias("segment"), value.alias("value")))

@@ -8,8 +8,8 @@ from churnwatch.alerts.evidence import shortly
 from churnwatch.alerts.rules import by_level, signal
 from churnwatch.scoring import first_cause, upward
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import MODEL
 
-RULE_ID = "model"
 QUIET_DAYS = 7
 FIRST = 1  # of equal levels the model speaks before any rule
 TOP_REASONS = 3
@@ -43,4 +43,4 @@ def model_signal(settings: Settings) -> Column:
         F.when(F.size(told) > 0, F.concat(F.lit("; "), F.array_join(told, ", "))).otherwise(F.lit("")),
     )
     nobody = F.lit(None)
-    return F.when(rank.isNotNull(), signal(RULE_ID, rank, FIRST, first_cause(), evidence, nobody, QUIET_DAYS))
+    return F.when(rank.isNotNull(), signal(MODEL, rank, FIRST, first_cause(), evidence, nobody, QUIET_DAYS))

@@ -5,9 +5,10 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.life import OPEN, SYSTEM, case, with_state
+from churnwatch.alerts.life import STILL_OPEN, case, with_state
 from churnwatch.alerts.owners import superior_of
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import CHURNED, CLOSED, ESCALATED, EXPIRED, RETAINED, SYSTEM
 
 LATE_DAYS = 28  # how long after its time a warning is still closed: runs may have been missed
 NEWEST = (
@@ -37,7 +38,7 @@ def followed(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day:
     known = labels.where(F.col("definition") == settings.churn.primary).select("day", "user_id", "churned")
     going_on = (
         with_state(alerts, earlier)
-        .where(F.col("state") != "closed")
+        .where(F.col("state") != CLOSED)
         .join(known, ["day", "user_id"], "left")  # known: one row a day and user
         .groupBy(case().alias("case"))
         .agg(
@@ -46,11 +47,11 @@ def followed(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day:
         )
         .select("case", "lost", "newest.*")
     )
-    unattended = F.col("state").isin(*OPEN)
+    unattended = F.col("state").isin(*STILL_OPEN)
     outcome = (
-        F.when(F.col("lost"), "churned")
-        .when(~F.col("churned"), "retained")
-        .when(F.datediff(F.lit(day), "day") > case_days(settings), "expired")
+        F.when(F.col("lost"), CHURNED)
+        .when(~F.col("churned"), RETAINED)
+        .when(F.datediff(F.lit(day), "day") > case_days(settings), EXPIRED)
     )
     late = unattended & (F.col("due_on") < F.lit(day)) & F.col("escalated_to").isNull()
     superior = superior_of(F.col("owner"), settings)
@@ -60,10 +61,10 @@ def followed(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day:
 
 def told(cases: DataFrame, day: date, at: Column) -> DataFrame:
     """Rows of alert_events for the cases of ``followed``, at the instant ``at``."""
-    action = F.when(F.col("outcome").isNotNull(), "closed").otherwise("escalated")
+    action = F.when(F.col("outcome").isNotNull(), CLOSED).otherwise(ESCALATED)
     note = (
-        F.when((F.col("outcome") == "expired") & F.col("state").isin(*OPEN), "nobody acted in time")
-        .when(F.col("outcome") == "expired", "acted on; no label tells what became of it")
+        F.when((F.col("outcome") == EXPIRED) & F.col("state").isin(*STILL_OPEN), "nobody acted in time")
+        .when(F.col("outcome") == EXPIRED, "acted on; no label tells what became of it")
         .when(F.col("outcome").isNotNull(), "the label is known")
         .otherwise(F.concat(F.lit("due on "), F.col("due_on").cast("string")))
     )

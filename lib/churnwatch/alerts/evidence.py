@@ -7,7 +7,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, NumericType, StructType
 
-from churnwatch.settings.names import UNKNOWN
+from churnwatch.settings.terms import UNKNOWN
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 

@@ -8,7 +8,6 @@ from pyspark.sql import functions as F
 from churnwatch.activity import HISTORY_DAYS, detect_falls
 from churnwatch.alerts.rules import holds
 from churnwatch.features import with_context
-from churnwatch.features.context import BASE_SCOPE
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import (
     FALL_COLUMNS,
@@ -20,10 +19,10 @@ from churnwatch.settings.rule_columns import (
     usual_column,
     watches_falls,
 )
+from churnwatch.settings.terms import ALL, BASE_SCOPE
 
 USUAL_DAYS = 28
 FEWEST_USUAL_DAYS = 7  # fewer say nothing about what is usual
-BASE = "all"
 
 
 def per_group(trend: DataFrame, rates: DataFrame, context: DataFrame | None, day: date, settings: Settings) -> DataFrame:
@@ -96,14 +95,14 @@ def with_base(people: DataFrame, trend: DataFrame, settings: Settings) -> DataFr
     names = base_indicators(settings)
     if not names:
         return people
-    base = trend.where(F.col("segment") == BASE)
+    base = trend.where(F.col("segment") == ALL)
     newest = base.agg(*(F.max_by(F.col("indicators")[name], "day").alias(base_column(name)) for name in names))
     return people.crossJoin(F.broadcast(newest))  # newest: one row
 
 
 def judged_groups(settings: Settings) -> dict[str, Column]:
     """Which rows of ``per_group`` rules of a scope look at: the base, or groups that are large enough."""
-    big, is_base = F.col("active") >= settings.privacy.min_group_size, F.col("segment") == BASE
+    big, is_base = F.col("active") >= settings.privacy.min_group_size, F.col("segment") == ALL
     return {"base": is_base, "group": ~is_base & big}
 
 

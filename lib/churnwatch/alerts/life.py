@@ -11,14 +11,13 @@ from pyspark.sql import functions as F
 from churnwatch.core import DataQualityError
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings, Source
+from churnwatch.settings.terms import ACKNOWLEDGED, ACTED, CASE_OUTCOMES, CLOSED, LEVELS, OPEN, SYSTEM
 
 FIELDS = ("alert_id", "at", "who", "action", "note", "outcome", "lesson")
 PLACE = "place"  # file and line that a line of the inbox came from
 # word on the command line -> action in the table
-ACTIONS = {"ack": "acknowledged", "act": "acted", "close": "closed"}
-OUTCOMES = ("retained", "churned", "false_alarm", "expired")
-OPEN = ("open", "acknowledged")  # states in which somebody still has to act
-SYSTEM = "system"
+ACTIONS = {"ack": ACKNOWLEDGED, "act": ACTED, "close": CLOSED}
+STILL_OPEN = (OPEN, ACKNOWLEDGED)  # states in which somebody still has to act
 NAMED = 20  # faults that a message names
 
 
@@ -48,8 +47,8 @@ def event_line(
         raise ValueError(f"who {SYSTEM!r} is churnwatch itself")
     if action != "closed" and (outcome or lesson):
         raise ValueError("outcome and lesson belong to close")
-    if outcome and outcome not in OUTCOMES:
-        raise ValueError(f"outcome {outcome!r} is none of {', '.join(OUTCOMES)}")
+    if outcome and outcome not in CASE_OUTCOMES:
+        raise ValueError(f"outcome {outcome!r} is none of {', '.join(CASE_OUTCOMES)}")
     moment = at.astimezone(UTC).isoformat(timespec="microseconds")
     told = dict(zip(FIELDS, (alert_id, moment, who, action, note, outcome, lesson), strict=True)) | {PLACE: place}
     return json.dumps({name: value for name, value in told.items() if value is not None})
@@ -84,7 +83,7 @@ def recorded(inputs: Frames, days: Sequence[date], sources: Any, settings: Setti
         & F.col("at").isNotNull()
         & (F.length("who") > 0)
         & F.col("alert_id").isNotNull()
-        & (F.col("outcome").isNull() | (F.col("outcome").isin(*OUTCOMES) & (F.col("action") == "closed")))
+        & (F.col("outcome").isNull() | (F.col("outcome").isin(*CASE_OUTCOMES) & (F.col("action") == CLOSED)))
     )
     where = F.concat(F.col(PLACE), F.lit(": "))
     _refuse(told.where(~F.coalesce(fine, F.lit(False))), _placed(where, "raw"), "lines of the inbox that are no actions")
@@ -153,7 +152,7 @@ def with_state(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
     cases = alerts.withColumn("case", case())
     risen = cases.groupBy("case").agg(F.max("day").alias("risen_on"))
     # what was done before the level rose answers the lower level: the case is open again, and its new owner's
-    counts = (F.col("action") == "closed") | F.coalesce(F.col("day") >= F.col("risen_on"), F.lit(True))
+    counts = (F.col("action") == CLOSED) | F.coalesce(F.col("day") >= F.col("risen_on"), F.lit(True))
     newest = (
         alert_events.join(cases.select("alert_id", "case"), "alert_id", "left")  # cases: one row a warning
         .withColumn("case", F.coalesce("case", "alert_id"))  # a first warning that is too old to be read
@@ -170,7 +169,7 @@ def with_state(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
         .join(newest, "case", "left")  # newest: one row a case
         .select(
             *alerts.columns,
-            F.coalesce("newest.action", F.lit("open")).alias("state"),
+            F.coalesce("newest.action", F.lit(OPEN)).alias("state"),
             F.col("newest.at").alias("state_at"),
             F.col("newest.who").alias("state_by"),
             F.col("newest.note").alias("state_note"),
@@ -193,6 +192,6 @@ def listed(alerts: DataFrame, alert_events: DataFrame, only: Mapping[str, Any], 
         if value is not None:
             found = found.where(F.col(name) == F.lit(value))
     if late_on is not None:
-        found = found.where(F.col("state").isin(*OPEN) & (F.col("due_on") < F.lit(late_on)))
-    rank = F.array_position(F.lit(["red", "orange", "yellow", "blue"]), F.col("level"))
+        found = found.where(F.col("state").isin(*STILL_OPEN) & (F.col("due_on") < F.lit(late_on)))
+    rank = F.array_position(F.lit(LEVELS[::-1]), F.col("level"))
     return found.orderBy(F.desc("day"), rank, "due_on", "alert_id")

@@ -9,13 +9,12 @@ from pyspark.sql import functions as F
 
 from churnwatch.alerts.rules import by_level
 from churnwatch.settings import Settings
-from churnwatch.settings.names import UNKNOWN
+from churnwatch.settings.terms import CONTACT, OFFER, UNKNOWN
 
 Keyed = Callable[[DataFrame, str], DataFrame]
 
 TOP = 20  # warnings that a digest names
 SHOWN_DIGITS = 16  # of a keyed id
-CONTACT = "contact"
 OWNER_CHANNEL = "owner"
 MESSAGE = ("owner", "kind", "topic")  # what a message to an owner is one of
 TOLD = (
@@ -81,7 +80,7 @@ def offers(actions: DataFrame, consents: DataFrame, day: date, keyed: Keyed) -> 
 
     The body is an instruction to the channel's gateway, which holds the texts; why a user gets it is never in it.
     """
-    allowed = actions.where((F.col("arm") == "offer") & F.col("offer").isNotNull()).join(
+    allowed = actions.where((F.col("arm") == OFFER) & F.col("offer").isNotNull()).join(
         _granted(consents, day), ["user_id", "channel"], "left_semi"
     )
     named = keyed(allowed.select("user_id", "campaign", "offer", "channel", "earliest_send_at", "expires_at"), "user_id")

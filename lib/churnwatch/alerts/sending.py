@@ -12,9 +12,10 @@ from churnwatch.alerts.messages import day_end, offers, still_allowed, to_owners
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
 from churnwatch.settings.sending import Sending
+from churnwatch.settings.terms import EXPIRED, SENT
 
 ATTEMPT = ("day", "message_id", "attempt", "at", "outcome", "detail")
-ENDED = ("sent", "expired")
+ENDED = (SENT, EXPIRED)
 DELIVERY_DAYS = 7  # how long an unsent message is tried
 
 
@@ -42,7 +43,7 @@ def sent(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings)
         "message_id",
         (F.col("attempts") + 1).alias("attempt"),
         F.col("expires_at").alias("at"),
-        F.lit("expired").alias("outcome"),
+        F.lit(EXPIRED).alias("outcome"),
         F.lit("expired before it was sent").alias("detail"),
     )
     return {

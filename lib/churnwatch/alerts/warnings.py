@@ -10,7 +10,7 @@ from pyspark.sql.types import ArrayType
 from churnwatch.activity import only_people
 from churnwatch.alerts.by_model import model_signal
 from churnwatch.alerts.cases import per_subject, subject, with_open_case
-from churnwatch.alerts.groups import BASE, judged_groups, per_group, with_base
+from churnwatch.alerts.groups import judged_groups, per_group, with_base
 from churnwatch.alerts.levels import TOP_VALUE, raised_at_once, with_top_value
 from churnwatch.alerts.owners import group_owner, routed_owner
 from churnwatch.alerts.rules import (
@@ -25,6 +25,7 @@ from churnwatch.alerts.rules import (
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import named_columns, routed_by, rules_on
+from churnwatch.settings.terms import ALL, BASE_SCOPE
 
 ID_DIGITS = 32
 SUBJECT = ("scope", "user_id", "segment", "value")
@@ -101,7 +102,7 @@ def _about_groups(inputs: Frames, day: date, settings: Settings) -> DataFrame:
         groups.withColumn("signals", signals_of(judged_by_scope))
         .where(F.size("signals") > 0)
         .select(
-            F.when(F.col("segment") == BASE, F.lit("base")).otherwise(F.lit("group")).alias("scope"),
+            F.when(F.col("segment") == ALL, F.lit(BASE_SCOPE)).otherwise(F.lit("group")).alias("scope"),
             F.lit(None).cast("string").alias("user_id"),
             "segment",
             "value",

@@ -22,6 +22,7 @@ from churnwatch.cli.drill import drill
 from churnwatch.cli.rules import rules
 from churnwatch.core import ChurnwatchError, ConfigError, NoEventLog
 from churnwatch.settings import Settings, load
+from churnwatch.settings.terms import ALL
 
 app = typer.Typer(
     add_completion=False,
@@ -95,7 +96,7 @@ def run(
 
     settings = load(config, set_ or ())
     named = _job_names(jobs, only, settings)
-    if stale and (named != ("all",) or resume):
+    if stale and (named != (ALL,) or resume):
         raise ConfigError("--stale goes with all, and not with --resume: it finds out itself what is to be rebuilt")
     first, last = _span(day, from_, to)
     order = Order(named, first, last, every, decide, dry_run, resume)
@@ -110,11 +111,11 @@ def run(
 def _job_names(jobs: Sequence[str], only: str | None, settings: Settings) -> tuple[str, ...]:
     from churnwatch.flow import flow
 
-    known = {name for job in flow(settings) for name in (job.name, job.full_name)} | {"all"}
+    known = {name for job in flow(settings) for name in (job.name, job.full_name)} | {ALL}
     named = tuple(f"{job}:{only}" if only else job for job in jobs)
     if unknown := [name for name in named if name not in known]:
         raise ConfigError(f"no such job: {', '.join(unknown)}\nthe flow has: {', '.join(sorted(known))}")
-    if "all" in named and len(named) > 1:
+    if ALL in named and len(named) > 1:
         raise ConfigError("all stands alone: it is every job of the flow")
     return named
 

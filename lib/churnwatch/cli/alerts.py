@@ -12,10 +12,10 @@ from rich.table import Table as RichTable
 from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose, run_order, runner_over
 from churnwatch.core import ConfigError, DataQualityError
 from churnwatch.settings import Settings, load
+from churnwatch.settings.terms import ACKNOWLEDGED, ACTED, CLOSED, LEVELS, OPEN
 
 alerts = typer.Typer(no_args_is_help=True, help="Warnings: list them, say what was done about them.")
-STATES = ("open", "acknowledged", "acted", "closed")
-LEVELS = ("red", "orange", "yellow", "blue")
+STATES = (OPEN, ACKNOWLEDGED, ACTED, CLOSED)
 
 
 @alerts.command("list")

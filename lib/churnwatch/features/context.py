@@ -10,8 +10,7 @@ from pyspark.sql import functions as F
 from churnwatch.activity.snapshots import snapshots
 from churnwatch.settings import Settings
 from churnwatch.settings.signals import ContextFeature
-
-BASE_SCOPE = "base"
+from churnwatch.settings.terms import BASE_SCOPE
 
 
 def with_context(frame: DataFrame, context: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:

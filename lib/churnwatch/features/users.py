@@ -24,8 +24,7 @@ from churnwatch.settings.names import (
     summed_measures,
     window_column,
 )
-
-PROFILING = "profiling"
+from churnwatch.settings.terms import PROFILING
 
 
 def per_user(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:

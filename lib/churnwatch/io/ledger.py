@@ -9,8 +9,9 @@ from typing import Any
 
 from churnwatch.core import Table, day_range, to_ranges
 from churnwatch.io.store import Store, Written
+from churnwatch.settings.terms import DONE, REFUSED, RUNNING, SKIPPED
 
-FINISHED = ("done", "skipped", "refused")
+FINISHED = (DONE, SKIPPED, REFUSED)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Ledger:
             return
         rows = self._store.read(self._table).drop("inputs", "outputs").collect()
         self._runs.clear()
-        for row in sorted(rows, key=lambda r: (r["at"], r["status"] != "running")):
+        for row in sorted(rows, key=lambda r: (r["at"], r["status"] != RUNNING)):
             self._take(row.asDict())
         for waiting in self._ended:
             self._take(waiting)
@@ -94,7 +95,7 @@ class Ledger:
             "inputs": [{"table": t, "version": v, "first": a, "last": b} for t, v, a, b in inputs],
             "outputs": [{"table": w.table, "version": w.version, "rows": w.rows} for w in outputs],
             "seconds": seconds,
-            "message": message if status != "running" else here(),
+            "message": message if status != RUNNING else here(),
         }
         self._take(row)
         self._ended.append(row)
@@ -113,7 +114,7 @@ class Ledger:
         # another writer came between: its rows are read at the next refresh
         self._seen = newest if known is not None and newest == known + 1 else -1
 
-    def done_days(self, full_name: str, statuses: Sequence[str] = ("done",)) -> frozenset[date]:
+    def done_days(self, full_name: str, statuses: Sequence[str] = (DONE,)) -> frozenset[date]:
         """Output days that runs of the job have finished with one of ``statuses``."""
         return frozenset().union(*(r.days for r in self._runs.values() if r.full_name == full_name and r.status in statuses))
 
@@ -122,7 +123,7 @@ class Ledger:
         newest: dict[date, str] = {}
         for run in sorted((r for r in self._runs.values() if r.full_name == full_name), key=lambda r: r.started_at):
             newest |= dict.fromkeys(run.days, run.status)
-        return frozenset(day for day, status in newest.items() if status == "done")
+        return frozenset(day for day, status in newest.items() if status == DONE)
 
     def finished(self, full_name: str, day: date) -> bool:
         """Whether the job's newest run of ``day`` (D) ended well."""
@@ -131,14 +132,14 @@ class Ledger:
 
     def last_attempt(self, full_name: str, before: date) -> date | None:
         """Newest D before ``before`` on which the job was done; one refused for too little history is tried again."""
-        days = [r.day for r in self._runs.values() if r.full_name == full_name and r.day < before and r.status == "done"]
+        days = [r.day for r in self._runs.values() if r.full_name == full_name and r.day < before and r.status == DONE]
         return max(days, default=None)
 
     def written_at(self, full_name: str) -> dict[date, tuple[datetime, datetime]]:
         """Per output day: when the newest done run of it started and ended."""
         newest: dict[date, tuple[datetime, datetime]] = {}
         for run in sorted(
-            (r for r in self._runs.values() if r.full_name == full_name and r.status == "done"),
+            (r for r in self._runs.values() if r.full_name == full_name and r.status == DONE),
             key=lambda r: r.at,
         ):
             newest |= {day: (run.started_at, run.at) for day in run.days}
@@ -152,7 +153,7 @@ class Ledger:
     def live(self, stale_minutes: int) -> list[Run]:
         """Runs that are under way, earliest first."""
         young = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=stale_minutes)
-        running = [r for r in self._runs.values() if r.status == "running" and r.at > young and not _dead(r.message)]
+        running = [r for r in self._runs.values() if r.status == RUNNING and r.at > young and not _dead(r.message)]
         return sorted(running, key=lambda r: (r.started_at, r.run_id))
 
     def started_at(self, run_id: str, full_name: str) -> datetime:

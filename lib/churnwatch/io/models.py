@@ -24,6 +24,7 @@ from pyspark.sql import SparkSession
 
 from churnwatch.core import JobFailed
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import RELEASED
 
 RUN_ID, DAY = "churnwatch.run_id", "churnwatch.day"
 FOLDER = "release"
@@ -135,7 +136,7 @@ class Models:
                 mlflow.log_metrics(first["metrics"])
                 self._logged(mlflow, files, pictures)
                 version = None
-                if first["outcome"] == "released":
+                if first["outcome"] == RELEASED:
                     version = self._registered(run.info.run_id, first, model)
                 ids = {"mlflow_run_id": run.info.run_id}
                 full = [{**row, **ids, "model_version": version if row is first else None} for row in rows]

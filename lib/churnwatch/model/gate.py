@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from churnwatch.model.frame import Size
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import REFUSED, RELEASED
 
 CHANCE = 0.5
 
@@ -20,7 +21,7 @@ class Verdict:
     @property
     def outcome(self) -> str:
         """``released`` or ``refused``."""
-        return "released" if self.passed else "refused"
+        return RELEASED if self.passed else REFUSED
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,8 @@ from churnwatch.model.selection import Selected
 from churnwatch.model.tuning import Budget
 from churnwatch.settings import Settings, feature_names
 from churnwatch.settings.meanings import feature_meanings
+from churnwatch.settings.terms import REFUSED, RELEASED
 from churnwatch.tables import tables
-
-REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def train(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, se
 
 def last_release(model_runs: DataFrame, day: date, settings: Settings) -> Row | None:
     """The row of the newest release of the primary definition with ``day`` <= the given one, the latest of a day."""
-    released = model_runs.where("outcome = 'released'").where(F.col("definition") == settings.churn.primary)
+    released = model_runs.where((F.col("outcome") == RELEASED) & (F.col("definition") == settings.churn.primary))
     newest = released.where(F.col("day") <= F.lit(day)).orderBy(F.desc("day"), F.desc("at"), F.desc("run_id"))
     return newest.first()
 

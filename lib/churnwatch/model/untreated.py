@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import CONTROL, OFFER
 
 LEAST_CHANCE = 0.01  # of being held out: the weight of a held-out user is at most its inverse
 
@@ -22,14 +23,14 @@ def per_assigned_user(actions: DataFrame, days: Sequence[date], settings: Settin
     seen in ``actions``. P is held above 0.01, lest a single user stand for more than a hundred.
     """
     assigned = actions.where("arm IS NOT NULL")
-    own = F.col("arm").isin("offer", "control")
-    seen = assigned.groupBy("campaign").agg(F.avg(F.when(own, (F.col("arm") == "control").cast("double"))).alias("share"))
+    own = F.col("arm").isin(OFFER, CONTROL)
+    seen = assigned.groupBy("campaign").agg(F.avg(F.when(own, (F.col("arm") == CONTROL).cast("double"))).alias("share"))
     # a day's assignment counts for each snapshot whose label it may change
     last, works_days = settings.primary.ahead_days - 1, settings.offers.works_days
     snapshots = F.array(*[F.lit(day) for day in days])
     touched = F.filter(snapshots, lambda o: F.col("day").between(F.date_sub(o, works_days), F.date_add(o, last)))
     per_campaign = (
-        assigned.select("user_id", "campaign", (F.col("arm") == "offer").alias("offered"), F.explode(touched).alias("day"))
+        assigned.select("user_id", "campaign", (F.col("arm") == OFFER).alias("offered"), F.explode(touched).alias("day"))
         .groupBy("day", "user_id", "campaign")
         .agg(F.bool_or("offered").alias("offered"))
         .join(F.broadcast(seen), "campaign")  # one row a campaign

@@ -12,7 +12,7 @@ from churnwatch.core.intervals import DIGITS, Z95, wilson
 from churnwatch.reports.long import per_feature
 from churnwatch.scoring import first_cause
 from churnwatch.settings import Settings, feature_names
-from churnwatch.settings.names import UNKNOWN
+from churnwatch.settings.terms import UNKNOWN
 
 
 def explained(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:

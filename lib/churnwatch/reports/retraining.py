@@ -8,8 +8,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.model import last_release
-from churnwatch.reports.warned import ALL
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import ALL
 
 
 def training_asked_for(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> str | None:

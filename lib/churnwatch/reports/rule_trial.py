@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.by_model import RULE_ID, warns
+from churnwatch.alerts.by_model import warns
 from churnwatch.alerts.rules import holds
 from churnwatch.core.intervals import wilson_interval
 from churnwatch.settings import Rule, Settings
+from churnwatch.settings.terms import ALL, MODEL
 
 EVERYBODY = ""  # stands for all users beside the rules' ids
 
@@ -83,14 +84,14 @@ def replayed(people: DataFrame, known: DataFrame, rules: Sequence[Rule], setting
 def _spoken(rules: Sequence[Rule], settings: Settings) -> Column:
     """Ids of the rules, and of the model, that speak of the row; with the one that stands for everybody."""
     found = [F.when(holds(rule), F.lit(rule.id)) for rule in rules]
-    return F.array_compact(F.array(F.lit(EVERYBODY), *found, F.when(warns(settings), F.lit(RULE_ID))))
+    return F.array_compact(F.array(F.lit(EVERYBODY), *found, F.when(warns(settings), F.lit(MODEL))))
 
 
 def stored_precision(alert_quality: DataFrame) -> dict[str, Judged]:
     """Precision of each rule over all judged days of ``alert_quality``; collects one row a rule."""
     rows = (
         # days that were judged before there were looks hold rules alone, without weights
-        alert_quality.where("level = 'all' AND coalesce(by, 'rule') = 'rule' AND precision IS NOT NULL")
+        alert_quality.where(f"level = '{ALL}' AND coalesce(by, 'rule') = 'rule' AND precision IS NOT NULL")
         .withColumn("users", F.coalesce("effective", F.col("matured").cast("double")))
         .groupBy("rule_id")
         .agg(F.sum("users").alias("users"), F.sum(F.col("precision") * F.col("users")).alias("hits"))

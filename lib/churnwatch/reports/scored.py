@@ -15,8 +15,8 @@ from churnwatch.model.metrics import at_capacity
 from churnwatch.model.origins import capacity_of
 from churnwatch.model.profit import expected_maximum_profit
 from churnwatch.reports.drift import Drift
-from churnwatch.reports.warned import ALL
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import ALL
 from churnwatch.tables import tables
 
 BINS = 1000

@@ -14,6 +14,7 @@ from churnwatch.reports.scored import BINS, Bin
 from churnwatch.reports.warned import RULE
 from churnwatch.scoring.in_force import with_cut
 from churnwatch.settings import Settings, Tier
+from churnwatch.settings.terms import MODEL
 from churnwatch.tables import tables
 
 Warned = Mapping[date, tuple[int, int]]  # matured warnings of the model at a level by day, and hits among them
@@ -126,5 +127,5 @@ def _warned(quality: DataFrame | None, level: str, day: date) -> Warned:
     if quality is None:
         return {}
     looks = F.coalesce("by", F.lit(RULE)) == RULE  # rows of before there were looks are of rules
-    rows = quality.where(looks & (F.col("day") < day) & (F.col("rule_id") == "model") & (F.col("level") == level))
+    rows = quality.where(looks & (F.col("day") < day) & (F.col("rule_id") == MODEL) & (F.col("level") == level))
     return {row["day"]: (row["matured"], row["churned"]) for row in rows.select("day", "matured", "churned").collect()}

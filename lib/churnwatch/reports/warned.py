@@ -8,9 +8,8 @@ from pyspark.sql import functions as F
 from churnwatch.core.intervals import DIGITS, Z95, wilson
 from churnwatch.reports.outcomes import ratio
 from churnwatch.settings import Settings
-from churnwatch.settings.names import UNKNOWN
+from churnwatch.settings.terms import ALL, UNKNOWN
 
-ALL = "all"
 RULE, LEVEL, CAUSE, OWNER, TOGETHER = "rule", "level", "cause", "owner", "together"  # besides: the name of a segment
 LOOK = ("by", "rule_id", "level", "value")
 

@@ -7,10 +7,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.core.chance import share_of
 from churnwatch.settings import Campaign, Offers
-
-OFFER = "offer"
-CONTROL = "control"
-GLOBAL_CONTROL = "global_control"
+from churnwatch.settings.terms import CONTROL, GLOBAL_CONTROL, OFFER
 
 
 def arm_of(user: Column, campaign: Column, campaigns: Sequence[Campaign], offers: Offers) -> Column:

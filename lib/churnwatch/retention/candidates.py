@@ -8,14 +8,12 @@ from pyspark.sql import functions as F
 
 from churnwatch.scoring import first_cause
 from churnwatch.settings import Campaign, Offer
-from churnwatch.settings.names import UNKNOWN
+from churnwatch.settings.terms import CONTACT, LEVELS, MODEL, UNKNOWN
 
 NO_OFFER = "no offer fits"
 NO_CONSENT = "no consent to contact"
 PAUSED = "assigned within the pause"
 
-CONTACT = "contact"  # the purpose of a consent to be contacted
-STRENGTH = {"blue": 1, "yellow": 2, "orange": 3, "red": 4}
 MODEL_STRENGTH = 5  # the model's own warning speaks before any rule's
 OFFER_TYPE = "struct<offer:string, channel:string, cost_cents:bigint, save_share:double>"
 
@@ -62,8 +60,8 @@ def with_contact_faults(candidates: DataFrame, consents: DataFrame, assigned: Da
 
 
 def _warned_causes(alerts: DataFrame) -> DataFrame:
-    strength = F.when(F.col("rule_id") == "model", MODEL_STRENGTH)
-    for level, rank in STRENGTH.items():
+    strength = F.when(F.col("rule_id") == MODEL, MODEL_STRENGTH)
+    for rank, level in enumerate(LEVELS, 1):
         strength = strength.when(F.col("level") == level, rank)
     return (
         alerts.where((F.col("scope") == "user") & F.col("cause").isNotNull())

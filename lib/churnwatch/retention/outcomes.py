@@ -7,11 +7,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
-from churnwatch.settings.names import UNKNOWN
+from churnwatch.settings.terms import ALL, UNKNOWN
 
 SEGMENTS = ("tier", "cause", "offer")
 BY_DAY = "(day)"  # segment of the sample-ratio check by day of assignment; never a row of the table
-ALL = "all"
 
 
 def per_assigned(actions: DataFrame) -> DataFrame:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.core.job import Frames
 from churnwatch.retention import comparison
-from churnwatch.retention.arms import CONTROL, OFFER, planned_shares
+from churnwatch.retention.arms import planned_shares
 from churnwatch.retention.comparison import Comparison, Sums
 from churnwatch.retention.outcomes import (
     ALL,
@@ -24,6 +24,7 @@ from churnwatch.retention.outcomes import (
 )
 from churnwatch.settings import Campaign, Settings
 from churnwatch.settings.names import summed_measures
+from churnwatch.settings.terms import CONTROL, OFFER
 from churnwatch.tables import tables
 
 Arms = Mapping[str, Mapping[str, Any]]  # arm -> its counts and sums

@@ -4,7 +4,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from churnwatch.scoring.worker import BASE, OTHER
-from churnwatch.settings.names import UNKNOWN
+from churnwatch.settings.terms import UNKNOWN
 
 
 def upward() -> Column:

@@ -17,6 +17,7 @@ from churnwatch.settings.names import (
     text_names,
 )
 from churnwatch.settings.rule_columns import PLACEHOLDER, TREND_COLUMNS, route_faults, rule_faults, tier_faults
+from churnwatch.settings.terms import ALL, BASE_SCOPE, COHORT, TENURE
 from churnwatch.settings.whole import Settings
 
 EVENT_COLUMNS = (
@@ -131,7 +132,7 @@ def _measure_faults(settings: Settings) -> Found:
         yield from sql_faults(("measures", "ratios", name), text, [*known, "active_days"])
     attributes = _attributes(settings)
     for index, name in enumerate(m.segments):
-        if name in ("all", "tenure", "cohort", "base"):
+        if name in (ALL, TENURE, COHORT, BASE_SCOPE):
             yield ("measures", "segments", index), f"segment name {name!r} is reserved"
         yield from known_name(("measures", "segments", index), "segment", name, attributes)
     yield from sql_faults(("model", "value"), settings.model.value, feature_names(settings))
@@ -165,7 +166,7 @@ def _signal_faults(settings: Settings) -> Found:
         for part, known in (("recency", seen), ("frequency", measures), ("monetary", measures)):
             yield from known_name(("measures", "rfm", part), "measure", getattr(m.rfm, part), known)
     for name, series in m.context.items():
-        yield from known_name(("measures", "context", name, "scope"), "scope", series.scope, ["base", *m.segments])
+        yield from known_name(("measures", "context", name, "scope"), "scope", series.scope, [BASE_SCOPE, *m.segments])
         if name in TREND_COLUMNS or name in m.indicators:
             yield ("measures", "context", name), f"{name!r} is a column of groups already: rules could not tell which is meant"
     if m.context and not settings.sources.context:

@@ -3,7 +3,6 @@
 from churnwatch.settings.whole import Settings
 
 SUMMED = ("count", "sum", "transition")
-UNKNOWN = "unknown"  # in place of a cause, a segment's value or a number that nobody knows
 
 
 def measure_names(settings: Settings) -> list[str]:

@@ -3,6 +3,7 @@
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, Settings_
+from churnwatch.settings.terms import BASE_SCOPE
 
 Past = Field(default=None, ge=0)
 
@@ -53,7 +54,7 @@ class Pattern(Settings_):
 class Series(Settings_):
     """A series of the market: ``value`` from the first day on, ``later`` in the last ``later_days`` days."""
 
-    scopes: list[str] = ["base"]
+    scopes: list[str] = [BASE_SCOPE]
     value: float
     later: float
     later_days: Days = 14

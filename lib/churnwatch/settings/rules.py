@@ -1,11 +1,11 @@
 """rules.yaml and causes.yaml: what is warned of, and what it speaks for."""
 
 from datetime import date
-from typing import Literal
 
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Name, Settings_
+from churnwatch.settings.terms import MODEL, LevelName, Scope
 
 
 class Rule(Settings_):
@@ -17,9 +17,9 @@ class Rule(Settings_):
 
     id: Name
     title: str
-    scope: Literal["user", "group", "base"] = "user"
+    scope: Scope = "user"
     when: str
-    level: Literal["blue", "yellow", "orange", "red"]
+    level: LevelName
     cause: Name
     owner: str | None = None
     evidence: str = ""
@@ -47,8 +47,8 @@ class Rules(Settings_):
     @model_validator(mode="after")
     def _unique(self) -> "Rules":
         ids = [rule.id for rule in self.rules]
-        if twice := sorted({i for i in ids if ids.count(i) > 1} | ({"model"} & set(ids))):
-            raise ValueError(f"rule ids must be unique and not 'model': {twice}")
+        if twice := sorted({i for i in ids if ids.count(i) > 1} | ({MODEL} & set(ids))):
+            raise ValueError(f"rule ids must be unique and not {MODEL!r}: {twice}")
         return self
 
 

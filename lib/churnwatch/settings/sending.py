@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, Settings_
+from churnwatch.settings.terms import LevelName
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CHATS = ("slack", "teams", "wecom", "dingtalk", "feishu", "sms")
@@ -161,7 +162,7 @@ class Sending(Settings_):
     smtp: Smtp | None = None
     destinations: dict[str, Destination] = {}
     gateways: dict[Name, str] = {}
-    urgent_levels: list[Literal["blue", "yellow", "orange", "red"]] = ["red"]
+    urgent_levels: list[LevelName] = ["red"]
     tries_a_run: Days = 3
     max_attempts: Days = 9
     pause_seconds: float = Field(default=1.0, ge=0, le=60)

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, Settings_
+from churnwatch.settings.terms import BASE_SCOPE
 
 MONTHS_KEPT = 13  # monthly partitions that features may read: a year, and the month that it began in
 MEMORY_DAYS = 394  # what 13 months before O's hold at the least: 1 February of a common year to 1 March of the next
@@ -40,7 +41,7 @@ class ContextFeature(Settings_):
     than n days before. ``scope``: base, or a segment, whose rows 'segment=value' go to the users with that value."""
 
     name: str
-    scope: Name = "base"
+    scope: Name = BASE_SCOPE
     change_days: Days | None = None
 
 

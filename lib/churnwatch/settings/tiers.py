@@ -1,12 +1,9 @@
 """tiers.yaml: risk tiers and warning levels."""
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, Settings_, Share
-
-LevelName = Literal["blue", "yellow", "orange", "red"]
+from churnwatch.settings.terms import LevelName
 
 
 class Profit(Settings_):

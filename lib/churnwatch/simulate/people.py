@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from churnwatch.settings.terms import OFFER
 from churnwatch.simulate.draws import Draws, again, exponential, number_at, pick
 from churnwatch.simulate.plan import CHANNELS, PLANS, REGIONS, Run, World
 
@@ -53,7 +54,7 @@ def treated_users(actions: DataFrame, world: World, runs: Sequence[Run]) -> Data
     ]
     start = F.least(*known, F.lit(NEVER), F.lit(NEVER)) if known else F.lit(NEVER)
     return (
-        actions.where(F.col("arm") == "offer")
+        actions.where(F.col("arm") == OFFER)
         .select("user_id", number.alias("action_day"), start.alias("treated_from"))
         .where(F.col("treated_from") < NEVER)
         .groupBy("user_id")

@@ -11,9 +11,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from churnwatch.settings import EVENT_FIELDS, Pattern, Planted, PlantedEvents
+from churnwatch.settings.terms import CONTACT, PROFILING
 
 USUAL = "usual"
-CONSENTS = (("email", "contact"), ("push", "contact"), ("sms", "contact"), ("phone", "contact"), ("profiling", "profiling"))
+CONSENTS = (*((channel, CONTACT) for channel in ("email", "push", "sms", "phone")), (PROFILING, PROFILING))
 FIRST_HOUR, PLACES = 8, 600  # events of a day lie a minute apart, from eight in the morning on
 DONE = "rule string, place int, day date, event_type string, count int, amount double, duration_s double, item_id string, "
 

@@ -3,13 +3,13 @@
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from churnwatch.settings.terms import BASE_SCOPE, CONTACT, PROFILING
 from churnwatch.simulate.draws import Draws, again
 from churnwatch.simulate.plan import REGIONS, World
 
 PLAN_CHANGE_SHARE = 0.10
 # channel -> (share of users who granted, share who take it back later)
-CONSENTS = {"email": (0.93, 0.04), "push": (0.88, 0.05), "sms": (0.45, 0.02), "profiling": (0.985, 0.005)}
-PURPOSES = {"profiling": "profiling"}  # all others: contact
+CONSENTS = {"email": (0.93, 0.04), "push": (0.88, 0.05), "sms": (0.45, 0.02), PROFILING: (0.985, 0.005)}
 # series of the market: name -> (start, change a year)
 SERIES = {"own_price": (9.99, 0.8), "competitor_price": (9.49, -1.2), "staff_turnover_share": (0.02, 0.004)}
 
@@ -47,7 +47,7 @@ def consents(who: DataFrame, world: World) -> DataFrame:
             (draw < granted) & (later < taken_back), F.struct(withdrawn.cast("int").alias("n"), F.lit(False).alias("granted"))
         )
         changes = F.filter(F.array(first, second), lambda r: r.isNotNull())
-        purpose = F.lit(PURPOSES.get(channel, "contact"))
+        purpose = F.lit(PROFILING if channel == PROFILING else CONTACT)
         parts.append(F.struct(F.lit(channel).alias("channel"), purpose.alias("purpose"), changes.alias("changes")))
     rows = who.select("user_id", F.explode(F.array(*parts)).alias("c")).select("user_id", "c.*")
     rows = rows.select("user_id", "channel", "purpose", F.explode("changes").alias("change")).where(
@@ -59,7 +59,7 @@ def consents(who: DataFrame, world: World) -> DataFrame:
 def context(spark: SparkSession, world: World) -> DataFrame:
     """One row a publication (weekly, base and regions) up to the last day: day, scope, name, value (price, share)."""
     weeks = spark.range(0, (world.days - 1) // 7 + 1).select((F.col("id") * 7 + 1).cast("int").alias("n"))
-    scopes = F.array(F.lit("base"), *(F.lit(f"region={region}") for region in REGIONS))
+    scopes = F.array(F.lit(BASE_SCOPE), *(F.lit(f"region={region}") for region in REGIONS))
     rows = weeks.select("n", F.explode(scopes).alias("scope"))
     series = [
         F.struct(F.lit(name).alias("name"), F.lit(start).alias("start"), F.lit(slope).alias("slope"))

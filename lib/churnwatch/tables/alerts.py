@@ -1,7 +1,8 @@
 """Tables of warnings: the warnings, and what was done about them."""
 
 from churnwatch.core import column
-from churnwatch.tables.columns import STRINGS, day, table
+from churnwatch.settings.terms import ACTIONS, CASE_OUTCOMES, LEVELS, SCOPES
+from churnwatch.tables.columns import STRINGS, day, one_of, table
 
 RISK_ALERTS = table(
     "risk_alerts",
@@ -36,8 +37,8 @@ RISK_ALERTS = table(
     ("day", "alert_id"),
     partitions=("day",),
     rules={
-        "level_known": "level IN ('blue', 'yellow', 'orange', 'red')",
-        "scope_known": "scope IN ('user', 'group', 'base')",
+        "level_known": one_of("level", LEVELS),
+        "scope_known": one_of("scope", SCOPES),
         "user_where_scope_user": "(scope = 'user') = (user_id IS NOT NULL)",
     },
 )
@@ -62,7 +63,7 @@ ALERT_EVENTS = table(
     ("event_id",),
     kind="log",
     rules={
-        "action_known": "action IN ('acknowledged', 'acted', 'closed', 'escalated')",
-        "outcome_known": "outcome IS NULL OR outcome IN ('retained', 'churned', 'false_alarm', 'expired')",
+        "action_known": one_of("action", ACTIONS),
+        "outcome_known": f"outcome IS NULL OR {one_of('outcome', CASE_OUTCOMES)}",
     },
 )

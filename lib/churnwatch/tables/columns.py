@@ -3,6 +3,7 @@
 Instants are UTC; ``day`` is the business day in ``clock.time_zone``; money is in cents, durations in milliseconds.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from pyspark.sql.types import ArrayType, DoubleType, MapType, StringType, StructField, StructType
@@ -39,6 +40,11 @@ def table(name: str, comment: str, columns: list[StructField], keys: tuple[str, 
 def day(comment: str = BUSINESS_DAY) -> StructField:
     """The column ``day``, which every table has."""
     return column("day", "date", comment, nullable=False)
+
+
+def one_of(name: str, values: Iterable[str]) -> str:
+    """SQL that is true where the column ``name`` is one of ``values``."""
+    return f"{name} IN ({', '.join(f'{value!r}' for value in values)})"
 
 
 def user(comment: str = USER) -> StructField:

@@ -1,7 +1,8 @@
 """Tables of messages: what was written to owners and users, and every attempt to send it."""
 
 from churnwatch.core import column
-from churnwatch.tables.columns import day, table
+from churnwatch.settings.terms import DELIVERY_OUTCOMES
+from churnwatch.tables.columns import day, one_of, table
 
 NOTIFICATIONS = table(
     "notifications",
@@ -49,5 +50,5 @@ DELIVERIES = table(
     ],
     ("message_id", "attempt"),
     kind="log",
-    rules={"outcome_known": "outcome IN ('sent', 'failed', 'expired')"},
+    rules={"outcome_known": one_of("outcome", DELIVERY_OUTCOMES)},
 )

@@ -1,7 +1,8 @@
 """Tables of retention: assignments with offers, outside experiments and lift."""
 
 from churnwatch.core import column
-from churnwatch.tables.columns import INTERVAL, NUMBER_BY_NAME, day, table, user
+from churnwatch.settings.terms import ARMS
+from churnwatch.tables.columns import INTERVAL, NUMBER_BY_NAME, day, one_of, table, user
 
 RETENTION_ACTIONS = table(
     "retention_actions",
@@ -26,7 +27,7 @@ RETENTION_ACTIONS = table(
     ("day", "user_id", "campaign"),
     partitions=("day",),
     rules={
-        "arm_known": "arm IS NULL OR arm IN ('offer', 'control', 'global_control')",
+        "arm_known": f"arm IS NULL OR {one_of('arm', ARMS)}",
         "arm_or_suppressed": "(arm IS NULL) = (suppressed_because IS NOT NULL)",
     },
 )

@@ -1,7 +1,8 @@
 """The log of runs, which the runner writes."""
 
 from churnwatch.core import column
-from churnwatch.tables.columns import INPUTS, OUTPUTS, RANGES, day, table
+from churnwatch.settings.terms import RUN_STATUSES
+from churnwatch.tables.columns import INPUTS, OUTPUTS, RANGES, day, one_of, table
 
 JOB_RUNS = table(
     "job_runs",
@@ -23,5 +24,5 @@ JOB_RUNS = table(
     ],
     ("run_id", "job", "instance", "day", "status"),
     kind="log",
-    rules={"status_known": "status IN ('running', 'done', 'failed', 'skipped', 'refused')"},
+    rules={"status_known": one_of("status", RUN_STATUSES)},
 )

@@ -1,7 +1,8 @@
 """Tables of the model: attempts to train and the scores of users."""
 
 from churnwatch.core import column
-from churnwatch.tables.columns import NUMBER_BY_NAME, PROBABILITY, REASONS, STRINGS, TEXT_BY_NAME, day, table, user
+from churnwatch.settings.terms import REFUSED, RELEASED
+from churnwatch.tables.columns import NUMBER_BY_NAME, PROBABILITY, REASONS, STRINGS, TEXT_BY_NAME, day, one_of, table, user
 
 MODEL_RUNS = table(
     "model_runs",
@@ -42,7 +43,7 @@ MODEL_RUNS = table(
     kind="log",
     pick="latest",
     pick_key=("run_id", "algorithm"),
-    rules={"outcome_known": "outcome IN ('released', 'refused')"},
+    rules={"outcome_known": one_of("outcome", (RELEASED, REFUSED))},
 )
 
 

@@ -87,9 +87,6 @@ class Page:
     foot: Sequence[str] = field(default_factory=tuple)
 
 
-LEVELS = ("blue", "yellow", "orange", "red")
-
-
 def badge(text: str, tone: str = "") -> Markup:
     """A word in a tinted box; ``tone`` a warning level, good, bad or plain. The word itself carries the meaning."""
     return Markup('<span class="badge {}">{}</span>').format(tone, text)

@@ -25,6 +25,7 @@ from churnwatch.reports.page.words import (
     whole,
 )
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import ALL
 
 PROFILE_ROWS = 15
 NO_BREAK = "\u00a0"
@@ -63,7 +64,7 @@ def _in_cents(row: Mapping[str, Any], settings: Settings) -> bool:
 
 
 def _lift_lede(rows: Rows, settings: Settings) -> str:
-    totals = [r for r in rows if r["segment"] == "all"]
+    totals = [r for r in rows if r["segment"] == ALL]
     sentences = []
     for r in totals[:2]:
         rate = _is_rate(r, settings)
@@ -93,7 +94,7 @@ def _alarms(rows: Rows) -> list[Block]:
 
 
 def _smallest(rows: Rows, campaign: str) -> float | None:
-    whole = [r for r in rows if r["campaign"] == campaign and r["segment"] == "all"]
+    whole = [r for r in rows if r["campaign"] == campaign and r["segment"] == ALL]
     return min((r[p] for r in whole for p in ("srm_p", "srm_outcome_p", "srm_day_p") if r[p] is not None), default=None)
 
 
@@ -117,7 +118,7 @@ def _signed_money(cents: int | None) -> str:
 
 def _lift_table(rows: Rows, settings: Settings, rate: bool) -> Table:
     axis = axis_of([r[k] for r in rows for k in ("low", "high")])
-    ordered = sorted(rows, key=lambda r: (r["campaign"], r["outcome"], r["arm"], r["segment"] != "all", r["segment"], r["value"]))
+    ordered = sorted(rows, key=lambda r: (r["campaign"], r["outcome"], r["arm"], r["segment"] != ALL, r["segment"], r["value"]))
 
     def mean(r: Mapping[str, Any], which: str) -> str:
         value = r[f"{which}_mean"]
@@ -126,7 +127,7 @@ def _lift_table(rows: Rows, settings: Settings, rate: bool) -> Table:
 
     body = []
     for r in ordered:
-        head = r["segment"] == "all"
+        head = r["segment"] == ALL
         text = f"{_difference(r, rate, settings).removesuffix(' points')} ({_range(r, rate, settings)})"
         body.append(
             [

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.reports.explaining import known_cause
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import ALL, RELEASED
 
 TOP_USERS = 20
 COHORTS = 13
@@ -72,7 +73,7 @@ def gathered(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> 
         "warned_users": _warned_users(inputs["alerts"], day),
         "group_warnings": _group_warnings(inputs["alerts"]),
         "actions": _per_arm(inputs["actions"].where(today)),
-        "trend": inputs["trend"].where((F.col("segment") == "all") | today),
+        "trend": inputs["trend"].where((F.col("segment") == ALL) | today),
         "cohorts": _newest_cohorts(inputs["cohorts"]),
         "rates": _rates(inputs["rates"], settings),
         "lift": _newest_day(inputs["lift"]),
@@ -169,7 +170,7 @@ def _per_arm(actions: DataFrame) -> DataFrame:
 
 def _newest_cohorts(cohorts: DataFrame) -> DataFrame:
     """The whole base's triangle by month, for the newest cohorts."""
-    months = cohorts.where("cohort_by = 'month' AND segment = 'all'")
+    months = cohorts.where((F.col("cohort_by") == "month") & (F.col("segment") == ALL))
     newest = months.agg(F.add_months(F.max("cohort"), 1 - COHORTS).alias("first"))
     return months.join(F.broadcast(newest), F.col("cohort") >= F.col("first")).select(
         "day", "cohort", "period", "size", "active", "retained", "low", "high", "change", "complete"
@@ -180,7 +181,7 @@ def _rates(rates: DataFrame, settings: Settings) -> DataFrame:
     """The whole base's rates of every day and definition, and the newest day's segments of the primary definition."""
     primary = F.col("definition") == settings.churn.primary
     newest = rates.where(primary).agg(F.max("day").alias("newest"))
-    wanted = (F.col("segment") == "all") | (primary & (F.col("day") == F.col("newest")))
+    wanted = (F.col("segment") == ALL) | (primary & (F.col("day") == F.col("newest")))
     return rates.crossJoin(F.broadcast(newest)).where(wanted).drop("newest")
 
 
@@ -207,7 +208,7 @@ def _newest_attempts(model_runs: DataFrame) -> DataFrame:
     """The newest attempts to train and the newest release, newest first."""
     ranked = model_runs.withColumn("place", F.lit(0))
     newest_first = (F.desc("day"), F.desc("at"), F.asc("algorithm"))
-    released = ranked.where("outcome = 'released'").orderBy(*newest_first).limit(1)
+    released = ranked.where(F.col("outcome") == RELEASED).orderBy(*newest_first).limit(1)
     return ranked.orderBy(*newest_first).limit(ATTEMPTS).unionByName(released)
 
 

@@ -8,8 +8,9 @@ from churnwatch.reports.page.gathered import Gathered
 from churnwatch.reports.page.helping import ENOUGH_MATURED, inseparable, unhelpful
 from churnwatch.reports.page.trends import from_when
 from churnwatch.reports.page.words import NONE, at_least, cause_title, day_text, percent, percent_range, rule_title, whole
-from churnwatch.reports.warned import ALL, CAUSE, LEVEL, OWNER, RULE
+from churnwatch.reports.warned import CAUSE, LEVEL, OWNER, RULE
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import ALL
 
 Row = Mapping[str, Any]
 NAMED = 10  # rules, and pairs of rules, that the page names

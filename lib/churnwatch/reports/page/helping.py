@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from churnwatch.core.intervals import wilson_interval
-from churnwatch.reports.warned import ALL, RULE, TOGETHER
+from churnwatch.reports.warned import RULE, TOGETHER
+from churnwatch.settings.terms import ALL
 
 Rows = Sequence[Mapping[str, Any]]
 

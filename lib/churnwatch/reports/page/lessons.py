@@ -4,8 +4,9 @@ from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, 
 from churnwatch.reports.page.gathered import Gathered
 from churnwatch.reports.page.words import NONE, day_text, plural, rule_title
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import CHURNED, EXPIRED, FALSE_ALARM, RETAINED
 
-TONES = {"retained": "good", "churned": "red", "false_alarm": "yellow", "expired": "plain"}
+TONES = {RETAINED: "good", CHURNED: "red", FALSE_ALARM: "yellow", EXPIRED: "plain"}
 
 
 def lessons(facts: Gathered, settings: Settings) -> Section:

@@ -12,8 +12,8 @@ from churnwatch.reports.page.gathered import Gathered, Rows
 from churnwatch.reports.page.trends import from_when
 from churnwatch.reports.page.words import NONE, day_text, measure_title, number, percent, plural, whole
 from churnwatch.reports.scored import TENTH
-from churnwatch.reports.warned import ALL
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import ALL, REFUSED, RELEASED
 
 # name in model_runs.metrics -> (title, what it says, whether it is a share shown in percent)
 TITLES = {
@@ -43,7 +43,7 @@ MUCH, SOME = 0.25, 0.1
 def model(facts: Gathered, settings: Settings) -> Section:
     """Metrics of the newest release with intervals and calibration, its gate, quality since then, drift."""
     title = "The model"
-    released = [r for r in facts.model_runs if r["outcome"] == "released"]
+    released = [r for r in facts.model_runs if r["outcome"] == RELEASED]
     blocks: list[Block] = [*_attempt_notes(facts)]
     lede = ""
     if released:
@@ -141,11 +141,11 @@ def _compared(run: Mapping[str, Any], runs: Rows) -> list[Block]:
     if len(same) < 2:
         return []
     rows = []
-    for r in sorted(same, key=lambda r: (r["outcome"] != "released", r["algorithm"])):
+    for r in sorted(same, key=lambda r: (r["outcome"] != RELEASED, r["algorithm"])):
         seen = _numbers(r["metrics"])
         told = [NONE if name not in seen else number(seen[name]) for name in ("search_loss", "calibration_auc")]
         rows.append(
-            [r["algorithm"], whole(r["trials"] or 0), *told, "; ".join(r["conditions"] or []) if r is not run else "released"]
+            [r["algorithm"], whole(r["trials"] or 0), *told, "; ".join(r["conditions"] or []) if r is not run else RELEASED]
         )
     columns = [Column("Algorithm"), Column("Trials", True), Column("Loss of the search", True)]
     columns += [Column("AUC on the calibration span", True), Column("Outcome", text=True)]
@@ -172,13 +172,13 @@ def _attempt_notes(facts: Gathered) -> list[Block]:
     notes: list[Block] = []
     if facts.model_runs:
         # of an attempt with several algorithms the row that went to the gate has the most conditions
-        newest = max(facts.model_runs, key=lambda r: (r["day"], r["at"], r["outcome"] == "released", len(r["conditions"] or [])))
-        if newest["outcome"] == "refused":
+        newest = max(facts.model_runs, key=lambda r: (r["day"], r["at"], r["outcome"] == RELEASED, len(r["conditions"] or [])))
+        if newest["outcome"] == REFUSED:
             failed = "; ".join(c for c in newest["conditions"] or [] if "failed" in c.lower())
             notes.append(
                 Note(f"The training of {day_text(newest['day'])} was not released: {failed or 'the gate did not pass'}.", "alarm")
             )
-    said = [r for r in facts.runs if r["job"] == "train_model" and r["status"] == "refused" and r["message"]]
+    said = [r for r in facts.runs if r["job"] == "train_model" and r["status"] == REFUSED and r["message"]]
     if said and not facts.model_runs:
         last = max(said, key=lambda r: (r["day"], r["at"]))
         notes.append(Note(f"No model yet: {last['message']}", "empty"))

@@ -9,8 +9,9 @@ from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, 
 from churnwatch.reports.page.gathered import Gathered
 from churnwatch.reports.page.words import NONE, day_text, plural, whole
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import DONE, FAILED, REFUSED, RUNNING, SKIPPED
 
-TONES = {"done": "good", "failed": "red", "running": "yellow", "skipped": "plain", "refused": "yellow"}
+TONES = {DONE: "good", FAILED: "red", RUNNING: "yellow", SKIPPED: "plain", REFUSED: "yellow"}
 INGESTS = 7
 NOT_SHOWN = ("all", "render_report")  # the page cannot know how the run that renders it ends
 LONGEST_MESSAGE = 240
@@ -26,7 +27,7 @@ def _lede(facts: Gathered) -> str:
     newest = _newest_jobs(facts)
     if not newest and not facts.rejected:
         return ""
-    bad = [name for name, r in newest.items() if r["status"] in ("failed", "running")]
+    bad = [name for name, r in newest.items() if r["status"] in (FAILED, RUNNING)]
     state = (
         f"Did not end well today: {', '.join(bad)}."
         if bad
@@ -37,7 +38,7 @@ def _lede(facts: Gathered) -> str:
 
 
 def _ingest_blocks(facts: Gathered) -> list[Block]:
-    done = [r for r in facts.runs if r["job"] == "ingest_events" and r["status"] == "done"]
+    done = [r for r in facts.runs if r["job"] == "ingest_events" and r["status"] == DONE]
     newest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for r in sorted(done, key=lambda r: r["at"]):
         newest[tuple((s["first"], s["last"]) for s in r["days"])] = r
@@ -93,7 +94,7 @@ def _reject_blocks(facts: Gathered) -> list[Block]:
 def _newest_jobs(facts: Gathered) -> dict[str, Mapping[str, Any]]:
     """The newest row of each job of the day, in the order in which they were last written."""
     newest: dict[str, Mapping[str, Any]] = {}
-    for r in sorted(facts.runs, key=lambda r: (r["at"], r["status"] != "running")):
+    for r in sorted(facts.runs, key=lambda r: (r["at"], r["status"] != RUNNING)):
         if r["day"] == facts.day and r["job"] not in NOT_SHOWN:
             newest[f"{r['job']}:{r['instance']}" if r["instance"] else r["job"]] = r
     return dict(sorted(newest.items()))
@@ -107,7 +108,7 @@ def _job_blocks(facts: Gathered) -> list[Block]:
 
 
 def _message(row: Mapping[str, Any]) -> str:
-    if row["status"] not in ("failed", "skipped", "refused"):
+    if row["status"] not in (FAILED, SKIPPED, REFUSED):
         return ""
     text = " ".join((row["message"] or "").split())
     return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + " …"

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from churnwatch.reports.page.blocks import LEVELS, Block, Card, Column, Note, Section, Table, badge, bar, lines
+from churnwatch.reports.page.blocks import Block, Card, Column, Note, Section, Table, badge, bar, lines
 from churnwatch.reports.page.gathered import Gathered, Rows, at_risk_tiers
 from churnwatch.reports.page.words import (
     NONE,
@@ -22,11 +22,11 @@ from churnwatch.reports.page.words import (
     whole,
 )
 from churnwatch.settings import Settings
-from churnwatch.settings.names import UNKNOWN
+from churnwatch.settings.terms import ALL, CONTROL, GLOBAL_CONTROL, LEVELS, MODEL, OFFER, REFUSED, SKIPPED, UNKNOWN
 
 FIRST_USERS = 8  # further ones are folded away
 ID_DIGITS = 12  # of the keyed hash: enough to find a user again, short enough to read
-ARMS = {"offer": "gets the offer", "control": "held out (campaign)", "global_control": "held out (everywhere)"}
+ARMS = {OFFER: "gets the offer", CONTROL: "held out (campaign)", GLOBAL_CONTROL: "held out (everywhere)"}
 
 
 def users_of(rows: Rows, day: date, tiers: Sequence[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def _against(change: int) -> str:
 def no_scores_because(facts: Gathered) -> str:
     """Why there are no scores, as score_users or train_model said it; a plain sentence where neither did."""
     for job in ("score_users", "train_model"):
-        said = [r for r in facts.runs if r["job"] == job and r["day"] == facts.day and r["status"] in ("skipped", "refused")]
+        said = [r for r in facts.runs if r["job"] == job and r["day"] == facts.day and r["status"] in (SKIPPED, REFUSED)]
         if said and said[-1]["message"]:
             return str(said[-1]["message"]).rstrip(".")
     return "scores begin on the day after the first model is released"
@@ -100,7 +100,7 @@ def cards(facts: Gathered, settings: Settings) -> list[Card]:
     made.append(
         Card("Users warned", whole(warned["users"]), f"today, {whole(warned['new'])} of them for the first time in 7 days")
     )
-    base = [r for r in facts.trend if r["segment"] == "all" and r["share"] is not None]
+    base = [r for r in facts.trend if r["segment"] == ALL and r["share"] is not None]
     if base:
         last = max(base, key=lambda r: r["day"])
         made.append(Card("Came back", percent(last["share"]), f"this week, of {plural(last['active'], 'user')} active last week"))
@@ -201,7 +201,7 @@ def _tier(name: str, settings: Settings) -> Markup:
 def _warning_table(facts: Gathered, settings: Settings) -> Table:
     keys = sorted(
         {(r["level"], r["rule_id"], r["scope"]) for r in facts.warnings},
-        key=lambda k: (-LEVELS.index(k[0]), k[1] != "model", k[1], k[2]),
+        key=lambda k: (-LEVELS.index(k[0]), k[1] != MODEL, k[1], k[2]),
     )
     counts = {(r["level"], r["rule_id"], r["scope"], r["day"]): r["raised"] for r in facts.warnings}
     rows = []
@@ -224,7 +224,7 @@ def _group_table(facts: Gathered, settings: Settings) -> Table:
             day_text(r["day"]),
             badge(r["level"], r["level"]),
             rule_title(r["rule_id"], settings),
-            "the whole base" if r["segment"] == "all" else f"{r['segment']}: {r['value']}",
+            "the whole base" if r["segment"] == ALL else f"{r['segment']}: {r['value']}",
             r["evidence"],
             r["owner"],
             day_text(r["due_on"]),
@@ -246,13 +246,13 @@ def _action_blocks(facts: Gathered, settings: Settings) -> list[Block]:
     rows = []
     for r in sorted(
         facts.actions,
-        key=lambda r: (r["campaign"], r["arm"] is None, r["arm"] != "offer", -r["users"], r["suppressed_because"] or ""),
+        key=lambda r: (r["campaign"], r["arm"] is None, r["arm"] != OFFER, -r["users"], r["suppressed_because"] or ""),
     ):
         what = ARMS.get(r["arm"], r["arm"]) if r["arm"] else f"no contact: {r['suppressed_because']}"
         if r["users"] < few:
             rows.append([r["campaign"], what, f"under {few}", NONE, NONE])
             continue
-        offered = r["arm"] == "offer"
+        offered = r["arm"] == OFFER
         rows.append(
             [
                 r["campaign"],

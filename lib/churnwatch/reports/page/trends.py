@@ -11,6 +11,7 @@ from churnwatch.reports.page.charts import Point, Series, day_number, line_chart
 from churnwatch.reports.page.gathered import Gathered, Rows
 from churnwatch.reports.page.words import day_text, percent, percent_range, plural, points, whole
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import ALL, DONE
 
 SHADES = 8
 SEGMENT_ROWS = 24
@@ -20,7 +21,7 @@ CLASSES = {"short": "short-term", "long": "long-term", "competitor": "to a compe
 
 def first_day(facts: Gathered, job: str) -> date | None:
     """First output day that the runs of ``job`` in view have done; None where none is in view."""
-    firsts = [span["first"] for r in facts.runs if r["job"] == job and r["status"] == "done" for span in r["days"]]
+    firsts = [span["first"] for r in facts.runs if r["job"] == job and r["status"] == DONE for span in r["days"]]
     return min(firsts, default=None)
 
 
@@ -36,7 +37,7 @@ def from_when(facts: Gathered, lag_days: int, what: str, job: str = "ingest_even
 
 def trend(facts: Gathered, settings: Settings) -> Section:
     """Came-back share by day and churn rates of each definition, with intervals; segments of the newest day."""
-    base = [r for r in facts.trend if r["segment"] == "all" and r["share"] is not None]
+    base = [r for r in facts.trend if r["segment"] == ALL and r["share"] is not None]
     blocks: list[Block] = []
     lede = ""
     if base:
@@ -61,7 +62,7 @@ def _point(row: Mapping[str, Any], y: float, counts: str) -> Point:
 
 
 def _rate_blocks(facts: Gathered, settings: Settings) -> list[Block]:
-    rates = [r for r in facts.rates if r["segment"] == "all" and r["rate"] is not None]
+    rates = [r for r in facts.rates if r["segment"] == ALL and r["rate"] is not None]
     blocks: list[Block] = []
     series = []
     for name, definition in settings.churn.definitions.items():
@@ -86,12 +87,12 @@ def _segment_blocks(facts: Gathered, settings: Settings) -> list[Block]:
     shown = [r for r in rates if r["day"] == newest and r["eligible"] >= few and r["rate"] is not None]
     if len(shown) < 2:
         return []
-    whole_base = next((r["rate"] for r in shown if r["segment"] == "all"), None)
+    whole_base = next((r["rate"] for r in shown if r["segment"] == ALL), None)
     axis = axis_of([r[k] for r in shown for k in ("low", "high")])
-    ordered = sorted(shown, key=lambda r: (r["segment"] != "all", r["segment"], -r["rate"], r["value"]))[:SEGMENT_ROWS]
+    ordered = sorted(shown, key=lambda r: (r["segment"] != ALL, r["segment"], -r["rate"], r["value"]))[:SEGMENT_ROWS]
     rows = [
         [
-            "all users" if r["segment"] == "all" else f"{r['segment']}: {r['value']}",
+            "all users" if r["segment"] == ALL else f"{r['segment']}: {r['value']}",
             whole(r["eligible"]),
             whole(r["churned"]),
             interval_cell(

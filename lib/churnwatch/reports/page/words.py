@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from churnwatch.settings import Definition, Settings
-from churnwatch.settings.names import UNKNOWN
+from churnwatch.settings.terms import MODEL, UNKNOWN
 
 NONE = "–"
 WINDOW = re.compile(r"^(?P<stem>\w+)_(?P<days>\d+)d$")
@@ -113,7 +113,7 @@ def cause_title(cause: str | None, settings: Settings) -> str:
 
 def rule_title(rule_id: str, settings: Settings) -> str:
     """The title of rules.yaml; the model is called so."""
-    if rule_id == "model":
+    if rule_id == MODEL:
         return "the model"
     return next((rule.title for rule in settings.rules.rules if rule.id == rule_id), rule_id)
 
