@@ -193,5 +193,5 @@ def listed(alerts: DataFrame, alert_events: DataFrame, only: Mapping[str, Any], 
             found = found.where(F.col(name) == F.lit(value))
     if late_on is not None:
         found = found.where(F.col("state").isin(*STILL_OPEN) & (F.col("due_on") < F.lit(late_on)))
-    rank = F.array_position(F.lit(LEVELS[::-1]), F.col("level"))
+    rank = F.array_position(F.lit([*reversed(LEVELS)]), F.col("level"))
     return found.orderBy(F.desc("day"), rank, "due_on", "alert_id")
