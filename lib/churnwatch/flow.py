@@ -235,7 +235,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "alert_events": t.alert_events.before(),
         },
         writes=(t.risk_alerts,),
-        build=partial(alerts.raised, settings=settings),
+        build=partial(alerts.raise_alerts, settings=settings),
     )
     pause = max((c.contact_pause_days for c in settings.offers.campaigns), default=0)
     yield Job(
@@ -248,16 +248,16 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "actions": t.retention_actions.before(max(pause, 1)),
         },
         writes=(t.retention_actions,),
-        build=partial(retention.planned, settings=settings),
+        build=partial(retention.plan_retention, settings=settings),
     )
     yield Job(
         "send_notifications",
         pass_="daily",
         reads={
             # O's, and older ones that are followed to their end
-            "alerts": t.risk_alerts.trailing(alerts.followed_days(settings) + 1),
-            "alert_events": t.alert_events.trailing(alerts.followed_days(settings) + 1),
-            "labels": t.user_labels.before(alerts.followed_days(settings)),
+            "alerts": t.risk_alerts.trailing(alerts.tracked_days(settings) + 1),
+            "alert_events": t.alert_events.trailing(alerts.tracked_days(settings) + 1),
+            "labels": t.user_labels.before(alerts.tracked_days(settings)),
             "actions": t.retention_actions.on(),
             "consents": t.consents.as_of(),
             # messages of the week before that could not be sent yet
@@ -267,7 +267,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         },
         writes=(t.notifications, t.deliveries, t.alert_events),
         ports=("senders",),
-        build=partial(alerts.sent, settings=settings),
+        build=partial(alerts.send_notifications, settings=settings),
     )
 
 
@@ -301,7 +301,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
             "labels": t.user_labels.before(settings.offers.campaign_max_days),
         },
         writes=(t.retention_lift,),
-        build=partial(retention.lift, settings=settings),
+        build=partial(retention.measure_lift, settings=settings),
     )
     lag = settings.label_lag_days(settings.churn.primary)
     yield Job(
@@ -347,8 +347,8 @@ def _commands(settings: Settings, t: Tables) -> Iterator[Job]:
             writes=(t.experiment_units,),
             ports=("sources",),
             scheduled=False,
-            where=partial(retention.replaced_experiment, experiment=name),
-            build=partial(retention.imported, settings=settings, experiment=name),
+            where=partial(retention.experiment_predicate, experiment=name),
+            build=partial(retention.import_experiment, settings=settings, experiment=name),
         )
     yield Job(
         "record_alert_events",
@@ -360,5 +360,5 @@ def _commands(settings: Settings, t: Tables) -> Iterator[Job]:
         writes=(t.alert_events,),
         ports=("sources",),
         scheduled=False,
-        build=partial(alerts.recorded, settings=settings),
+        build=partial(alerts.record_alert_events, settings=settings),
     )

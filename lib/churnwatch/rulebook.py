@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 
 from churnwatch.activity import only_people
-from churnwatch.alerts.groups import groups_spoken_of, with_base
-from churnwatch.alerts.rules import refuse_no_conditions, with_scores_and_attributes
+from churnwatch.alerts.groups import matching_groups, with_base
+from churnwatch.alerts.rules import check_conditions, with_scores_and_attributes
 from churnwatch.core import ConfigError, DataQualityError, Job
 from churnwatch.reading import Step
 from churnwatch.reports.outcomes import per_labelled_user
@@ -67,7 +67,7 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
     rules = [one for one in rules_on(day, settings) if one.scope == "user"]
     raising = _job(runner, "raise_alerts")
     people = _people(runner, raising, day, day)
-    refuse_no_conditions(people, rules)
+    check_conditions(people, rules)
     agreed = agreement(people, rules, settings)
     trend, rates = _cuts(runner, raising, ("trend", "rates"), day, day)
     context = _cuts(runner, raising, ("context",), day, day)[0] if "context" in raising.reads else None
@@ -78,7 +78,7 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
     on = max((d for d in labelled if d <= known), default=None)
     new = [one for one in rules if one.id not in stored]
     again = _replayed(runner, raising, on, day, new) if on and new else {}
-    return Trial(day, agreed, groups_spoken_of(trend, rates, context, day, settings), stored, again, on if again else None)
+    return Trial(day, agreed, matching_groups(trend, rates, context, day, settings), stored, again, on if again else None)
 
 
 def _replayed(runner: Runner, raising: Job, on: date, day: date, rules: Sequence[Rule]) -> dict[str, Judged]:

@@ -107,7 +107,7 @@ def in_force(spark, table, given):
 
 def raised(spark, settings, **given):
     """Warnings of DAY as dictionaries, by user or group and rule."""
-    frame = alerts.raised(inputs(spark, **given), (DAY,), settings)["risk_alerts"]
+    frame = alerts.raise_alerts(inputs(spark, **given), (DAY,), settings)["risk_alerts"]
     return sorted(
         (r.asDict() for r in frame.collect()), key=lambda r: (r["user_id"] or f"{r['segment']}={r['value']}", r["rule_id"])
     )

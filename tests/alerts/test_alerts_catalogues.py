@@ -251,7 +251,7 @@ def test_each_rule_of_a_domain_warns_on_one_side_of_its_edge(spark, domain, case
         inputs[alias] = frame(spark, table, [])
     # of a user's rules of one cause one warning is left: each rule is looked for among its signals
     alone = settings.model_copy(update={"rules": settings.rules.model_copy(update={"rules": of_users})})
-    warned = alerts.raised(inputs, (DAY,), alone)["risk_alerts"].collect()
+    warned = alerts.raise_alerts(inputs, (DAY,), alone)["risk_alerts"].collect()
     about = {(w["user_id"], rule) for w in warned for rule in w["signals"]}
     assert {(user, rule) for user, rule in about if user.split()[0] == rule} == {(f"{rule} 0", rule) for rule in cases}
     assert set(cases) == {rule.id for rule in of_users}

@@ -2,7 +2,7 @@
 
 from alertworld import ALERT, DAY, before, frame, world
 
-from churnwatch.alerts import closing, life
+from churnwatch.alerts import closing, states
 from smallworld import at, contracts
 
 OWNERS = {"owners": {"operations": {"superior": "head"}, "head": {}}}
@@ -14,8 +14,8 @@ def told(spark, given, labels=(), events=(), owners=OWNERS, **parts):
     """(case, action, outcome, superior) of what the system tells on DAY."""
     t, settings = contracts(), world(owners=owners, **parts)
     frames = frame(spark, t.risk_alerts, given), frame(spark, t.alert_events, list(events)), frame(spark, t.user_labels, labels)
-    cases = closing.followed(*frames, DAY, settings)
-    rows = closing.told(cases, DAY, closing.F.lit(NOON)).collect()
+    cases = closing.select_due_cases(*frames, DAY, settings)
+    rows = closing.make_case_events(cases, DAY, closing.F.lit(NOON)).collect()
     assert all((r["day"], r["who"], r["rule_id"]) == (DAY, "system", "quiet") for r in rows)
     return sorted((r["alert_id"], r["action"], r["outcome"], r["owner"]) for r in rows), rows
 
@@ -82,5 +82,5 @@ def test_an_outcome_that_a_person_gave_later_is_the_newest(spark):
         event("a1", "closed", who="system", outcome="expired"),
         event("a1", "closed", at=NOON, event_id="2", outcome="retained"),
     ]
-    (row,) = life.with_state(frame(spark, t.risk_alerts, [ALERT]), frame(spark, t.alert_events, events)).collect()
+    (row,) = states.with_state(frame(spark, t.risk_alerts, [ALERT]), frame(spark, t.alert_events, events)).collect()
     assert (row["state"], row["outcome"], row["state_by"]) == ("closed", "retained", "eva")

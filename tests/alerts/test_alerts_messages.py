@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from churnwatch import alerts, upkeep
 from churnwatch.alerts import sending
-from churnwatch.alerts.messages import offers, to_owners
+from churnwatch.alerts.messages import offer_messages, owner_messages
 from churnwatch.io.keys import keyed, keyed_id
 from churnwatch.io.senders import Senders
 from smallworld import at, contracts
@@ -43,7 +43,7 @@ def messages(spark, given, settings=None, overdue=None):
     """Messages to owners by (kind, destination), as they are written on DAY."""
     t = contracts()
     handed = None if overdue is None else frame(spark, t.risk_alerts, overdue).withColumn("superior", F.lit("head"))
-    found = to_owners(frame(spark, t.risk_alerts, given), handed, DAY, with_key, settings or world()).collect()
+    found = owner_messages(frame(spark, t.risk_alerts, given), handed, DAY, with_key, settings or world()).collect()
     assert len({row["message_id"] for row in found}) == len(found)
     return {(row["kind"], row["destination"]): row for row in found}
 
@@ -134,13 +134,15 @@ def test_only_treated_users_who_have_opted_in_are_written_to(spark):
     consents = [CONSENT | {"user_id": user} | case[1] for user, case in cases.items()]
     until = F.when(F.col("user_id") == "ended", F.lit(before(1))).otherwise(F.col("until"))
     in_force_then = in_force(spark, t.consents, consents).withColumn("until", until)
-    found = offers(frame(spark, t.retention_actions, actions), in_force_then, DAY, with_key).collect()
+    found = offer_messages(frame(spark, t.retention_actions, actions), in_force_then, DAY, with_key).collect()
     assert {row["destination"] for row in found} == {keyed_id(user, KEY) for user, case in cases.items() if case[2]}
 
 
 def test_an_offer_names_the_user_by_hash_and_not_why(spark):
     t = contracts()
-    (row,) = offers(frame(spark, t.retention_actions, [ACTION]), in_force(spark, t.consents, [CONSENT]), DAY, with_key).collect()
+    (row,) = offer_messages(
+        frame(spark, t.retention_actions, [ACTION]), in_force(spark, t.consents, [CONSENT]), DAY, with_key
+    ).collect()
     assert (row["destination"], row["channel"], row["kind"]) == (keyed_id("anna", KEY), "email", "offer")
     assert row["body"] == "offer: voucher\ncampaign: wave\nnot before: 2026-03-11T08:00:00Z\nexpires: 2026-03-17T08:00:00Z\n"
     assert not any(word in str(row) for word in ("anna", "critical", "price", "0.83"))
@@ -166,7 +168,7 @@ def sent(
         "notifications": frame(spark, t.notifications, [row.asDict() for row in left]),
         "deliveries": frame(spark, t.deliveries, [row.asDict() for row in deliveries]),
     }
-    frames = alerts.sent(inputs, (DAY,), Senders(spark, settings, run_id), settings)
+    frames = alerts.send_notifications(inputs, (DAY,), Senders(spark, settings, run_id), settings)
     return {name: made.collect() for name, made in frames.items()}
 
 
@@ -238,8 +240,8 @@ def doctor(tables, stored, settings):
 def test_evaluating_the_attempts_twice_sends_once(spark, tmp_path):
     t = contracts()
     settings = world(storage={"root": "x", "files": str(tmp_path)}, sending={"folder": str(tmp_path / "outbox")})
-    written = to_owners(frame(spark, t.risk_alerts, [ALERT]), None, DAY, with_key, settings)
-    waiting = sending.only_waiting(written, frame(spark, t.deliveries, []), 3)
+    written = owner_messages(frame(spark, t.risk_alerts, [ALERT]), None, DAY, with_key, settings)
+    waiting = sending.only_unsent(written, frame(spark, t.deliveries, []), 3)
     attempts = Senders(spark, settings, "run").send(waiting)
     first = attempts.collect()
     for file in (tmp_path / "outbox").rglob("*.eml"):

@@ -6,7 +6,7 @@ import pytest
 from alertworld import CAUSES, DAY, LEVELS, RULE, TIERS, TREND, USER, before, frame, raised, world
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.messages import to_owners
+from churnwatch.alerts.messages import owner_messages
 from churnwatch.alerts.owners import group_owner, routed_owner, superior_of
 from churnwatch.settings.check import cross_faults
 from smallworld import contracts, settings
@@ -67,7 +67,7 @@ def test_a_warning_goes_by_route_then_rule_then_level_and_says_what_is_to_be_don
         "base": ("board", "watch", week),
     }
     # what is about a group or the base is a task of its owner, everything else stands in digests
-    written = to_owners(frame(spark, contracts().risk_alerts, found), None, DAY, lambda made, _: made, made).collect()
+    written = owner_messages(frame(spark, contracts().risk_alerts, found), None, DAY, lambda made, _: made, made).collect()
     assert {(row["kind"], row["destination"]) for row in written if row["kind"] == "task"} == {
         ("task", "product"),
         ("task", "board"),

@@ -6,8 +6,8 @@ import pytest
 from alertworld import DAY, RULE, SCORE, USER, before, inputs, raised, whom, world
 
 from churnwatch import alerts
-from churnwatch.alerts.evidence import filled
-from churnwatch.alerts.rules import refuse_no_conditions
+from churnwatch.alerts.evidence import fill_template
+from churnwatch.alerts.rules import check_conditions
 from churnwatch.core import ConfigError
 
 
@@ -52,7 +52,7 @@ def test_without_a_release_rules_go_on(spark):
 def test_evidence_shows_numbers_shortly(spark):
     texts = [(3.0, "3"), (2.345, "2.35"), (-0.0, "0"), (0.004, "0.00"), (1e15, "1000000000000000"), (None, "unknown")]
     values = spark.createDataFrame([(value, "x") for value, _ in texts], "n double, s string")
-    found = [row[0] for row in values.select(filled("{n} of {s}, 100 %", values.schema)).collect()]
+    found = [row[0] for row in values.select(fill_template("{n} of {s}, 100 %", values.schema)).collect()]
     assert found == [f"{text} of x, 100 %" for _, text in texts]
 
 
@@ -69,7 +69,7 @@ def test_all_rules_of_users_and_the_model_scan_the_features_once(spark, tmp_path
     frames = inputs(spark, features=[USER], scores=[SCORE])
     frames["features"].write.parquet(str(tmp_path / "features"))
     frames["features"] = spark.read.parquet(str(tmp_path / "features"))
-    warnings = alerts.raised(frames, (DAY,), world(*rules))["risk_alerts"]
+    warnings = alerts.raise_alerts(frames, (DAY,), world(*rules))["risk_alerts"]
     plan = warnings._jdf.queryExecution().executedPlan().toString()
     assert plan.count("FileScan parquet") == 1
     told = {w["cause"]: (w["rule_id"], len(w["signals"]), w["evidence"][:3]) for w in warnings.collect()}
@@ -125,8 +125,8 @@ def test_a_rule_that_only_spark_can_tell_is_no_condition_is_named(spark):
         RULE | {"id": "number", "when": "no_name_of_ours(orders_2d)"},
     ).rules.rules
     with pytest.raises(ConfigError, match=r"1 rule\(s\) of rules.yaml are no conditions:\n  number: .*no_name_of_ours"):
-        refuse_no_conditions(people, rules)
+        check_conditions(people, rules)
     typed = [rules[0], rules[1].model_copy(update={"when": "nanvl(orders_2d, 0)"})]
     with pytest.raises(ConfigError, match=r"number: is of type double: 'nanvl"):
-        refuse_no_conditions(people, typed)
-    refuse_no_conditions(people, rules[:1])
+        check_conditions(people, typed)
+    check_conditions(people, rules[:1])

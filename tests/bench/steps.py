@@ -124,7 +124,7 @@ class Bench:
             inputs = {name: told.read(table) for name, table in zip(names, empty, strict=True)}
             inputs |= {"users": inputs["users"].select("*", until), "features": given.read(t.user_features, day)}
             inputs["scores"] = given.read(t.user_scores, day)
-            made = alerts.raised(inputs, (warned.DAY,), settings)
+            made = alerts.raise_alerts(inputs, (warned.DAY,), settings)
             self._replace(told, t.risk_alerts, made["risk_alerts"], day)
 
         return Step({"copy": copy, "warn": warn})

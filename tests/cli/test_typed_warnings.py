@@ -57,7 +57,7 @@ def asked(monkeypatch):
     contracts = tables(load(CONFIG, ["storage.root=unused", "storage.files=unused"]))
     runner = SimpleNamespace(tables=contracts, store=SimpleNamespace(read=read))
     monkeypatch.setattr(ALERTS, "runner_over", lambda settings: runner)
-    monkeypatch.setattr("churnwatch.alerts.listed", listed)
+    monkeypatch.setattr("churnwatch.alerts.list_alerts", listed)
     return made
 
 

@@ -83,18 +83,18 @@ def test_acknowledgements_survive_a_re_run_and_unknown_warnings_are_refused(ware
     from datetime import UTC, datetime
 
     from churnwatch.alerts import event_line, inbox
-    from churnwatch.io.inbox import put
+    from churnwatch.io.inbox import write_lines
 
     alert_id = warehouse.store.read(warehouse.tables.risk_alerts).first()["alert_id"]
     at = datetime(2025, 3, 8, 9, tzinfo=UTC)
-    put(inbox(warehouse.settings), DAY(62), [event_line(alert_id, at, "ann", "ack", "called")])
+    write_lines(inbox(warehouse.settings), DAY(62), [event_line(alert_id, at, "ann", "ack", "called")])
     for _ in range(2):
         world.run(warehouse, "record_alert_events", first=DAY(62))
     # both look at what people did; the second writes into the same log
     world.run(warehouse, "raise_alerts", "send_notifications", first=DAY(62))
     stored = warehouse.store.read(warehouse.tables.alert_events).collect()
     assert [(r["alert_id"], r["who"], r["action"]) for r in stored] == [(alert_id, "ann", "acknowledged")]
-    put(inbox(warehouse.settings), DAY(62), [event_line("nobody", at, "ann", "ack")])
+    write_lines(inbox(warehouse.settings), DAY(62), [event_line("nobody", at, "ann", "ack")])
     with pytest.raises(DataQualityError, match="nobody"):
         world.run(warehouse, "record_alert_events", first=DAY(62))
 

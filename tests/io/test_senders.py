@@ -10,7 +10,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from churnwatch.io.delivery import FileSender, Office, Patience, Server, Target, attempts
+from churnwatch.io.delivery import DeliveryConfig, FileSender, MailServer, RetryPolicy, Target, send_messages
 from churnwatch.io.keys import id_key, keyed, keyed_id
 from churnwatch.io.senders import Senders
 from smallworld import settings
@@ -78,7 +78,7 @@ def port(mailbox):
 
 
 def sent(messages, sender, most=3):
-    rows = list(attempts(messages, sender, Patience(most, most, pause_seconds=0.001)))
+    rows = list(send_messages(messages, sender, RetryPolicy(most, most, pause_seconds=0.001)))
     sender.close()
     return rows
 
@@ -90,11 +90,11 @@ def told(rows):
 def by_mail(server, folder):
     """A router that mails by ``server``, and writes offers into ``folder``."""
     targets = {name: Target("email", address) for name, address in ADDRESSES.items()}
-    return Office(str(folder), only_files=False, server=server, targets=targets).sender()
+    return DeliveryConfig(str(folder), only_files=False, server=server, targets=targets).make_sender()
 
 
 def mailer(port, tmp_path, **server):
-    return by_mail(Server("127.0.0.1", port, timeout_seconds=5, **server), tmp_path)
+    return by_mail(MailServer("127.0.0.1", port, timeout_seconds=5, **server), tmp_path)
 
 
 def to(destination, **more):
@@ -180,7 +180,7 @@ def test_a_server_that_never_answers_is_given_up_after_the_time_out(tmp_path):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        server = Server("127.0.0.1", silent.getsockname()[1], timeout_seconds=0.2)
+        server = MailServer("127.0.0.1", silent.getsockname()[1], timeout_seconds=0.2)
         (row,) = sent([MESSAGE], by_mail(server, tmp_path), most=1)
     assert (row["outcome"], "timed out" in row["detail"]) == ("failed", True)
 
@@ -193,7 +193,10 @@ def test_a_message_to_nobody_is_not_sent_and_is_no_file_unless_all_are(port, mai
     offer = to("stranger", kind="offer")
     assert told(sent([offer], mailer(port, tmp_path)))[0][2:] == ("sent", f"file {DAY}/m-stranger.json: no gateway for email")
     assert [p.name for p in (tmp_path / str(DAY)).iterdir()] == ["m-stranger.json"]
-    assert told(sent([to("stranger")], Office(str(tmp_path)).sender()))[0][2:] == ("sent", f"file {DAY}/m-stranger.eml")
+    assert told(sent([to("stranger")], DeliveryConfig(str(tmp_path)).make_sender()))[0][2:] == (
+        "sent",
+        f"file {DAY}/m-stranger.eml",
+    )
     nowhere = told(sent([to("retention")], by_mail(None, tmp_path)))
     assert nowhere == [("m-retention", 1, "failed", "no mail server under sending.smtp")]
 
@@ -224,7 +227,7 @@ def test_tls_and_log_in_are_used_and_a_stranger_s_certificate_is_refused(certifi
     try:
 
         def outcome(password, **server):
-            secure = Server("localhost", controller.port, user="bot", password=password, timeout_seconds=5, **server)
+            secure = MailServer("localhost", controller.port, user="bot", password=password, timeout_seconds=5, **server)
             return told(sent([MESSAGE, MESSAGE], by_mail(secure, tmp_path), most=2))
 
         strange = outcome("right", starttls=True)

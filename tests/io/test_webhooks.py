@@ -15,7 +15,7 @@ import pytest
 from webhooks import Hooks
 
 from churnwatch.io import posting
-from churnwatch.io.delivery import Office, Patience, Target, attempts
+from churnwatch.io.delivery import DeliveryConfig, RetryPolicy, Target, send_messages
 from churnwatch.io.formats import LONGEST, chat_body, cut, refusal, signed, text_of
 from smallworld import settings
 
@@ -31,7 +31,7 @@ MESSAGE = {
     "expires_at": datetime(2026, 3, 17, tzinfo=UTC),
     "attempts": 0,
 }
-PATIENCE = Patience(tries_a_run=3, max_attempts=5, pause_seconds=0.001)
+POLICY = RetryPolicy(tries_a_run=3, max_attempts=5, pause_seconds=0.001)
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def hooks():
 
 
 def office(url, kind="json", timeout=0.3, loopback=True, **target):
-    return Office("unused", False, None, {"ops": Target(kind, url=url, **target)}, {}, timeout, loopback)
+    return DeliveryConfig("unused", False, None, {"ops": Target(kind, url=url, **target)}, {}, timeout, loopback)
 
 
-def sent(made, *messages, patience=PATIENCE):
-    rows = list(attempts(messages or [MESSAGE], made.sender(), patience))
+def sent(made, *messages, policy=POLICY):
+    rows = list(send_messages(messages or [MESSAGE], made.make_sender(), policy))
     return [(row["attempt"], row["outcome"], row["detail"]) for row in rows]
 
 
@@ -84,7 +84,7 @@ def test_a_look_up_that_hangs_ends_with_the_time_out_and_nothing_is_sent_after_i
     monkeypatch.setattr(posting.socket, "getaddrinfo", resolved)
     monkeypatch.setattr(posting.socket, "create_connection", connected)
     began = time.monotonic()
-    ((_, outcome, detail),) = sent(office(f"http://hook.example.org:{port}/"), patience=Patience(1, 1))
+    ((_, outcome, detail),) = sent(office(f"http://hook.example.org:{port}/"), policy=RetryPolicy(1, 1))
     assert (outcome, detail) == ("failed", "hook.example.org: timed out") and time.monotonic() - began < 2
     answered.set()
     assert not ended.wait(0.1) and hooks.asked == 0
@@ -113,7 +113,7 @@ def test_a_slow_connection_and_a_handshake_that_drips_have_one_time_out_together
         threading.Thread(target=drip, args=(listener,), daemon=True).start()
         began = time.monotonic()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
-        ((_, outcome, detail),) = sent(office(url, timeout=1), patience=Patience(1, 1))
+        ((_, outcome, detail),) = sent(office(url, timeout=1), policy=RetryPolicy(1, 1))
         assert (outcome, detail) == ("failed", "127.0.0.1: timed out") and time.monotonic() - began < 1.4
         assert cut.wait(0.4)  # at once, not when the handshake's own time is over
 
@@ -123,7 +123,7 @@ def test_a_receiver_that_is_gone_and_comes_back_loses_nothing(hooks):
     hooks.stop()
     messages = [MESSAGE | {"message_id": f"{n:032d}"} for n in range(4)]
     made = office(f"http://127.0.0.1:{port}/")
-    first = list(attempts(messages, made.sender(), PATIENCE))
+    first = list(send_messages(messages, made.make_sender(), POLICY))
     # one message found out, the others cost no time-out of their own
     assert [row["attempt"] for row in first] == [1, 2, 3, 1, 1, 1] and {row["outcome"] for row in first} == {"failed"}
     assert first[-1]["detail"] == "not tried: 127.0.0.1: ConnectionRefusedError"
@@ -131,7 +131,7 @@ def test_a_receiver_that_is_gone_and_comes_back_loses_nothing(hooks):
     hooks.start(port)
     hooks.moods = [200, "die", 503]
     again = [message | {"attempts": made_before[message["message_id"]]} for message in messages]
-    list(attempts(again, made.sender(), PATIENCE))
+    list(send_messages(again, made.make_sender(), POLICY))
     assert sorted(headers["Idempotency-Key"] for _, headers, _ in hooks.taken) == [m["message_id"] for m in messages]
 
 
@@ -140,9 +140,9 @@ def test_one_receiver_that_is_down_does_not_hinder_another(hooks):
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         down, up = f"http://127.0.0.1:{silent.getsockname()[1]}/", f"http://127.0.0.1:{hooks.start()}/"
-        made = Office("unused", False, None, {"a": Target("json", url=down), "b": Target("json", url=up)}, {}, 0.2, True)
+        made = DeliveryConfig("unused", False, None, {"a": Target("json", url=down), "b": Target("json", url=up)}, {}, 0.2, True)
         messages = [MESSAGE | {"message_id": f"m{n}", "destination": name} for n, name in enumerate("aba")]
-        rows = list(attempts(messages, made.sender(), Patience(1, 5, 0.001)))
+        rows = list(send_messages(messages, made.make_sender(), RetryPolicy(1, 5, 0.001)))
     assert [row["outcome"] for row in rows] == ["failed", "sent", "failed"]
     assert "timed out" in rows[0]["detail"] and rows[2]["detail"].startswith("not tried")
 
@@ -293,19 +293,19 @@ def test_a_robot_that_answers_200_with_an_error_did_not_take_it(hooks):
 
 def test_offers_go_to_the_gateway_of_their_channel_or_into_a_file(hooks, tmp_path):
     url = f"http://127.0.0.1:{hooks.start()}/"
-    made = Office(str(tmp_path), False, None, {"crm": Target("json", url=url)}, {"push": "crm"}, 1, True)
+    made = DeliveryConfig(str(tmp_path), False, None, {"crm": Target("json", url=url)}, {"push": "crm"}, 1, True)
     offer = MESSAGE | {"kind": "offer", "destination": "crm"}  # a user's hash never leads to a destination by its name
     rows = sent(made, offer | {"channel": "push"}, offer | {"channel": "letter"})
     assert rows[0] == (1, "sent", "posted") and rows[1][2].startswith("file ") and len(hooks.taken) == 1
 
 
 def test_pauses_double_and_are_spread_by_a_hash():
-    patience = Patience(pause_seconds=1.0)
-    pauses = [patience.pause("m1", n) for n in (1, 2, 3)]
-    assert pauses == [patience.pause("m1", n) for n in (1, 2, 3)]
+    policy = RetryPolicy(pause_seconds=1.0)
+    pauses = [policy.wait_seconds("m1", n) for n in (1, 2, 3)]
+    assert pauses == [policy.wait_seconds("m1", n) for n in (1, 2, 3)]
     assert all(2 ** (n - 1) / 2 <= p <= 2 ** (n - 1) for n, p in enumerate(pauses, 1))
-    assert len({patience.pause(f"m{n}", 1) for n in range(50)}) > 40
-    assert patience.pause("m1", 1, asked_seconds=7) == 7 and patience.pause("m1", 1, asked_seconds=900) == 60
+    assert len({policy.wait_seconds(f"m{n}", 1) for n in range(50)}) > 40
+    assert policy.wait_seconds("m1", 1, requested_seconds=7) == 7 and policy.wait_seconds("m1", 1, requested_seconds=900) == 60
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from chispa import assert_df_equality
 
 from churnwatch.core import DataQualityError
-from churnwatch.retention import imported, replaced_experiment
+from churnwatch.retention import experiment_predicate, import_experiment
 
 DAY = date(2025, 5, 1)
 EXPERIMENT = {
@@ -44,7 +44,7 @@ def test_units_are_mapped_and_what_is_no_number_is_null(spark, frames, make_sett
         ("3", "new", None, None, None, None, None),
     ]
     settings = make_settings(experiments={"trial": EXPERIMENT})
-    found = imported({}, (DAY,), Rows(spark, rows), settings, "trial")["experiment_units"]
+    found = import_experiment({}, (DAY,), Rows(spark, rows), settings, "trial")["experiment_units"]
     start = {"day": date(2025, 2, 1), "arm": "new"}
     expected = frames.units(
         {
@@ -73,7 +73,7 @@ def test_every_fault_is_told_with_its_count(spark, make_settings):
     ]
     rows.append((*[None] * len(COLUMNS), "{broken"))
     with pytest.raises(DataQualityError) as told:
-        imported({}, (DAY,), Rows(spark, rows), make_settings(experiments={"trial": EXPERIMENT}), "trial")
+        import_experiment({}, (DAY,), Rows(spark, rows), make_settings(experiments={"trial": EXPERIMENT}), "trial")
     message = str(told.value)
     assert "1 of 7 rows cannot be read" in message
     assert "1 rows have no unit" in message
@@ -82,4 +82,4 @@ def test_every_fault_is_told_with_its_count(spark, make_settings):
 
 
 def test_an_import_replaces_the_whole_experiment_and_no_other():
-    assert replaced_experiment((DAY,), "trial") == {"experiment_units": "experiment = 'trial'"}
+    assert experiment_predicate((DAY,), "trial") == {"experiment_units": "experiment = 'trial'"}

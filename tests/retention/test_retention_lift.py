@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from churnwatch.retention import lift
+from churnwatch.retention import measure_lift
 
 FIRST, LAST = date(2025, 4, 1), date(2025, 4, 3)
 READ_OUT = LAST + timedelta(days=16)  # horizon 14, settled after 2
@@ -22,7 +22,7 @@ def read(frames):
             "activity": frames.activity(*activity),
             "units": frames.units(*units),
         }
-        rows = [row.asDict() for row in lift(inputs, (day,), settings)["retention_lift"].collect()]
+        rows = [row.asDict() for row in measure_lift(inputs, (day,), settings)["retention_lift"].collect()]
         keys = ("campaign", "arm", "outcome", "segment", "value")
         found = {tuple(row[key] for key in keys): row for row in rows}
         assert len(found) == len(rows)

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from churnwatch.core.chance import share_of
-from churnwatch.retention import planned
+from churnwatch.retention import plan_retention
 from churnwatch.retention.limits import with_limits
 from churnwatch.retention.planning import send_start
 
@@ -28,7 +28,7 @@ def plan(frames):
             "consents": frames.consents(*consents),
             "actions": frames.actions(*actions),
         }
-        actions_of_day = planned(inputs, (DAY,), settings)["retention_actions"]
+        actions_of_day = plan_retention(inputs, (DAY,), settings)["retention_actions"]
         instants = {name: F.date_format(name, "yyyy-MM-dd HH:mm") for name in ("earliest_send_at", "expires_at")}
         rows = actions_of_day.withColumns(instants).collect()
         found = {(row["user_id"], row["campaign"]): row.asDict() for row in rows}

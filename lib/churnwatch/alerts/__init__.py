@@ -1,11 +1,12 @@
 """Warnings: rules and the model in one table, what people do about them, and the messages they lead to."""
 
-from churnwatch.alerts.by_model import QUIET_DAYS as MODEL_QUIET_DAYS
-from churnwatch.alerts.closing import case_days, followed_days
+from churnwatch.alerts.closing import case_days, tracked_days
 from churnwatch.alerts.groups import trend_days
-from churnwatch.alerts.life import event_line, inbox, listed, recorded, with_state
-from churnwatch.alerts.sending import DELIVERY_DAYS, dead_letters, sent
-from churnwatch.alerts.warnings import raised
+from churnwatch.alerts.model_warnings import QUIET_DAYS as MODEL_QUIET_DAYS
+from churnwatch.alerts.raising import raise_alerts
+from churnwatch.alerts.recording import event_line, inbox, record_alert_events
+from churnwatch.alerts.sending import DELIVERY_DAYS, dead_letters, send_notifications
+from churnwatch.alerts.states import list_alerts, with_state
 
 __all__ = [
     "DELIVERY_DAYS",
@@ -13,12 +14,12 @@ __all__ = [
     "case_days",
     "dead_letters",
     "event_line",
-    "followed_days",
+    "tracked_days",
     "inbox",
-    "listed",
-    "raised",
-    "recorded",
-    "sent",
+    "list_alerts",
+    "raise_alerts",
+    "record_alert_events",
+    "send_notifications",
     "trend_days",
     "with_state",
 ]

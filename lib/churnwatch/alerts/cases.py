@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.alerts.closing import case_days
-from churnwatch.alerts.life import case
+from churnwatch.alerts.states import case_id
 from churnwatch.settings import Settings
 
 
@@ -23,7 +23,7 @@ def level_rank(settings: Settings) -> Column:
     return ranks
 
 
-def per_subject(alerts: DataFrame, alert_events: DataFrame, day: date, settings: Settings) -> DataFrame:
+def cases_per_subject(alerts: DataFrame, alert_events: DataFrame, day: date, settings: Settings) -> DataFrame:
     """One row a subject with ``cases``, as known before ``day``: (cause, case_id, rank, signals, open, ended_on).
 
     A case is over on the day on which one of its rows was closed, else ``case_days`` after its last row.
@@ -32,13 +32,13 @@ def per_subject(alerts: DataFrame, alert_events: DataFrame, day: date, settings:
     # of any of its rows, the first among them even where that is too old to be read; a later closing corrects the outcome
     closed = (
         alert_events.where(before & (F.col("action") == "closed"))
-        .join(alerts.select("alert_id", case().alias("case_id")), "alert_id", "left")  # alerts: one row a warning
+        .join(alerts.select("alert_id", case_id().alias("case_id")), "alert_id", "left")  # alerts: one row a warning
         .groupBy(F.coalesce("case_id", "alert_id").alias("case_id"))
         .agg(F.min("day").alias("closed_on"))
     )
     per_case = (
         alerts.where(before)
-        .groupBy(subject().alias("subject"), "cause", case().alias("case_id"))
+        .groupBy(subject().alias("subject"), "cause", case_id().alias("case_id"))
         .agg(
             F.coalesce(F.max(level_rank(settings)), F.lit(0)).alias("rank"),
             # rows of before there were signals tell their rule alone

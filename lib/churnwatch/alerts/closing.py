@@ -5,8 +5,8 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.life import STILL_OPEN, case, with_state
 from churnwatch.alerts.owners import superior_of
+from churnwatch.alerts.states import STILL_OPEN, case_id, with_state
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import CHURNED, CLOSED, ESCALATED, EXPIRED, RETAINED, SYSTEM
 
@@ -22,12 +22,12 @@ def case_days(settings: Settings) -> int:
     return max(settings.tiers.open_days, settings.label_lag_days(settings.churn.primary))
 
 
-def followed_days(settings: Settings) -> int:
+def tracked_days(settings: Settings) -> int:
     """How far back a warning lies at the most that the system still closes, or hands up."""
     return case_days(settings) + LATE_DAYS
 
 
-def followed(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day: date, settings: Settings) -> DataFrame:
+def select_due_cases(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day: date, settings: Settings) -> DataFrame:
     """Cases of which the system tells something on ``day``: one row a case, as its newest warning has it.
 
     ``outcome``: churned as soon as a warning's label says so, retained when that of the newest does, expired where there is
@@ -40,7 +40,7 @@ def followed(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day:
         with_state(alerts, earlier)
         .where(F.col("state") != CLOSED)
         .join(known, ["day", "user_id"], "left")  # known: one row a day and user
-        .groupBy(case().alias("case"))
+        .groupBy(case_id().alias("case"))
         .agg(
             F.bool_or("churned").alias("lost"),
             F.max_by(F.struct(*NEWEST, "churned", "state", "escalated_to"), F.struct("day", "alert_id")).alias("newest"),
@@ -59,8 +59,8 @@ def followed(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day:
     return judged.where(F.col("outcome").isNotNull() | F.col("superior").isNotNull())
 
 
-def told(cases: DataFrame, day: date, at: Column) -> DataFrame:
-    """Rows of alert_events for the cases of ``followed``, at the instant ``at``."""
+def make_case_events(cases: DataFrame, day: date, at: Column) -> DataFrame:
+    """Rows of alert_events for the cases of ``select_due_cases``, at the instant ``at``."""
     action = F.when(F.col("outcome").isNotNull(), CLOSED).otherwise(ESCALATED)
     note = (
         F.when((F.col("outcome") == EXPIRED) & F.col("state").isin(*STILL_OPEN), "nobody acted in time")

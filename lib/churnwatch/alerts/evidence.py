@@ -12,7 +12,7 @@ from churnwatch.settings.terms import UNKNOWN
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
-def shortly(value: Column, data_type: DataType) -> Column:
+def short_text(value: Column, data_type: DataType) -> Column:
     """The value as text: whole numbers without decimals, other numbers with two, null as 'unknown'."""
     if not isinstance(data_type, NumericType):
         return F.coalesce(value.cast("string"), F.lit(UNKNOWN))
@@ -21,18 +21,18 @@ def shortly(value: Column, data_type: DataType) -> Column:
     return F.when(number.isNull(), F.lit(UNKNOWN)).otherwise(text)
 
 
-def filled(template: str, schema: StructType) -> Column:
+def fill_template(template: str, schema: StructType) -> Column:
     """``template`` with each ``{column}`` replaced by the row's value, shortly."""
     parts: list[Column] = []
     end = 0
     for found in PLACEHOLDER.finditer(template):
         parts.append(F.lit(template[end : found.start()]))
-        parts.append(shortly(F.col(found[1]), schema[found[1]].dataType))
+        parts.append(short_text(F.col(found[1]), schema[found[1]].dataType))
         end = found.end()
     return F.concat(*parts, F.lit(template[end:]))
 
 
-def owner_named(template: str | None, schema: StructType) -> Column:
+def named_owner(template: str | None, schema: StructType) -> Column:
     """The owner that a rule names, each ``{column}`` replaced by the row's value; null without one, or where a value is."""
     if template is None:
         return F.lit(None).cast("string")
@@ -40,4 +40,4 @@ def owner_named(template: str | None, schema: StructType) -> Column:
     if not names:
         return F.lit(template)
     known = reduce(Column.__and__, [F.length(F.trim(F.col(name).cast("string"))) > 0 for name in names])
-    return F.when(known, filled(template, schema))
+    return F.when(known, fill_template(template, schema))

@@ -100,17 +100,17 @@ def with_base(people: DataFrame, trend: DataFrame, settings: Settings) -> DataFr
     return people.crossJoin(F.broadcast(newest))  # newest: one row
 
 
-def judged_groups(settings: Settings) -> dict[str, Column]:
+def group_filters(settings: Settings) -> dict[str, Column]:
     """Which rows of ``per_group`` rules of a scope look at: the base, or groups that are large enough."""
     big, is_base = F.col("active") >= settings.privacy.min_group_size, F.col("segment") == ALL
     return {"base": is_base, "group": ~is_base & big}
 
 
-def groups_spoken_of(
+def matching_groups(
     trend: DataFrame, rates: DataFrame, context: DataFrame | None, day: date, settings: Settings
 ) -> dict[str, list[str]]:
     """Groups (segment=value) of which each rule of groups and the base in force on ``day`` speaks; collects those alone."""
-    judged = judged_groups(settings)
+    judged = group_filters(settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
     spoken = [F.when(judged[rule.scope] & holds(rule), F.lit(rule.id)) for rule in rules]
     name = F.concat("segment", F.lit("="), "value").alias("name")

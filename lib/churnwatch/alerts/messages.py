@@ -7,7 +7,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.rules import by_level
+from churnwatch.alerts.rules import value_for
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import CONTACT, OFFER, UNKNOWN
 
@@ -33,7 +33,7 @@ TOLD = (
 COLUMNS = ("day", "message_id", "kind", "destination", "channel", "subject", "body", "earliest_send_at", "expires_at")
 
 
-def to_owners(alerts: DataFrame, overdue: DataFrame | None, day: date, keyed: Keyed, settings: Settings) -> DataFrame:
+def owner_messages(alerts: DataFrame, overdue: DataFrame | None, day: date, keyed: Keyed, settings: Settings) -> DataFrame:
     """Messages about the day's warnings, each of which stands in one message alone.
 
     A task for each warning of a group or the base; one urgent message an owner for warnings of ``sending.urgent_levels``;
@@ -75,7 +75,7 @@ def to_owners(alerts: DataFrame, overdue: DataFrame | None, day: date, keyed: Ke
     return _with_id(messages)
 
 
-def offers(actions: DataFrame, consents: DataFrame, day: date, keyed: Keyed) -> DataFrame:
+def offer_messages(actions: DataFrame, consents: DataFrame, day: date, keyed: Keyed) -> DataFrame:
     """One message a treated user and campaign, where the user has opted in to contact on the offer's channel as of the day.
 
     The body is an instruction to the channel's gateway, which holds the texts; why a user gets it is never in it.
@@ -101,7 +101,7 @@ def offers(actions: DataFrame, consents: DataFrame, day: date, keyed: Keyed) -> 
     return _with_id(messages)
 
 
-def still_allowed(left: DataFrame, consents: DataFrame, day: date, keyed: Keyed) -> DataFrame:
+def only_still_consented(left: DataFrame, consents: DataFrame, day: date, keyed: Keyed) -> DataFrame:
     """Messages of earlier days without the offers to users who withdrew their consent since; same grain."""
     granted = keyed(_granted(consents, day), "user_id").withColumnRenamed("user_id", "destination")
     is_offer = F.col("kind") == "offer"
@@ -175,7 +175,7 @@ def _heading() -> Column:
 
 def _destination(settings: Settings) -> Column:
     """Name of the destination of the row's owner: the owner's own where conf names no other."""
-    return F.coalesce(by_level(settings.owners.destinations, F.col("owner")).cast("string"), F.col("owner"))
+    return F.coalesce(value_for(settings.owners.destinations, F.col("owner")).cast("string"), F.col("owner"))
 
 
 def _with_id(messages: DataFrame) -> DataFrame:

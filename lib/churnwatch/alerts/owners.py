@@ -3,7 +3,7 @@
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.rules import by_level
+from churnwatch.alerts.rules import value_for
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import routes_on
 
@@ -21,7 +21,7 @@ def routed_owner(settings: Settings) -> Column:
 def superior_of(owner: Column, settings: Settings) -> Column:
     """Who answers for what ``owner`` leaves undone; null where nobody does."""
     owners = settings.owners
-    own = by_level(owners.superiors, owner).cast("string")
+    own = value_for(owners.superiors, owner).cast("string")
     if owners.superior_of_others is None:
         return own
     return F.coalesce(own, F.when(~owner.isin(sorted(owners.settled)), F.lit(owners.superior_of_others)))

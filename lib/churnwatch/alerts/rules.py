@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, StructType
 
-from churnwatch.alerts.evidence import filled, owner_named
+from churnwatch.alerts.evidence import fill_template, named_owner
 from churnwatch.core import ConfigError
 from churnwatch.settings import Rule, Settings
 
@@ -41,7 +41,7 @@ def signal(
     )
 
 
-def by_level(values: Mapping[str, object], key: Column) -> Column:
+def value_for(values: Mapping[str, object], key: Column) -> Column:
     """The value of ``values`` for the row's ``key``; null where there is none."""
     chosen = F.lit(None)
     for name, value in values.items():
@@ -54,7 +54,7 @@ def holds(rule: Rule) -> Column:
     return F.coalesce(F.expr(rule.when), F.lit(False))
 
 
-def refuse_no_conditions(frame: DataFrame, rules: Sequence[Rule]) -> None:
+def check_conditions(frame: DataFrame, rules: Sequence[Rule]) -> None:
     """Raises ConfigError that names the rules whose expression Spark does not take over ``frame``, or finds no condition:
     what the configuration could not tell before Spark was there. Looks at types alone."""
     try:
@@ -75,7 +75,7 @@ def _refused(frame: DataFrame, rule: Rule) -> str:
     return ""
 
 
-def signals(rules: Sequence[Rule], schema: StructType, settings: Settings) -> list[Column]:
+def rule_signals(rules: Sequence[Rule], schema: StructType, settings: Settings) -> list[Column]:
     """Each rule's signal where its expression is true; null where it is false or unknown."""
     ranks = [level.name for level in settings.tiers.levels]
     return [
@@ -86,8 +86,8 @@ def signals(rules: Sequence[Rule], schema: StructType, settings: Settings) -> li
                 F.lit(ranks.index(rule.level)),
                 -settings.rules.rules.index(rule),
                 F.lit(rule.cause),
-                filled(rule.evidence or rule.title, schema),
-                owner_named(rule.owner, schema),
+                fill_template(rule.evidence or rule.title, schema),
+                named_owner(rule.owner, schema),
                 rule.cool_down_days,
             ),
         )
@@ -95,12 +95,12 @@ def signals(rules: Sequence[Rule], schema: StructType, settings: Settings) -> li
     ]
 
 
-def only_spoken_of(frame: DataFrame, rules: Sequence[Rule]) -> DataFrame:
+def only_matching(frame: DataFrame, rules: Sequence[Rule]) -> DataFrame:
     """Keeps rows of which a rule is true: the texts of a warning are then made for few rows, not for all."""
     return frame.where(reduce(Column.__or__, map(holds, rules), F.lit(False)))
 
 
-def signals_of(found: Sequence[Column]) -> Column:
+def present_signals(found: Sequence[Column]) -> Column:
     """Those of ``found`` that are not null, as an array of SIGNAL."""
     return F.array_compact(F.array(F.lit(None).cast(SIGNAL), *found))  # the null gives the array its type where nothing is found
 

@@ -7,8 +7,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.closing import followed, told
-from churnwatch.alerts.messages import day_end, offers, still_allowed, to_owners
+from churnwatch.alerts.closing import make_case_events, select_due_cases
+from churnwatch.alerts.messages import day_end, offer_messages, only_still_consented, owner_messages
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
 from churnwatch.settings.sending import Sending
@@ -19,7 +19,7 @@ ENDED = (SENT, EXPIRED)
 DELIVERY_DAYS = 7  # how long an unsent message is tried
 
 
-def sent(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings) -> Frames:
+def send_notifications(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings) -> Frames:
     """Messages of the day (one row each), attempts of this run to send them and unsent ones of the week before (one row
     each), and what the system did about warnings (one row each).
 
@@ -27,15 +27,15 @@ def sent(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings)
     """
     (day,) = days
     today = inputs["alerts"].where(F.col("day") == F.lit(day))
-    cases = followed(inputs["alerts"], inputs["alert_events"], inputs["labels"], day, settings)
+    cases = select_due_cases(inputs["alerts"], inputs["alert_events"], inputs["labels"], day, settings)
     # who has no superior in conf pays for no escalation
     hands_up = settings.owners.superiors or settings.owners.superior_of_others
     overdue = cases.where(F.col("superior").isNotNull()) if hands_up else None
-    messages = to_owners(today, overdue, day, senders.keyed, settings).unionByName(
-        offers(inputs["actions"], inputs["consents"], day, senders.keyed)
+    messages = owner_messages(today, overdue, day, senders.keyed, settings).unionByName(
+        offer_messages(inputs["actions"], inputs["consents"], day, senders.keyed)
     )
-    left = still_allowed(inputs["notifications"].where(F.col("day") < F.lit(day)), inputs["consents"], day, senders.keyed)
-    waiting = only_waiting(messages.unionByName(left), inputs["deliveries"], settings.sending.max_attempts)
+    left = only_still_consented(inputs["notifications"].where(F.col("day") < F.lit(day)), inputs["consents"], day, senders.keyed)
+    waiting = only_unsent(messages.unionByName(left), inputs["deliveries"], settings.sending.max_attempts)
     late = F.coalesce(F.col("expires_at") <= day_end(day, settings), F.lit(False))
     attempts = senders.send(waiting.where(~late)).select(*ATTEMPT)
     expired = waiting.where(late).select(
@@ -49,11 +49,11 @@ def sent(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings)
     return {
         "notifications": messages,
         "deliveries": attempts.unionByName(expired),
-        "alert_events": told(cases, day, day_end(day, settings)),
+        "alert_events": make_case_events(cases, day, day_end(day, settings)),
     }
 
 
-def only_waiting(messages: DataFrame, deliveries: DataFrame, max_attempts: int) -> DataFrame:
+def only_unsent(messages: DataFrame, deliveries: DataFrame, max_attempts: int) -> DataFrame:
     """Keeps the messages still to be sent and adds ``attempts``: how many were made before; one row a message."""
     return (
         messages.join(_so_far(deliveries), "message_id", "left")  # one row a message

@@ -34,7 +34,7 @@ def list_alerts(
     verbose: Verbose = False,
 ) -> None:
     """Warnings that may still be open with the newest thing that was done about each, newest and most urgent first."""
-    from churnwatch.alerts import followed_days, listed
+    from churnwatch.alerts import list_alerts, tracked_days
 
     for what, given, known in (("state", state, STATES), ("level", level, LEVELS)):
         if given is not None and given not in known:
@@ -47,8 +47,8 @@ def list_alerts(
     late_on = looked_at if overdue else None
     raised_on = None if overdue else asked
     # what is older is over: a table of years need not be read
-    since = f"day >= DATE'{looked_at - timedelta(days=followed_days(settings))}'"
-    frame = listed(
+    since = f"day >= DATE'{looked_at - timedelta(days=tracked_days(settings))}'"
+    frame = list_alerts(
         runner.store.read(tables.risk_alerts, since),
         runner.store.read(tables.alert_events, since),
         {"day": raised_on, "owner": owner, "state": state, "level": level},
@@ -71,10 +71,10 @@ def _print(found: Sequence[Any]) -> None:
 
 def _recorded(lines: Sequence[str], settings: Settings, day: date) -> None:
     from churnwatch.alerts import inbox
-    from churnwatch.io.inbox import put
+    from churnwatch.io.inbox import write_lines
     from churnwatch.runner import Order
 
-    file = put(inbox(settings), day, lines)
+    file = write_lines(inbox(settings), day, lines)
     try:
         run_order(settings, Order(("record_alert_events",), day, day))
     except DataQualityError:

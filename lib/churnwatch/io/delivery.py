@@ -24,18 +24,20 @@ LONGEST_PAUSE = 60.0  # seconds; what is down for longer is tried in the next ru
 
 
 class NotSent(Exception):
-    """Raised when a message was not taken: ``again`` a later attempt may help, ``down`` nothing can be sent there now.
+    """Raised when a receiver did not take a message.
 
-    ``wait_seconds``: what the receiver asked for.
+    ``may_retry``: a later attempt may succeed. ``receiver_down``: the receiver takes no message at the moment.
+    ``wait_seconds``: pause that the receiver requested, 0 if none.
     """
 
-    def __init__(self, detail: str, again: bool = False, down: bool = False, wait_seconds: float = 0.0) -> None:
+    def __init__(self, detail: str, may_retry: bool = False, receiver_down: bool = False, wait_seconds: float = 0.0) -> None:
         super().__init__(detail)
-        self.detail, self.again, self.down, self.wait_seconds = detail, again, down, wait_seconds
+        self.detail, self.wait_seconds = detail, wait_seconds
+        self.may_retry, self.receiver_down = may_retry, receiver_down
 
 
 @dataclass(frozen=True)
-class Server:
+class MailServer:
     """A mail server as the workers need it."""
 
     host: str
@@ -48,20 +50,20 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often a message is tried in a run and in all, and the pauses between, which double from ``pause_seconds``."""
 
     tries_a_run: int = 3
     max_attempts: int = 9
     pause_seconds: float = 1.0
 
-    def pause(self, message_id: str, number: int, asked_seconds: float = 0.0) -> float:
+    def wait_seconds(self, message_id: str, number: int, requested_seconds: float = 0.0) -> float:
         """Seconds after the ``number``-th attempt of a run; a hash of the message spreads them over half to the whole.
 
         What the receiver asks for is waited for, as far as LONGEST_PAUSE; both ways the same for the same message.
         """
         spread = 0.5 + zlib.crc32(f"{message_id}/{number}".encode()) / 2**33
-        return min(max(self.pause_seconds * 2 ** (number - 1) * spread, asked_seconds), LONGEST_PAUSE)
+        return min(max(self.pause_seconds * 2 ** (number - 1) * spread, requested_seconds), LONGEST_PAUSE)
 
 
 class Sender(Protocol):
@@ -71,7 +73,7 @@ class Sender(Protocol):
         """The receiver's answer; raises NotSent."""
         ...
 
-    def place(self, message: Message) -> str:
+    def receiver(self, message: Message) -> str:
         """What the message depends on: when it is down for one message, it is for all of the same place."""
         ...
 
@@ -80,7 +82,7 @@ class Sender(Protocol):
         ...
 
 
-def attempts(messages: Iterable[Message], sender: Sender, patience: Patience) -> Iterator[dict[str, Any]]:
+def send_messages(messages: Iterable[Message], sender: Sender, policy: RetryPolicy) -> Iterator[dict[str, Any]]:
     """One row an attempt: day and message_id of the message, attempt, at, outcome (sent or failed), detail.
 
     ``message["attempts"]`` attempts were made before; with this call's they are at most ``max_attempts``. What may
@@ -89,26 +91,26 @@ def attempts(messages: Iterable[Message], sender: Sender, patience: Patience) ->
     """
     down: dict[str, NotSent] = {}
     for message in messages:
-        place, before = sender.place(message), message["attempts"]
-        last = min(before + patience.tries_a_run, patience.max_attempts)
+        receiver, before = sender.receiver(message), message["attempts"]
+        last = min(before + policy.tries_a_run, policy.max_attempts)
         for number in range(before + 1, last + 1):
             row = {"day": message["day"], "message_id": message["message_id"], "attempt": number, "at": datetime.now(UTC)}
-            if place in down:
-                yield row | {"outcome": "failed", "detail": f"not tried: {down[place].detail}"[:LONGEST_DETAIL]}
+            if receiver in down:
+                yield row | {"outcome": "failed", "detail": f"not tried: {down[receiver].detail}"[:LONGEST_DETAIL]}
                 break
             try:
                 yield row | {"outcome": "sent", "detail": sender(message)[:LONGEST_DETAIL]}
                 break
             except NotSent as error:
                 yield row | {"outcome": "failed", "detail": error.detail[:LONGEST_DETAIL]}
-                if not error.again or number == last:
-                    if error.down:
-                        down[place] = error
+                if not error.may_retry or number == last:
+                    if error.receiver_down:
+                        down[receiver] = error
                     break
-                time.sleep(patience.pause(message["message_id"], number - before, error.wait_seconds))
+                time.sleep(policy.wait_seconds(message["message_id"], number - before, error.wait_seconds))
 
 
-def mail(message: Message, sender: str, address: str) -> EmailMessage:
+def make_mail(message: Message, sender: str, address: str) -> EmailMessage:
     """The message as a mail; its Message-ID is made from ``message_id``, so a receiver sees a repeat as one."""
     made = EmailMessage()
     made["Message-ID"] = f"<{message['message_id']}@{ID_DOMAIN}>"
@@ -126,7 +128,7 @@ def mail(message: Message, sender: str, address: str) -> EmailMessage:
 class FileSender:
     """Writes ``<folder>/<day>/<message_id>``: .json for an offer, else .eml; the same id is the same file."""
 
-    def __init__(self, folder: str, sender: str = Server.sender) -> None:
+    def __init__(self, folder: str, sender: str = MailServer.sender) -> None:
         self._folder, self._sender = Path(folder), sender
 
     def __call__(self, message: Message) -> str:
@@ -134,7 +136,7 @@ class FileSender:
         to_owner = message["kind"] != "offer"
         name = Path(str(message["day"])) / f"{message['message_id']}.{'eml' if to_owner else 'json'}"
         if to_owner:
-            content = mail(message, self._sender, f"{message['destination']}@{ID_DOMAIN}").as_bytes()
+            content = make_mail(message, self._sender, f"{message['destination']}@{ID_DOMAIN}").as_bytes()
         else:
             content = json.dumps(whole_body(message), sort_keys=True).encode()
         path = self._folder / name
@@ -144,10 +146,10 @@ class FileSender:
             half.write_bytes(content)
             half.replace(path)
         except OSError as error:
-            raise NotSent(f"{path}: {error.strerror or error}", again=True, down=True) from error
+            raise NotSent(f"{path}: {error.strerror or error}", may_retry=True, receiver_down=True) from error
         return f"file {name}"
 
-    def place(self, message: Message) -> str:
+    def receiver(self, message: Message) -> str:
         """The folder."""
         return str(self._folder)
 
@@ -158,7 +160,7 @@ class FileSender:
 class MailSender:
     """Mails to ``address`` over one connection, opened at the first message."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: MailServer) -> None:
         self._server = server
         self._open: smtplib.SMTP | None = None
 
@@ -168,17 +170,17 @@ class MailSender:
             connection = self._open or self._connected()
         except (OSError, smtplib.SMTPException) as error:
             raise NotSent(
-                f"{self._server.host}:{self._server.port}: {_answer(error)}", again=_may_pass(error), down=True
+                f"{self._server.host}:{self._server.port}: {_answer(error)}", may_retry=_may_pass(error), receiver_down=True
             ) from error
         self._open = connection
         try:
-            refused = connection.send_message(mail(message, self._server.sender, address), self._server.sender, [address])
+            refused = connection.send_message(make_mail(message, self._server.sender, address), self._server.sender, [address])
         except ValueError as error:
             raise NotSent("the message or its address holds a character that no mail can have") from error
         except (OSError, smtplib.SMTPException) as error:
             if not _answered(error):
                 self.close()  # the connection is in no known state
-            raise NotSent(_answer(error), again=_may_pass(error)) from error
+            raise NotSent(_answer(error), may_retry=_may_pass(error)) from error
         return "250 accepted" if not refused else str(refused)
 
     def _connected(self) -> smtplib.SMTP:
@@ -223,41 +225,41 @@ class Router:
     A message to an owner without a destination fails: a file that nobody looks into is not sent.
     """
 
-    def __init__(self, office: "Office") -> None:
-        self._office = office
-        self._files = FileSender(office.folder, office.server.sender if office.server else Server.sender)
-        self._mails = MailSender(office.server) if office.server else None
+    def __init__(self, config: "DeliveryConfig") -> None:
+        self._config = config
+        self._files = FileSender(config.folder, config.server.sender if config.server else MailServer.sender)
+        self._mails = MailSender(config.server) if config.server else None
 
     def __call__(self, message: Message) -> str:
         """The receiver's answer; raises NotSent."""
         target = self._target(message)
-        if target is None and self._office.only_files:
+        if target is None and self._config.only_files:
             return self._files(message)
         if target is None and message["kind"] == "offer":
             return f"{self._files(message)}: no gateway for {message['channel']}"
         if target is None:
             raise NotSent(f"no destination {message['destination']!r} under sending.destinations")
         if not target.address:
-            return posted(message, target, self._office.timeout_seconds, self._office.loopback)
+            return post_message(message, target, self._config.timeout_seconds, self._config.loopback)
         if self._mails is None:
             raise NotSent("no mail server under sending.smtp")
         return self._mails.send(message, target.address)
 
-    def place(self, message: Message) -> str:
+    def receiver(self, message: Message) -> str:
         """The mail server, the URL, or the folder; nothing is down where there is no destination."""
         target = self._target(message)
         if target is None:
-            return "files" if self._office.only_files or message["kind"] == "offer" else "nowhere"
+            return "files" if self._config.only_files or message["kind"] == "offer" else "nowhere"
         return target.url or "mail"
 
     def _target(self, message: Message) -> Target | None:
-        if self._office.only_files:
+        if self._config.only_files:
             return None
         name = message["destination"]
         if message["kind"] == "offer":
             # to a user, by the gateway of the channel; a user's hash is no name of a destination
-            name = self._office.gateways.get(message["channel"])
-        return self._office.targets.get(name) if name else None
+            name = self._config.gateways.get(message["channel"])
+        return self._config.targets.get(name) if name else None
 
     def close(self) -> None:
         """Ends the connection to the mail server."""
@@ -265,7 +267,7 @@ class Router:
             self._mails.close()
 
 
-def posted(message: Message, target: Target, timeout_seconds: float, loopback: bool) -> str:
+def post_message(message: Message, target: Target, timeout_seconds: float, loopback: bool) -> str:
     """Posts the message to the URL of ``target``, its id in a header; raises NotSent."""
     if target.kind == "json":
         body: dict[str, Any] = whole_body(message)
@@ -282,25 +284,25 @@ def posted(message: Message, target: Target, timeout_seconds: float, loopback: b
     try:
         answer = post(url, body, headers, timeout_seconds, loopback)
     except NotPosted as error:
-        raise NotSent(error.detail, error.again, error.down, error.wait_seconds) from error
+        raise NotSent(error.detail, error.may_retry, error.receiver_down, error.wait_seconds) from error
     if refused := refusal(target.kind, answer):
-        raise NotSent(f"{target.kind}: {refused[0]}", again=refused[1])
+        raise NotSent(f"{target.kind}: {refused[0]}", may_retry=refused[1])
     return "posted"
 
 
 @dataclass(frozen=True)
-class Office:
+class DeliveryConfig:
     """Makes the sender of a worker: plain values alone, so that it travels."""
 
     folder: str
     only_files: bool = True
-    server: Server | None = None
+    server: MailServer | None = None
     targets: dict[str, Target] = field(default_factory=dict)
     gateways: dict[str, str] = field(default_factory=dict)
     timeout_seconds: float = 10.0
     loopback: bool = False
 
-    def sender(self) -> Router:
+    def make_sender(self) -> Router:
         """A sender of its own for each partition: a connection cannot be shared."""
         return Router(self)
 

@@ -9,7 +9,7 @@ from churnwatch.core import ConfigError
 from churnwatch.settings import Source
 
 
-def put(source: Source, day: date, lines: Iterable[str]) -> Path:
+def write_lines(source: Source, day: date, lines: Iterable[str]) -> Path:
     """Writes ``lines`` as one new file into the folder of ``day`` of ``source`` (its path holds ``{day}``); returns it.
 
     A reader sees the whole file or nothing of it. Raises ConfigError where the folder is on no file system of this machine.

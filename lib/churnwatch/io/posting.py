@@ -17,14 +17,16 @@ PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # all that is given out; IPv4-co
 
 
 class NotPosted(Exception):
-    """Raised when a POST was not taken: ``again`` a later attempt may help, ``down`` the host takes nothing now.
+    """Raised when a POST failed.
 
-    ``wait_seconds``: what the receiver asked for. The text never holds the URL, which may hold a secret.
+    ``may_retry``: a later attempt may succeed. ``receiver_down``: the host takes no message at the moment.
+    ``wait_seconds``: pause that the host requested, 0 if none. The text leaves the URL out, because it may hold a secret.
     """
 
-    def __init__(self, detail: str, again: bool = False, down: bool = False, wait_seconds: float = 0.0) -> None:
+    def __init__(self, detail: str, may_retry: bool = False, receiver_down: bool = False, wait_seconds: float = 0.0) -> None:
         super().__init__(detail)
-        self.detail, self.again, self.down, self.wait_seconds = detail, again, down, wait_seconds
+        self.detail, self.wait_seconds = detail, wait_seconds
+        self.may_retry, self.receiver_down = may_retry, receiver_down
 
 
 def post(url: str, body: dict[str, Any], headers: dict[str, str], timeout_seconds: float, loopback: bool) -> str:
@@ -42,49 +44,49 @@ def post(url: str, body: dict[str, Any], headers: dict[str, str], timeout_second
     thread.start()
     thread.join(timeout_seconds)
     if thread.is_alive():
-        exchange.cut()
-        raise NotPosted(f"{exchange.host}: timed out", again=True, down=True)
+        exchange.abort()
+        raise NotPosted(f"{exchange.host}: timed out", may_retry=True, receiver_down=True)
     if exchange.failed is not None:
         raise exchange.failed
     return exchange.text
 
 
 class _Exchange:
-    """One POST, which ``cut`` ends at any point from another thread; afterwards ``text``, or why it ``failed``."""
+    """One POST, which ``abort`` ends at any point from another thread; afterwards ``text``, or why it ``failed``."""
 
     def __init__(self, url: str, timeout_seconds: float, loopback: bool) -> None:
         self._parts = urlsplit(url)
         self.host = self._parts.hostname or ""
         self._timeout_seconds, self._loopback = timeout_seconds, loopback
         self._sock: socket.socket | None = None
-        self._dead = threading.Event()
+        self._aborted = threading.Event()
         self.text = ""
         self.failed: Exception | None = None
 
     def run(self, content: bytes, headers: dict[str, str]) -> None:
         """Posts; raises nothing, since nobody hears it in a thread."""
         try:
-            self.text = self._posted(content, headers)
+            self.text = self._post(content, headers)
         except ssl.SSLCertVerificationError as error:
-            self.failed = NotPosted(f"{self.host}: {error.verify_message}", down=True)
+            self.failed = NotPosted(f"{self.host}: {error.verify_message}", receiver_down=True)
         except ValueError:  # a secret with a line break, say; its text would show it
             what = "the address, a header or a secret holds a character that cannot be sent"
-            self.failed = NotPosted(f"{self.host}: {what}", down=True)
+            self.failed = NotPosted(f"{self.host}: {what}", receiver_down=True)
         except (OSError, http.client.HTTPException) as error:
             what = "timed out" if isinstance(error, TimeoutError) else type(error).__name__
-            self.failed = NotPosted(f"{self.host}: {what}", again=True, down=True)
+            self.failed = NotPosted(f"{self.host}: {what}", may_retry=True, receiver_down=True)
         except Exception as error:  # of whatever kind: told by the thread that waits
             self.failed = error
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Ends the exchange: its next read or write fails at once, and nothing more is begun."""
-        self._dead.set()
+        self._aborted.set()
         if self._sock is not None:
             with contextlib.suppress(OSError):
                 # not the one of ssl, which takes the state away from under a read that goes on
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
-    def _posted(self, content: bytes, headers: dict[str, str]) -> str:
+    def _post(self, content: bytes, headers: dict[str, str]) -> str:
         secure = self._parts.scheme == "https"
         port = self._parts.port or (443 if secure else 80)
         addresses = checked_addresses(self.host, port, self._loopback)
@@ -105,7 +107,7 @@ class _Exchange:
     def _connect(self, addresses: list[tuple[Any, ...]], secure: bool) -> None:
         """Connects to the first address that takes one; raises what the last one raised."""
         for number, address in enumerate(addresses, 1):
-            self._go_on()
+            self._stop_if_aborted()
             try:
                 self._sock = socket.create_connection(address[:2], self._timeout_seconds / len(addresses))
                 break
@@ -120,13 +122,13 @@ class _Exchange:
             context = ssl.create_default_context()
             made = context.wrap_socket(self._sock, server_hostname=self.host, do_handshake_on_connect=False)
             self._sock = made
-            self._go_on()
+            self._stop_if_aborted()
             made.do_handshake()
-        self._go_on()
+        self._stop_if_aborted()
 
-    def _go_on(self) -> None:
+    def _stop_if_aborted(self) -> None:
         """Raises TimeoutError once the exchange is cut."""
-        if self._dead.is_set():
+        if self._aborted.is_set():
             raise TimeoutError
 
 
@@ -138,7 +140,7 @@ def _accepted(host: str, answer: http.client.HTTPResponse, text: str) -> str:
     asked = answer.getheader("Retry-After", "")
     wait = float(asked) if asked.isdigit() else 0.0
     detail = f"{host}: {answer.status} {answer.reason}"
-    raise NotPosted(detail, again=answer.status in LATER, down=answer.status in (429, 503), wait_seconds=wait)
+    raise NotPosted(detail, may_retry=answer.status in LATER, receiver_down=answer.status in (429, 503), wait_seconds=wait)
 
 
 def checked_addresses(host: str, port: int, loopback: bool) -> list[tuple[Any, ...]]:
@@ -146,10 +148,10 @@ def checked_addresses(host: str, port: int, loopback: bool) -> list[tuple[Any, .
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise NotPosted(f"{host}: is no known host", again=True, down=True) from error
+        raise NotPosted(f"{host}: is no known host", may_retry=True, receiver_down=True) from error
     for *_, address in found:
         if not is_allowed(str(address[0]), loopback):
-            raise NotPosted(f"{host}: has an address that is not public; nothing was sent", down=True)
+            raise NotPosted(f"{host}: has an address that is not public; nothing was sent", receiver_down=True)
     return [address for *_, address in found]
 
 

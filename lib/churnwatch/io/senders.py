@@ -53,29 +53,29 @@ class Senders:
         file of the run and read from there, so that evaluating them twice never sends twice.
         """
         sending = self._settings.sending
-        patience = delivery.Patience(sending.tries_a_run, sending.max_attempts, sending.pause_seconds)
+        policy = delivery.RetryPolicy(sending.tries_a_run, sending.max_attempts, sending.pause_seconds)
         self._calls += 1
         # under the run's staging folder, which later runs sweep
         place = f"{_absolute(self._settings.storage.files)}/staging/{self._run_id}/sent-{self._calls}"
         # urgent ones before digests, and both before offers: a slow receiver must not hold them up
         ordered = messages.sortWithinPartitions(F.array_position(F.lit(list(KINDS)), F.col("kind"))).select(*MESSAGE)
-        sent = ordered.mapInArrow(_sending(self._office(), patience), ATTEMPT)
+        sent = ordered.mapInArrow(_sending(self._config(), policy), ATTEMPT)
         sent.write.mode("overwrite").parquet(place)
         return self._spark.read.schema(ATTEMPT).parquet(place)
 
-    def _office(self) -> delivery.Office:
+    def _config(self) -> delivery.DeliveryConfig:
         sending = self._settings.sending
         smtp = sending.smtp
         server = None
         if smtp is not None:
-            server = delivery.Server(
+            server = delivery.MailServer(
                 smtp.host, smtp.port, smtp.starttls, smtp.user, smtp.password, smtp.sender, smtp.timeout_seconds
             )
         targets = {
             name: delivery.Target(one.kind, one.address, one.url, one.token, one.secret, one.to, dict(one.body))
             for name, one in sending.destinations.items()
         }
-        return delivery.Office(
+        return delivery.DeliveryConfig(
             _absolute(sending.folder),
             sending.kind == "file",
             server,
@@ -92,14 +92,14 @@ def _absolute(folder: str) -> str:
 
 
 def _sending(
-    office: delivery.Office, patience: delivery.Patience
+    config: delivery.DeliveryConfig, policy: delivery.RetryPolicy
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def _sent(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        sender = office.sender()
+        sender = config.make_sender()
         kept: list[dict] = []
         try:
             rows = chain.from_iterable(batch.to_pylist() for batch in batches)
-            for row in delivery.attempts(rows, sender, patience):
+            for row in delivery.send_messages(rows, sender, policy):
                 kept.append(row)
                 if len(kept) >= BATCH:
                     yield pa.RecordBatch.from_pylist(kept, ATTEMPT_ARROW)

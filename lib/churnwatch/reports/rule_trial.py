@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.by_model import warns
+from churnwatch.alerts.model_warnings import has_warning_tier
 from churnwatch.alerts.rules import holds
 from churnwatch.core.intervals import wilson_interval
 from churnwatch.settings import Rule, Settings
@@ -84,7 +84,7 @@ def replayed(people: DataFrame, known: DataFrame, rules: Sequence[Rule], setting
 def _spoken(rules: Sequence[Rule], settings: Settings) -> Column:
     """Ids of the rules, and of the model, that speak of the row; with the one that stands for everybody."""
     found = [F.when(holds(rule), F.lit(rule.id)) for rule in rules]
-    return F.array_compact(F.array(F.lit(EVERYBODY), *found, F.when(warns(settings), F.lit(MODEL))))
+    return F.array_compact(F.array(F.lit(EVERYBODY), *found, F.when(has_warning_tier(settings), F.lit(MODEL))))
 
 
 def stored_precision(alert_quality: DataFrame) -> dict[str, Judged]:

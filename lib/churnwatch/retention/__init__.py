@@ -1,7 +1,7 @@
 """Who gets which offer, who is held out, and what it brought: assignment blind to the arm, lift with intervals."""
 
-from churnwatch.retention.experiments import imported, replaced_experiment
-from churnwatch.retention.planning import planned
-from churnwatch.retention.reading import lift
+from churnwatch.retention.experiments import experiment_predicate, import_experiment
+from churnwatch.retention.lift import measure_lift
+from churnwatch.retention.planning import plan_retention
 
-__all__ = ["imported", "lift", "planned", "replaced_experiment"]
+__all__ = ["import_experiment", "measure_lift", "plan_retention", "experiment_predicate"]

@@ -39,7 +39,7 @@ def per_candidate(scores: DataFrame, alerts: DataFrame, campaigns: Sequence[Camp
     )
 
 
-def with_contact_faults(candidates: DataFrame, consents: DataFrame, assigned: DataFrame, day: date) -> DataFrame:
+def with_suppression(candidates: DataFrame, consents: DataFrame, assigned: DataFrame, day: date) -> DataFrame:
     """Adds ``suppressed_because``: no offer, no consent (unknown is no), or assigned within the pause; null where none.
 
     ``assigned``: earlier rows of retention_actions. Any arm pauses, so that the arms stay comparable.

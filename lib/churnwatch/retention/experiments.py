@@ -13,7 +13,9 @@ from churnwatch.settings import Experiment, Settings, Source
 from churnwatch.tables import tables
 
 
-def imported(inputs: Mapping[str, DataFrame], days: Sequence[date], sources: Any, settings: Settings, experiment: str) -> Frames:
+def import_experiment(
+    inputs: Mapping[str, DataFrame], days: Sequence[date], sources: Any, settings: Settings, experiment: str
+) -> Frames:
     """One row a unit of ``experiment``: arm, day, cluster, stratum, outcomes and covariates as numbers.
 
     A value that is no number is null: the unit has no such outcome. Raises DataQualityError, with counts, where a
@@ -41,7 +43,7 @@ def imported(inputs: Mapping[str, DataFrame], days: Sequence[date], sources: Any
     return {contract.name: units.select(*contract.schema.names)}
 
 
-def replaced_experiment(days: Sequence[date], experiment: str) -> Mapping[str, str]:
+def experiment_predicate(days: Sequence[date], experiment: str) -> Mapping[str, str]:
     """The rows that an import replaces: all of the experiment, whatever their day."""
     return {"experiment_units": f"experiment = '{experiment}'"}
 

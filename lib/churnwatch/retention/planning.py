@@ -9,13 +9,13 @@ from pyspark.sql import functions as F
 
 from churnwatch.core.job import Frames
 from churnwatch.retention.arms import arm_of
-from churnwatch.retention.candidates import per_candidate, with_contact_faults
+from churnwatch.retention.candidates import per_candidate, with_suppression
 from churnwatch.retention.limits import with_limits
 from churnwatch.settings import Campaign, Offers, Settings
 from churnwatch.tables import tables
 
 
-def planned(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> Frames:
+def plan_retention(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> Frames:
     """One row a day, user and campaign that takes the user's tier: offer, arm, or why the user is in no arm.
 
     Candidates are the day's scored users; users without a score are in no tier and so in no campaign. Control users
@@ -29,7 +29,7 @@ def planned(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Set
         return {contract.name: empty}
     chosen = (
         per_candidate(inputs["scores"], inputs["alerts"], campaigns)
-        .transform(with_contact_faults, inputs["consents"], inputs["actions"], day)
+        .transform(with_suppression, inputs["consents"], inputs["actions"], day)
         .transform(with_limits, campaigns, day)
     )
     # nothing above knows the arm, and nothing below changes who is in one

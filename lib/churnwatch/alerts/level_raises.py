@@ -32,7 +32,7 @@ def with_top_value(scores: DataFrame, settings: Settings) -> DataFrame:
     return dated.withColumn(TOP_VALUE, F.coalesce(place >= F.col("cut"), F.lit(False))).drop("cut")
 
 
-def raised_at_once(settings: Settings) -> Column:
+def immediate_raises(settings: Settings) -> Column:
     """Levels by which the row's warnings are raised: 1 where its value is at the top or it has signals of many causes."""
     raises = settings.tiers.raises
     because = F.coalesce(F.col(TOP_VALUE), F.lit(False))

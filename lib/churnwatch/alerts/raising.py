@@ -8,19 +8,19 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType
 
 from churnwatch.activity import only_people
-from churnwatch.alerts.by_model import model_signal
-from churnwatch.alerts.cases import per_subject, subject, with_open_case
-from churnwatch.alerts.groups import judged_groups, per_group, with_base
-from churnwatch.alerts.levels import TOP_VALUE, raised_at_once, with_top_value
+from churnwatch.alerts.cases import cases_per_subject, subject, with_open_case
+from churnwatch.alerts.groups import group_filters, per_group, with_base
+from churnwatch.alerts.level_raises import TOP_VALUE, immediate_raises, with_top_value
+from churnwatch.alerts.model_warnings import model_signal
 from churnwatch.alerts.owners import group_owner, routed_owner
 from churnwatch.alerts.rules import (
     SIGNAL,
     attributes,
-    by_level,
-    only_spoken_of,
-    refuse_no_conditions,
-    signals,
-    signals_of,
+    check_conditions,
+    only_matching,
+    present_signals,
+    rule_signals,
+    value_for,
 )
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
@@ -31,7 +31,7 @@ ID_DIGITS = 32
 SUBJECT = ("scope", "user_id", "segment", "value")
 
 
-def raised(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
+def raise_alerts(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     """Warnings of the day: one row a day, subject (user, group or base) and cause that is new or has risen.
 
     All rules of users and the model's tiers are judged in one pass over the features; rules of groups and the base on
@@ -42,7 +42,7 @@ def raised(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     users = _about_users(inputs, day, settings)
     groups = _about_groups(inputs, day, settings)
     found = users.unionByName(groups).withColumn("subject", subject())
-    cases = per_subject(inputs["alerts"], inputs["alert_events"], day, settings)
+    cases = cases_per_subject(inputs["alerts"], inputs["alert_events"], day, settings)
     warnings = _per_cause(with_open_case(found, cases, day), settings)
     return {"risk_alerts": _as_alerts(warnings, day, settings)}
 
@@ -61,19 +61,19 @@ def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     of_scores = [name for name in scores.columns if name in asked and name not in features.columns]
     of_users = sorted(asked - {*features.columns, *scores.columns})
     everybody = bool(late or of_features)
-    refuse_no_conditions(features, early)
+    check_conditions(features, early)
     told = scores.select(
         *dict.fromkeys(("user_id", "value_at_risk_cents", TOP_VALUE, *of_scores)), model_signal(settings).alias("by_model")
     )
     people = (
-        (features if everybody else only_spoken_of(features, early))
-        .select("user_id", *of_features, signals_of(signals(early, features.schema, settings)).alias("found"))
+        (features if everybody else only_matching(features, early))
+        .select("user_id", *of_features, present_signals(rule_signals(early, features.schema, settings)).alias("found"))
         .join(told, "user_id", "left" if everybody else "full")  # told: one row a user
     )
     if of_users:
         people = people.join(attributes(inputs["users"], of_users), "user_id", "left")  # users: one row a user
-    refuse_no_conditions(people, late)
-    found = signals_of([*signals(late, people.schema, settings), F.col("by_model")])
+    check_conditions(people, late)
+    found = present_signals([*rule_signals(late, people.schema, settings), F.col("by_model")])
     none = F.lit(None).cast("string")
     return (
         people.withColumn("signals", F.concat(F.coalesce("found", F.array().cast(ArrayType(SIGNAL))), found))
@@ -84,7 +84,7 @@ def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
             none.alias("segment"),
             none.alias("value"),
             "value_at_risk_cents",
-            raised_at_once(settings).alias("raised_by"),
+            immediate_raises(settings).alias("raised_by"),
             routed_owner(settings).alias("routed"),
             "signals",
         )
@@ -93,13 +93,13 @@ def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
 
 def _about_groups(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     groups = per_group(inputs["trend"], inputs["rates"], inputs.get("context"), day, settings)
-    judged = judged_groups(settings)
+    judged = group_filters(settings)
     rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
-    refuse_no_conditions(groups, rules)
-    found = signals(rules, groups.schema, settings)
+    check_conditions(groups, rules)
+    found = rule_signals(rules, groups.schema, settings)
     judged_by_scope = [F.when(judged[rule.scope], one) for rule, one in zip(rules, found, strict=True)]
     return (
-        groups.withColumn("signals", signals_of(judged_by_scope))
+        groups.withColumn("signals", present_signals(judged_by_scope))
         .where(F.size("signals") > 0)
         .select(
             F.when(F.col("segment") == ALL, F.lit(BASE_SCOPE)).otherwise(F.lit("group")).alias("scope"),
@@ -161,4 +161,4 @@ def _as_alerts(warnings: DataFrame, day: date, settings: Settings) -> DataFrame:
 
 
 def _of_level(values: dict[str, object]) -> Column:
-    return by_level(values, F.col("level"))
+    return value_for(values, F.col("level"))

@@ -1,23 +1,23 @@
-"""What people do about warnings: acknowledged, acted, closed with an outcome."""
+"""Record what people did about warnings: acknowledged, acted, closed with an outcome."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.alerts.states import case_id
 from churnwatch.core import DataQualityError
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings, Source
-from churnwatch.settings.terms import ACKNOWLEDGED, ACTED, CASE_OUTCOMES, CLOSED, LEVELS, OPEN, SYSTEM
+from churnwatch.settings.terms import ACKNOWLEDGED, ACTED, CASE_OUTCOMES, CLOSED, SYSTEM
 
 FIELDS = ("alert_id", "at", "who", "action", "note", "outcome", "lesson")
 PLACE = "place"  # file and line that a line of the inbox came from
 # word on the command line -> action in the table
 ACTIONS = {"ack": ACKNOWLEDGED, "act": ACTED, "close": CLOSED}
-STILL_OPEN = (OPEN, ACKNOWLEDGED)  # states in which somebody still has to act
 NAMED = 20  # faults that a message names
 
 
@@ -65,7 +65,7 @@ def inbox(settings: Settings) -> Source:
     )
 
 
-def recorded(inputs: Frames, days: Sequence[date], sources: Any, settings: Settings) -> Frames:
+def record_alert_events(inputs: Frames, days: Sequence[date], sources: Any, settings: Settings) -> Frames:
     """Actions of the day's inbox that are not yet stored: one row a warning, instant, person and action.
 
     Raises DataQualityError that names the lines that are no actions, the warnings that do not exist, or those that were
@@ -87,7 +87,7 @@ def recorded(inputs: Frames, days: Sequence[date], sources: Any, settings: Setti
     )
     where = F.concat(F.col(PLACE), F.lit(": "))
     _refuse(told.where(~F.coalesce(fine, F.lit(False))), _placed(where, "raw"), "lines of the inbox that are no actions")
-    known = inputs["alerts"].select("alert_id", "rule_id", case().alias("case"))  # one row a warning
+    known = inputs["alerts"].select("alert_id", "rule_id", case_id().alias("case"))  # one row a warning
     _refuse(told.join(known, "alert_id", "left_anti"), _placed(where, "alert_id"), "warnings that do not exist")
     parts = F.concat_ws("\x1f", "alert_id", F.unix_micros("at").cast("string"), "who", "action")
     stored = inputs["alert_events"]
@@ -132,66 +132,3 @@ def _refuse(rows: DataFrame, shown: Column, what: str) -> None:
     if found:
         more = ", and more" if len(found) > NAMED else ""
         raise DataQualityError(f"alert_events: {what}, nothing was written: {', '.join(map(str, found[:NAMED]))}{more}")
-
-
-def case() -> Column:
-    """The case that a warning belongs to: its own, or the open one whose level it raises."""
-    return F.coalesce("escalates", "alert_id")
-
-
-def with_state(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
-    """Adds what was done last about the warning's case; same grain. ``alerts`` hold all rows of their cases, but for the
-    first.
-
-    state (open, acknowledged, acted, closed), state_at, state_by, state_note, outcome; escalated_to: who answers for it
-    since it is overdue, else null.
-    """
-    # a day is told again with instants of now: the business day leads; the id decides between equal instants
-    done = F.struct("day", "at", "event_id", "action", "who", "note", "outcome")
-    escalated = F.col("action") == "escalated"
-    cases = alerts.withColumn("case", case())
-    risen = cases.groupBy("case").agg(F.max("day").alias("risen_on"))
-    # what was done before the level rose answers the lower level: the case is open again, and its new owner's
-    counts = (F.col("action") == CLOSED) | F.coalesce(F.col("day") >= F.col("risen_on"), F.lit(True))
-    newest = (
-        alert_events.join(cases.select("alert_id", "case"), "alert_id", "left")  # cases: one row a warning
-        .withColumn("case", F.coalesce("case", "alert_id"))  # a first warning that is too old to be read
-        .join(risen, "case", "left")  # risen: one row a case
-        .where(counts)
-        .groupBy("case")
-        .agg(
-            F.max(F.when(~escalated, done)).alias("newest"),
-            F.max_by("owner", F.when(escalated, F.col("at"))).alias("escalated_to"),
-        )
-    )
-    return (
-        alerts.withColumn("case", case())
-        .join(newest, "case", "left")  # newest: one row a case
-        .select(
-            *alerts.columns,
-            F.coalesce("newest.action", F.lit(OPEN)).alias("state"),
-            F.col("newest.at").alias("state_at"),
-            F.col("newest.who").alias("state_by"),
-            F.col("newest.note").alias("state_note"),
-            F.col("newest.outcome").alias("outcome"),
-            "escalated_to",
-        )
-    )
-
-
-def listed(alerts: DataFrame, alert_events: DataFrame, only: Mapping[str, Any], late_on: date | None) -> DataFrame:
-    """Warnings as people look at them, the most urgent first: with their state, and ``about``: whom they are about.
-
-    ``owner`` is who answers now, also after an escalation. ``only``: column -> value (None: any); ``late_on``: those of
-    which nobody had acted when that day, on which they were overdue, ended.
-    """
-    answers = F.coalesce("escalated_to", "owner")
-    about = F.coalesce("user_id", F.concat("segment", F.lit("="), "value"))
-    found = with_state(alerts, alert_events).withColumns({"owner": answers, "about": about})
-    for name, value in only.items():
-        if value is not None:
-            found = found.where(F.col(name) == F.lit(value))
-    if late_on is not None:
-        found = found.where(F.col("state").isin(*STILL_OPEN) & (F.col("due_on") < F.lit(late_on)))
-    rank = F.array_position(F.lit([*reversed(LEVELS)]), F.col("level"))
-    return found.orderBy(F.desc("day"), rank, "due_on", "alert_id")

@@ -8,7 +8,7 @@ from alertworld import ALERT, DAY, before, frame, world
 
 from churnwatch import alerts
 from churnwatch.core import DataQualityError
-from churnwatch.io.inbox import put
+from churnwatch.io.inbox import write_lines
 from churnwatch.io.sources import Sources
 from smallworld import contracts
 
@@ -18,12 +18,12 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 def recorded(spark, tmp_path, lines, stored=(), more=()):
     """Rows of record_alert_events after ``lines`` came in about warnings a1, a2 and ``more``."""
     t, settings = contracts(), world(storage={"root": "x", "files": str(tmp_path)})
-    put(alerts.inbox(settings), DAY, lines)
+    write_lines(alerts.inbox(settings), DAY, lines)
     inputs = {
         "alerts": frame(spark, t.risk_alerts, [ALERT, ALERT | {"alert_id": "a2", "day": before(30)}, *more]),
         "alert_events": frame(spark, t.alert_events, [row.asDict() for row in stored]),
     }
-    found = alerts.recorded(inputs, (DAY,), Sources(spark, settings, "run"), settings)["alert_events"]
+    found = alerts.record_alert_events(inputs, (DAY,), Sources(spark, settings, "run"), settings)["alert_events"]
     assert sorted(found.columns) == sorted(t.alert_events.schema.names)
     return sorted(found.collect(), key=lambda r: (r["alert_id"], r["action"]))
 
@@ -100,7 +100,7 @@ def test_a_day_without_an_inbox_records_nothing(spark, tmp_path):
     settings = world(storage={"root": "x", "files": str(tmp_path)})
     t = contracts()
     inputs = {"alerts": frame(spark, t.risk_alerts, []), "alert_events": frame(spark, t.alert_events, [])}
-    assert alerts.recorded(inputs, (DAY,), Sources(spark, settings, "run"), settings)["alert_events"].count() == 0
+    assert alerts.record_alert_events(inputs, (DAY,), Sources(spark, settings, "run"), settings)["alert_events"].count() == 0
 
 
 def test_a_line_needs_a_zone_a_person_and_a_known_action():

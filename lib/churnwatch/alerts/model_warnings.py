@@ -4,8 +4,8 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType
 
-from churnwatch.alerts.evidence import shortly
-from churnwatch.alerts.rules import by_level, signal
+from churnwatch.alerts.evidence import short_text
+from churnwatch.alerts.rules import signal, value_for
 from churnwatch.scoring import first_cause, upward
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import MODEL
@@ -15,7 +15,7 @@ FIRST = 1  # of equal levels the model speaks before any rule
 TOP_REASONS = 3
 
 
-def warns(settings: Settings) -> Column:
+def has_warning_tier(settings: Settings) -> Column:
     """Whether the row's tier has a level; false without a score."""
     tiers = [tier.name for tier in settings.tiers.tiers if tier.level]
     return F.coalesce(F.col("tier").isin(*tiers), F.lit(False)) if tiers else F.lit(False)
@@ -31,9 +31,9 @@ def model_signal(settings: Settings) -> Column:
     ranks = {tier.name: order.index(tier.level) for tier in settings.tiers.tiers if tier.level}
     if not ranks:
         return F.lit(None)
-    rank = by_level(ranks, F.col("tier"))
+    rank = value_for(ranks, F.col("tier"))
     told = F.transform(
-        F.slice(upward(), 1, TOP_REASONS), lambda r: F.concat(r["measure"], F.lit(" "), shortly(r["value"], DoubleType()))
+        F.slice(upward(), 1, TOP_REASONS), lambda r: F.concat(r["measure"], F.lit(" "), short_text(r["value"], DoubleType()))
     )
     evidence = F.concat(
         F.lit("probability "),

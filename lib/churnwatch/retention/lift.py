@@ -12,12 +12,12 @@ from churnwatch.core.job import Frames
 from churnwatch.retention import comparison
 from churnwatch.retention.arms import planned_shares
 from churnwatch.retention.comparison import Comparison, Sums
-from churnwatch.retention.outcomes import (
+from churnwatch.retention.lift_outcomes import (
     ALL,
     BY_DAY,
     SEGMENTS,
     per_arm,
-    per_assigned,
+    per_assignment,
     per_outcome,
     per_unit,
     with_outcomes,
@@ -46,7 +46,7 @@ class Reading:
     has_cost: bool
 
 
-def lift(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> Frames:
+def measure_lift(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> Frames:
     """One row a day of reading, campaign or experiment, treated arm, outcome, segment and value.
 
     Intention to treat: all assigned users of the campaign by the arm of their first assignment, each once. A campaign
@@ -72,7 +72,7 @@ def _campaign_readings(inputs: Mapping[str, DataFrame], day: date, settings: Set
     sums = (
         inputs["actions"]
         .where(F.col("campaign").isin(list(campaigns)))
-        .transform(per_assigned)
+        .transform(per_assignment)
         # first assignments of all time, of which the newest are read: a second one depends on what the first did
         .where(F.col("day") >= F.lit(day - timedelta(days=offers.campaign_max_days)))
         .transform(with_outcomes, inputs["labels"], inputs["activity"], day, settings)

@@ -13,7 +13,7 @@ SEGMENTS = ("tier", "cause", "offer")
 BY_DAY = "(day)"  # segment of the sample-ratio check by day of assignment; never a row of the table
 
 
-def per_assigned(actions: DataFrame) -> DataFrame:
+def per_assignment(actions: DataFrame) -> DataFrame:
     """One row a user and campaign: the first assignment (its day, arm, tier, cause, offer, value), the cost of all."""
     first = F.min_by(F.struct("day", "arm", *SEGMENTS, "value_cents"), "day")
     return (
