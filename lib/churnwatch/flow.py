@@ -95,7 +95,7 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         writes=(t.cohort_churn,),
         lag_days=settings.clock.settle_days,
         where=reports.replaced_periods,
-        build=partial(reports.cohorts, settings=settings),
+        build=partial(reports.measure_cohorts, settings=settings),
     )
 
 
@@ -182,7 +182,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         },
         writes=(t.alert_quality, t.model_quality, t.feature_drift, t.thresholds),
         lag_days=lag,
-        build=partial(reports.judged, settings=settings),
+        build=partial(reports.judge_alerts, settings=settings),
     )
     trained_days = settings.model.history_days(settings.primary.ahead_days, lag)
     yield Job(
@@ -283,7 +283,7 @@ def _training_due(settings: Settings, t: Tables) -> Due:
             "quality": t.model_quality.trailing(judged_days),
             "model_runs": t.model_runs.as_of(),
         },
-        asked=partial(reports.training_asked_for, settings=settings),
+        asked=partial(reports.training_reason, settings=settings),
         wait_days=settings.model.due.wait_days,
     )
 
@@ -310,7 +310,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
         reads={"labels": t.user_labels.on(), "features": t.user_features.on(), "scores": t.user_scores.on()},
         writes=(t.churn_causes, t.churn_profile),
         lag_days=lag,
-        build=partial(reports.explained, settings=settings),
+        build=partial(reports.explain_churn, settings=settings),
     )
     yield Job(
         "render_report",
@@ -335,7 +335,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
         },
         writes=(t.report_pages,),
         ports=("pages",),
-        build=partial(reports.rendered, settings=settings),
+        build=partial(reports.render_report, settings=settings),
     )
 
 

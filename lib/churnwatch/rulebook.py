@@ -11,8 +11,8 @@ from churnwatch.alerts.groups import matching_groups, with_base
 from churnwatch.alerts.rules import check_conditions, with_scores_and_attributes
 from churnwatch.core import ConfigError, DataQualityError, Job
 from churnwatch.reading import Step
-from churnwatch.reports.outcomes import per_labelled_user
-from churnwatch.reports.rule_trial import EVERYBODY, Agreed, Judged, agreement, replayed, stored_precision
+from churnwatch.reports.labelled_users import per_labelled_user
+from churnwatch.reports.rule_trial import EVERYBODY, RuleOverlap, RulePrecision, count_overlaps, replay_rules, stored_precision
 from churnwatch.runner import Runner
 from churnwatch.settings import Rule, Settings
 from churnwatch.settings.rule_columns import absent_columns, rules_on
@@ -25,10 +25,10 @@ class Trial:
     """What the rules in force do on ``day``: counts of users, groups by rule, and precision of days whose outcome is known."""
 
     day: date
-    agreed: Sequence[Agreed]
+    agreed: Sequence[RuleOverlap]
     groups: dict[str, list[str]]
-    stored: dict[str, Judged]
-    replayed: dict[str, Judged]
+    stored: dict[str, RulePrecision]
+    replayed: dict[str, RulePrecision]
     replayed_on: date | None
 
     @property
@@ -36,7 +36,7 @@ class Trial:
         """Users by rule; under '' all that were looked at."""
         return {pair.rule_id: pair.users for pair in self.agreed if pair.rule_id == pair.other}
 
-    def overlaps(self, rule: str | None) -> list[Agreed]:
+    def overlaps(self, rule: str | None) -> list[RuleOverlap]:
         """The largest pairs, of ``rule`` alone where it is given."""
         pairs = [a for a in self.agreed if EVERYBODY not in (a.rule_id, a.other) and a.rule_id != a.other]
         return [a for a in pairs if rule in (None, a.rule_id, a.other)][:PAIRS]
@@ -68,7 +68,7 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
     raising = _job(runner, "raise_alerts")
     people = _people(runner, raising, day, day)
     check_conditions(people, rules)
-    agreed = agreement(people, rules, settings)
+    agreed = count_overlaps(people, rules, settings)
     trend, rates = _cuts(runner, raising, ("trend", "rates"), day, day)
     context = _cuts(runner, raising, ("context",), day, day)[0] if "context" in raising.reads else None
     lag = settings.label_lag_days(settings.churn.primary)
@@ -81,11 +81,11 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
     return Trial(day, agreed, matching_groups(trend, rates, context, day, settings), stored, again, on if again else None)
 
 
-def _replayed(runner: Runner, raising: Job, on: date, day: date, rules: Sequence[Rule]) -> dict[str, Judged]:
+def _replayed(runner: Runner, raising: Job, on: date, day: date, rules: Sequence[Rule]) -> dict[str, RulePrecision]:
     judging = _job(runner, "judge_alerts")
     labels, actions, alerts, events = _cuts(runner, judging, ("labels", "actions", "cases", "alert_events"), on, day)
     known = per_labelled_user(labels, actions, alerts, events, on, runner.settings)
-    return replayed(_people(runner, raising, on, day), known, rules, runner.settings)
+    return replay_rules(_people(runner, raising, on, day), known, rules, runner.settings)
 
 
 def _people(runner: Runner, raising: Job, on: date, day: date) -> DataFrame:

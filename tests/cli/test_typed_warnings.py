@@ -9,7 +9,7 @@ import pytest
 
 from churnwatch.core import DataQualityError
 from churnwatch.drill import Reached, Report, Wave
-from churnwatch.reports.rule_trial import Agreed, Judged
+from churnwatch.reports.rule_trial import RuleOverlap, RulePrecision
 from churnwatch.rulebook import Trial
 from churnwatch.runner import Order
 from churnwatch.settings import load
@@ -130,17 +130,17 @@ def test_a_file_of_actions_is_put_into_the_inbox_line_by_line_and_leaves_it_when
 
 def test_a_trial_of_rules_is_shown_with_counts_overlaps_and_past_precision(typed, monkeypatch):
     agreed = [
-        Agreed("", "", 1000),
-        Agreed("crashes", "crashes", 120),
-        Agreed("quiet", "quiet", 60),
-        Agreed("crashes", "quiet", 30),
+        RuleOverlap("", "", 1000),
+        RuleOverlap("crashes", "crashes", 120),
+        RuleOverlap("quiet", "quiet", 60),
+        RuleOverlap("crashes", "quiet", 30),
     ]
     trial = Trial(
         DAY,
         agreed,
         {},
-        {"crashes": Judged(400, 0.25, 0.21, 0.29)},
-        {"": Judged(9, 0.1, 0, 1), "quiet": Judged(50, 0.5, 0.4, 0.6)},
+        {"crashes": RulePrecision(400, 0.25, 0.21, 0.29)},
+        {"": RulePrecision(9, 0.1, 0, 1), "quiet": RulePrecision(50, 0.5, 0.4, 0.6)},
         DAY,
     )
     seen = []

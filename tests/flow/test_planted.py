@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 import world
 from churnwatch.io.models import Models
 from churnwatch.model import train
-from shuffled import finds_nothing, shuffled_by_user
+from shuffled_labels import finds_nothing, shuffle_labels
 
 DAY = world.WORLD.day
 
@@ -64,7 +64,7 @@ def test_of_other_users_labels_nothing_is_learnt(spark, history_world, tmp_path)
         "model.max_evals=1",
     )
     read = {name: of.store.read(of.tables[name]) for name in ("user_features", "user_labels", "retention_actions", "model_runs")}
-    inputs = {"features": read["user_features"], "labels": shuffled_by_user(read["user_labels"])}
+    inputs = {"features": read["user_features"], "labels": shuffle_labels(read["user_labels"])}
     inputs |= {"actions": read["retention_actions"], "model_runs": read["model_runs"].limit(0)}
     models = Models(spark, of.settings, "shuffled")
     (row,) = train(inputs, (DAY(61),), models, settings=of.settings)["model_runs"].collect()

@@ -11,7 +11,7 @@ from churnwatch.io.models import Models
 from churnwatch.model import train
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
-from shuffled import shuffled_by_user
+from shuffled_labels import shuffle_labels
 
 HERE = Path(__file__).parent
 
@@ -63,7 +63,7 @@ class DataSet:
         settings = self.runner.settings
         few = settings.model_copy(update={"model": settings.model.model_copy(update=model)})
         inputs = {name: self.rows(f"user_{name}") for name in ("features", "labels")}
-        inputs["labels"] = shuffled_by_user(inputs["labels"])
+        inputs["labels"] = shuffle_labels(inputs["labels"])
         inputs |= {"actions": self.rows("retention_actions"), "model_runs": self.rows("model_runs").limit(0)}
         models = Models(self.runner.spark, few, "shuffled")
         (row,) = train(inputs, (tested + timedelta(days=ahead),), models, settings=few)["model_runs"].collect()

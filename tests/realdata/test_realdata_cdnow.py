@@ -11,7 +11,7 @@ from readmes import days, numbers
 from churnwatch.core import day_range
 from churnwatch.events.event_rows import classify_events
 from churnwatch.io.sources import Sources
-from shuffled import finds_nothing
+from shuffled_labels import finds_nothing
 
 pytestmark = pytest.mark.realdata
 

@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import functions as F
 from readmes import days, numbers
 
-from shuffled import finds_nothing
+from shuffled_labels import finds_nothing
 
 pytestmark = pytest.mark.realdata
 

@@ -8,7 +8,7 @@ import pytest
 
 from churnwatch.model.applied import fingerprint
 from churnwatch.reports import worker_drift
-from churnwatch.reports.drift import compared
+from churnwatch.reports.drift import population_stability
 
 
 def batch(values, margin, hashes):
@@ -46,7 +46,7 @@ def test_a_day_without_users_counts_nothing():
 
 
 def test_the_index_by_hand():
-    index, missing, before = compared({0: 6, 2: 4}, {"edges": [1.0], "shares": [0.5, 0.4], "missing": 0.1})
+    index, missing, before = population_stability({0: 6, 2: 4}, {"edges": [1.0], "shares": [0.5, 0.4], "missing": 0.1})
     expected = 0.1 * math.log(0.6 / 0.5) + (1e-4 - 0.4) * math.log(1e-4 / 0.4) + 0.3 * math.log(0.4 / 0.1)
     assert index == pytest.approx(expected) and (missing, before) == (0.4, 0.1)
-    assert compared({0: 5, 1: 4, 2: 1}, {"edges": [1.0], "shares": [0.5, 0.4], "missing": 0.1})[0] == 0
+    assert population_stability({0: 5, 1: 4, 2: 1}, {"edges": [1.0], "shares": [0.5, 0.4], "missing": 0.1})[0] == 0

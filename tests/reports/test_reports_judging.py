@@ -15,14 +15,14 @@ from churnwatch.core import Skipped
 from churnwatch.core.intervals import wilson_interval
 from churnwatch.model.applied import fingerprint
 from churnwatch.model.schema import schema_of
-from churnwatch.reports import judged
-from churnwatch.reports.advice import advised, doubted
-from churnwatch.reports.drift import drift_of
-from churnwatch.reports.outcomes import per_labelled_user
-from churnwatch.reports.page.helping import inseparable, unhelpful
-from churnwatch.reports.scored import Bin, metrics, worth
-from churnwatch.reports.thresholds import Past, share_at_or_above, threshold_rows
-from churnwatch.reports.warned import alert_quality
+from churnwatch.reports import judge_alerts
+from churnwatch.reports.alert_quality import alert_quality
+from churnwatch.reports.drift import measure_drift
+from churnwatch.reports.labelled_users import per_labelled_user
+from churnwatch.reports.page.rule_review import overlapping_rules, unproven_rules
+from churnwatch.reports.score_quality import Bin, metrics, profit_metrics
+from churnwatch.reports.threshold_advice import advise_threshold, objection_to_move
+from churnwatch.reports.thresholds import LevelHistory, share_at_or_above, threshold_rows
 from churnwatch.settings import Tier, load
 from churnwatch.tables import tables
 from reportworld import frame, frames
@@ -192,7 +192,7 @@ def small(spark, settings):
     # the case of f, which a warning before O opened, rose once more after O
     later = alert("f", "later") | {"alert_id": "later-f", "day": ON + timedelta(days=1), "escalates": "first-f"}
     rows["cases"] = [*rows["alerts"], later]
-    out = judged(frames(spark, settings, rows, READS), (ON,), settings)
+    out = judge_alerts(frames(spark, settings, rows, READS), (ON,), settings)
     return {name: [row.asDict() for row in frame.collect()] for name, frame in out.items()}
 
 
@@ -325,7 +325,7 @@ def test_a_rule_that_has_not_shown_to_help_is_named_and_no_other():
         look("by level", 300, 200.0, 30.0, 30.0, level="red"),
         look("old days", 300, None, None, None),
     ]
-    ((rule, precision, low, base),) = unhelpful(history)
+    ((rule, precision, low, base),) = unproven_rules(history)
     assert (rule, precision, base) == ("does not", 0.18, 0.15) and low == pytest.approx(wilson_interval(36, 200)[0])
 
 
@@ -339,7 +339,7 @@ def test_rules_that_nearly_always_speak_together_are_named():
         look("a", 94, value="c", **pair),
     ]
     history += [look("rare", 9), look("b", 9, value="rare", **pair)]
-    assert inseparable(history, 10) == [("a", "b", 95)]
+    assert overlapping_rules(history, 10) == [("a", "b", 95)]
 
 
 def test_lead_is_what_was_gained_against_waiting_for_the_horizon(small):
@@ -434,7 +434,7 @@ def test_late_data_show_too_where_missing_values_took_the_mean_of_training(spark
         "features": [{"day": ON, "user_id": u, "logins_7d": 3.0 if u == "d" else 2.0, "crashes_7d": None} for u in "abcd"],
         "model_runs": [release(settings, schema_hash=schema.hash, reference=told)],
     }
-    assert drift_of(frames(spark, settings, rows, READS), 4, ON, settings).skew_share == 1 / 4
+    assert measure_drift(frames(spark, settings, rows, READS), 4, ON, settings).skew_share == 1 / 4
 
 
 def test_a_challenger_is_judged_on_the_same_users_under_its_own_name_and_both_by_segment(spark, settings):
@@ -447,7 +447,7 @@ def test_a_challenger_is_judged_on_the_same_users_under_its_own_name_and_both_by
     features = [{"day": ON, "user_id": u, "segment_region": region} for u, region in regions.items()]
     rows = {"scores": scores, "shadow": shadow, "labels": labels, "features": features}
     two = settings.model_copy(update={"privacy": settings.privacy.model_copy(update={"min_group_size": 2})})
-    out = judged(frames(spark, settings, rows, reads), (ON,), two)["model_quality"].collect()
+    out = judge_alerts(frames(spark, settings, rows, reads), (ON,), two)["model_quality"].collect()
     assert {r.model_version: r.metric_value for r in out if r.metric == "auc"} == {"3": 1.0, "5 (shadow)": 0.0}
     assert {(r.by, r.value) for r in out if r.by != "tenth"} == {("all", "all"), ("region", "north")}
     # the release said 0.9 and 0.6, both churned
@@ -460,7 +460,7 @@ def test_a_challenger_is_judged_on_the_same_users_under_its_own_name_and_both_by
 
 def test_a_release_that_does_not_say_what_it_was_trained_on_has_no_drift(spark, settings):
     rows = {"scores": [score("a", 0.5, 0, 1)], "labels": [label("a", False)], "model_runs": [release(settings, reference=None)]}
-    out = judged(frames(spark, settings, rows, READS), (ON,), settings)
+    out = judge_alerts(frames(spark, settings, rows, READS), (ON,), settings)
     assert out["feature_drift"].count() == 0
     quality_ = {r.metric: r for r in out["model_quality"].where("by = 'all'").collect()}
     assert "margin_psi" not in quality_ and quality_["auc"].metric_value is None
@@ -469,7 +469,7 @@ def test_a_release_that_does_not_say_what_it_was_trained_on_has_no_drift(spark, 
 
 def test_a_day_without_scores_and_warnings_is_skipped(spark, settings):
     with pytest.raises(Skipped, match=str(ON)):
-        judged(frames(spark, settings, {}, READS), (ON,), settings)
+        judge_alerts(frames(spark, settings, {}, READS), (ON,), settings)
 
 
 def bins(rows):
@@ -507,7 +507,7 @@ def test_the_day_is_worth_what_the_team_finds_and_the_best_campaign_earns():
     profit = {"saved_cents": 3000, "offer_cents": 300, "contact_cents": 20, "alpha": 6, "beta": 14}
     one = small_settings(model={"capacity_users": 15, "profit": profit})
     given = [(990, 6), (700, 2), (400, 1), (100, 1)]
-    seen = worth(bins([(place, churned, 0.1) for place, churned in given]), one)
+    seen = profit_metrics(bins([(place, churned, 0.1) for place, churned in given]), one)
     # 15 of 40: the top ten with 6, and half of the next ten with 2
     assert seen["capacity_share"] == 15 / 40
     assert (seen["precision_at_capacity"], seen["recall_at_capacity"]) == pytest.approx((7 / 15, 7 / 10))
@@ -518,7 +518,7 @@ def test_the_day_is_worth_what_the_team_finds_and_the_best_campaign_earns():
     earned = (np.outer(takers * 2700 - 20, hits) - 320 * (taken - hits)) / 40
     assert seen["empc_cents"] == pytest.approx(earned.max(axis=1).mean(), rel=1e-4)
     assert seen["empc_share"] == pytest.approx(taken[earned.argmax(axis=1)].mean() / 40, rel=1e-3)
-    assert worth(bins([(5, 0, 0.1)]), one) == {name: 1.0 if name == "capacity_share" else None for name in seen}
+    assert profit_metrics(bins([(5, 0, 0.1)]), one) == {name: 1.0 if name == "capacity_share" else None for name in seen}
 
 
 def test_one_class_has_no_auc():
@@ -526,14 +526,14 @@ def test_one_class_has_no_auc():
 
 
 def test_a_threshold_that_kept_its_promise_stays():
-    new, reason = advised(0.5, bins([(990, 8, 0.8), (900, 6, 0.6), (100, 1, 0.1)]), 10, {})
+    new, reason = advise_threshold(0.5, bins([(990, 8, 0.8), (900, 6, 0.6), (100, 1, 0.1)]), 10, {})
     assert new == 0.5 and reason.startswith("kept: of 20 untreated users")
 
 
 def test_a_threshold_moves_up_to_where_the_promised_rate_holds():
     # from 0.5 on the model promised 70 %, seen 30 %: only the top bin holds it
     seen = bins([(990, 8, 0.9), *((900 - n, 1, 0.6) for n in range(4)), (100, 0, 0.1)])
-    new, reason = advised(0.5, seen, 10, {"up": 2})
+    new, reason = advise_threshold(0.5, seen, 10, {"up": 2})
     assert new == 0.9
     assert (
         reason.startswith("up: of 50 untreated users")
@@ -544,12 +544,12 @@ def test_a_threshold_moves_up_to_where_the_promised_rate_holds():
 
 def test_a_threshold_moves_down_where_more_churned_than_promised():
     seen = bins([(990, 9, 0.4), *((900 - n, 9, 0.3) for n in range(4)), *((500 - n, 3, 0.1) for n in range(4))])
-    new, reason = advised(0.3, seen, 10, {})
+    new, reason = advise_threshold(0.3, seen, 10, {})
     assert new == 0.1 and reason.startswith("down")
 
 
 def test_few_users_give_no_ground_to_move():
-    assert advised(0.5, bins([(990, 0, 0.9)]), 11, {})[0] == 0.5
+    assert advise_threshold(0.5, bins([(990, 0, 0.9)]), 11, {})[0] == 0.5
 
 
 def test_thresholds_advise_by_level_from_the_lowest_warned_probability(small):
@@ -597,15 +597,15 @@ def test_a_cut_follows_the_advice_by_a_step_within_its_bounds_and_waits_for_what
 
 def test_what_the_warnings_of_a_level_came_to_must_not_speak_against_a_move():
     # a cut of which more churned than promised is to warn of more
-    assert doubted(0.4, 60, 36, falls=False, smallest_group=10) is None
-    held = doubted(0.4, 60, 27, falls=False, smallest_group=10)
+    assert objection_to_move(0.4, 60, 36, falls=False, smallest_group=10) is None
+    held = objection_to_move(0.4, 60, 27, falls=False, smallest_group=10)
     assert held is not None and held.startswith(
         "of 60 matured warnings of the level, 45.0% churned (95 % interval 33.1% to 57.5%)"
     )
     assert held.endswith("which is not shown to be more than the promised 40.0%")
-    assert "not shown to be less than the promised 40.0%" in doubted(0.4, 60, 36, falls=True, smallest_group=10)
-    assert doubted(0.4, 60, 9, falls=True, smallest_group=10) is None
-    assert doubted(0.4, 9, 0, falls=False, smallest_group=10) is None, "too few to say anything"
+    assert "not shown to be less than the promised 40.0%" in objection_to_move(0.4, 60, 36, falls=True, smallest_group=10)
+    assert objection_to_move(0.4, 60, 9, falls=True, smallest_group=10) is None
+    assert objection_to_move(0.4, 9, 0, falls=False, smallest_group=10) is None, "too few to say anything"
 
 
 def test_a_cut_waits_where_its_own_warnings_kept_the_promise(spark, settings):
@@ -623,6 +623,6 @@ def test_a_cut_waits_where_its_own_warnings_kept_the_promise(spark, settings):
 
 
 def test_a_cut_outside_of_the_bounds_of_today_is_brought_within_them():
-    past = Past({}, {ON - timedelta(days=1): 0.4})
+    past = LevelHistory({}, {ON - timedelta(days=1): 0.4})
     assert past.cut(Tier(**TIER), ON) == 0.2
     assert share_at_or_above(0.5, bins([(990, 1, 0.6), (900, 1, 0.5), (800, 1, 0.4)])) == pytest.approx(0.1)

@@ -10,7 +10,7 @@ import pytest
 from readpage import Parsed, drawn, table_of
 
 from churnwatch.io.pages import Pages
-from churnwatch.reports import rendered
+from churnwatch.reports import render_report
 from churnwatch.settings import load
 from reportworld import DAY, ago, frames, full, run
 
@@ -25,7 +25,7 @@ def settings_in(folder):
 def page_of(spark, folder, rows):
     """The page of ``rows`` through the real port, and its row of report_pages."""
     settings = settings_in(folder)
-    out = rendered(frames(spark, settings, rows), (DAY,), Pages(spark, settings, "run"), settings)
+    out = render_report(frames(spark, settings, rows), (DAY,), Pages(spark, settings, "run"), settings)
     (row,) = out["report_pages"].collect()
     return Path(row["path"]).read_text(encoding="utf-8"), row
 

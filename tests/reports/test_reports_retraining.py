@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 import pytest
 
-from churnwatch.reports import training_asked_for
+from churnwatch.reports import training_reason
 from churnwatch.settings.model import Asked
 from churnwatch.tables import tables
 from smallworld import rows, settings
@@ -37,7 +37,7 @@ def test_what_asks_is_told_with_both_numbers(spark):
             "model_runs": rows(spark, t.model_runs, runs),
         }
         own = one.model_copy(update={"model": one.model.model_copy(update={"due": Asked(**due)})}) if due else one
-        return training_asked_for(inputs, TODAY, own)
+        return training_reason(inputs, TODAY, own)
 
     little = drift(JUDGED, orders_4d=0.2, cancels_2d=None) + drift(BEFORE, orders_4d=0.9)
     assert asked(GOOD, little) is None

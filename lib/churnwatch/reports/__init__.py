@@ -1,12 +1,12 @@
-"""Cohort trends, quality of warnings and scores, causes and profiles, and the HTML page.
+"""Cohort churn, quality of warnings and scores, causes and profiles of churn, and the HTML page.
 
-Exports what flow.py uses: ``cohorts``, ``replaced_periods``, ``judged``, ``training_asked_for``, ``explained``, ``rendered``.
+``flow.py`` uses the names exported here, and no other.
 """
 
-from churnwatch.reports.cohorts import cohorts, replaced_periods
-from churnwatch.reports.explaining import explained
-from churnwatch.reports.judging import judged
-from churnwatch.reports.page.rendering import rendered
-from churnwatch.reports.retraining import training_asked_for
+from churnwatch.reports.churn_causes import explain_churn
+from churnwatch.reports.cohorts import measure_cohorts, replaced_periods
+from churnwatch.reports.judge_alerts import judge_alerts
+from churnwatch.reports.page.rendering import render_report
+from churnwatch.reports.retraining import training_reason
 
-__all__ = ["cohorts", "explained", "judged", "rendered", "replaced_periods", "training_asked_for"]
+__all__ = ["explain_churn", "judge_alerts", "measure_cohorts", "render_report", "replaced_periods", "training_reason"]

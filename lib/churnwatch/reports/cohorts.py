@@ -29,7 +29,7 @@ class Period:
     before: date
 
 
-def cohorts(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
+def measure_cohorts(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     """``cohort_churn``: one row per calendar month or ISO week that holds a day of ``days``, cohort with users, segment
     and value; a period is measured up to its last day in ``days``, with sizes and segments as of that day. Who was a bot
     in a period, or in the one before it, is left out of its rows.

@@ -40,7 +40,7 @@ class Drift:
     skew_share: float | None
 
 
-def drift_of(inputs: Mapping[str, DataFrame], users: int, day: date, settings: Settings) -> Drift | None:
+def measure_drift(inputs: Mapping[str, DataFrame], users: int, day: date, settings: Settings) -> Drift | None:
     """The drift of the ``users`` or so who were scored on ``day``; None without a release that says what it was trained on.
 
     The skew compares a hash of the values that were scored (``features_hash``) with that of the day's features as they are
@@ -63,7 +63,7 @@ def drift_of(inputs: Mapping[str, DataFrame], users: int, day: date, settings: S
     if not any(feature != worker_drift.SKEW for feature in counts):
         return None
     skew = counts.get(worker_drift.SKEW, {})
-    found_of = [compared(counts.get(n, {}), bins[name]) for n, name in enumerate((*names, MARGIN))]
+    found_of = [population_stability(counts.get(n, {}), bins[name]) for n, name in enumerate((*names, MARGIN))]
     return Drift(
         row["model_version"],
         date.fromisoformat(row["spans"].get("released_train", row["spans"]["train"]).split("..")[1]),
@@ -83,7 +83,7 @@ def _counts(inputs: Mapping[str, DataFrame], version: str, names: Sequence[str],
     return counted.groupBy("feature", "bin").agg(F.sum("users").alias("users")).collect()
 
 
-def compared(counts: Mapping[int, int], reference: Mapping[str, Any]) -> tuple[float, float, float]:
+def population_stability(counts: Mapping[int, int], reference: Mapping[str, Any]) -> tuple[float, float, float]:
     """Population stability index of users by bin against training, their share without a value, and that in training.
 
     PSI = sum of (p - r) ln(p / r) over the bins (Siddiqi, Credit Risk Scorecards, 2006): under 0.1 little has changed,

@@ -12,7 +12,7 @@ from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL
 
 
-def training_asked_for(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> str | None:
+def training_reason(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> str | None:
     """Why a model should be trained now, by the newest judged day of the release as of ``day``; None where nothing asks.
 
     A release that was made since has no judged day until its labels mature: it asks for nothing. Collects the rows of one
@@ -31,13 +31,13 @@ def training_asked_for(inputs: Mapping[str, DataFrame], day: date, settings: Set
     seen = {row["metric"]: row["metric_value"] for row in metrics if row["day"] == newest and row["metric_value"] is not None}
     reasons = []
     if asked.max_psi is not None:
-        reasons += _drifted(inputs["drift"], newest, release["features"], seen.get("margin_psi"), asked.max_psi)
+        reasons += _drift_reasons(inputs["drift"], newest, release["features"], seen.get("margin_psi"), asked.max_psi)
     if asked.max_auc_loss is not None:
-        reasons += _lost((release["metrics"] or {}).get("auc"), seen.get("auc"), asked.max_auc_loss)
+        reasons += _auc_loss_reasons((release["metrics"] or {}).get("auc"), seen.get("auc"), asked.max_auc_loss)
     return f"model version {version} on {newest}: {'; '.join(reasons)}" if reasons else None
 
 
-def _drifted(drift: DataFrame, day: date, features: list[str], margin_psi: float | None, limit: float) -> list[str]:
+def _drift_reasons(drift: DataFrame, day: date, features: list[str], margin_psi: float | None, limit: float) -> list[str]:
     rows: list[Any] = drift.where((F.col("day") == F.lit(day)) & F.col("feature").isin(*features)).collect()
     found = {row["feature"]: row["psi"] for row in rows if row["psi"] is not None and row["psi"] > limit}
     if margin_psi is not None and margin_psi > limit:
@@ -49,7 +49,7 @@ def _drifted(drift: DataFrame, day: date, features: list[str], margin_psi: float
     return [f"psi of {worst} {found[worst]:.2f}{others} above {limit}"]
 
 
-def _lost(promised: float | None, seen: float | None, limit: float) -> list[str]:
+def _auc_loss_reasons(promised: float | None, seen: float | None, limit: float) -> list[str]:
     if promised is None or seen is None or promised - seen <= limit:
         return []
     return [f"auc {seen:.3f} after {promised:.3f} on its test span, a loss of more than {limit}"]

@@ -16,7 +16,7 @@ EVERYBODY = ""  # stands for all users beside the rules' ids
 
 
 @dataclass(frozen=True)
-class Agreed:
+class RuleOverlap:
     """Users of whom ``rule_id`` and ``other`` speak both; of one rule where they are the same, of all where it is ''."""
 
     rule_id: str
@@ -25,7 +25,7 @@ class Agreed:
 
 
 @dataclass(frozen=True)
-class Judged:
+class RulePrecision:
     """Effective users with a known outcome of whom a rule spoke, the share that churned, and its 95 % interval."""
 
     users: float
@@ -34,17 +34,17 @@ class Judged:
     high: float
 
 
-def judged_as(hits: float, users: float) -> Judged | None:
+def precision_with_interval(hits: float, users: float) -> RulePrecision | None:
     """``hits`` of ``users`` as a share with its interval; None without users."""
-    return Judged(users, hits / users, *wilson_interval(hits, users)) if users else None
+    return RulePrecision(users, hits / users, *wilson_interval(hits, users)) if users else None
 
 
-def agreement(people: DataFrame, rules: Sequence[Rule], settings: Settings) -> list[Agreed]:
+def count_overlaps(people: DataFrame, rules: Sequence[Rule], settings: Settings) -> list[RuleOverlap]:
     """How many users each rule, and the model, speaks of, and each two together: one pass over ``people``.
 
     ``people``: features with scores and attributes, one row a user. Collects one row a pair.
     """
-    spoken = _spoken(rules, settings)
+    spoken = _rules_of_user(rules, settings)
     pairs = F.flatten(
         F.transform(
             "spoken",
@@ -55,16 +55,16 @@ def agreement(people: DataFrame, rules: Sequence[Rule], settings: Settings) -> l
     )
     counted = people.select(spoken.alias("spoken")).select(F.explode(pairs).alias("pair")).groupBy("pair.rule_id", "pair.other")
     rows = counted.agg(F.count("*").alias("users")).collect()
-    return sorted((Agreed(**row.asDict()) for row in rows), key=lambda a: (-a.users, a.rule_id, a.other))
+    return sorted((RuleOverlap(**row.asDict()) for row in rows), key=lambda a: (-a.users, a.rule_id, a.other))
 
 
-def replayed(people: DataFrame, known: DataFrame, rules: Sequence[Rule], settings: Settings) -> dict[str, Judged]:
+def replay_rules(people: DataFrame, known: DataFrame, rules: Sequence[Rule], settings: Settings) -> dict[str, RulePrecision]:
     """What became of the users of whom each rule speaks on a judged day; under '' of everybody. Treated users are left out,
     the held-out stand for them; ``known``: per_labelled_user. Collects one row a rule."""
     weight, churned = F.col("weight"), F.col("churned") == 1
     rows = (
         people.join(known.where(~F.col("treated")), "user_id")  # known: one row a user
-        .select("weight", "churned", F.explode(_spoken(rules, settings)).alias("rule_id"))
+        .select("weight", "churned", F.explode(_rules_of_user(rules, settings)).alias("rule_id"))
         .groupBy("rule_id")
         .agg(
             F.sum("weight").alias("total"),
@@ -76,18 +76,18 @@ def replayed(people: DataFrame, known: DataFrame, rules: Sequence[Rule], setting
     made = {}
     for row in rows:
         effective = row["total"] ** 2 / row["squares"]
-        if judged := judged_as(row["found"] / row["total"] * effective, effective):
+        if judged := precision_with_interval(row["found"] / row["total"] * effective, effective):
             made[row["rule_id"]] = judged
     return made
 
 
-def _spoken(rules: Sequence[Rule], settings: Settings) -> Column:
+def _rules_of_user(rules: Sequence[Rule], settings: Settings) -> Column:
     """Ids of the rules, and of the model, that speak of the row; with the one that stands for everybody."""
     found = [F.when(holds(rule), F.lit(rule.id)) for rule in rules]
     return F.array_compact(F.array(F.lit(EVERYBODY), *found, F.when(has_warning_tier(settings), F.lit(MODEL))))
 
 
-def stored_precision(alert_quality: DataFrame) -> dict[str, Judged]:
+def stored_precision(alert_quality: DataFrame) -> dict[str, RulePrecision]:
     """Precision of each rule over all judged days of ``alert_quality``; collects one row a rule."""
     rows = (
         # days that were judged before there were looks hold rules alone, without weights
@@ -97,4 +97,4 @@ def stored_precision(alert_quality: DataFrame) -> dict[str, Judged]:
         .agg(F.sum("users").alias("users"), F.sum(F.col("precision") * F.col("users")).alias("hits"))
         .collect()
     )
-    return {row["rule_id"]: judged for row in rows if (judged := judged_as(row["hits"], row["users"]))}
+    return {row["rule_id"]: judged for row in rows if (judged := precision_with_interval(row["hits"], row["users"]))}

@@ -9,9 +9,9 @@ from functools import partial
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.reports.advice import advised, doubted, promised_at
-from churnwatch.reports.scored import BINS, Bin
-from churnwatch.reports.warned import RULE
+from churnwatch.reports.alert_quality import RULE
+from churnwatch.reports.score_quality import BINS, Bin
+from churnwatch.reports.threshold_advice import advise_threshold, expected_rate, objection_to_move
 from churnwatch.scoring.in_force import with_cut
 from churnwatch.settings import Settings, Tier
 from churnwatch.settings.terms import MODEL
@@ -21,7 +21,7 @@ Warned = Mapping[date, tuple[int, int]]  # matured warnings of the model at a le
 
 
 @dataclass(frozen=True)
-class Past:
+class LevelHistory:
     """What earlier rows of a level tell: how often 'up' and 'down' was advised in the last weeks, its cut by day."""
 
     moves: Mapping[str, int]
@@ -33,7 +33,7 @@ class Past:
         moved = with_cut(tier, self.cuts[max(days)] if days else None).cut
         return 0.0 if moved is None else moved
 
-    def of_cut(self, warned: Warned, tier: Tier, cut: float, lag: int) -> tuple[int, int]:
+    def at_cut(self, warned: Warned, tier: Tier, cut: float, lag: int) -> tuple[int, int]:
         """Matured warnings and hits of the days on which the tier's cut was ``cut``: it counts from a row's day + ``lag`` on."""
         days = [d for d in warned if self.cut(tier, d - timedelta(days=lag)) == cut]
         return sum(warned[d][0] for d in days), sum(warned[d][1] for d in days)
@@ -64,9 +64,9 @@ def threshold_rows(
         if not tiers:
             continue
         old, version = min((by_tier[tier.name]["old"], by_tier[tier.name]["version"]) for tier in tiers)
-        new, reason = advised(old, bins[version], settings.privacy.min_group_size, past[level].moves)
+        new, reason = advise_threshold(old, bins[version], settings.privacy.min_group_size, past[level].moves)
         # read where a cut would move alone
-        warned = partial(_warned, inputs.get("quality"), level, day)
+        warned = partial(_matured_warnings, inputs.get("quality"), level, day)
         name, before, cut, more = _cut(tiers[0], old, new, day, bins[version], past[level], warned, settings)
         rows.append((day, level, old, new, reason + more, name, before, cut))
     return lowest.sparkSession.createDataFrame(rows, tables(settings).thresholds.schema)
@@ -78,7 +78,7 @@ def _cut(
     new: float,
     day: date,
     bins: Sequence[Bin],
-    past: Past,
+    past: LevelHistory,
     warned: Callable[[], Warned],
     settings: Settings,
 ) -> tuple[str | None, float | None, float | None, str]:
@@ -92,8 +92,8 @@ def _cut(
         return tier.name, now, now, f"; the cut {now:.4g} waits until days scored with it have matured"
     if new == old:
         return tier.name, now, now, ""
-    hits = past.of_cut(warned(), tier, now, lag)
-    if doubt := doubted(promised_at(old, bins) or 0.0, *hits, falls=new > old, smallest_group=least):
+    hits = past.at_cut(warned(), tier, now, lag)
+    if doubt := objection_to_move(expected_rate(old, bins) or 0.0, *hits, falls=new > old, smallest_group=least):
         return tier.name, now, now, f"; the cut {now:.4g} stays: {doubt}"
     unit, wanted = ("min_probability", new) if tier.top_share is None else ("top_share", share_at_or_above(new, bins))
     cut = tier.adjust.bounded(now, wanted)
@@ -106,10 +106,10 @@ def share_at_or_above(probability: float, bins: Sequence[Bin]) -> float:
     return 1 - lowest / BINS
 
 
-def _past(thresholds: DataFrame, day: date) -> defaultdict[str, Past]:
+def _past(thresholds: DataFrame, day: date) -> defaultdict[str, LevelHistory]:
     """Earlier rows by level: bounded by levels and the days that are read."""
     direction = F.when(F.col("new") > F.col("old"), "up").when(F.col("new") < F.col("old"), "down")
-    found: defaultdict[str, Past] = defaultdict(lambda: Past({}, {}))
+    found: defaultdict[str, LevelHistory] = defaultdict(lambda: LevelHistory({}, {}))
     moves: defaultdict[str, Counter[str]] = defaultdict(Counter)
     cuts: defaultdict[str, dict[date, float]] = defaultdict(dict)
     for row in thresholds.where(F.col("day") < day).select("day", "level", "cut", direction.alias("direction")).collect():
@@ -118,11 +118,11 @@ def _past(thresholds: DataFrame, day: date) -> defaultdict[str, Past]:
         if row["cut"] is not None:
             cuts[row["level"]][row["day"]] = row["cut"]
     for level in {*moves, *cuts}:
-        found[level] = Past(moves[level], cuts[level])
+        found[level] = LevelHistory(moves[level], cuts[level])
     return found
 
 
-def _warned(quality: DataFrame | None, level: str, day: date) -> Warned:
+def _matured_warnings(quality: DataFrame | None, level: str, day: date) -> Warned:
     """Of the days before, as many as are read; ``quality``: rows of alert_quality, None where no tier is adjusted."""
     if quality is None:
         return {}

@@ -1,1 +1,1 @@
-"""The HTML page: what was gathered from the tables, in sections of blocks, in words; ``rendering`` puts them together."""
+"""The HTML page of a day: ``facts`` collects its numbers, each section is built from them, ``rendering`` puts them together."""

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, axis_of, badge, interval_cell
-from churnwatch.reports.page.gathered import Gathered, Rows
+from churnwatch.reports.page.facts import PageFacts, Rows
 from churnwatch.reports.page.trends import from_when
 from churnwatch.reports.page.words import (
     cause_title,
@@ -31,7 +31,7 @@ PROFILE_ROWS = 15
 NO_BREAK = "\u00a0"
 
 
-def lift(facts: Gathered, settings: Settings) -> Section:
+def lift_section(facts: PageFacts, settings: Settings) -> Section:
     """Treated against held out, by campaign and outcome, with intervals; interim readings and broken shares marked."""
     title, few = "What retention work brought", settings.privacy.min_group_size
     shown = [r for r in facts.lift if min(r["treated"], r["control"]) >= few and r["difference"] is not None]
@@ -169,7 +169,7 @@ def _state(r: Mapping[str, Any]) -> Markup:
     return Markup("{}<br><small class=n>{}</small>").format(Markup(" ").join(words), _proof(r))
 
 
-def causes(facts: Gathered, settings: Settings) -> Section:
+def causes_section(facts: PageFacts, settings: Settings) -> Section:
     """Causes in the reasons of users who then churned, and how churned users had differed: associations."""
     title = "What churned users had in common"
     blocks = [*_cause_table(facts.causes, settings), *_profile_table(facts.profile, settings)]

@@ -1,7 +1,7 @@
 """What was learned from warnings: the lessons that people wrote when they closed them."""
 
 from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, badge
-from churnwatch.reports.page.gathered import Gathered
+from churnwatch.reports.page.facts import PageFacts
 from churnwatch.reports.page.words import NONE, day_text, plural, rule_title
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import CHURNED, EXPIRED, FALSE_ALARM, RETAINED
@@ -9,7 +9,7 @@ from churnwatch.settings.terms import CHURNED, EXPIRED, FALSE_ALARM, RETAINED
 TONES = {RETAINED: "good", CHURNED: "red", FALSE_ALARM: "yellow", EXPIRED: "plain"}
 
 
-def lessons(facts: Gathered, settings: Settings) -> Section:
+def lessons_section(facts: PageFacts, settings: Settings) -> Section:
     """Lessons of the last 90 days, newest first."""
     if not facts.lessons:
         text = "No warning was closed with a lesson in the last 90 days (churnwatch alerts close --lesson)."

@@ -8,10 +8,10 @@ from typing import Any
 from churnwatch.model import card
 from churnwatch.reports.page.blocks import Block, Column, Figure, Note, Section, Table, axis_of, badge, interval_cell
 from churnwatch.reports.page.charts import Point, calibration_chart
-from churnwatch.reports.page.gathered import Gathered, Rows
+from churnwatch.reports.page.facts import PageFacts, Rows
 from churnwatch.reports.page.trends import from_when
 from churnwatch.reports.page.words import NONE, day_text, measure_title, number, percent, plural, whole
-from churnwatch.reports.scored import TENTH
+from churnwatch.reports.score_quality import TENTH
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, REFUSED, RELEASED
 
@@ -40,7 +40,7 @@ DRIFT_ROWS = 10
 MUCH, SOME = 0.25, 0.1
 
 
-def model(facts: Gathered, settings: Settings) -> Section:
+def model_section(facts: PageFacts, settings: Settings) -> Section:
     """Metrics of the newest release with intervals and calibration, its gate, quality since then, drift."""
     title = "The model"
     released = [r for r in facts.model_runs if r["outcome"] == RELEASED]
@@ -167,7 +167,7 @@ def _card(run: Mapping[str, Any], settings: Settings) -> list[Block]:
     return blocks
 
 
-def _attempt_notes(facts: Gathered) -> list[Block]:
+def _attempt_notes(facts: PageFacts) -> list[Block]:
     """The newest attempt, where it did not end in a release."""
     notes: list[Block] = []
     if facts.model_runs:
@@ -185,7 +185,7 @@ def _attempt_notes(facts: Gathered) -> list[Block]:
     return notes
 
 
-def _quality_blocks(facts: Gathered, settings: Settings) -> list[Block]:
+def _quality_blocks(facts: PageFacts, settings: Settings) -> list[Block]:
     if not facts.model_quality:
         text = from_when(
             facts, settings.label_lag_days(settings.churn.primary), "Scores are compared with what happened", "score_users"

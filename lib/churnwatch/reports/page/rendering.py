@@ -7,17 +7,17 @@ from functools import cache
 from typing import Protocol
 
 from jinja2 import Environment, StrictUndefined, Template
-from pyspark.sql import DataFrame
 
+from churnwatch.core.job import Frames
+from churnwatch.reports.page.alert_section import alert_quality_section
 from churnwatch.reports.page.blocks import Page
-from churnwatch.reports.page.effects import causes, lift
-from churnwatch.reports.page.gathered import Gathered, gathered
-from churnwatch.reports.page.goodness import warned
-from churnwatch.reports.page.lessons import lessons
-from churnwatch.reports.page.model_card import model
-from churnwatch.reports.page.supply import supply
-from churnwatch.reports.page.today import cards, changes, headline, people
-from churnwatch.reports.page.trends import cohorts, trend
+from churnwatch.reports.page.data_quality import data_quality_section
+from churnwatch.reports.page.effects import causes_section, lift_section
+from churnwatch.reports.page.facts import PageFacts, collect_facts
+from churnwatch.reports.page.lessons import lessons_section
+from churnwatch.reports.page.model_card import model_section
+from churnwatch.reports.page.today import cards, changes_section, headline, people_section
+from churnwatch.reports.page.trends import cohort_section, trend_section
 from churnwatch.reports.page.words import day_text, definition_text
 from churnwatch.settings import Settings
 from churnwatch.tables import tables
@@ -37,17 +37,17 @@ class PagesPort(Protocol):
         ...
 
 
-def rendered(inputs: Mapping[str, DataFrame], days: Sequence[date], pages: PagesPort, settings: Settings) -> dict[str, DataFrame]:
-    """Writes the page of O and gives its row of report_pages; the same tables give the same bytes."""
+def render_report(inputs: Frames, days: Sequence[date], pages: PagesPort, settings: Settings) -> Frames:
+    """Write the page of O and return its row of ``report_pages``. The same tables give the same bytes."""
     (day,) = days
-    facts = gathered(inputs, day, settings)
+    facts = collect_facts(inputs, day, settings)
     path, sha256, size = pages.write(NAME, day, page_html(facts, settings, pages.keyed))
     contract = tables(settings).report_pages
     row = (day, NAME, path, sha256, size)
     return {contract.name: inputs["scores"].sparkSession.createDataFrame([row], contract.schema)}
 
 
-def page_html(facts: Gathered, settings: Settings, keyed: Callable[[Iterable[str]], Mapping[str, str]]) -> str:
+def page_html(facts: PageFacts, settings: Settings, keyed: Callable[[Iterable[str]], Mapping[str, str]]) -> str:
     """The page as HTML: no script, no network, no raw user id."""
     names = keyed([row["user_id"] for row in facts.top_users])
     page = Page(
@@ -57,16 +57,16 @@ def page_html(facts: Gathered, settings: Settings, keyed: Callable[[Iterable[str
         headline=headline(facts, settings),
         cards=cards(facts, settings),
         sections=[
-            changes(facts, settings),
-            people(facts, settings, names),
-            trend(facts, settings),
-            cohorts(facts, settings),
-            lift(facts, settings),
-            warned(facts, settings),
-            lessons(facts, settings),
-            causes(facts, settings),
-            model(facts, settings),
-            supply(facts, settings),
+            changes_section(facts, settings),
+            people_section(facts, settings, names),
+            trend_section(facts, settings),
+            cohort_section(facts, settings),
+            lift_section(facts, settings),
+            alert_quality_section(facts, settings),
+            lessons_section(facts, settings),
+            causes_section(facts, settings),
+            model_section(facts, settings),
+            data_quality_section(facts, settings),
         ],
         foot=_foot(settings),
     )

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from churnwatch.reports.page.blocks import Block, Card, Column, Note, Section, Table, badge, bar, lines
-from churnwatch.reports.page.gathered import Gathered, Rows, at_risk_tiers
+from churnwatch.reports.page.facts import PageFacts, Rows, at_risk_tiers
 from churnwatch.reports.page.words import (
     NONE,
     at_least,
@@ -34,7 +34,7 @@ def users_of(rows: Rows, day: date, tiers: Sequence[str] | None = None) -> int:
     return sum(r["users"] for r in rows if r["day"] == day and (tiers is None or r["tier"] in tiers))
 
 
-def headline(facts: Gathered, settings: Settings) -> str:
+def headline(facts: PageFacts, settings: Settings) -> str:
     """One sentence made of the day's numbers."""
     day, risky = facts.day, at_risk_tiers(settings)
     total, at_risk = users_of(facts.tiers, day), users_of(facts.tiers, day, risky)
@@ -57,7 +57,7 @@ def _against(change: int) -> str:
     return f"{whole(abs(change))} {'more' if change > 0 else 'fewer'} than"
 
 
-def no_scores_because(facts: Gathered) -> str:
+def no_scores_because(facts: PageFacts) -> str:
     """Why there are no scores, as score_users or train_model said it; a plain sentence where neither did."""
     for job in ("score_users", "train_model"):
         said = [r for r in facts.runs if r["job"] == job and r["day"] == facts.day and r["status"] in (SKIPPED, REFUSED)]
@@ -66,7 +66,7 @@ def no_scores_because(facts: Gathered) -> str:
     return "scores begin on the day after the first model is released"
 
 
-def cards(facts: Gathered, settings: Settings) -> list[Card]:
+def cards(facts: PageFacts, settings: Settings) -> list[Card]:
     """The numbers of the first screen."""
     day, risky = facts.day, at_risk_tiers(settings)
     yesterday = day - timedelta(days=1)
@@ -107,7 +107,7 @@ def cards(facts: Gathered, settings: Settings) -> list[Card]:
     return made
 
 
-def changes(facts: Gathered, settings: Settings) -> Section:
+def changes_section(facts: PageFacts, settings: Settings) -> Section:
     """What changed since yesterday: tiers, new warnings, planned actions."""
     blocks: list[Block] = [_tier_table(facts, settings)] if users_of(facts.tiers, facts.day) else []
     blocks += (
@@ -122,7 +122,7 @@ def changes(facts: Gathered, settings: Settings) -> Section:
     return Section("changes", "What changed since yesterday", lede, blocks, "Changes")
 
 
-def people(facts: Gathered, settings: Settings, names: Mapping[str, str]) -> Section:
+def people_section(facts: PageFacts, settings: Settings, names: Mapping[str, str]) -> Section:
     """Who is at risk and why: causes by tier, and the users with the most value at risk; ``names``: keyed hashes."""
     if not users_of(facts.tiers, facts.day):
         text = f"There is no list yet: {no_scores_because(facts)}."
@@ -134,17 +134,17 @@ def people(facts: Gathered, settings: Settings, names: Mapping[str, str]) -> Sec
     return Section("people", "Who is at risk, and why", lede, blocks, "Who and why")
 
 
-def _at_risk_cents(facts: Gathered, day: date, risky: Sequence[str]) -> int:
+def _at_risk_cents(facts: PageFacts, day: date, risky: Sequence[str]) -> int:
     return sum(r["at_risk_cents"] or 0 for r in facts.tiers if r["day"] == day and r["tier"] in risky)
 
 
-def _main_cause(facts: Gathered, settings: Settings) -> str | None:
+def _main_cause(facts: PageFacts, settings: Settings) -> str | None:
     users = _by_cause(facts)
     known = {cause: n for cause, (n, _) in users.items() if cause != UNKNOWN and n >= settings.privacy.min_group_size}
     return cause_title(min(known, key=lambda c: (-known[c], c)), settings) if known else None
 
 
-def _by_cause(facts: Gathered) -> dict[str, tuple[int, int]]:
+def _by_cause(facts: PageFacts) -> dict[str, tuple[int, int]]:
     sums: dict[str, tuple[int, int]] = {}
     for row in facts.risk_causes:
         users, cents = sums.get(row["cause"], (0, 0))
@@ -152,7 +152,7 @@ def _by_cause(facts: Gathered) -> dict[str, tuple[int, int]]:
     return sums
 
 
-def _tier_table(facts: Gathered, settings: Settings) -> Table:
+def _tier_table(facts: PageFacts, settings: Settings) -> Table:
     day, yesterday, few = facts.day, facts.day - timedelta(days=1), settings.privacy.min_group_size
     order = [tier.name for tier in settings.tiers.tiers]
     total, rows = users_of(facts.tiers, day), []
@@ -198,7 +198,7 @@ def _tier(name: str, settings: Settings) -> Markup:
     return badge(name, level or "plain")
 
 
-def _warning_table(facts: Gathered, settings: Settings) -> Table:
+def _warning_table(facts: PageFacts, settings: Settings) -> Table:
     keys = sorted(
         {(r["level"], r["rule_id"], r["scope"]) for r in facts.warnings},
         key=lambda k: (-LEVELS.index(k[0]), k[1] != MODEL, k[1], k[2]),
@@ -218,7 +218,7 @@ def _warning_table(facts: Gathered, settings: Settings) -> Table:
     return Table("Warnings by level and rule", columns, rows, note)
 
 
-def _group_table(facts: Gathered, settings: Settings) -> Table:
+def _group_table(facts: PageFacts, settings: Settings) -> Table:
     rows = [
         [
             day_text(r["day"]),
@@ -236,7 +236,7 @@ def _group_table(facts: Gathered, settings: Settings) -> Table:
     return Table("Warnings of groups and of the whole base, last 7 days", columns, rows)
 
 
-def _action_blocks(facts: Gathered, settings: Settings) -> list[Block]:
+def _action_blocks(facts: PageFacts, settings: Settings) -> list[Block]:
     if not facts.actions:
         text = (
             "No retention action was planned today." if settings.offers.campaigns else "No campaign is configured in offers.yaml."
@@ -268,7 +268,7 @@ def _action_blocks(facts: Gathered, settings: Settings) -> list[Block]:
     return [Table("Retention actions planned today", columns, rows, note)]
 
 
-def _cause_blocks(facts: Gathered, settings: Settings) -> list[Block]:
+def _cause_blocks(facts: PageFacts, settings: Settings) -> list[Block]:
     few, sums = settings.privacy.min_group_size, _by_cause(facts)
     total = sum(n for n, _ in sums.values())
     if not total:
@@ -292,7 +292,7 @@ def _cause_blocks(facts: Gathered, settings: Settings) -> list[Block]:
     return [Table("Why they are at risk", columns, rows, note)]
 
 
-def _user_tables(facts: Gathered, settings: Settings, names: Mapping[str, str]) -> list[Table]:
+def _user_tables(facts: PageFacts, settings: Settings, names: Mapping[str, str]) -> list[Table]:
     warned: dict[str, list[str]] = {}
     for r in facts.top_warnings:
         warned.setdefault(r["user_id"], []).append(rule_title(r["rule_id"], settings))

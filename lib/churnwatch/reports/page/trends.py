@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from churnwatch.reports.page.blocks import Block, Column, Figure, Note, Section, Table, axis_of, interval_cell
 from churnwatch.reports.page.charts import Point, Series, day_number, line_chart
-from churnwatch.reports.page.gathered import Gathered, Rows
+from churnwatch.reports.page.facts import PageFacts, Rows
 from churnwatch.reports.page.words import day_text, percent, percent_range, plural, points, whole
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, DONE
@@ -19,13 +19,13 @@ STARTS = {"ingest_events": "that was loaded", "raise_alerts": "with warnings", "
 CLASSES = {"short": "short-term", "long": "long-term", "competitor": "to a competitor"}
 
 
-def first_day(facts: Gathered, job: str) -> date | None:
+def first_day(facts: PageFacts, job: str) -> date | None:
     """First output day that the runs of ``job`` in view have done; None where none is in view."""
     firsts = [span["first"] for r in facts.runs if r["job"] == job and r["status"] == DONE for span in r["days"]]
     return min(firsts, default=None)
 
 
-def from_when(facts: Gathered, lag_days: int, what: str, job: str = "ingest_events") -> str:
+def from_when(facts: PageFacts, lag_days: int, what: str, job: str = "ingest_events") -> str:
     """A sentence for what is not there yet: from which day on it will be, counted from the first day that ``job`` did."""
     first, start = first_day(facts, job), STARTS[job]
     if first and first + timedelta(days=lag_days) > facts.day:
@@ -35,7 +35,7 @@ def from_when(facts: Gathered, lag_days: int, what: str, job: str = "ingest_even
     return f"{what} from {plural(lag_days, 'day')} after the first day {start} on; nothing is stored yet."
 
 
-def trend(facts: Gathered, settings: Settings) -> Section:
+def trend_section(facts: PageFacts, settings: Settings) -> Section:
     """Came-back share by day and churn rates of each definition, with intervals; segments of the newest day."""
     base = [r for r in facts.trend if r["segment"] == ALL and r["share"] is not None]
     blocks: list[Block] = []
@@ -61,7 +61,7 @@ def _point(row: Mapping[str, Any], y: float, counts: str) -> Point:
     return Point(day_number(row["day"]), y, row["low"], row["high"], text)
 
 
-def _rate_blocks(facts: Gathered, settings: Settings) -> list[Block]:
+def _rate_blocks(facts: PageFacts, settings: Settings) -> list[Block]:
     rates = [r for r in facts.rates if r["segment"] == ALL and r["rate"] is not None]
     blocks: list[Block] = []
     series = []
@@ -80,7 +80,7 @@ def _rate_blocks(facts: Gathered, settings: Settings) -> list[Block]:
     return blocks
 
 
-def _segment_blocks(facts: Gathered, settings: Settings) -> list[Block]:
+def _segment_blocks(facts: PageFacts, settings: Settings) -> list[Block]:
     few, primary = settings.privacy.min_group_size, settings.churn.primary
     rates = [r for r in facts.rates if r["definition"] == primary]
     newest = max((r["day"] for r in rates), default=None)
@@ -111,7 +111,7 @@ def _segment_blocks(facts: Gathered, settings: Settings) -> list[Block]:
     return [Table(f"Churn rate {primary} by group, users of {day_text(newest)}", columns, rows, note)]
 
 
-def cohorts(facts: Gathered, settings: Settings) -> Section:
+def cohort_section(facts: PageFacts, settings: Settings) -> Section:
     """The retention triangle by month as a heat map; unfinished periods are marked."""
     rows = [r for r in facts.cohorts if r["size"] >= settings.privacy.min_group_size]
     title = "Cohorts: who stays, month by month"

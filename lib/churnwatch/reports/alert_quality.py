@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core.intervals import DIGITS, Z95, wilson
-from churnwatch.reports.outcomes import ratio
+from churnwatch.reports.labelled_users import ratio
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, UNKNOWN
 

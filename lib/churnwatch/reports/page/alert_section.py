@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from churnwatch.reports.alert_quality import CAUSE, LEVEL, OWNER, RULE
 from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, axis_of, interval_cell
-from churnwatch.reports.page.gathered import Gathered
-from churnwatch.reports.page.helping import ENOUGH_MATURED, inseparable, unhelpful
+from churnwatch.reports.page.facts import PageFacts
+from churnwatch.reports.page.rule_review import ENOUGH_MATURED, overlapping_rules, unproven_rules
 from churnwatch.reports.page.trends import from_when
 from churnwatch.reports.page.words import NONE, at_least, cause_title, day_text, percent, percent_range, rule_title, whole
-from churnwatch.reports.warned import CAUSE, LEVEL, OWNER, RULE
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL
 
@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 NAMED = 10  # rules, and pairs of rules, that the page names
 
 
-def warned(facts: Gathered, settings: Settings) -> Section:
+def alert_quality_section(facts: PageFacts, settings: Settings) -> Section:
     """Precision, recall, lift and lead time of rules, levels, causes, owners and segments, on the newest judged day."""
     title = "How good the warnings were"
     by_rule = [r for r in facts.alert_quality if (r["by"] or RULE) == RULE and r["level"] == ALL]
@@ -82,16 +82,16 @@ def _cells(name: str, r: Row, axis: Any, base: float | None, few: int) -> list[A
     ]
 
 
-def _named(facts: Gathered, settings: Settings) -> list[str]:
+def _named(facts: PageFacts, settings: Settings) -> list[str]:
     """Sentences about rules that have not shown to help, and about rules that say the same."""
     texts = []
-    if useless := unhelpful(facts.alert_history)[:NAMED]:
+    if useless := unproven_rules(facts.alert_history)[:NAMED]:
         told = "; ".join(
             f"{rule_title(rule, settings)} ({percent(precision)}, at least {percent(low)}; everybody {percent(base)})"
             for rule, precision, low, base in useless
         )
         texts.append(f"Not shown to help, of {ENOUGH_MATURED} judged users or more: {told}.")
-    if pairs := inseparable(facts.alert_history, settings.privacy.min_group_size)[:NAMED]:
+    if pairs := overlapping_rules(facts.alert_history, settings.privacy.min_group_size)[:NAMED]:
         told = "; ".join(f"{rule_title(a, settings)} and {rule_title(b, settings)} ({whole(n)} users)" for a, b, n in pairs)
         texts.append(f"Nearly always together, so that one of both would do: {told}.")
     return texts

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from churnwatch.core.intervals import wilson_interval
-from churnwatch.reports.warned import RULE, TOGETHER
+from churnwatch.reports.alert_quality import RULE, TOGETHER
 from churnwatch.settings.terms import ALL
 
 Rows = Sequence[Mapping[str, Any]]
@@ -13,7 +13,7 @@ ENOUGH_MATURED = 100  # users with a known outcome, before a rule is said not to
 TOGETHER_SHARE = 0.95
 
 
-def unhelpful(history: Rows) -> list[tuple[str, float, float, float]]:
+def unproven_rules(history: Rows) -> list[tuple[str, float, float, float]]:
     """(rule, precision, its lower end, base rate) of rules whose users churned no more often than everybody, best known first.
 
     ``history``: a look's sums over judged days: ``effective`` users, ``hits`` among them, ``expected`` hits at the base rate
@@ -31,7 +31,7 @@ def unhelpful(history: Rows) -> list[tuple[str, float, float, float]]:
     return [(rule, precision, low, base) for _, rule, precision, low, base in sorted(found, key=lambda f: (-f[0], f[1]))]
 
 
-def inseparable(history: Rows, few: int) -> list[tuple[str, str, int]]:
+def overlapping_rules(history: Rows, few: int) -> list[tuple[str, str, int]]:
     """(rule, other, users) of rules that spoke together in at least 95 % of the cases in which the rarer one spoke."""
     fired = {row["rule_id"]: row["fired"] for row in history if row["by"] == RULE and row["level"] == ALL}
     pairs = [

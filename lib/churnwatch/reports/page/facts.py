@@ -10,7 +10,7 @@ from pyspark import inheritable_thread_target
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.reports.explaining import known_cause
+from churnwatch.reports.churn_causes import known_cause
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, RELEASED
 
@@ -26,7 +26,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Gathered:
+class PageFacts:
     """Rows as plain mappings; every field but ``day`` may be empty."""
 
     day: date
@@ -60,7 +60,7 @@ def at_risk_tiers(settings: Settings) -> list[str]:
     return warning or [tier.name for tier in settings.tiers.tiers[:-1]]
 
 
-def gathered(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> Gathered:
+def collect_facts(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> PageFacts:
     """Collects what the page of ``day`` shows; raises nothing for empty tables."""
     risky = at_risk_tiers(settings)
     today = F.col("day") == day
@@ -93,7 +93,7 @@ def gathered(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> 
         collected = [
             pool.submit(inheritable_thread_target(inputs["runs"].sparkSession)(_rows), frame) for frame in frames.values()
         ]
-    return Gathered(day=day, top_users=top, **dict(zip(frames, (c.result() for c in collected), strict=True)))
+    return PageFacts(day=day, top_users=top, **dict(zip(frames, (c.result() for c in collected), strict=True)))
 
 
 def _rows(frame: DataFrame) -> Rows:

@@ -15,7 +15,7 @@ from churnwatch.settings import Settings, feature_names
 from churnwatch.settings.terms import UNKNOWN
 
 
-def explained(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
+def explain_churn(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
     """Causes in the reasons of the users of O who then churned, and how their features differed from the others'.
 
     Raises Skipped where O has no labels or no features: snapshots may be weekly.

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 
 from churnwatch.core import day_range
-from churnwatch.reports.cohorts import bounds, cohorts, replaced_periods
+from churnwatch.reports.cohorts import bounds, measure_cohorts, replaced_periods
 from smallworld import activity, collected, contracts, inputs_of, plan_of, settings, stacked, worlds
 
 SPANS = {"activity": (-61, 0)}
@@ -15,7 +15,7 @@ JAN, FEB, MAR, APR = (date(2024, month, 1) for month in (1, 2, 3, 4))
 
 
 def triangle(spark, world, days):
-    return cohorts(inputs_of(spark, world, days, **SPANS), days, settings())["cohort_churn"]
+    return measure_cohorts(inputs_of(spark, world, days, **SPANS), days, settings())["cohort_churn"]
 
 
 def cells(frame, cohort_by="month", segment="all"):
@@ -167,6 +167,6 @@ def test_the_future_never_changes_the_past(spark):
     later = {"activity": (-61, 60)}
 
     def made(world):
-        return collected(cohorts(inputs_of(spark, world, (day,), **later), (day,), settings())["cohort_churn"])
+        return collected(measure_cohorts(inputs_of(spark, world, (day,), **later), (day,), settings())["cohort_churn"])
 
     assert made(past) == made({**WORLD, "activity": [*WORLD["activity"], activity("new", day + timedelta(days=1))]})

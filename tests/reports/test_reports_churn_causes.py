@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from churnwatch.core.intervals import Z95, wilson_interval
-from churnwatch.reports import explained
+from churnwatch.reports import explain_churn
 from churnwatch.settings import load
 from reportworld import frames
 
@@ -70,7 +70,8 @@ def causes_and_profile(spark, settings):
     scores = [scored(str(n), down, reason("(base)", 3.0, None), nameless, up) for n in range(10)]
     scores += [scored(str(n), nameless) for n in range(10, 18)]
     scores += [scored("19", down), scored("unlabelled", up)]
-    out = explained(frames(spark, settings, {"labels": labels, "features": features, "scores": scores}, READS), (ON,), settings)
+    inputs = frames(spark, settings, {"labels": labels, "features": features, "scores": scores}, READS)
+    out = explain_churn(inputs, (ON,), settings)
     return values, {name: {r[1]: r.asDict() for r in found.collect()} for name, found in out.items()}
 
 

@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 from churnwatch.core.intervals import wilson_interval
-from churnwatch.reports.scored import Bin
+from churnwatch.reports.score_quality import Bin
 
 
-def promised_at(old: float, bins: Sequence[Bin]) -> float | None:
+def expected_rate(old: float, bins: Sequence[Bin]) -> float | None:
     """The mean probability of the matured users at or above ``old``: what a warning from there on promised; None of nobody."""
     warned = [b for b in bins if b.lowest >= old]
     users = sum(b.users for b in warned)
     return sum(b.probability for b in warned) / users if users else None
 
 
-def doubted(promised: float, warned: int, churned: int, falls: bool, smallest_group: int) -> str | None:
+def objection_to_move(promised: float, warned: int, churned: int, falls: bool, smallest_group: int) -> str | None:
     """Why the level's own warnings of the weeks before speak against a move of its cut; None where they do not, or are fewer
     than ``smallest_group``.
 
@@ -31,7 +31,7 @@ def doubted(promised: float, warned: int, churned: int, falls: bool, smallest_gr
     )
 
 
-def advised(old: float, bins: Sequence[Bin], smallest_group: int, earlier: Mapping[str, int]) -> tuple[float, str]:
+def advise_threshold(old: float, bins: Sequence[Bin], smallest_group: int, earlier: Mapping[str, int]) -> tuple[float, str]:
     """The probability from which a level should warn, and why; ``old`` where the day's labels give no ground to move.
 
     ``bins``: matured users of the model version that warned. The model promised the mean probability of the users at or
@@ -42,7 +42,7 @@ def advised(old: float, bins: Sequence[Bin], smallest_group: int, earlier: Mappi
     users, churned = sum(b.users for b in warned), sum(b.churned for b in warned)
     if users < smallest_group:
         return old, f"kept: only {users} untreated users at or above it have a label, fewer than {smallest_group}"
-    promised = promised_at(old, warned) or 0.0
+    promised = expected_rate(old, warned) or 0.0
     low, high = wilson_interval(churned, users)
     found = (
         f"of {users} untreated users at or above {old:.3f}, {churned / users:.1%} churned "
@@ -50,7 +50,7 @@ def advised(old: float, bins: Sequence[Bin], smallest_group: int, earlier: Mappi
     )
     if low <= promised <= high:
         return old, f"kept: {found}"
-    new = _lowest_that_holds(promised, bins, smallest_group)
+    new = _lowest_with_rate(promised, bins, smallest_group)
     if new is None:
         return old, f"kept: {found}, a rate that no probability reached: look at the model's calibration"
     direction = "up" if new > old else "down"
@@ -59,7 +59,7 @@ def advised(old: float, bins: Sequence[Bin], smallest_group: int, earlier: Mappi
     return new, f"{direction}: {found}; from {new:.3f} on that rate holds, for {warns} users instead of {users}{again}"
 
 
-def _lowest_that_holds(rate: float, bins: Sequence[Bin], smallest_group: int) -> float | None:
+def _lowest_with_rate(rate: float, bins: Sequence[Bin], smallest_group: int) -> float | None:
     users = churned = 0
     lowest = None
     for b in sorted(bins, key=lambda b: -b.bin):

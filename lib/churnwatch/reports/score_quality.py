@@ -56,7 +56,7 @@ def acting_tiers(settings: Settings) -> list[tuple[str, list[str]]]:
     return [(tier.name, names[: n + 1]) for n, tier in enumerate(settings.tiers.tiers) if tier.level is not None]
 
 
-def bins_of(scores: DataFrame, known: DataFrame, features: DataFrame, settings: Settings) -> list[Bin]:
+def score_bins(scores: DataFrame, known: DataFrame, features: DataFrame, settings: Settings) -> list[Bin]:
     """At most 1,000 bins of ``percentile`` a model version: the sums that the metrics need; and ten for each value of a segment
     (``features`` tells it; null forms no group), all in one pass.
 
@@ -107,8 +107,10 @@ def _look(by: Column, value: Column, place: Column) -> Column:
 
 
 def metrics(bins: Sequence[Bin], tiers: Sequence[str] = ()) -> dict[str, float | None]:
-    """auc, average_precision and its lift, ``honesty``, top_decile_lift of one version's bins, and precision, recall and lift
-    down to each of the acting ``tiers``; None where undefined.
+    """Metrics of one model version from its bins; None where undefined.
+
+    auc, average_precision and its lift, ``calibration_metrics``, top_decile_lift; precision, recall and lift of the users in
+    each of the acting ``tiers`` and the tiers above it.
 
     AUC counts a pair in the same bin as half (Hanley and McNeil, Radiology 143 (1982)); average precision is the sum of
     precision x gain in recall from the top (no interpolation).
@@ -120,33 +122,33 @@ def metrics(bins: Sequence[Bin], tiers: Sequence[str] = ()) -> dict[str, float |
     found = {
         "auc": _auc(falling, churned, total - churned),
         "average_precision": precision,
-        "average_precision_lift": _over(precision, _over(churned, total)),
-        **honesty(bins),
-        "top_decile_lift": _over(_top_rate(falling, total / 10), _over(churned, total)),
+        "average_precision_lift": _ratio(precision, _ratio(churned, total)),
+        **calibration_metrics(bins),
+        "top_decile_lift": _ratio(_top_rate(falling, total / 10), _ratio(churned, total)),
     }
     for n, tier in enumerate(tiers):
         taken, hits = (sum(getattr(b, name)[n] for b in falling) for name in ("acted", "acted_churned"))
-        found[f"precision_{tier}"] = _over(hits, taken)
-        found[f"recall_{tier}"] = _over(hits, churned)
-        found[f"lift_{tier}"] = _over(_over(hits, taken), _over(churned, total))
+        found[f"precision_{tier}"] = _ratio(hits, taken)
+        found[f"recall_{tier}"] = _ratio(hits, churned)
+        found[f"lift_{tier}"] = _ratio(_ratio(hits, taken), _ratio(churned, total))
     return found
 
 
-def honesty(bins: Sequence[Bin]) -> dict[str, float | None]:
+def calibration_metrics(bins: Sequence[Bin]) -> dict[str, float | None]:
     """Whether users churned as the model had said: brier and log_loss (exact), calibration_error (the weighted mean of
     |observed - predicted| over tenths of the day's users by risk; Naeini et al., AAAI 2015), base_rate and what was
     ``predicted`` in its place."""
     total = sum(b.weight for b in bins)
     return {
-        "brier": _over(sum(b.squares for b in bins), total),
-        "log_loss": _over(sum(b.log_loss for b in bins), total),
+        "brier": _ratio(sum(b.squares for b in bins), total),
+        "log_loss": _ratio(sum(b.log_loss for b in bins), total),
         "calibration_error": _calibration_error(bins, total),
-        "base_rate": _over(sum(b.weight_churned for b in bins), total),
-        "predicted": _over(sum(b.predicted for b in bins), total),
+        "base_rate": _ratio(sum(b.weight_churned for b in bins), total),
+        "predicted": _ratio(sum(b.predicted for b in bins), total),
     }
 
 
-def _over(part: float | None, whole: float | None) -> float | None:
+def _ratio(part: float | None, whole: float | None) -> float | None:
     return None if part is None or not whole else part / whole
 
 
@@ -158,7 +160,7 @@ def _top_rate(falling: Sequence[Bin], room: float) -> float | None:
         hits, taken = hits + share * b.weight_churned, taken + share * b.weight
         if taken >= room:
             break
-    return _over(hits, taken)
+    return _ratio(hits, taken)
 
 
 def _auc(falling: Sequence[Bin], churned: float, stayed: float) -> float | None:
@@ -186,10 +188,10 @@ def _calibration_error(bins: Sequence[Bin], total: float) -> float | None:
     gaps = [0.0] * GROUPS
     for b in bins:
         gaps[b.bin * GROUPS // BINS] += b.weight_churned - b.predicted
-    return _over(math.fsum(abs(gap) for gap in gaps), total)
+    return _ratio(math.fsum(abs(gap) for gap in gaps), total)
 
 
-def worth(bins: Sequence[Bin], settings: Settings) -> dict[str, float | None]:
+def profit_metrics(bins: Sequence[Bin], settings: Settings) -> dict[str, float | None]:
     """What one version's ranking of the day was worth, by the formulas of the test span: precision, recall and lift among the
     riskiest users whom the team can work in a day (``capacity_share`` of them), and the expected maximum profit; None where
     one class is alone."""
@@ -203,7 +205,7 @@ def worth(bins: Sequence[Bin], settings: Settings) -> dict[str, float | None]:
     return {"capacity_share": capacity, **{name: float(values[0]) if known else None for name, values in found.items()}}
 
 
-def by_version(bins: Sequence[Bin]) -> defaultdict[str, list[Bin]]:
+def bins_by_version(bins: Sequence[Bin]) -> defaultdict[str, list[Bin]]:
     """The bins of each model version, of all users."""
     found: defaultdict[str, list[Bin]] = defaultdict(list)
     for one in bins:
@@ -214,19 +216,19 @@ def by_version(bins: Sequence[Bin]) -> defaultdict[str, list[Bin]]:
 
 def quality_rows(scores: DataFrame, bins: Sequence[Bin], drift: Drift | None, day: date, settings: Settings) -> DataFrame:
     """The rows of model_quality: the metrics of each version on what it scored on ``day``, its drift and its skew; what was
-    said and seen by tenth of risk, and ``honesty`` by segment."""
+    said and seen by tenth of risk, and ``calibration_metrics`` by segment."""
     tiers = [name for name, _ in acting_tiers(settings)]
     rows = []
-    for version, its in sorted(by_version(bins).items()):
-        users, churned = _counted(its)
-        found = {**metrics(its, tiers), **worth(its, settings)}
+    for version, its in sorted(bins_by_version(bins).items()):
+        users, churned = _user_counts(its)
+        found = {**metrics(its, tiers), **profit_metrics(its, settings)}
         if drift and drift.model_version == version:
             found |= {"margin_psi": drift.margin_psi, "skew_share": drift.skew_share}
         note = _one_class(users, churned)
         rows += [(day, version, name, users, churned, _rounded(value), note, ALL, ALL) for name, value in found.items()]
-        for by, value, part, names in (*_tenths(its), *_parts(version, bins, settings)):
-            told = honesty(part)
-            rows += [(day, version, name, *_counted(part), _rounded(told[name]), None, by, value) for name in names]
+        for by, value, part, names in (*_tenths(its), *_segment_parts(version, bins, settings)):
+            told = calibration_metrics(part)
+            rows += [(day, version, name, *_user_counts(part), _rounded(told[name]), None, by, value) for name in names]
     return scores.sparkSession.createDataFrame(rows, tables(settings).model_quality.schema)
 
 
@@ -241,20 +243,20 @@ def _tenths(bins: Sequence[Bin]) -> Iterator[Part]:
     yield from ((TENTH, str(n + 1), groups[n], ("base_rate", "predicted")) for n in sorted(groups))
 
 
-def _parts(version: str, bins: Sequence[Bin], settings: Settings) -> Iterator[Part]:
+def _segment_parts(version: str, bins: Sequence[Bin], settings: Settings) -> Iterator[Part]:
     """The largest values of each segment, none with fewer users than ``privacy.min_group_size``."""
     for segment in settings.measures.segments:
         values: defaultdict[str, list[Bin]] = defaultdict(list)
         for one in bins:
             if (one.model_version, one.by) == (version, segment):
                 values[one.value].append(one)
-        largest = sorted(values, key=lambda value: (-_counted(values[value])[0], value))[:VALUES]
+        largest = sorted(values, key=lambda value: (-_user_counts(values[value])[0], value))[:VALUES]
         for value in largest:
-            if _counted(values[value])[0] >= settings.privacy.min_group_size:
+            if _user_counts(values[value])[0] >= settings.privacy.min_group_size:
                 yield segment, value, values[value], ("base_rate", "predicted", "brier", "log_loss", "calibration_error")
 
 
-def _counted(bins: Sequence[Bin]) -> tuple[int, int]:
+def _user_counts(bins: Sequence[Bin]) -> tuple[int, int]:
     """Users, and those of them who churned."""
     return sum(b.users for b in bins), sum(b.churned for b in bins)
 

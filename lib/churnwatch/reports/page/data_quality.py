@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, badge
-from churnwatch.reports.page.gathered import Gathered
+from churnwatch.reports.page.facts import PageFacts
 from churnwatch.reports.page.words import NONE, day_text, plural, whole
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import DONE, FAILED, REFUSED, RUNNING, SKIPPED
@@ -17,13 +17,13 @@ NOT_SHOWN = ("all", "render_report")  # the page cannot know how the run that re
 LONGEST_MESSAGE = 240
 
 
-def supply(facts: Gathered, settings: Settings) -> Section:
+def data_quality_section(facts: PageFacts, settings: Settings) -> Section:
     """Rejects by source and reason, counts of the newest ingests, how the day's jobs ended."""
     blocks: list[Block] = [*_ingest_blocks(facts), *_reject_blocks(facts), *_job_blocks(facts)]
     return Section("supply", "Data quality", _lede(facts), blocks, "Data")
 
 
-def _lede(facts: Gathered) -> str:
+def _lede(facts: PageFacts) -> str:
     newest = _newest_jobs(facts)
     if not newest and not facts.rejected:
         return ""
@@ -37,7 +37,7 @@ def _lede(facts: Gathered) -> str:
     return f"{state} Refused in the last 28 days: {plural(refused, 'row')} (a row counts for each of its reasons)."
 
 
-def _ingest_blocks(facts: Gathered) -> list[Block]:
+def _ingest_blocks(facts: PageFacts) -> list[Block]:
     done = [r for r in facts.runs if r["job"] == "ingest_events" and r["status"] == DONE]
     newest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for r in sorted(done, key=lambda r: r["at"]):
@@ -82,7 +82,7 @@ def _span(spans: list[Mapping[str, date]]) -> str:
     return day_text(first) if first == last else f"{day_text(first)} to {day_text(last)}"
 
 
-def _reject_blocks(facts: Gathered) -> list[Block]:
+def _reject_blocks(facts: PageFacts) -> list[Block]:
     since = facts.day - timedelta(days=27)
     if not facts.rejected:
         return [Note(f"No row of a day since {day_text(since)} was refused.")]
@@ -91,7 +91,7 @@ def _reject_blocks(facts: Gathered) -> list[Block]:
     return [Table(f"Rows refused, by reason, since {day_text(since)}", columns, rows)]
 
 
-def _newest_jobs(facts: Gathered) -> dict[str, Mapping[str, Any]]:
+def _newest_jobs(facts: PageFacts) -> dict[str, Mapping[str, Any]]:
     """The newest row of each job of the day, in the order in which they were last written."""
     newest: dict[str, Mapping[str, Any]] = {}
     for r in sorted(facts.runs, key=lambda r: (r["at"], r["status"] != RUNNING)):
@@ -100,7 +100,7 @@ def _newest_jobs(facts: Gathered) -> dict[str, Mapping[str, Any]]:
     return dict(sorted(newest.items()))
 
 
-def _job_blocks(facts: Gathered) -> list[Block]:
+def _job_blocks(facts: PageFacts) -> list[Block]:
     rows = [[name, badge(r["status"], TONES.get(r["status"], "plain")), _message(r)] for name, r in _newest_jobs(facts).items()]
     if not rows:
         return [Note("No run of this day is recorded.", "empty")]

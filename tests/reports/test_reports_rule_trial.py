@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from churnwatch.core.intervals import wilson_interval
-from churnwatch.reports.rule_trial import Agreed, agreement, judged_as, replayed, stored_precision
+from churnwatch.reports.rule_trial import RuleOverlap, count_overlaps, precision_with_interval, replay_rules, stored_precision
 from churnwatch.rulebook import Trial, off
 from smallworld import contracts, rows, settings
 
@@ -40,13 +40,13 @@ def people(spark):
 
 
 def test_users_are_counted_by_rule_and_by_two_rules_together_in_one_pass(people):
-    found = agreement(people, ONE.rules.rules[:2], ONE)
+    found = count_overlaps(people, ONE.rules.rules[:2], ONE)
     trial = Trial(DAY, found, {}, {}, {}, None)
     assert trial.users == {"": 5, "idle": 3, "cancelling": 2, "model": 2}
     assert trial.overlaps(None) == [
-        Agreed("cancelling", "idle", 2),
-        Agreed("cancelling", "model", 1),
-        Agreed("idle", "model", 1),
+        RuleOverlap("cancelling", "idle", 2),
+        RuleOverlap("cancelling", "model", 1),
+        RuleOverlap("idle", "model", 1),
     ]
     assert [pair.rule_id for pair in trial.overlaps("model")] == ["cancelling", "idle"]
 
@@ -54,7 +54,7 @@ def test_users_are_counted_by_rule_and_by_two_rules_together_in_one_pass(people)
 def test_a_replay_counts_the_untreated_and_the_held_out_for_the_treated(people, spark):
     known = [("a", 1, False, 2.0), ("b", 0, False, 1.0), ("c", 1, True, 1.0), ("d", 0, False, 1.0), ("e", 0, False, 1.0)]
     labels = spark.createDataFrame(known, "user_id string, churned int, treated boolean, weight double")
-    found = replayed(people, labels, ONE.rules.rules[:2], ONE)
+    found = replay_rules(people, labels, ONE.rules.rules[:2], ONE)
     assert set(found) == {"", "idle", "cancelling", "model"}
     # a weighs 2, b 1: 2 of 3, as good as 9 / 5 users; c is treated
     assert (found["idle"].precision, found["idle"].users) == pytest.approx((2 / 3, 9 / 5))
@@ -72,7 +72,7 @@ def test_stored_precision_adds_days_up_and_knows_days_without_looks(spark):
         row | {"rule_id": "unknown", "precision": None, "effective": None},
     ]
     found = stored_precision(rows(spark, contracts().alert_quality, given))
-    assert found == {"idle": judged_as(20 + 15, 100)}
+    assert found == {"idle": precision_with_interval(20 + 15, 100)}
 
 
 def test_rules_that_do_not_speak_are_named_with_the_reason():

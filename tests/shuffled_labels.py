@@ -4,7 +4,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 
-def shuffled_by_user(labels: DataFrame) -> DataFrame:
+def shuffle_labels(labels: DataFrame) -> DataFrame:
     """``labels`` with each user's given to the user before them in an order by hash, the first user's to the last: so on all
     days the same pairs of users, as far as both have a label, and as many churned as before."""
     order = Window.partitionBy("day", "definition").orderBy(F.xxhash64(F.lit("shuffled"), "user_id"), "user_id")
