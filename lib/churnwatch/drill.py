@@ -207,5 +207,5 @@ def copied(settings: Settings, place: str) -> Settings:
 def _by_groups(job: Job) -> Job:
     if job.name != "raise_alerts":
         return job
-    features = replace(job.reads["features"], needed=False)
+    features = replace(job.reads["features"], must_exist=False)
     return replace(job, reads={**job.reads, "features": features})

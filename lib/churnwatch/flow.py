@@ -159,7 +159,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     warned = {"quality": t.alert_quality.before(kept_days)} if settings.tiers.adjusted else {}
     yield Job(
         "judge_alerts",
-        pass_="daily",
+        mode="daily",
         reads={
             "scores": t.user_scores.on(),
             **shadow,
@@ -187,7 +187,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     trained_days = settings.model.history_days(settings.primary.ahead_days, lag)
     yield Job(
         "train_model",
-        pass_="daily",
+        mode="daily",
         reads={
             "features": t.user_features.trailing(trained_days),
             "labels": t.user_labels.trailing(trained_days),
@@ -204,9 +204,9 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     adjusted = {"thresholds": t.thresholds.before(lag + kept_days)} if settings.tiers.adjusted else {}
     yield Job(
         "score_users",
-        pass_="daily",
+        mode="daily",
         reads={
-            "features": t.user_features.on(needed=True),
+            "features": t.user_features.on(must_exist=True),
             **_up_to(settings.primary, t),
             "scores": t.user_scores.before(PREVIOUS_TIER_DAYS),
             "model_runs": t.model_runs.as_of(),
@@ -222,9 +222,9 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     longest_pause = max((rule.cool_down_days for rule in settings.rules.rules), default=0)
     yield Job(
         "raise_alerts",
-        pass_="daily",
+        mode="daily",
         reads={
-            "features": t.user_features.on(needed=True),
+            "features": t.user_features.on(must_exist=True),
             "scores": t.user_scores.on(),
             "users": t.users.as_of(),
             "trend": t.activity_trend.before(alerts.trend_days(settings)),
@@ -240,7 +240,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     pause = max((c.contact_pause_days for c in settings.offers.campaigns), default=0)
     yield Job(
         "plan_retention",
-        pass_="daily",
+        mode="daily",
         reads={
             "alerts": t.risk_alerts.on(),
             "scores": t.user_scores.on(),
@@ -252,7 +252,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     )
     yield Job(
         "send_notifications",
-        pass_="daily",
+        mode="daily",
         reads={
             # O's, and older ones that are followed to their end
             "alerts": t.risk_alerts.trailing(alerts.tracked_days(settings) + 1),
@@ -283,7 +283,7 @@ def _training_due(settings: Settings, t: Tables) -> Due:
             "quality": t.model_quality.trailing(judged_days),
             "model_runs": t.model_runs.as_of(),
         },
-        asked=partial(reports.training_reason, settings=settings),
+        early_trigger=partial(reports.training_reason, settings=settings),
         wait_days=settings.model.due.wait_days,
     )
 
@@ -293,7 +293,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
     before_days = max((o.before_days or 0 for o in outcomes), default=0)
     yield Job(
         "measure_lift",
-        pass_="daily",
+        mode="daily",
         reads={
             "actions": t.retention_actions.before(),
             "units": t.experiment_units.as_of(),
@@ -306,7 +306,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
     lag = settings.label_lag_days(settings.churn.primary)
     yield Job(
         "explain_churn",
-        pass_="daily",
+        mode="daily",
         reads={"labels": t.user_labels.on(), "features": t.user_features.on(), "scores": t.user_scores.on()},
         writes=(t.churn_causes, t.churn_profile),
         lag_days=lag,
@@ -314,7 +314,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
     )
     yield Job(
         "render_report",
-        pass_="daily",
+        mode="daily",
         reads={
             "scores": t.user_scores.trailing(2),
             "alerts": t.risk_alerts.trailing(7),

@@ -88,7 +88,7 @@ class Reader:
         faults = []
         ingested = self._ledger.done_days(INGEST)
         for read in step.job.reads.values():
-            if not (read.table.complete or read.needed) or step.job.name == INGEST or not ingested:
+            if not (read.table.complete or read.must_exist) or step.job.name == INGEST or not ingested:
                 continue
             producer = self._producers[read.table.name]
             done = self._ledger.done_days(producer.full_name)

@@ -102,9 +102,9 @@ class Runner:
         days = day_range(order.first, order.last)
         if order.first == order.last:
             return [self._step(job, days, order) for job in chosen]
-        steps = [self._step(job, days, order) for job in chosen if job.pass_ == "range"]
+        steps = [self._step(job, days, order) for job in chosen if job.mode == "range"]
         if order.decide or not order.everything:
-            daily = [job for job in chosen if job.pass_ == "daily"]
+            daily = [job for job in chosen if job.mode == "daily"]
             steps += [self._step(job, (day,), order) for day in days for job in daily]
         return steps
 
@@ -147,7 +147,7 @@ class Runner:
 
     def rebuild(self, job: Job, days: Sequence[date], dry_run: bool = False) -> list[Outcome]:
         """Runs ``job`` again for the output days ``days``: one pass, or one day after the other."""
-        groups = [tuple(days)] if job.pass_ == "range" else [(day,) for day in days]
+        groups = [tuple(days)] if job.mode == "range" else [(day,) for day in days]
         outcomes = []
         for group in groups:
             self.store.refresh()
@@ -170,9 +170,9 @@ class Runner:
                 if because is None:
                     return Outcome(step, "not due", message=f"last attempt {last}, next {next_day}")
         if order.resume:
-            if job.pass_ == "daily" and self.ledger.finished(job.full_name, step.day):
+            if job.mode == "daily" and self.ledger.finished(job.full_name, step.day):
                 return Outcome(step, "kept", message="done before")
-            if job.pass_ == "range":
+            if job.mode == "range":
                 good = self.ledger.good_days(job.full_name)
                 step = Step(job, step.day, tuple(d for d in step.days if d not in good))
                 if not step.days:
@@ -184,9 +184,9 @@ class Runner:
     def _asked_for(self, step: Step, last: date) -> str | None:
         """Why the step runs before its days have passed since the ``last`` attempt; None where nothing asks for it."""
         due = step.job.due
-        if due is None or due.asked is None or step.day < last + timedelta(days=due.wait_days):
+        if due is None or due.early_trigger is None or step.day < last + timedelta(days=due.wait_days):
             return None
-        return due.asked({alias: self.reader.cut(step, read) for alias, read in due.reads.items()}, step.day)
+        return due.early_trigger({alias: self.reader.cut(step, read) for alias, read in due.reads.items()}, step.day)
 
     def _with_history(self, step: Step) -> Step:
         """Without output days before the first ingested one, of which nothing can be known.

@@ -57,7 +57,7 @@ def _changed(
     first, last = read.span.days(day, day)
     for producer in runner.jobs:
         # what a job wrote itself does not make it stale, nor does what decisions add
-        if read.table not in producer.writes or producer.name == job.name or producer.pass_ == "daily":
+        if read.table not in producer.writes or producer.name == job.name or producer.mode == "daily":
             continue
         # what was not known yet when the day was decided does not make it stale
         known = min(last, day + timedelta(days=job.lag_days - producer.lag_days))
@@ -74,7 +74,7 @@ def rebuild_stale(runner: Runner, order: Order) -> list[Outcome]:
     asked = set(day_range(order.first, order.last))
     for job, days in stale(runner):
         wanted = tuple(d for d in days if d in asked)
-        if wanted and (job.pass_ == "range" or job.name == "render_report"):
+        if wanted and (job.mode == "range" or job.name == "render_report"):
             outcomes += runner.rebuild(job, wanted, order.dry_run)
     return outcomes
 

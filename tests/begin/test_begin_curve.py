@@ -7,7 +7,7 @@ import pytest
 from churnwatch.begin.counting import events_counted, main_span
 from churnwatch.begin.curve import LENGTHS, Point, chosen, longest_window, points, scaled, silences_counted, table
 from churnwatch.begin.starting import file_days
-from churnwatch.settings.facts import Measures
+from churnwatch.settings.measures import Measures
 from churnwatch.settings.model import ModelSettings
 
 FIRST = date(2024, 1, 1)

@@ -56,7 +56,7 @@ def test_what_is_stale_is_found_and_not_named(typed, orders, words):
 
 
 def test_the_plan_of_what_is_stale_tells_facts_from_decisions(typed, orders, monkeypatch):
-    found = [(Job("build_features", build=dict), (FIRST, LAST)), (Job("score_users", build=dict, pass_="daily"), (LAST,))]
+    found = [(Job("build_features", build=dict), (FIRST, LAST)), (Job("score_users", build=dict, mode="daily"), (LAST,))]
     monkeypatch.setattr("churnwatch.upkeep.stale", lambda runner: found)
     code, out, _ = typed("plan", "--stale")
     assert code == 0

@@ -116,7 +116,7 @@ def at_first(later):
 def test_a_range_equals_a_day_and_a_shorter_range(spark, history_world, at_first, tmp_path):
     at_once = world.runner(spark, world.copied(history_world, tmp_path / "w"))
     world.run(at_once, first=DAY(62), last=DAY(65))
-    names = {table.name for job in at_once.jobs if job.pass_ == "range" and job.scheduled for table in job.writes}
+    names = {table.name for job in at_once.jobs if job.mode == "range" and job.scheduled for table in job.writes}
     assert {name for name in names if world.rows(at_once, name) != at_first[name]} == set()
 
 
@@ -156,7 +156,7 @@ def test_what_late_events_change_is_stale_and_is_rebuilt(warehouse):
     assert {"build_activity", "build_features", "score_users"} <= names
     rebuilt = rebuild_stale(warehouse, Order(("all",), DAY(62) - timedelta(days=30), DAY(62)))
     assert {o.step.job.name for o in rebuilt}.isdisjoint({"score_users", "train_model", "plan_retention", "raise_alerts"})
-    left = {job.name for job, _ in stale(warehouse) if job.pass_ == "range"}
+    left = {job.name for job, _ in stale(warehouse) if job.mode == "range"}
     assert left == set()
 
 

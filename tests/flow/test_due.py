@@ -34,7 +34,7 @@ def run(day, asked, build=None):
     runner.ledger, runner.begin = Ledger(), lambda step: None
     runner._with_history, runner._claim = (lambda step: step), lambda step, run_id: None
     runner._built = build or (lambda step, run_id: ([], [], None))
-    job = Job("train", build=dict, due=Due(28, asked=asked, wait_days=7))
+    job = Job("train", build=dict, due=Due(28, early_trigger=asked, wait_days=7))
     order = Order(("all",), day, day)
     return runner._run(runner._step(job, (day,), order), order), runner.ledger.told
 

@@ -215,7 +215,7 @@ def test_skipped_is_recorded_and_the_run_goes_on(world):
     def nothing(inputs, days):
         raise Skipped("no release as of the day")
 
-    skipping = Job("skipping", build=nothing, writes=(SUMS,), pass_="daily")
+    skipping = Job("skipping", build=nothing, writes=(SUMS,), mode="daily")
     runner = world(skipping, Job("after", build=world.sums(SEEN.on()).build, reads={"seen": SEEN.on()}, writes=(SUMS,)))
     assert [(o.status, o.message) for o in runner.run(order())][1:] == [("skipped", "no release as of the day"), ("done", "")]
 

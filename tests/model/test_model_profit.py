@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import beta
 
 from churnwatch.model.profit import expected_maximum_profit
-from churnwatch.settings.model import Profit
+from churnwatch.settings.model import CampaignProfit
 
-CONF = Profit(saved_cents=20_000, offer_cents=1_000, contact_cents=100, alpha=6, beta=14)
+CONF = CampaignProfit(saved_cents=20_000, offer_cents=1_000, contact_cents=100, alpha=6, beta=14)
 
 
 def by_integration(churned, others, conf):
@@ -23,7 +23,7 @@ def by_integration(churned, others, conf):
     return float((best * beta.pdf(gamma, conf.alpha, conf.beta)).mean())
 
 
-@pytest.mark.parametrize("conf", [CONF, Profit(saved_cents=3_000, offer_cents=900, contact_cents=50, alpha=2, beta=3)])
+@pytest.mark.parametrize("conf", [CONF, CampaignProfit(saved_cents=3_000, offer_cents=900, contact_cents=50, alpha=2, beta=3)])
 def test_the_sum_over_the_hull_is_the_integral(conf):
     rng = np.random.default_rng(5)
     # a curve with dents: bins in the wrong order, empty ones, one class alone
@@ -37,7 +37,7 @@ def test_the_sum_over_the_hull_is_the_integral(conf):
 def test_a_perfect_ranking_by_hand():
     # 10 of 100 churn and stand alone on top: all of them are contacted unless so few take it that contact is lost
     churned, others = np.array([[0.0, 10.0]]), np.array([[90.0, 0.0]])
-    free = Profit(saved_cents=20_000, offer_cents=1_000, contact_cents=0, alpha=6, beta=14)
+    free = CampaignProfit(saved_cents=20_000, offer_cents=1_000, contact_cents=0, alpha=6, beta=14)
     found = expected_maximum_profit(churned, others, free)
     # mean share that takes it 0.3, 19,000 earned of each: 0.1 x 0.3 x 19,000 a user of the base, above it nobody is worth it
     assert found["empc_cents"][0] == pytest.approx(570, rel=1e-3)

@@ -139,7 +139,7 @@ def _top(told: DataFrame, keyed: Keyed, settings: Settings) -> DataFrame:
     order = [_rank(settings).desc(), F.desc_nulls_last("value_at_risk_cents"), F.col("due_on"), F.col("alert_id")]
     window = Window.partitionBy(*MESSAGE).orderBy(*order)
     first = told.withColumn("place", F.row_number().over(window)).where(F.col("place") <= TOP)
-    open_to_all = [name for name, one in settings.sending.destinations.items() if one.chat and not one.user_ids]
+    open_to_all = [name for name, one in settings.sending.destinations.items() if one.is_chat and not one.user_ids]
     user = F.when(_destination(settings).isin(open_to_all), F.lit("a user")).otherwise(
         F.concat(F.lit("user "), F.substring("user_id", 1, SHOWN_DIGITS))
     )

@@ -157,7 +157,7 @@ def plan(
         reads = "\n".join(f"{r.table.name}: {r.span}" for r in job.reads.values()) or ", ".join(job.ports)
         table.add_row(
             job.full_name,
-            job.pass_ if job.scheduled else "command",
+            job.mode if job.scheduled else "command",
             output,
             reads,
             ", ".join(t.name for t in job.writes),
@@ -173,7 +173,7 @@ def _print_stale(runner: Any) -> None:
 
     found = stale(runner)
     for job, days in found:
-        what = "decided on older data" if job.pass_ == "daily" else "stale"
+        what = "decided on older data" if job.mode == "daily" else "stale"
         print(f"{job.full_name}: {what}, {len(days)} day(s), {days[0]} .. {days[-1]}")
     if not found:
         print("nothing is stale")

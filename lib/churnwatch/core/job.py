@@ -1,4 +1,4 @@
-"""A job: what it reads, how far, what it writes, and the pure function between."""
+"""A job: the tables and spans that it reads, the tables that it writes, and the pure function between them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ Port = Literal["sources", "models", "senders", "pages"]
 
 @dataclass(frozen=True)
 class Due:
-    """A job runs when ``every_days`` days have passed since its last attempt; without one, always.
+    """When a scheduled job runs: once ``every_days`` days have passed since its last attempt, and at its first chance.
 
-    ``asked(inputs, day)``, pure, says why it runs earlier, or None; ``inputs``: the frames of ``reads``, cut as the job's own.
-    It is asked only when ``wait_days`` have passed since the last attempt.
+    ``early_trigger(inputs, day)`` is pure and returns the reason for an earlier run, or None. ``inputs`` are the frames of
+    ``reads``, cut like the job's own. It is called only when ``wait_days`` days have passed since the last attempt.
     """
 
     every_days: int
     reads: Mapping[str, Read] = field(default_factory=dict)
-    asked: Callable[[Frames, date], str | None] | None = None
+    early_trigger: Callable[[Frames, date], str | None] | None = None
     wait_days: int = 0
 
 
@@ -31,14 +31,19 @@ class Due:
 class Job:
     """One step of the flow.
 
-    ``build(inputs, days, **ports) -> {table: frame}`` is pure: ``inputs`` are the frames of ``reads`` by alias, already
-    cut to their spans, ``days`` the output days in order. ``pass_`` range: many output days in one call; daily:
-    one call a day, one day after the other. ``lag_days``: O = D - lag_days. ``snapshots``: ``--every`` may thin its days.
-    ``stage(inputs, days, **ports) -> {alias: frame}`` is written to the run's own folder first and read back as
-    further inputs of ``gate`` and ``build``; the ports are then handed to it alone. ``gate(inputs, days)`` raises
-    DataQualityError before anything is published, its counts go to job_runs.
-    ``where(days) -> {table: SQL}`` names the rows that are replaced where they are not simply those of ``days``.
-    ``scheduled`` False: a command's job, never part of ``run all``.
+    ``build(inputs, days, **ports) -> {table: frame}`` is pure. ``inputs`` holds the frames of ``reads`` by alias, already
+    cut to their spans; ``days`` holds the output days in order.
+
+    - ``mode``: ``range`` builds many output days in one call, ``daily`` one day after the other.
+    - ``lag_days``: the output day O of a run at day D is D - lag_days.
+    - ``due``: when a scheduled job runs; None: every day.
+    - ``snapshots``: ``--every`` may thin out the output days.
+    - ``scheduled``: False for a job that only a command runs; it is not part of ``run all``.
+    - ``stage(inputs, days, **ports) -> {alias: frame}``: optional first phase. Its frames are written to the run's own
+      folder, read back, and passed to ``gate`` and ``build`` as further inputs. With a ``stage``, ``build`` gets no ports.
+    - ``gate(inputs, days)``: raises DataQualityError before anything is published. The counts that it returns are stored
+      in job_runs.
+    - ``where(days) -> {table: SQL}``: the rows to replace, for tables where these are not simply the rows of ``days``.
     """
 
     name: str
@@ -46,7 +51,7 @@ class Job:
     reads: Mapping[str, Read] = field(default_factory=dict)
     writes: tuple[Table, ...] = ()
     instance: str = ""
-    pass_: Literal["range", "daily"] = "range"
+    mode: Literal["range", "daily"] = "range"
     lag_days: int = 0
     due: Due | None = None
     ports: tuple[Port, ...] = ()
@@ -58,5 +63,5 @@ class Job:
 
     @property
     def full_name(self) -> str:
-        """``job`` or ``job:instance``, as it is named on the command line and in the logs."""
+        """``job`` or ``job:instance``: the name on the command line and in the logs."""
         return f"{self.name}:{self.instance}" if self.instance else self.name

@@ -1,4 +1,4 @@
-"""What a stored table promises, and the spans of it that a job may read."""
+"""The contract of a stored table, and the span of days that a job reads of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,14 +9,17 @@ from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructT
 
 
 def column(name: str, data_type: Any, comment: str, nullable: bool = True) -> StructField:
-    """A column of a contract: name, Spark type (object or simple name), comment with unit."""
+    """Make a column of a contract. ``data_type``: a Spark type or its simple name; ``comment``: its meaning, with the unit."""
     field_ = StructType().add(name, data_type, nullable).fields[0]
     return StructField(name, field_.dataType, nullable, {"comment": comment})
 
 
 def new_fields(stored: DataType, declared: DataType, path: str) -> dict[str, DataType] | None:
-    """Fields of structs in the column ``path`` that ``declared`` has after those of ``stored``, by path; None where the two
-    differ in another way, {} where they do not."""
+    """Find the struct fields that ``declared`` adds to ``stored``: {path of the field: its type}.
+
+    ``path`` is the column's name. {} when the types are equal. None when they differ in another way than by fields that
+    were added at the end of a struct: such a change cannot be migrated.
+    """
     if isinstance(stored, ArrayType) and isinstance(declared, ArrayType):
         return new_fields(stored.elementType, declared.elementType, f"{path}.element")
     if isinstance(stored, StructType) and isinstance(declared, StructType):
@@ -34,12 +37,12 @@ def new_fields(stored: DataType, declared: DataType, path: str) -> dict[str, Dat
 
 @dataclass(frozen=True)
 class Span:
-    """Days relative to the output day O: ``first`` .. ``last``, both included; ``first`` None reads from the beginning.
+    """Days relative to the output day O: ``first`` .. ``last``, both included; ``first`` None starts at the oldest day.
 
-    ``as_of``: one row per pick key, the one that was in force on O, with the columns ``day`` (in force from) and
-    ``until`` (last day in force): a range of days joins on ``O >= day AND O <= until``; for a single day that is
-    always true, except that a job that writes the table itself gets the state of the day before O too. With ``first`` -n
-    also the rows that were in force n days before O: a join on those days finds them.
+    ``as_of``: one row per pick key, the one in force on O. The frame gets the columns ``day`` (in force from) and ``until``
+    (last day in force), and a job over several output days joins on ``O >= day AND O <= until``. For one output day that
+    condition always holds, with one exception: a job that also writes the table additionally gets the rows in force on
+    O-1. With ``first`` -n the rows that were in force on O-n .. O-1 are there too, so that a join on those days finds them.
     """
 
     first: int | None
@@ -47,7 +50,7 @@ class Span:
     as_of: bool = False
 
     def days(self, first_output: date, last_output: date) -> tuple[date | None, date]:
-        """First (None: the beginning) and last day to read for the output days ``first_output`` .. ``last_output``."""
+        """First and last day to read for the output days ``first_output`` .. ``last_output``; first None: the oldest day."""
         first = None if self.first is None else first_output + timedelta(days=self.first)
         return first, last_output + timedelta(days=self.last)
 
@@ -62,22 +65,25 @@ class Span:
 
 @dataclass(frozen=True)
 class Read:
-    """A table and the span of it that a job reads; ``needed``: its days must have been built, where others may lack."""
+    """A table and the span of days that a job reads of it. ``must_exist``: a day that was never built stops the job."""
 
     table: "Table"
     span: Span
-    needed: bool = False
+    must_exist: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
     """The contract of a stored table.
 
-    ``kind`` day: rows of a day are replaced by ``replace_key``; log: insert-only rows, state is the newest row.
-    ``pick``: which row per ``pick_key`` ``as_of()`` takes. ``rules``: name -> SQL that no row may make false.
-    ``complete``: a day within a span that is read must have been written, even if empty: a missing one stops the reader.
-    ``instance_column``: names the job instance that wrote a row, where instances have lags of their own.
-    ``full_column``: boolean column that marks a restatement of all keys, from which ``as_of()`` may start to read.
+    - ``keys``: columns that identify a row.
+    - ``kind``: ``day`` replaces rows by ``replace_key`` (usually the day); ``log`` only inserts, and the newest row counts.
+    - ``rules``: name -> SQL condition; a row for which it is false breaks the contract.
+    - ``pick``, ``pick_key``: ``as_of()`` takes the latest or earliest row per pick key.
+    - ``full_column``: boolean column, true on rows of a full restatement; ``as_of()`` starts to read at the newest one.
+    - ``complete``: every day of a span must have been written, even if empty; a missing day stops the reader.
+    - ``instance_column``: names the job instance that wrote a row, where instances have different lags.
+    - ``properties``: further Delta table properties.
     """
 
     name: str
@@ -91,7 +97,6 @@ class Table:
     pick: Literal["latest", "earliest"] | None = None
     pick_key: tuple[str, ...] = ()
     full_column: str | None = None
-    keep_days: int | None = None
     complete: bool = False
     instance_column: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -100,36 +105,36 @@ class Table:
         names = set(self.schema.names)
         for what, wanted in (("key", self.keys), ("partition", self.partitions), ("pick key", self.pick_key)):
             if missing := [name for name in wanted if name not in names]:
-                raise ValueError(f"{self.name}: {what} columns that the schema lacks: {missing}")
+                raise ValueError(f"table {self.name}: the schema lacks {what} columns {missing}")
         if "day" not in names:
-            raise ValueError(f"{self.name}: every table has a column day")
+            raise ValueError(f"table {self.name} lacks the column day, which every table has")
         for field_ in self.schema.fields:
             if not (field_.metadata or {}).get("comment"):
-                raise ValueError(f"{self.name}.{field_.name}: every column has a comment")
+                raise ValueError(f"column {self.name}.{field_.name} lacks a comment")
             if field_.name in self.keys and isinstance(field_.dataType, ArrayType | MapType):
-                raise ValueError(f"{self.name}.{field_.name}: a key is a plain value")
+                raise ValueError(f"key column {self.name}.{field_.name} is an array or a map; a key is a plain value")
 
-    def on(self, needed: bool = False) -> Read:
-        """Reads the output day itself; ``needed``: a day that was never built stops the job."""
-        return Read(self, Span(0, 0), needed)
+    def on(self, must_exist: bool = False) -> Read:
+        """Read the output day alone; ``must_exist``: a day that was never built stops the job."""
+        return Read(self, Span(0, 0), must_exist)
 
     def trailing(self, days: int) -> Read:
-        """Reads the ``days`` days that end with the output day."""
+        """Read the ``days`` days that end with the output day: O-days+1 .. O."""
         return Read(self, Span(1 - days, 0))
 
     def before(self, days: int | None = None) -> Read:
-        """Reads the ``days`` days (None: all) that end with the day before the output day."""
+        """Read the ``days`` days before the output day: O-days .. O-1; None: all days before it."""
         return Read(self, Span(None if days is None else -days, -1))
 
     def following(self, first: int, last: int) -> Read:
-        """Looks ahead: reads O+first .. O+last; a ``first`` below 0 reaches back too."""
+        """Read O+first .. O+last, which looks ahead; a negative ``first`` also reaches back."""
         return Read(self, Span(first, last))
 
     def as_of(self, since_days: int = 0) -> Read:
-        """Reads one row per pick key: the one in force on the output day; ``since_days`` n: all in force on O-n .. O.
+        """Read one row per pick key: the one in force on O. ``since_days`` n: every row that was in force on O-n .. O.
 
-        Raises ValueError where the contract has no ``pick``.
+        Raises ValueError when the contract has no ``pick``.
         """
         if self.pick is None:
-            raise ValueError(f"{self.name} has no pick: it cannot be read as of a day")
+            raise ValueError(f"table {self.name} has no pick, so that it cannot be read as of a day")
         return Read(self, Span(-since_days if since_days else None, 0, as_of=True))

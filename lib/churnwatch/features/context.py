@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.activity.snapshots import snapshots
 from churnwatch.settings import Settings
-from churnwatch.settings.signals import ContextFeature
+from churnwatch.settings.feature_families import ContextFeature
 from churnwatch.settings.terms import BASE_SCOPE
 
 

@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from churnwatch.activity.snapshots import days_seen, snapshots
 from churnwatch.features.families import FeatureFamily, Kinds, window_value
 from churnwatch.settings import Settings
+from churnwatch.settings.feature_families import MONTHS_KEPT
 from churnwatch.settings.names import last_day_column, measure_names, month_column
-from churnwatch.settings.signals import MONTHS_KEPT
 
 
 def with_months(rows: DataFrame, months: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:

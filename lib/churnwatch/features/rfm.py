@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from churnwatch.settings.feature_families import Rfm
 from churnwatch.settings.names import window_column
-from churnwatch.settings.signals import Rfm
 
 BEST = 5
 # rows: recency 5 .. 1; columns: frequency 1 .. 5; names as in Putler's RFM segments

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from churnwatch.settings.model import Profit
+from churnwatch.settings.model import CampaignProfit
 
 Floats = NDArray[np.float64]
 
 
-def expected_maximum_profit(churned: Floats, others: Floats, profit: Profit) -> dict[str, Floats]:
+def expected_maximum_profit(churned: Floats, others: Floats, profit: CampaignProfit) -> dict[str, Floats]:
     """EMPC, cents a user of the base, and the share of the base that it contacts; a number a replicate.
 
     Verbraken, Verbeke and Baesens, A novel profit maximizing metric for measuring classification performance of customer
@@ -28,7 +28,7 @@ def expected_maximum_profit(churned: Floats, others: Floats, profit: Profit) -> 
     return {"empc_cents": np.array([cents for cents, _ in found]), "empc_share": np.array([share for _, share in found])}
 
 
-def _of(churned: Floats, others: Floats, profit: Profit) -> tuple[float, float]:
+def _of(churned: Floats, others: Floats, profit: CampaignProfit) -> tuple[float, float]:
     positives, negatives = float(churned.sum()), float(others.sum())
     if not positives or not negatives:
         return 0.0, 0.0

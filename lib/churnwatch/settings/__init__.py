@@ -2,14 +2,15 @@
 
 from churnwatch.settings.churn import Definition
 from churnwatch.settings.experiments import Experiment
-from churnwatch.settings.facts import EVENT_FIELDS, EventSource, Measure, Source
 from churnwatch.settings.load import load
+from churnwatch.settings.measures import Measure
 from churnwatch.settings.names import feature_names, measure_names
 from churnwatch.settings.offers import Campaign, Offer, Offers, Outcome
 from churnwatch.settings.planted import Pattern, Planted, PlantedEvents
+from churnwatch.settings.root import Settings
 from churnwatch.settings.rules import Rule
+from churnwatch.settings.sources import EVENT_FIELDS, EventSource, Source
 from churnwatch.settings.tiers import Tier
-from churnwatch.settings.whole import Settings
 
 __all__ = [
     "EVENT_FIELDS",

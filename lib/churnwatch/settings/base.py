@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Settings_(BaseModel):
+class SettingsPart(BaseModel):
     """Base: frozen, and a key that is not declared is a fault."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

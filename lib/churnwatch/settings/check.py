@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot import expressions as exp
 
-from churnwatch.settings.facts import Source
-from churnwatch.settings.faults import Found, Path_, known_name, nearest, sql_faults
+from churnwatch.settings.faults import Found, KeyPath, known_name, nearest, sql_faults
 from churnwatch.settings.names import (
     feature_names,
     features_with_measure,
@@ -16,9 +15,10 @@ from churnwatch.settings.names import (
     summed_measures,
     text_names,
 )
+from churnwatch.settings.root import Settings
 from churnwatch.settings.rule_columns import PLACEHOLDER, TREND_COLUMNS, route_faults, rule_faults, tier_faults
+from churnwatch.settings.sources import Source
 from churnwatch.settings.terms import ALL, BASE_SCOPE, COHORT, TENURE
-from churnwatch.settings.whole import Settings
 
 EVENT_COLUMNS = (
     "day",
@@ -47,7 +47,7 @@ class Fault:
         return f"{self.where}: {self.what}"
 
 
-def cross_faults(settings: Settings) -> list[tuple[Path_, str]]:
+def cross_faults(settings: Settings) -> list[tuple[KeyPath, str]]:
     """Every fault that a single key cannot show, with the key's path."""
     return [
         *_source_faults(settings),
@@ -72,7 +72,7 @@ def _source_faults(settings: Settings) -> Found:
         if source := getattr(sources, kind):
             groups.append((kind, None, source))
     for kind, index, source in groups:
-        path: Path_ = ("sources", kind) if index is None else ("sources", kind, index)
+        path: KeyPath = ("sources", kind) if index is None else ("sources", kind, index)
         for field, text in source.map.items():
             yield from sql_faults((*path, "map", field), text, None)
         if source.where:
@@ -119,7 +119,7 @@ def _measure_faults(settings: Settings) -> Found:
         "history",
     } | {last_day_column(name) for name in m.measures}
     for name, measure in m.measures.items():
-        path: Path_ = ("measures", "measures", name)
+        path: KeyPath = ("measures", "measures", name)
         if name in reserved or name.startswith("def_"):
             yield path, f"measure name {name!r} is reserved"
         for key in ("of", "where"):
@@ -142,7 +142,7 @@ def _indicator_faults(settings: Settings) -> Found:
     known = [*summed_measures(settings), "active_days"]
     for name, indicator in settings.measures.indicators.items():
         for key in ("of", "per"):
-            path: Path_ = ("measures", "indicators", name, key)
+            path: KeyPath = ("measures", "indicators", name, key)
             faults = list(sql_faults(path, text := getattr(indicator, key), known))
             yield from faults
             if not faults and sqlglot.parse_one(text, dialect="spark").find(exp.Div, exp.IntDiv, exp.Mod):
@@ -181,7 +181,7 @@ def _definition_faults(settings: Settings) -> Found:
     types = _event_types(settings)
     attributes = _attributes(settings)
     for name, definition in settings.churn.definitions.items():
-        path: Path_ = ("churn", "definitions", name)
+        path: KeyPath = ("churn", "definitions", name)
         for key in ("events", "renewed_by"):
             for index, event_type in enumerate(getattr(definition, key) or []):
                 if types is not None:
@@ -223,7 +223,7 @@ def _destination_faults(settings: Settings) -> Found:
         settled.add(name)
 
 
-def _owners_by_name(settings: Settings) -> Iterator[tuple[Path_, str]]:
+def _owners_by_name(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     """Every owner whom the configuration names, and where."""
     owners = settings.owners
     for name, owner in owners.owners.items():
@@ -247,14 +247,14 @@ def _owners_by_name(settings: Settings) -> Iterator[tuple[Path_, str]]:
 def _offer_faults(settings: Settings) -> Found:
     tiers = [tier.name for tier in settings.tiers.tiers]
     for c, campaign in enumerate(settings.offers.campaigns):
-        path: Path_ = ("offers", "campaigns", c)
+        path: KeyPath = ("offers", "campaigns", c)
         for t, tier in enumerate(campaign.tiers):
             yield from known_name((*path, "tiers", t), "tier", tier, tiers)
         for o, offer in enumerate(campaign.offers):
             for k, cause in enumerate(offer.causes):
                 yield from known_name((*path, "offers", o, "causes", k), "cause", cause, settings.causes.causes)
     for name, outcome in settings.offers.outcomes.items():
-        here: Path_ = ("offers", "outcomes", name)
+        here: KeyPath = ("offers", "outcomes", name)
         if outcome.label:
             yield from known_name((*here, "label"), "definition", outcome.label, ["primary", *settings.churn.definitions])
         if outcome.measure:
@@ -284,7 +284,7 @@ def _maturity_faults(settings: Settings) -> Found:
 
 def _experiment_faults(settings: Settings) -> Found:
     for name, experiment in settings.experiments.items():
-        path: Path_ = ("experiments", name)
+        path: KeyPath = ("experiments", name)
         for field, text in experiment.source.map.items():
             yield from sql_faults((*path, "source", "map", field), text, None)
         if experiment.source.where:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Name, Settings_
+from churnwatch.settings.base import Days, Name, SettingsPart
 
 LONG_DAYS = 92  # above three months, days are read as months: half a year of daily rows costs four times 31 days and 6 months
 EXACT = 10_000  # shares and factors have four decimals at the most, so that cross products of sums fit into 38 digits
@@ -26,7 +26,7 @@ ALLOWED = {
 SHARED = ("kind", "horizon_days", "lead_days", "class_")
 
 
-class Definition(Settings_):
+class Definition(SettingsPart):
     """A definition of churn. The horizon is O+lead+1 .. O+lead+horizon; ``events``: event types, all where left out.
 
     ``inactivity``: eligible with an event in the ``active_within_days`` that end with O, churned with none in the horizon.
@@ -112,7 +112,7 @@ class Definition(Settings_):
         return self.kind in ("inactivity", "event") and self.ahead_days > LONG_DAYS
 
 
-class Churn(Settings_):
+class Churn(SettingsPart):
     """churn.yaml."""
 
     primary: Name

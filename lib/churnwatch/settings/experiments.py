@@ -4,11 +4,11 @@ from datetime import date
 
 from pydantic import model_validator
 
-from churnwatch.settings.base import Name, Settings_, Share
-from churnwatch.settings.facts import Source
+from churnwatch.settings.base import Name, SettingsPart, Share
+from churnwatch.settings.sources import Source
 
 
-class Experiment(Settings_):
+class Experiment(SettingsPart):
     """An outside experiment's table: one row a unit; ``source.map``: unit, arm, [cluster, stratum, day]; ``outcomes``:
     name -> SQL; ``covariates``: value from before the assignment that steadies the outcome of the same name;
     ``shares``: planned share of every arm; ``day``: of the assignment, where the rows have none."""

@@ -11,11 +11,11 @@ from sqlglot.optimizer.qualify_columns import qualify_columns
 
 REFUSED_FUNCTIONS = {"reflect", "java_method", "try_reflect"}
 
-Path_ = tuple[str | int, ...]
-Found = Iterator[tuple[Path_, str]]
+KeyPath = tuple[str | int, ...]
+Found = Iterator[tuple[KeyPath, str]]
 
 
-def known_name(path: Path_, what: str, name: str, known: Iterable[str]) -> Found:
+def known_name(path: KeyPath, what: str, name: str, known: Iterable[str]) -> Found:
     """A fault where ``name`` is none of ``known``, with the nearest of them."""
     known = list(known)
     if name not in known:
@@ -28,7 +28,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def sql_faults(path: Path_, text: str, columns: Iterable[str] | None) -> Found:
+def sql_faults(path: KeyPath, text: str, columns: Iterable[str] | None) -> Found:
     """Faults of ``text`` as one Spark SQL expression; ``columns``: those that it may name, None for any."""
     try:
         tree = sqlglot.parse_one(f"SELECT {text}", dialect="spark")
@@ -48,7 +48,7 @@ def sql_faults(path: Path_, text: str, columns: Iterable[str] | None) -> Found:
             yield from known_name(path, "column", name, known)
 
 
-def condition_faults(path: Path_, text: str, columns: Mapping[str, str]) -> Found:
+def condition_faults(path: KeyPath, text: str, columns: Mapping[str, str]) -> Found:
     """Faults of ``text`` as a condition over ``columns`` (name -> SQL type): names, and that it is true or false.
 
     A function whose type is not known here passes: Spark tells when the rule is judged.

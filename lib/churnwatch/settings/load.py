@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from churnwatch.core.errors import ConfigError
 from churnwatch.settings.check import Fault, cross_faults
+from churnwatch.settings.root import Settings
 from churnwatch.settings.sending import written_secrets
-from churnwatch.settings.whole import Settings
 
 # file of the domain folder -> the key of Settings that it fills
 NEEDED_FILES = ("sources", "measures", "churn", "tiers")
@@ -22,16 +22,16 @@ REFERENCE = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)+|domain)\}")
 SHOWN_CHARACTERS = 4  # shorter secrets are not looked for in other faults: they would be found everywhere
 SECRET = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 class Origins:
     """Where each key of the merged tree was written: (file, line)."""
 
     def __init__(self) -> None:
-        self._places: dict[Path_, tuple[str, int]] = {}
+        self._places: dict[KeyPath, tuple[str, int]] = {}
 
-    def add(self, path: Path_, file: str, line: int) -> None:
+    def add(self, path: KeyPath, file: str, line: int) -> None:
         """Notes that ``path`` stands in ``file`` at ``line``; the later layer wins."""
         self._places[path] = (file, line)
 
@@ -89,7 +89,7 @@ def _masked(text: str, secrets: Mapping[str, str]) -> str:
     return text
 
 
-def _read(file: Path, origins: Origins, prefix: Path_, faults: list[Fault]) -> dict[str, Any]:
+def _read(file: Path, origins: Origins, prefix: KeyPath, faults: list[Fault]) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
         node, tree = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
@@ -111,7 +111,7 @@ def _read(file: Path, origins: Origins, prefix: Path_, faults: list[Fault]) -> d
     return tree
 
 
-def _lines(node: yaml.Node | None, path: Path_, faults: list[Fault], file: Path) -> Iterator[tuple[Path_, int]]:
+def _lines(node: yaml.Node | None, path: KeyPath, faults: list[Fault], file: Path) -> Iterator[tuple[KeyPath, int]]:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -169,7 +169,7 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _resolved(value: Any, tree: Mapping[str, Any], path: Path_, origins: Origins, faults: list[Fault]) -> Any:
+def _resolved(value: Any, tree: Mapping[str, Any], path: KeyPath, origins: Origins, faults: list[Fault]) -> Any:
     if isinstance(value, dict):
         return {k: _resolved(v, tree, (*path, k), origins, faults) for k, v in value.items()}
     if isinstance(value, list):

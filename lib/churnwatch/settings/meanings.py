@@ -2,9 +2,9 @@
 
 import re
 
-from churnwatch.settings.facts import Measure
+from churnwatch.settings.measures import Measure
 from churnwatch.settings.names import RFM, features_with_measure, slope_measures, summed_measures
-from churnwatch.settings.whole import Settings
+from churnwatch.settings.root import Settings
 
 NAMES = re.compile(r"[A-Za-z_]\w*")
 

@@ -4,12 +4,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Settings_, Share
+from churnwatch.settings.base import Days, SettingsPart, Share
 
 Algorithm = Literal["gbt", "logistic", "tree", "forest", "svm", "xgboost"]
 
 
-class Gate(Settings_):
+class Gate(SettingsPart):
     """What a model must show before it is released.
 
     ``min_days``: snapshot days of the train span; ``max_missing_share``: of all cells of the train span. The margins are
@@ -28,7 +28,7 @@ class Gate(Settings_):
     max_calibration_error: Share = 0.1
 
 
-class Asked(Settings_):
+class Asked(SettingsPart):
     """What asks for a training before ``every_days`` have passed, at the earliest ``wait_days`` after the last attempt.
 
     ``max_psi``: index of a feature of the model, or of its margin, against training; ``max_auc_loss``: AUC of the test span
@@ -40,7 +40,7 @@ class Asked(Settings_):
     wait_days: Days = 7
 
 
-class Selection(Settings_):
+class Selection(SettingsPart):
     """Which features leave before a model is fitted, besides those that never vary; null: none for that reason.
 
     ``max_correlation``: two features beyond it are one, the first stays; ``max_psi``: population stability index between
@@ -51,7 +51,7 @@ class Selection(Settings_):
     max_psi: float | None = Field(default=1.0, gt=0)
 
 
-class Profit(Settings_):
+class CampaignProfit(SettingsPart):
     """What a campaign earns: a saved churner is worth ``saved_cents``, the offer costs ``offer_cents`` where it is taken,
     contact costs ``contact_cents``; churners take it with a Beta(``alpha``, ``beta``) share."""
 
@@ -62,13 +62,13 @@ class Profit(Settings_):
     beta: float = Field(default=14.0, gt=0)
 
     @model_validator(mode="after")
-    def _worth_it(self) -> "Profit":
+    def _worth_it(self) -> "CampaignProfit":
         if self.offer_cents >= self.saved_cents:
             raise ValueError("offer_cents is less than saved_cents: nobody buys a customer for more than they are worth")
         return self
 
 
-class ModelSettings(Settings_):
+class ModelSettings(SettingsPart):
     """model.yaml. Spans in days, forward in time; ``value``: cents a user is worth.
 
     ``origins``: how many rolling origins the procedure is judged on, ``test_days`` apart; the earlier ones search with
@@ -104,7 +104,7 @@ class ModelSettings(Settings_):
     capacity_users: Days | None = None
     capacity_share: Share = 0.1
     selection: Selection = Selection()
-    profit: Profit = Profit()
+    profit: CampaignProfit = CampaignProfit()
     gate: Gate = Gate()
 
     @model_validator(mode="after")

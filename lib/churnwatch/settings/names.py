@@ -1,6 +1,6 @@
 """Names of the columns that configuration makes: the one place that spells them."""
 
-from churnwatch.settings.whole import Settings
+from churnwatch.settings.root import Settings
 
 SUMMED = ("count", "sum", "transition")
 

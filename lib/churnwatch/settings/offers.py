@@ -4,10 +4,10 @@ from datetime import date
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Hour, Name, Settings_, Share
+from churnwatch.settings.base import Days, Hour, Name, SettingsPart, Share
 
 
-class Offer(Settings_):
+class Offer(SettingsPart):
     """An offer: for which causes, for users of at least which value, by which channel, what it costs and may save."""
 
     name: Name
@@ -18,7 +18,7 @@ class Offer(Settings_):
     save_share: Share = 0.1
 
 
-class Campaign(Settings_):
+class Campaign(SettingsPart):
     """A campaign: which tiers get its offers, the share held out as control, and the days on which it assigns users.
 
     With ``until_day`` its assignments end, so that it has a read-out day; without, its lift stays interim.
@@ -55,7 +55,7 @@ class Campaign(Settings_):
         return self.salt or self.name
 
 
-class Outcome(Settings_):
+class Outcome(SettingsPart):
     """What lift is measured in: not churned by a label, or a measure summed over ``days`` after the assignment."""
 
     label: str | None = None
@@ -70,7 +70,7 @@ class Outcome(Settings_):
         return self
 
 
-class Offers(Settings_):
+class Offers(SettingsPart):
     """offers.yaml."""
 
     campaigns: list[Campaign] = []

@@ -2,10 +2,10 @@
 
 from pydantic import model_validator
 
-from churnwatch.settings.base import Name, Settings_
+from churnwatch.settings.base import Name, SettingsPart
 
 
-class Owner(Settings_):
+class Owner(SettingsPart):
     """An owner of warnings: who answers for overdue ones, and the destination (of ``sending.destinations``) of messages.
 
     Without ``destination`` it is the owner's own name.
@@ -15,7 +15,7 @@ class Owner(Settings_):
     destination: str | None = None
 
 
-class Route(Settings_):
+class Route(SettingsPart):
     """Who owns a user's warnings, before rule and level are asked: an owner by name, or the attribute that names one.
 
     ``when``: boolean Spark SQL over what rules of users may ask for; absent: every user. A user without the attribute
@@ -34,7 +34,7 @@ class Route(Settings_):
         return self
 
 
-class Owners(Settings_):
+class Owners(SettingsPart):
     """owners.yaml. The first route that holds wins. ``groups``: owner of warnings of groups and the base whose rule has none.
 
     ``superior_of_others``: who answers for owners that neither stand under ``owners`` nor are anyone's superior: those

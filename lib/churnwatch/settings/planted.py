@@ -2,13 +2,13 @@
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Name, Settings_
+from churnwatch.settings.base import Days, Name, SettingsPart
 from churnwatch.settings.terms import BASE_SCOPE
 
 Past = Field(default=None, ge=0)
 
 
-class PlantedEvents(Settings_):
+class PlantedEvents(SettingsPart):
     """Events of one kind, ``count`` on each of their days.
 
     Their days: ``days_ago`` before the last day of the world; with ``until_days_ago`` every ``every_days`` from there on
@@ -36,7 +36,7 @@ class PlantedEvents(Settings_):
         return self
 
 
-class Pattern(Settings_):
+class Pattern(SettingsPart):
     """What a user is and does. ``as_usual``: besides, everything that is usual; attributes are inherited anyhow.
 
     ``days_ahead``: attributes that are dates, in days after the last day. ``users``: at least so many are planted, where a
@@ -51,7 +51,7 @@ class Pattern(Settings_):
     events: list[PlantedEvents] = []
 
 
-class Series(Settings_):
+class Series(SettingsPart):
     """A series of the market: ``value`` from the first day on, ``later`` in the last ``later_days`` days."""
 
     scopes: list[str] = [BASE_SCOPE]
@@ -60,7 +60,7 @@ class Series(Settings_):
     later_days: Days = 14
 
 
-class Planted(Settings_):
+class Planted(SettingsPart):
     """``usual``: everybody of whom no rule is to speak; ``rules``: id of a rule -> the pattern of which it speaks."""
 
     usual: Pattern = Pattern()

@@ -6,11 +6,11 @@ from datetime import date
 import sqlglot
 from sqlglot import expressions as exp
 
-from churnwatch.settings.faults import Found, Path_, condition_faults, known_name
+from churnwatch.settings.faults import Found, KeyPath, condition_faults, known_name
 from churnwatch.settings.names import feature_names, text_names
 from churnwatch.settings.owners import Route
+from churnwatch.settings.root import Settings
 from churnwatch.settings.rules import Rule
-from churnwatch.settings.whole import Settings
 
 SCORE_COLUMNS = {
     "margin": "double",
@@ -150,7 +150,7 @@ def rule_faults(settings: Settings) -> Found:
     """Faults of rules.yaml, with the key's path."""
     levels = [level.name for level in settings.tiers.levels]
     for index, rule in enumerate(settings.rules.rules):
-        path: Path_ = ("rules", "rules", index)
+        path: KeyPath = ("rules", "rules", index)
         absent = absent_columns(rule, settings)
         columns = rule_columns(rule.scope, settings) | dict.fromkeys(absent, "string")
         faults = list(condition_faults((*path, "when"), rule.when, columns))
@@ -169,7 +169,7 @@ def route_faults(settings: Settings) -> Found:
     """Faults of the routes of owners.yaml, with the key's path."""
     attributes = list(settings.sources.users.map) if settings.sources.users else []
     for index, route in enumerate(settings.owners.routing):
-        path: Path_ = ("owners", "routing", index)
+        path: KeyPath = ("owners", "routing", index)
         absent = absent_of_route(route, settings)
         columns = rule_columns("user", settings) | dict.fromkeys(absent, "string")
         faults = list(condition_faults((*path, "when"), route.when, columns)) if route.when else []

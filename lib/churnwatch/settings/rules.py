@@ -4,11 +4,11 @@ from datetime import date
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Name, Settings_
+from churnwatch.settings.base import Name, SettingsPart
 from churnwatch.settings.terms import MODEL, LevelName, Scope
 
 
-class Rule(Settings_):
+class Rule(SettingsPart):
     """A warning rule. ``when``: boolean Spark SQL over columns of user_features (``day`` included), users and user_scores
     (user scope), or of ``activity_trend`` and ``churn_rates`` (group and base). ``evidence``: text with {column} placeholders,
     ``owner`` likewise (the level's where a placeholder's value is missing). ``needs``: columns that not every operator has;
@@ -39,7 +39,7 @@ class Rule(Settings_):
         return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day <= self.valid_to)
 
 
-class Rules(Settings_):
+class Rules(SettingsPart):
     """rules.yaml."""
 
     rules: list[Rule] = []
@@ -52,14 +52,14 @@ class Rules(Settings_):
         return self
 
 
-class Cause(Settings_):
+class Cause(SettingsPart):
     """A cause of churn and the measures (all their windows) that speak for it."""
 
     title: str
     measures: list[str]
 
 
-class Causes(Settings_):
+class Causes(SettingsPart):
     """causes.yaml; ``reasons``: how many measures are told of each user."""
 
     reasons: int = Field(default=3, ge=1, le=20)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Name, Settings_
+from churnwatch.settings.base import Days, Name, SettingsPart
 from churnwatch.settings.terms import LevelName
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -19,7 +19,7 @@ VARIABLE = re.compile(r"\$\{[A-Z][A-Z0-9_]*\}")
 KEY_OF_A_QUERY = re.compile(r"key|token|secret|sign|pass", re.IGNORECASE)
 
 
-class Smtp(Settings_):
+class Smtp(SettingsPart):
     """A mail server; the password only ever comes from an environment variable (see ``written_secrets``)."""
 
     host: str
@@ -40,7 +40,7 @@ class Smtp(Settings_):
         return self
 
 
-class Destination(Settings_):
+class Destination(SettingsPart):
     """An allowed receiver; text alone is a mail address.
 
     ``url`` (an environment variable where it holds a secret) is posted to; ``token``: a bearer token; ``secret``: what
@@ -84,7 +84,7 @@ class Destination(Settings_):
         return self
 
     @property
-    def chat(self) -> bool:
+    def is_chat(self) -> bool:
         """Whether people read it where others may look on."""
         return self.kind in CHATS
 
@@ -147,7 +147,7 @@ def _url_fault(url: str) -> str | None:
     return None if loopback or literal.is_global else "a url goes to no private address"
 
 
-class Sending(Settings_):
+class Sending(SettingsPart):
     """Where messages go: ``file`` writes all of them into a folder, ``network`` to the destinations by name.
 
     A message to a name that is no destination fails, and ``doctor`` shows it. ``gateways``: channel of offers ->

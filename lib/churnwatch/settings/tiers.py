@@ -2,11 +2,11 @@
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Name, Settings_, Share
+from churnwatch.settings.base import Days, Name, SettingsPart, Share
 from churnwatch.settings.terms import LevelName
 
 
-class Profit(Settings_):
+class ContactProfit(SettingsPart):
     """What contact must bring: probability x ``save_share`` x value of the user, less ``cost_cents``, above ``least_cents``."""
 
     save_share: Share
@@ -14,7 +14,7 @@ class Profit(Settings_):
     least_cents: int = Field(default=0, ge=0)
 
 
-class Adjust(Settings_):
+class Adjust(SettingsPart):
     """How far a tier's cut may be moved by what its warnings turned out to be: ``lowest`` .. ``highest`` in the cut's own
     unit (share of users, or probability), by at most ``step_share`` of itself at a time."""
 
@@ -28,14 +28,14 @@ class Adjust(Settings_):
         return min(self.highest, max(self.lowest, min(cut + step, max(cut - step, wanted))))
 
 
-class Tier(Settings_):
+class Tier(SettingsPart):
     """A risk tier, cut by one of: top share of users, lowest probability, number of users, expected profit of contact."""
 
     name: Name
     top_share: Share | None = None
     min_probability: Share | None = None
     top_users: int | None = Field(default=None, ge=1)
-    profit: Profit | None = None
+    profit: ContactProfit | None = None
     level: LevelName | None = None
     adjust: Adjust | None = None
 
@@ -62,7 +62,7 @@ class Tier(Settings_):
         return any(c is not None for c in (self.top_share, self.min_probability, self.top_users, self.profit))
 
 
-class Level(Settings_):
+class Level(SettingsPart):
     """What a warning level asks for: who acts, within how long, by what."""
 
     name: LevelName
@@ -71,7 +71,7 @@ class Level(Settings_):
     measure: str = ""
 
 
-class Raises(Settings_):
+class Raises(SettingsPart):
     """What raises a warning by one level, at most to the last; two of them raise it once.
 
     ``value_at_risk_top_share``: the user's value at risk is among so large a share of the day's scored users;
@@ -84,7 +84,7 @@ class Raises(Settings_):
     second_signal: bool = True
 
 
-class Tiers(Settings_):
+class Tiers(SettingsPart):
     """tiers.yaml: tiers from the riskiest down, the last without a cut; levels from the mildest up.
 
     ``by``: shares and numbers of users count within each value of this segment. ``stay_share``: a user leaves a tier only

@@ -1,81 +1,14 @@
-"""What the facts mean: sources.yaml, measures.yaml."""
+"""What users do in a day, and the features of it: measures.yaml."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Name, Settings_
-from churnwatch.settings.signals import MEMORY_DAYS, Signals
-
-# --- sources.yaml ---------------------------------------------------------------------------------------------------
+from churnwatch.settings.base import Days, Name, SettingsPart
+from churnwatch.settings.feature_families import MONTHS_KEPT_DAYS, FeatureFamilies
 
 
-class Source(Settings_):
-    """One raw input. ``map`` values are Spark SQL over the source's own columns; ``columns`` names headerless CSV."""
-
-    name: Name
-    format: Literal["csv", "json", "parquet", "delta", "table"]
-    path: str | None = None
-    table: str | None = None
-    options: dict[str, str] = {}
-    columns: list[str] | None = None
-    time_zone: str = "UTC"
-    file_days: list[int] = [-1, 0, 1]
-    event_types: list[str] | None = None
-    where: str | None = None
-    map: dict[Name, str]
-
-    @model_validator(mode="after")
-    def _one_place(self) -> "Source":
-        if (self.format == "table") != (self.path is None) or (self.format == "table") != (self.table is not None):
-            raise ValueError("a source has a path, or format: table and a table")
-        return self
-
-    @property
-    def daily(self) -> bool:
-        """Whether files belong to days (the path holds ``{day}``)."""
-        return bool(self.path and "{day}" in self.path)
-
-
-EVENT_FIELDS = (
-    "event_id",
-    "user_id",
-    "event_time",
-    "event_type",
-    "amount",
-    "duration_s",
-    "item_id",
-    "session_id",
-    "channel",
-    "properties",
-)
-
-
-class EventSource(Source):
-    """A source of events; ``map`` knows the canonical fields alone."""
-
-    @model_validator(mode="after")
-    def _fields(self) -> "EventSource":
-        if unknown := sorted(set(self.map) - set(EVENT_FIELDS)):
-            raise ValueError(f"map has unknown fields {unknown}; an event has {', '.join(EVENT_FIELDS)}")
-        if missing := [name for name in ("user_id", "event_time", "event_type") if name not in self.map]:
-            raise ValueError(f"map lacks {', '.join(missing)}")
-        return self
-
-
-class Sources(Settings_):
-    """sources.yaml."""
-
-    events: list[EventSource]
-    users: Source | None = None
-    consents: Source | None = None
-    context: Source | None = None
-
-
-# --- measures.yaml --------------------------------------------------------------------------------------------------
-
-
-class Measure(Settings_):
+class Measure(SettingsPart):
     """A daily measure per user over canonical event columns; stored as an integer (cents, ms, counts).
 
     ``last``: the value of the day's last event that has one. ``transition``: how often a user's step ``from`` is
@@ -103,7 +36,7 @@ class Measure(Settings_):
         return self
 
 
-class Bots(Settings_):
+class Bots(SettingsPart):
     """Who is no person: a user is a bot on days with more than ``events_a_day`` events, and on days with events in
     ``hours_a_day`` different hours of the clock or more: who never sleeps. Null: that sign tells nobody."""
 
@@ -111,7 +44,7 @@ class Bots(Settings_):
     hours_a_day: int | None = Field(default=None, ge=1, le=24)
 
 
-class Indicator(Settings_):
+class Indicator(SettingsPart):
     """A ratio of a segment: ``of`` summed over its users, per ``per`` summed over them.
 
     Both are Spark SQL over what a user did in the ``days`` days that end with O: summed measures and ``active_days``;
@@ -124,7 +57,7 @@ class Indicator(Settings_):
     comment: str | None = None
 
 
-class Measures(Signals):
+class Measures(FeatureFamilies):
     """measures.yaml. ``trend_days`` n: the last n days against the n days before; n and 2n are windows.
 
     ``population_days``: how long a silent user keeps a row; what lies before the longest window comes from months.
@@ -145,8 +78,8 @@ class Measures(Signals):
             raise ValueError("windows_days must rise and not repeat")
         if not {self.trend_days, 2 * self.trend_days} <= set(self.windows_days):
             raise ValueError(f"trend_days {self.trend_days} needs windows of {self.trend_days} and {2 * self.trend_days} days")
-        if self.population_days > max(MEMORY_DAYS, self.longest_window):
-            raise ValueError(f"population_days is at most {MEMORY_DAYS}, or the longest window")
+        if self.population_days > max(MONTHS_KEPT_DAYS, self.longest_window):
+            raise ValueError(f"population_days is at most {MONTHS_KEPT_DAYS}, or the longest window")
         if self.slope_weeks and 7 * self.slope_weeks > self.longest_window:
             raise ValueError(f"slope_weeks {self.slope_weeks} needs a longest window of {7 * self.slope_weeks} days or more")
         if self.rfm and self.rfm.window_days not in self.windows_days:

@@ -4,16 +4,16 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Name, Settings_
+from churnwatch.settings.base import Days, Name, SettingsPart
 from churnwatch.settings.terms import BASE_SCOPE
 
 MONTHS_KEPT = 13  # monthly partitions that features may read: a year, and the month that it began in
-MEMORY_DAYS = 394  # what 13 months before O's hold at the least: 1 February of a common year to 1 March of the next
+MONTHS_KEPT_DAYS = 394  # what 13 months before O's hold at the least: 1 February of a common year to 1 March of the next
 
 Cuts = Annotated[tuple[float, float, float, float], Field(description="four rising cut points between the scores 1 to 5")]
 
 
-class Rfm(Settings_):
+class Rfm(SettingsPart):
     """Recency, frequency and monetary scores 1 (worst) .. 5 (best) by fixed cut points, so that a score is exact, means the
     same on every day, and no user's score depends on others.
 
@@ -36,7 +36,7 @@ class Rfm(Settings_):
         return self
 
 
-class ContextFeature(Settings_):
+class ContextFeature(SettingsPart):
     """A series of ``context`` as a feature: the value in force on O; with ``change_days`` n also what it is more or less
     than n days before. ``scope``: base, or a segment, whose rows 'segment=value' go to the users with that value."""
 
@@ -45,7 +45,7 @@ class ContextFeature(Settings_):
     change_days: Days | None = None
 
 
-class Signals(Settings_):
+class FeatureFamilies(SettingsPart):
     """Families of features.
 
     ``slope_weeks`` n: ``<measure>_slope`` over the last n weeks, of ``slopes`` (absent: every summed measure).
@@ -68,7 +68,7 @@ class Signals(Settings_):
     context: dict[Name, ContextFeature] = {}
 
     @model_validator(mode="after")
-    def _told_whole(self) -> "Signals":
+    def _told_whole(self) -> "FeatureFamilies":
         if self.months and not self.months_of:
             raise ValueError("months needs months_of: the measures that get a column a month")
         if self.slopes is not None and self.slope_weeks is None:

@@ -2,21 +2,22 @@
 
 from typing import Any
 
-from churnwatch.settings.base import Name, Settings_
+from churnwatch.settings.base import Name, SettingsPart
 from churnwatch.settings.churn import Churn, Definition
+from churnwatch.settings.environment import Activity, Clock, Mlflow, Privacy, Quality, Runs, Storage
 from churnwatch.settings.experiments import Experiment
-from churnwatch.settings.facts import Measures, Sources
+from churnwatch.settings.measures import Measures
 from churnwatch.settings.model import ModelSettings
 from churnwatch.settings.offers import Offers, Outcome
 from churnwatch.settings.owners import Owners
 from churnwatch.settings.planted import Planted
 from churnwatch.settings.rules import Causes, Rules
 from churnwatch.settings.sending import Sending
+from churnwatch.settings.sources import Sources
 from churnwatch.settings.tiers import Tiers
-from churnwatch.settings.where import Activity, Clock, Mlflow, Privacy, Quality, Runs, Storage
 
 
-class Settings(Settings_):
+class Settings(SettingsPart):
     """Everything a run knows besides its days. ``spark``: any Spark setting, left alone on Databricks."""
 
     domain: str

@@ -2,10 +2,10 @@
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Settings_, Share
+from churnwatch.settings.base import SettingsPart, Share
 
 
-class Storage(Settings_):
+class Storage(SettingsPart):
     """``root``: a folder with a Delta table a folder; or ``schema``: catalog tables; ``files``: pages, staging, checkpoints.
 
     ``input``: where raw input lies, for paths of sources.yaml: ``{storage.input}/events/{day}.csv``.
@@ -23,14 +23,14 @@ class Storage(Settings_):
         return self
 
 
-class Clock(Settings_):
+class Clock(SettingsPart):
     """The business day's zone, and the days after which late events are no longer waited for."""
 
     time_zone: str = "UTC"
     settle_days: int = Field(default=2, ge=0)
 
 
-class Mlflow(Settings_):
+class Mlflow(SettingsPart):
     """Where models and their runs are kept."""
 
     tracking_uri: str
@@ -38,7 +38,7 @@ class Mlflow(Settings_):
     model: str = "churnwatch"
 
 
-class Activity(Settings_):
+class Activity(SettingsPart):
     """Layout of daily_activity and what a session is."""
 
     buckets: int = Field(default=4, ge=1)
@@ -46,7 +46,7 @@ class Activity(Settings_):
     distinct_cap: int = Field(default=200, ge=1)
 
 
-class Quality(Settings_):
+class Quality(SettingsPart):
     """Gates of ingest."""
 
     max_rejected_share: Share = 0.05
@@ -54,14 +54,14 @@ class Quality(Settings_):
     allow_empty_days: bool = True
 
 
-class IdKey(Settings_):
+class IdKey(SettingsPart):
     """Where the secret that keys the hashes of user ids lies: a file made at set-up, or an environment variable."""
 
     file: str | None = None
     env: str | None = None
 
 
-class Privacy(Settings_):
+class Privacy(SettingsPart):
     """What may leave the tables."""
 
     min_group_size: int = Field(default=10, ge=1)
@@ -69,7 +69,7 @@ class Privacy(Settings_):
     pseudonymise: bool = False
 
 
-class Runs(Settings_):
+class Runs(SettingsPart):
     """How runs guard each other."""
 
     stale_run_minutes: int = Field(default=120, ge=1)
