@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from churnwatch.io.session import _without_noise
 from churnwatch.settings import load
 from churnwatch.upkeep import examine
 
@@ -90,6 +91,17 @@ def test_the_doctor_starts_nothing_without_a_java_and_names_jars_that_are_missin
 def test_the_doctor_is_content_with_a_java_that_is_new_enough(path, monkeypatch):
     monkeypatch.setenv("PATH", path(java="17.0.9"))
     assert next(examine(load(ROOT / "conf" / "local.yaml"), lambda: None)) == (True, "Java 17")
+
+
+def test_known_noise_of_a_starting_jvm_is_dropped_and_all_else_is_passed_on(capfd):
+    noise = "WARNING: Using incubator modules: jdk.incubator.vector"
+    with _without_noise():
+        done = subprocess.Popen(["sh", "-c", f"echo '{noise}' >&2; echo 'a warning that matters' >&2"])
+    done.wait()
+    written = ""
+    while not written:
+        written = capfd.readouterr().err
+    assert written == "a warning that matters\n"
 
 
 def test_a_cluster_brings_its_own_spark_and_only_tests_bring_what_they_compare_with():

@@ -4,8 +4,10 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -25,6 +27,8 @@ ALWAYS = {
 DECIDED_BY_SUBMIT = ("spark.master", "spark.jars", "spark.driver.memory", "spark.submit.", "spark.app.name")
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 LOG4J = Path(__file__).parent / "log4j2.properties"
+# lines of a JVM's stderr that no setting switches off: Java warns of a module that Spark adds, netlib of a missing libblas
+NOISE = (b"WARNING: Using incubator modules", b"netlib-blas: JNI_OnLoad", b"netlib-lapack: JNI_OnLoad")
 
 
 def on_databricks() -> bool:
@@ -50,7 +54,8 @@ def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
     for key, value in {**settings.spark, **_quiet(submitted, settings.spark), **ALWAYS}.items():
         if not (submitted and key.startswith(DECIDED_BY_SUBMIT)):
             builder = builder.config(key, str(value))
-    spark = builder.getOrCreate()
+    with _without_noise():
+        spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     describe(spark, name)
     return spark
@@ -62,6 +67,27 @@ def _quiet(submitted: bool, configured: Mapping[str, Any]) -> dict[str, str]:
         return {}
     options = f"-Dlog4j2.configurationFile=file:{LOG4J} {configured.get(JAVA_OPTIONS, '')}"
     return {JAVA_OPTIONS: options.strip()}
+
+
+@contextmanager
+def _without_noise() -> Iterator[None]:
+    """Pass the stderr of processes that start meanwhile through a thread that drops the lines of NOISE."""
+    ours = os.dup(2)
+    read, write = os.pipe()
+    os.dup2(write, 2)
+    os.close(write)
+    Thread(target=_pass_on, args=(read, ours), daemon=True).start()
+    try:
+        yield
+    finally:
+        os.dup2(ours, 2)
+
+
+def _pass_on(read: int, to: int) -> None:
+    with open(read, "rb") as lines:
+        for line in lines:
+            if not line.startswith(NOISE):
+                os.write(to, line)
 
 
 def describe(spark: SparkSession, text: str) -> None:
