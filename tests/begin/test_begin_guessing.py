@@ -7,7 +7,7 @@ import pytest
 
 from churnwatch.begin.columns import Column, literal, quoted, slug
 from churnwatch.begin.guesses import Facts, Filled, Guesses, NoLog, rank
-from churnwatch.begin.guessing import guessed, sample_facts
+from churnwatch.begin.key_fields import guess_fields, sample_facts
 from churnwatch.begin.numbers import number_form
 from churnwatch.begin.texts import day_pattern, text_layout
 from churnwatch.begin.times import time_forms
@@ -25,7 +25,7 @@ def log(header, line, rows=ROWS):
 def fields(lines):
     """Field -> SQL of what is guessed from ``lines`` alone."""
     layout = text_layout(lines)
-    found = guessed(layout, sample_facts(layout))
+    found = guess_fields(layout, sample_facts(layout))
     assert isinstance(found, Guesses), found.lines()
     return {name: guess.sql for name, guess in found.fields.items()}
 
@@ -227,8 +227,8 @@ def test_day_and_month_are_told_apart_by_all_rows():
     day_first, month_first = (form.sql for form in time_forms(layout.columns[1]))
     columns = {"user": Filled(60, 12), "date": Filled(60, 50)}
     for counts, right in (({day_first: 40, month_first: 60}, month_first), ({day_first: 60, month_first: 40}, day_first)):
-        assert guessed(layout, Facts(60, columns, counts)).fields["event_time"].sql == right
-    unclear = guessed(layout, Facts(60, columns, {day_first: 60, month_first: 60})).fields["event_time"]
+        assert guess_fields(layout, Facts(60, columns, counts)).fields["event_time"].sql == right
+    unclear = guess_fields(layout, Facts(60, columns, {day_first: 60, month_first: 60})).fields["event_time"]
     assert unclear.sql == day_first and "other way round" in unclear.reason
 
 
@@ -259,7 +259,7 @@ def test_an_experiments_table_is_refused_column_by_column():
     layout = text_layout(lines)
     facts = sample_facts(layout)
     facts = Facts(60, {**facts.columns, "userid": Filled(60, 60, exact=True)})
-    found = guessed(layout, facts)
+    found = guess_fields(layout, facts)
     assert isinstance(found, NoLog) and found.lacks == ("the user", "the time")
     told = "\n".join(found.lines())
     assert "userid: no user: every row has another value (60 in 60 rows)" in told
@@ -271,16 +271,16 @@ def test_an_id_that_differs_in_every_row_is_the_events_and_never_the_users():
     lines = log("id,user_id,created_at,kind", lambda n, u, t: f"e{n},{u},{t:%Y-%m-%d %H:%M:%S},{['a', 'b'][n % 2]}")
     layout = text_layout(lines)
     counted = {**sample_facts(layout).columns, "id": Filled(60, 60, exact=True)}
-    found = guessed(layout, Facts(60, counted)).fields
+    found = guess_fields(layout, Facts(60, counted)).fields
     assert (found["event_id"].sql, found["user_id"].sql) == ("id", "user_id")
     # one repeat, and it is no event's id: rows that share one would be dropped as duplicates
-    assert "event_id" not in guessed(layout, Facts(60, {**counted, "id": Filled(60, 59, exact=True)})).fields
+    assert "event_id" not in guess_fields(layout, Facts(60, {**counted, "id": Filled(60, 59, exact=True)})).fields
 
 
 def test_who_somebody_is_stays_out_of_the_properties():
     lines = log("user,time,firstName,level,userAgent", lambda n, u, t: f"{u},{t:%Y-%m-%d},N{u},{['paid', 'free'][n % 2]},M{u}")
     layout = text_layout(lines)
-    found = guessed(layout, sample_facts(layout))
+    found = guess_fields(layout, sample_facts(layout))
     assert [column.name for column in found.spare] == ["level"]
     assert found.left_out == dict.fromkeys(["firstName", "userAgent"], "it tells who somebody is")
 

@@ -5,13 +5,13 @@ from datetime import date
 
 import yaml
 
-from churnwatch.begin import files, summary, where
-from churnwatch.begin.curve import Chosen, Point, scaled
+from churnwatch.begin import config_text, file_texts, summary_lines
+from churnwatch.begin.domain_files import Domain, ProposedSource
 from churnwatch.begin.guesses import Guesses
-from churnwatch.begin.guessing import guessed, sample_facts
+from churnwatch.begin.key_fields import guess_fields, sample_facts
 from churnwatch.begin.measuring import Kind, proposed, rules
+from churnwatch.begin.return_curve import ChurnWindow, Point, fit_scale
 from churnwatch.begin.texts import text_layout
-from churnwatch.begin.writing import Domain, ProposedSource
 from churnwatch.settings import load
 
 KINDS = [Kind("page view", 900), Kind("order", 60, amounts=60), Kind("it's", 50), Kind("refund", 9, amounts=9), Kind("加入", 5)]
@@ -24,7 +24,7 @@ def a_domain():
         *(f"u{n % 12},2024-01-{n % 28 + 1:02d},x{n % 3},1.5,{n % 30},{n},{n % 7}" for n in range(60)),
     ]
     layout = text_layout(lines)
-    found = guessed(layout, sample_facts(layout))
+    found = guess_fields(layout, sample_facts(layout))
     assert isinstance(found, Guesses)
     source = ProposedSource("log", layout, "{storage.input}/a: b #1.csv", "one file", found, "event", "event: kinds")
     return Domain(
@@ -33,9 +33,9 @@ def a_domain():
         kinds=KINDS,
         measures=proposed(KINDS, {"log": found}),
         curve=[Point(7, 100, 40), Point(14, 100, 9)],
-        churn=Chosen(14, "9.0% return"),
+        churn=ChurnWindow(14, "9.0% return"),
         churn_kinds=[kind.name for kind in KINDS if kind.name != "refund"],
-        scale=scaled(14, 200, 0),
+        scale=fit_scale(14, 200, 0),
         first=date(2024, 1, 1),
         last=date(2024, 7, 18),
         users=12,
@@ -49,10 +49,10 @@ def a_domain():
 def test_a_proposed_domain_loads_whatever_the_names_in_the_log(tmp_path):
     domain = a_domain()
     (tmp_path / "shop").mkdir()
-    for name, text in files(domain).items():
+    for name, text in file_texts(domain).items():
         (tmp_path / "shop" / name).write_text(text, encoding="utf-8")
     config = tmp_path / "shop.yaml"
-    config.write_text(where(domain, str(tmp_path / "w"), "/data/in", {"spark.master": "local[*]"}), encoding="utf-8")
+    config.write_text(config_text(domain, str(tmp_path / "w"), "/data/in", {"spark.master": "local[*]"}), encoding="utf-8")
     settings = load(config)
     assert settings.sources.events[0].path == "/data/in/a: b #1.csv"
     assert settings.primary.events == domain.churn_kinds
@@ -70,15 +70,15 @@ def test_a_proposed_domain_loads_whatever_the_names_in_the_log(tmp_path):
 def test_a_log_of_which_nothing_can_be_measured_becomes_a_domain_that_loads(tmp_path):
     domain = replace(a_domain(), measures=proposed([Kind("event", 10)], {}))
     (tmp_path / "shop").mkdir()
-    for name, text in files(domain).items():
+    for name, text in file_texts(domain).items():
         (tmp_path / "shop" / name).write_text(text, encoding="utf-8")
     config = tmp_path / "shop.yaml"
-    config.write_text(where(domain, str(tmp_path / "w"), "/data/in", {}), encoding="utf-8")
+    config.write_text(config_text(domain, str(tmp_path / "w"), "/data/in", {}), encoding="utf-8")
     assert load(config).measures.measures == {}
 
 
 def test_every_guess_has_its_reason_on_its_line():
-    written = files(a_domain())["sources.yaml"]
+    written = file_texts(a_domain())["sources.yaml"]
     mapped = yaml.safe_load(written)["events"][0]["map"]
     lines = written.splitlines()
     assert [name for name in mapped if not any(line.strip().startswith(f"{name}:") and "    # " in line for line in lines)] == []
@@ -86,7 +86,7 @@ def test_every_guess_has_its_reason_on_its_line():
 
 
 def test_the_next_commands_are_told_with_the_days_of_the_log():
-    told = "\n".join(summary(a_domain(), "shop", "shop.yaml"))
+    told = "\n".join(summary_lines(a_domain(), "shop", "shop.yaml"))
     assert "run all --config shop.yaml --from 2024-01-01 --to 2024-07-18 --every 7" in told
     assert "train_model" in told
 

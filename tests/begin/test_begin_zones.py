@@ -3,17 +3,17 @@
 import pytest
 
 from churnwatch.begin.guesses import Guesses
-from churnwatch.begin.guessing import guessed, sample_facts
+from churnwatch.begin.key_fields import guess_fields, sample_facts
 from churnwatch.begin.texts import text_layout
 
 
 def zone(times, zones=()):
-    """The zone guessed of a log with these times, and a column of zones where there are some."""
+    """The zone guessed for a log with these times, and a column of zones where there are some."""
     names = "user,time,kind" + (",tz" if zones else "")
     told = [f",{zones[n % len(zones)]}" if zones else "" for n in range(40)]
     lines = [f"u{n % 12},{times[n % len(times)]},k{n % 3}{told[n]}" for n in range(40)]
     layout = text_layout([names, *lines])
-    found = guessed(layout, sample_facts(layout))
+    found = guess_fields(layout, sample_facts(layout))
     assert isinstance(found, Guesses)
     return found.zone
 

@@ -1,7 +1,7 @@
 """A beginning for a stranger's log: looks at its files, guesses what is what, proposes a domain folder with reasons."""
 
-from churnwatch.begin.starting import begun
-from churnwatch.begin.telling import summary
-from churnwatch.begin.writing import Domain, files, where
+from churnwatch.begin.domain_files import Domain, config_text, file_texts
+from churnwatch.begin.init_summary import summary_lines
+from churnwatch.begin.proposal import propose_domain
 
-__all__ = ["Domain", "begun", "files", "summary", "where"]
+__all__ = ["Domain", "config_text", "file_texts", "propose_domain", "summary_lines"]

@@ -53,7 +53,7 @@ def with_exact(known: Facts, names: Sequence[str], row: dict[str, int]) -> Facts
 
 
 def as_events(rows: DataFrame, guesses: Guesses) -> DataFrame:
-    """A row a row of the log: user_id, day (in the zone guessed), file_day, kind, amount, quantity, seconds and session; null
+    """A row a row of the log: user_id, day (in the guessed zone), file_day, kind, amount, quantity, seconds and session; null
     where none."""
     fields = {name: guess.sql for name, guess in guesses.fields.items()}
     nothing = "CAST(NULL AS STRING)"

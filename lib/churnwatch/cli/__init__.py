@@ -249,18 +249,18 @@ def init(
     verbose: Verbose = False,
 ) -> None:
     """Looks at a log of events and writes a domain folder and a config to check, each guess with its reason."""
-    from churnwatch.begin import begun, files, summary, where
+    from churnwatch.begin import config_text, file_texts, propose_domain, summary_lines
     from churnwatch.io.logs import Logs, check_new, plain_name, spark_settings, write_new
 
     folder = Path(out or f"churn_{plain_name(from_[0])}")
     beside = folder.with_name(f"{folder.name}.yaml")
     check_new([folder, beside])
     settings = load(config, set_ or ())
-    domain, root = begun([*from_, *(more or ())], folder.name, Logs(started(settings), settings))
-    text = where(domain, str(Path(f"warehouse_{folder.name}").resolve()), root, spark_settings(config))
-    write_new(folder, files(domain), beside, text)
+    domain, root = propose_domain([*from_, *(more or ())], folder.name, Logs(started(settings), settings))
+    text = config_text(domain, str(Path(f"warehouse_{folder.name}").resolve()), root, spark_settings(config))
+    write_new(folder, file_texts(domain), beside, text)
     load(beside)
-    for line in summary(domain, str(folder), str(beside)):
+    for line in summary_lines(domain, str(folder), str(beside)):
         print(line)
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from churnwatch.begin.columns import Column, Layout, literal
-from churnwatch.begin.curve import Chosen, Point, Scale, table
 from churnwatch.begin.guesses import Guesses, Zone, property_keys
 from churnwatch.begin.measuring import Kind, Measures, rules
 from churnwatch.begin.numbers import number_form
+from churnwatch.begin.return_curve import ChurnWindow, Point, Scale, curve_lines
 
-TYPES_TOLD = 30
+TYPES_LISTED = 30
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Domain:
     kinds: Sequence[Kind]
     measures: Measures
     curve: Sequence[Point]
-    churn: Chosen
+    churn: ChurnWindow
     churn_kinds: Sequence[str] | None
     scale: Scale
     first: date
@@ -54,7 +54,7 @@ class Domain:
     left_out: Sequence[str] = field(default_factory=tuple)
 
 
-def files(domain: Domain) -> dict[str, str]:
+def file_texts(domain: Domain) -> dict[str, str]:
     """File of the domain folder -> its text."""
     return {
         "sources.yaml": _sources(domain),
@@ -68,7 +68,7 @@ def files(domain: Domain) -> dict[str, str]:
     }
 
 
-def where(domain: Domain, root: str, input_: str, spark: Mapping[str, object]) -> str:
+def config_text(domain: Domain, root: str, input_: str, spark: Mapping[str, object]) -> str:
     """conf/<where>.yaml for ``domain``; ``root``: where its tables will lie; ``input_``: where the log lies."""
     zone = _clock(domain)
     lines = [
@@ -110,9 +110,9 @@ def _sources(domain: Domain) -> str:
     for source in domain.sources:
         lines += _source(source)
     lines += ["# event types found, with the number of events of users:"]
-    lines += [f"#   {_comment(kind.name)}: {kind.events:,}" for kind in domain.kinds[:TYPES_TOLD]]
-    if len(domain.kinds) > TYPES_TOLD:
-        lines.append(f"#   and {len(domain.kinds) - TYPES_TOLD} more")
+    lines += [f"#   {_comment(kind.name)}: {kind.events:,}" for kind in domain.kinds[:TYPES_LISTED]]
+    if len(domain.kinds) > TYPES_LISTED:
+        lines.append(f"#   and {len(domain.kinds) - TYPES_LISTED} more")
     lines.append("# to refuse any other as unknown_type, list those that you know in the source: event_types: [...]")
     return "\n".join(lines) + "\n"
 
@@ -140,7 +140,7 @@ def _source(source: ProposedSource) -> list[str]:
     if source.where:
         lines.append(f"    where: {_text(source.where)}    # {_comment(source.where_reason)}")
     lines.append("    map:")
-    fields = {name: (guess.sql, _told(guess.column, guess.reason)) for name, guess in guesses.fields.items()}
+    fields = {name: (guess.sql, _with_name(guess.column, guess.reason)) for name, guess in guesses.fields.items()}
     fields["event_type"] = (source.kind_sql, source.kind_reason)
     for name, (sql, reason) in fields.items():
         lines.append(f"      {name}: {_text(sql)}    # {_comment(reason)}")
@@ -158,7 +158,7 @@ def _as_text(column: Column) -> str:
     return sql if column.kind == "string" else f"CAST({sql} AS STRING)"
 
 
-def _told(column: Column | None, reason: str) -> str:
+def _with_name(column: Column | None, reason: str) -> str:
     return f"{column.name}: {reason}" if column else reason
 
 
@@ -196,7 +196,7 @@ def _churn(domain: Domain) -> str:
     lines = [
         "# Return after silence: of those who were silent for so long, and began it early enough to be seen coming back",
         "# (twice as long before the last day), how many came back later.",
-        *(f"#   {line}" for line in table(domain.curve)),
+        *(f"#   {line}" for line in curve_lines(domain.curve)),
         f"# {domain.churn.days} days: {domain.churn.reason}.",
         *(["# What takes back (returns, refunds, cancellations) keeps nobody."] if kinds else []),
         f"primary: {churn_name(domain)}",

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 
 from pyspark.sql import DataFrame
 
-from churnwatch.begin import counting, curve
+from churnwatch.begin import counting, return_curve
 from churnwatch.begin.columns import Layout, from_records, literal, slug
+from churnwatch.begin.domain_files import Domain, ProposedSource
 from churnwatch.begin.guesses import Guess, Guesses, NoLog, rank
-from churnwatch.begin.guessing import guessed, id_candidates, time_candidates
+from churnwatch.begin.key_fields import guess_fields, id_candidates, time_candidates
 from churnwatch.begin.measuring import MOST_TYPES, Kind, is_purchase, is_return, proposed
-from churnwatch.begin.rest import FEW_TYPES
+from churnwatch.begin.other_fields import FEW_TYPES
 from churnwatch.begin.texts import day_pattern, text_layout
-from churnwatch.begin.writing import Domain, ProposedSource
 from churnwatch.core import ConfigError, DataQualityError, NoEventLog
 from churnwatch.settings import Source
 
@@ -62,7 +62,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Looked:
+class Inspected:
     """Files of one layout, the path that finds them, and what was found out about them."""
 
     group: Group
@@ -71,13 +71,13 @@ class Looked:
     found: Guesses | NoLog
 
 
-def begun(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
+def propose_domain(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
     """The domain ``name`` proposed for the logs at ``places``, and the folder under which they lie.
 
     Raises ConfigError where nothing is there to read, NoEventLog where no file tells who and when.
     """
     groups, unread = _groups(places, port)
-    looked = [_looked(group, port) for group in groups]
+    looked = [_inspect(group, port) for group in groups]
     logs = [one for one in looked if isinstance(one.found, Guesses)]
     if not logs:
         refused = [line for one in looked for line in (f"{one.path}:", *(f"  {line}" for line in _why_not(one)))]
@@ -103,16 +103,16 @@ def begun(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
     return _domain(name, sources, counted, frames, left_out, port), root
 
 
-def _names_user(one: "Looked") -> bool:
+def _names_user(one: "Inspected") -> bool:
     column = one.found.fields["user_id"].column if isinstance(one.found, Guesses) else None
     return column is not None and rank("user_id", column.name) is not None
 
 
-def _says_what(one: "Looked") -> bool:
+def _says_what(one: "Inspected") -> bool:
     return isinstance(one.found, Guesses) and bool({"event_type", "amount", "item_id", "duration_s"} & set(one.found.fields))
 
 
-def _why_not(one: "Looked") -> list[str]:
+def _why_not(one: "Inspected") -> list[str]:
     if isinstance(one.found, NoLog):
         return one.found.lines()
     lacks = "says what somebody did" if _names_user(one) else "has a user's name"
@@ -181,7 +181,7 @@ def _settings(
     return {"name": "log", "format": format_, "path": path, "options": options, "columns": given, "map": columns}
 
 
-def _looked(group: Group, port: Port) -> Looked:
+def _inspect(group: Group, port: Port) -> Inspected:
     """Counts over the whole log, and what they make of its columns."""
     path, reason = day_pattern(group.files)
     layout = replace(group.layout, columns=group.layout.columns[:MOST_COLUMNS])
@@ -193,7 +193,7 @@ def _looked(group: Group, port: Port) -> Looked:
         columns = [column for name in names for column in layout.columns if column.name == name]
         [row] = port.collect_small(counting.distinct_counted(rows, columns))
         facts = counting.with_exact(facts, names, row)
-    return Looked(group, path, reason, guessed(layout, facts))
+    return Inspected(group, path, reason, guess_fields(layout, facts))
 
 
 # --- count ------------------------------------------------------------------------------------------------------------
@@ -274,10 +274,10 @@ def _domain(
     active = reduce(DataFrame.unionByName, [frame.select("user_id", "day", "kind") for frame in frames])
     if only is not None:
         active = active.where(active["kind"].isin(only))
-    [row] = port.collect_small(curve.silences_counted(active, last))
-    points = curve.points(row)
+    [row] = port.collect_small(return_curve.count_silences(active, last))
+    curve = return_curve.read_curve(row)
     history = (last - first).days + 1
-    churn = curve.chosen(points, history)
+    churn = return_curve.choose_window(curve, history)
     settle, settle_reason = _settle(sources)
     rejected, rejected_reason = _rejected(sources, counted)
     return Domain(
@@ -285,10 +285,10 @@ def _domain(
         sources=sources,
         kinds=kinds,
         measures=proposed(kinds, {source.name: source.guesses for source in sources}),
-        curve=points,
+        curve=curve,
         churn=churn,
         churn_kinds=only,
-        scale=curve.scaled(churn.days, history, settle),
+        scale=return_curve.fit_scale(churn.days, history, settle),
         first=first,
         last=last,
         users=row["users"],

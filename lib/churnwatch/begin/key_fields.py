@@ -6,7 +6,7 @@ from churnwatch.begin.columns import Column, Layout, words
 from churnwatch.begin.guesses import Facts, Filled, Guess, Guesses, NoLog, distinct_words, id_sql, is_counted, rank
 from churnwatch.begin.known import OTHER_TIMES
 from churnwatch.begin.numbers import number_form
-from churnwatch.begin.rest import Rest
+from churnwatch.begin.other_fields import OtherFields
 from churnwatch.begin.times import TimeForm, is_clock, time_forms, with_clock
 from churnwatch.begin.zones import zone_of
 
@@ -22,7 +22,7 @@ def sample_facts(layout: Layout) -> Facts:
     return Facts(max((len(c.values) for c in layout.columns), default=0), columns)
 
 
-def guessed(layout: Layout, facts: Facts) -> Guesses | NoLog:
+def guess_fields(layout: Layout, facts: Facts) -> Guesses | NoLog:
     """The fields of the log, or why it is none."""
     time, times = _time(layout, facts)
     user, users = _user(layout, facts, {time[0].name} if time else set())
@@ -31,7 +31,7 @@ def guessed(layout: Layout, facts: Facts) -> Guesses | NoLog:
         return NoLog(tuple(lacks), users, times, _hint(layout, facts))
     found = {"user_id": user, "event_time": Guess(time[1].sql, time[2], time[0])}
     taken = {c.name for c in (user.column, time[0], time[3]) if c}
-    rest = Rest(layout.columns, facts, taken)
+    rest = OtherFields(layout.columns, facts, taken)
     found |= dict(rest.fields())
     order = ["event_id", "user_id", "event_time", "event_type", "amount", "duration_s", "item_id", "session_id", "channel"]
     spare, left_out = rest.spare(found)

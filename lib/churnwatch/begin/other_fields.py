@@ -15,7 +15,7 @@ MOST_PROPERTIES = 10
 Fits = Callable[[Column], bool]
 
 
-class Rest:
+class OtherFields:
     """Fields besides user and time, each from a column that no other field took."""
 
     def __init__(self, columns: Sequence[Column], facts: Facts, taken: set[str]) -> None:

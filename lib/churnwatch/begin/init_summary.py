@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from churnwatch.begin.curve import table
-from churnwatch.begin.writing import Domain, churn_name
+from churnwatch.begin.domain_files import Domain, churn_name
+from churnwatch.begin.return_curve import curve_lines
 
 
-def summary(domain: Domain, folder: str, config: str) -> list[str]:
+def summary_lines(domain: Domain, folder: str, config: str) -> list[str]:
     """Lines for a person."""
     history = (domain.last - domain.first).days + 1
     lines = []
@@ -18,7 +18,7 @@ def summary(domain: Domain, folder: str, config: str) -> list[str]:
     lines += [
         f"{domain.users:,} users, {len(domain.kinds)} event types, {history} days: {domain.first} .. {domain.last}",
         "return after silence:",
-        *(f"  {line}" for line in table(domain.curve)),
+        *(f"  {line}" for line in curve_lines(domain.curve)),
         f"churn window {churn_name(domain)}: {domain.churn.reason}",
         f"written: {folder}/ and {config}; check the guesses (each has its reason beside it), then:",
     ]

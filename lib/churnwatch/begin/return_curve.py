@@ -27,14 +27,14 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChurnWindow:
     """The churn window, days, and why."""
 
     days: int
     reason: str
 
 
-def silences_counted(active: DataFrame, last: date) -> DataFrame:
+def count_silences(active: DataFrame, last: date) -> DataFrame:
     """One row: users, user_days, and for each length n ``silent_<n>`` and ``returned_<n>``; ``active``: user_id and day.
 
     A silence of n days follows an active day that has no other in the n days after it. It counts where it began at
@@ -54,8 +54,8 @@ def silences_counted(active: DataFrame, last: date) -> DataFrame:
     return pauses.agg(*made)
 
 
-def points(row: Mapping[str, int]) -> list[Point]:
-    """The row of ``silences_counted`` as a curve, as far as there are silences."""
+def read_curve(row: Mapping[str, int]) -> list[Point]:
+    """The row of ``count_silences`` as a curve, as far as there are silences."""
     return [Point(n, row[f"silent_{n}"], row[f"returned_{n}"]) for n in LENGTHS if row[f"silent_{n}"]]
 
 
@@ -65,26 +65,26 @@ def longest_window(history_days: int) -> int:
     return max(1, (history_days - 58) // 4, history_days // 12)
 
 
-def chosen(curve: Sequence[Point], history_days: int) -> Chosen:
+def choose_window(curve: Sequence[Point], history_days: int) -> ChurnWindow:
     """The shortest silence of which at most a tenth end in a return, as far as the history allows it."""
     limit = longest_window(history_days)
     allowed = [point for point in curve if point.days <= limit and point.share is not None]
     for point in allowed:
         if point.share is not None and point.share <= MOST_RETURN:
             told = f"the shortest silence of which at most {MOST_RETURN:.0%} end in a return: {point.share:.1%}"
-            return Chosen(point.days, told)
+            return ChurnWindow(point.days, told)
     if not allowed:
         days = max((n for n in LENGTHS if n <= limit), default=1)
-        return Chosen(days, f"too few silences to tell; the longest that {history_days} days of history allow")
+        return ChurnWindow(days, f"too few silences to tell; the longest that {history_days} days of history allow")
     best = allowed[-1]
-    return Chosen(
+    return ChurnWindow(
         best.days,
         f"{best.share:.0%} of such silences still end in a return, but {history_days} days of history allow no longer window "
         f"(at most {limit}); with more history take the shortest one below {MOST_RETURN:.0%}",
     )
 
 
-def table(curve: Sequence[Point]) -> list[str]:
+def curve_lines(curve: Sequence[Point]) -> list[str]:
     """The curve as lines of text."""
     lines = [f"{'silent for':>12} {'silences':>10} {'came back':>10}"]
     for point in curve:
@@ -107,7 +107,7 @@ class Scale:
     trainable: bool
 
 
-def scaled(churn_days: int, history_days: int, settle_days: int) -> Scale:
+def fit_scale(churn_days: int, history_days: int, settle_days: int) -> Scale:
     """Windows about as long as the churn window, and spans that fill what labels leave of the history."""
     windows, trend = _windows(churn_days, history_days)
     # three horizons, the time to settle, a snapshot's distance at each end, and half a longest window to warm up
