@@ -1,8 +1,12 @@
 """The rows of the table: which measurements make which ratio, and the bar that it should reach."""
 
-from collections.abc import Callable, Iterator
+import os
+import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import ge, le
+from pathlib import Path
+from typing import Any
 
 from worlds import Base, World
 
@@ -11,7 +15,7 @@ USUAL, BUSY = 7, 10  # events a user-day
 LARGE = 20  # millions of events: 1 GB and more as Parquet, and from where doubling is judged
 GB = 1_000_000_000
 
-Measure = Callable[..., dict]
+Measure = Any  # run.Measurements
 
 
 @dataclass(frozen=True)
@@ -132,4 +136,19 @@ def scoring(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
         yield Row("driver memory, 1 M users scored", million.name, peak / GB, "GB", at_most=2)
 
 
-GROUPS = {group.__name__: group for group in (rollup, scaling, day, windows, history, writing, warnings, memory, scoring)}
+def day_fixed(measure: Measure, sizes: list[int], full: bool) -> Iterator[Row]:
+    """What a day of a few thousand users costs: Spark jobs, and CPU against another checkout (BENCH_AGAINST), median of 3."""
+    ours, against = Path(__file__).resolve().parents[2], os.environ.get("BENCH_AGAINST")
+    runs = [(measure.whole_day(ours), against and measure.whole_day(Path(against))) for _ in range(3 if against else 1)]
+    for which in ("cold", "warm"):
+        jobs = max(sum(step["spark_jobs"] for step in mine[which].values()) for mine, _ in runs)
+        yield Row(f"a whole day, {which}, Spark jobs", "3,000 users", jobs, "jobs", at_most=180)
+        cpu = [[sum(step["cpu_seconds"] for step in one[which].values()) for one in pair if one] for pair in runs]
+        if against:
+            ratio = statistics.median(mine / other for mine, other in cpu)
+            yield Row(f"a whole day, {which}, CPU against {Path(against).name}", "3,000 users", ratio, "x", at_most=0.4)
+
+
+GROUPS = {
+    group.__name__: group for group in (rollup, scaling, day, day_fixed, windows, history, writing, warnings, memory, scoring)
+}

@@ -1,7 +1,8 @@
 """Benchmarks: ``make bench``. Writes out/bench.json and out/bench.md beside this file and prints the table.
 
 Answers are compared with DuckDB's before any time is told. From the environment: BENCH_EVENTS, sizes of worlds in
-millions of events (default 5); BENCH_FULL=1, all sizes, large writes and memory (hours); BENCH_ONLY, groups of rows.
+millions of events (default 5); BENCH_FULL=1, all sizes, large writes and memory (hours); BENCH_ONLY, groups of rows;
+BENCH_AGAINST, the folder of another checkout, whose whole day is measured beside this one's.
 Rows that were not asked for stay in bench.json as an earlier run found them; each says of which run it is (instant, commit).
 """
 
@@ -53,6 +54,17 @@ class Measurements:
         )
         if done.returncode:
             raise SystemExit(f"{what} of {order} failed")
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def whole_day(self, checkout: Path) -> dict:
+        """What whole_day.py measured of the code of ``checkout``: cold and warm, cost by step."""
+        stored = OUT / "day_warehouse"
+        command = [sys.executable, str(HERE / "whole_day.py")]
+        if not stored.exists():
+            subprocess.run([*command, "build", str(stored)], check=True, stdout=subprocess.DEVNULL)
+        environment = os.environ | {"PYTHONPATH": str(checkout / "lib")}
+        measure = [*command, "run", str(stored), "--json"]
+        done = subprocess.run(measure, stdout=subprocess.PIPE, text=True, env=environment, check=True)
         return json.loads(done.stdout.splitlines()[-1])
 
 
