@@ -70,7 +70,7 @@ def play(config: str, users: int, sets: Sequence[str]) -> None:
     _clear(settings)
     out, spark, world = Console(), session(settings, "churnwatch demo"), World(users=users, days=DECISIONS[-1])
     story = Story(Runner(settings, spark), out, world)
-    story.runner.tell = story.tell
+    story.runner.on_end = story.tell
     _before(story, spark)
     summary = _after(story, spark)
     for table in (_steps(story), _tables(story), _model(story), _planted(story, spark, summary)):

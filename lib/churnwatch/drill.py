@@ -86,14 +86,14 @@ class Drill:
     settings: Settings
     spark: SparkSession
     wave: Wave
-    tell: Callable[[Outcome], None] = lambda outcome: None
+    on_end: Callable[[Outcome], None] = lambda outcome: None
 
     def __post_init__(self) -> None:
         self._place = f"{absolute(self.settings.storage.files)}/drill/{uuid.uuid4().hex}"
         self.real = Runner(self.settings, self.spark)
-        self.copy = Runner(copied(self.settings, self._place), self.spark, tell=self.tell)
+        self.copy = Runner(copied(self.settings, self._place), self.spark, on_end=self.on_end)
         # groups are judged without the users' features: these are built for the day that matters alone
-        self._finder = Runner(self.copy.settings, self.spark, tell=self.tell, jobs=tuple(map(_by_groups, self.copy.jobs)))
+        self._finder = Runner(self.copy.settings, self.spark, on_end=self.on_end, jobs=tuple(map(_by_groups, self.copy.jobs)))
 
     def run(self) -> Report:
         """Plants the wave, plays its days until it is found, answers it, and removes the copy.
@@ -130,7 +130,7 @@ class Drill:
             told = told.where(F.col(column) == F.lit(self.wave.value))
         lot = F.pmod(F.xxhash64("user_id", F.lit("drill")), F.lit(PARTS))
         gone = told.where(lot < int(self.wave.share * PARTS)).select("user_id")
-        gone = self.real.store.keep(f"{self._place}/gone", gone)
+        gone = self.real.store.materialise(f"{self._place}/gone", gone)
         if gone.isEmpty():
             raise ConfigError(f"nobody is lost: {self.wave}; no user of the {RECENT_DAYS} days before is in the segment")
         return gone

@@ -1,4 +1,4 @@
-"""What a person sees while jobs run: one line a step, and a live line of its tasks on a terminal."""
+"""Progress on the console while jobs run: one line a step, and on a terminal a live line of its tasks."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from rich.console import Console
 
 
 class Progress:
-    """One line a step, and a live line of its tasks on a terminal."""
+    """Prints one line a step; on a terminal also a live line with the tasks of the step that runs."""
 
     def __init__(self) -> None:
-        # text as it is: a bar of # in brackets, and reasons that speak of [a list], are no markup
+        # no markup: the bar and some reasons contain brackets
         self._out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
         self._live: Any = None
         self._spark: Any = None
@@ -28,7 +28,7 @@ class Progress:
             self._live.stop()
 
     def watch(self, spark: Any) -> None:
-        """From now on the live line shows the session's tasks."""
+        """Show the tasks of this Spark session in the live line."""
         self._spark = spark
 
     def _line(self) -> str:
@@ -40,12 +40,12 @@ class Progress:
         filled = round(20 * done / known) if known else 0
         return f"{self._step} [{'#' * filled}{'.' * (20 - filled)}] tasks {done} of {known}"
 
-    def begin(self, step: Any) -> None:
-        """A step starts."""
+    def step_started(self, step: Any) -> None:
+        """Name the step in the live line."""
         self._step = f"{step.job.full_name} {step.day}"
 
-    def tell(self, outcome: Any) -> None:
-        """A step ended."""
+    def step_ended(self, outcome: Any) -> None:
+        """Print the lines of the step that ended."""
         self._step = ""
         for line in outcome.lines():
             self._out.print(line)

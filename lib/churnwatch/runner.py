@@ -1,4 +1,4 @@
-"""The only code that reads, checks, writes and records: read spans -> build -> check -> replace -> record."""
+"""Runs jobs: read spans -> build -> check -> replace -> record. No other code does any of this."""
 
 import hashlib
 import importlib.resources
@@ -6,14 +6,14 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cache
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from churnwatch import claims
 from churnwatch.core import (
     ContractError,
     DataQualityError,
@@ -21,26 +21,27 @@ from churnwatch.core import (
     Refused,
     Skipped,
     Table,
-    WriteConflict,
     day_range,
     days_predicate,
 )
 from churnwatch.flow import flow
-from churnwatch.io.ledger import Ledger, Run
+from churnwatch.hashes import code_hash, config_hash
+from churnwatch.io.ledger import Ledger
 from churnwatch.io.session import describe
 from churnwatch.io.store import Store, Written
-from churnwatch.reading import INGEST, Reader, Step, span_text
+from churnwatch.reading import INGEST, Reader, Step
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, DONE, FAILED, RUNNING, SKIPPED
 from churnwatch.tables import tables
 
 LOG = logging.getLogger(__name__)
 ANCHOR = date(1970, 1, 5)  # the Monday that --every counts from
+UNRECORDED_SECONDS = 10.0  # a run of the whole flow that dies repeats at most so much work that had ended well
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step ended."""
+    """How a step ended: its status, what it wrote, and how long it took."""
 
     step: Step
     status: str
@@ -49,7 +50,7 @@ class Outcome:
     message: str = ""
 
     def lines(self) -> list[str]:
-        """The step as people read it: job, output days, status, seconds and rows or the reason; then more of the reason."""
+        """The step for people: job, output days, status, seconds, and rows written or the reason (further lines: more of it)."""
         days = self.step.days
         span = f"{days[0]} .. {days[-1]}" if len(days) > 1 else str(days[0] if days else self.step.day)
         reason = self.message.splitlines() if self.status != DONE else []
@@ -60,7 +61,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asks for: the jobs, the days D, and how."""
+    """The jobs to run, the run days D ``first`` .. ``last``, and how: the options of ``churnwatch run``."""
 
     jobs: tuple[str, ...]
     first: date
@@ -72,18 +73,21 @@ class Order:
 
     @property
     def everything(self) -> bool:
-        """Whether the whole flow was asked for."""
+        """Whether the whole flow is to run."""
         return self.jobs == (ALL,)
 
 
 @dataclass
 class Runner:
-    """Runs the flow's jobs (``jobs``: others, in their order) over one warehouse."""
+    """Runs jobs over one warehouse: those of the flow, or ``jobs`` in their order.
+
+    ``on_start`` is called with each step that starts, ``on_end`` with how each step ended.
+    """
 
     settings: Settings
     spark: SparkSession
-    tell: Callable[[Outcome], None] = lambda outcome: None
-    begin: Callable[[Step], None] = lambda step: None
+    on_end: Callable[[Outcome], None] = lambda outcome: None
+    on_start: Callable[[Step], None] = lambda step: None
     jobs: tuple[Job, ...] = ()
     store: Store = field(init=False)
 
@@ -97,8 +101,8 @@ class Runner:
     # --- what to run ------------------------------------------------------------------------------------------------
 
     def steps(self, order: Order) -> list[Step]:
-        """The steps of ``order`` in the order in which they run; ConfigError-free since the command line was checked."""
-        chosen = [job for job in self.jobs if self._asked(job, order)]
+        """The steps of ``order``, in the order in which they run: range jobs in one step each, then daily jobs day after day."""
+        chosen = [job for job in self.jobs if self._is_chosen(job, order)]
         days = day_range(order.first, order.last)
         if order.first == order.last:
             return [self._step(job, days, order) for job in chosen]
@@ -108,7 +112,7 @@ class Runner:
             steps += [self._step(job, (day,), order) for day in days for job in daily]
         return steps
 
-    def _asked(self, job: Job, order: Order) -> bool:
+    def _is_chosen(self, job: Job, order: Order) -> bool:
         if order.everything:
             return job.scheduled
         return job.name in order.jobs or job.full_name in order.jobs
@@ -120,7 +124,7 @@ class Runner:
         return Step(job, days[-1], tuple(outputs))
 
     def run(self, order: Order) -> list[Outcome]:
-        """Runs ``order``; every step is told and recorded. Raises the error of the step that failed."""
+        """Runs ``order`` and records every step in job_runs. Raises the error of the step that fails; later steps do not run."""
         describe(self.spark, "job_runs: what has run so far")
         if not order.dry_run:
             self.store.create([self.tables.job_runs])
@@ -128,21 +132,34 @@ class Runner:
         self.ledger.refresh()
         if not order.dry_run:
             self._sweep()
-        outcomes = []
-        started, all_id = time.monotonic(), uuid.uuid4().hex
         try:
-            for step in self.steps(order):
-                describe(self.spark, step.title)
-                self.store.refresh()
-                outcome = self._dry(step) if order.dry_run else self._run(step, order)
-                outcomes.append(outcome)
-                self.tell(outcome)
-            if order.everything and not order.dry_run:
-                days = day_range(order.first, order.last)
-                seconds = time.monotonic() - started
-                self.ledger.write(all_id, ALL, "", order.last, DONE, days, seconds=seconds)
+            whole = order.everything and not order.dry_run
+            return self._run_whole(order) if whole else self._run_steps(self.steps(order), order)
         finally:
             self.ledger.flush()
+
+    def _run_whole(self, order: Order) -> list[Outcome]:
+        """Run the whole flow: one claim for all of its steps, and a row ``all`` in job_runs when they have ended."""
+        steps, days, started = self.steps(order), day_range(order.first, order.last), time.monotonic()
+        row = (uuid.uuid4().hex, ALL, "", order.last)
+        self._claim(claims.Claim(*row, days, tuple(steps)))
+        status, message = DONE, None
+        try:
+            return self._run_steps(steps, order)
+        except BaseException as error:
+            status, message = FAILED, _text(error)
+            raise
+        finally:
+            self.ledger.write(*row, status, days, seconds=time.monotonic() - started, message=message)
+
+    def _run_steps(self, steps: Sequence[Step], order: Order) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for before, step in zip([None, *steps], steps, strict=False):
+            describe(self.spark, step.title)
+            if before and before.day != step.day:
+                self.store.refresh()  # others may have written meanwhile, acknowledgements for example
+            outcomes.append(self._dry(step) if order.dry_run else self._run(step, order))
+            self.on_end(outcomes[-1])
         return outcomes
 
     def rebuild(self, job: Job, days: Sequence[date], dry_run: bool = False) -> list[Outcome]:
@@ -154,19 +171,18 @@ class Runner:
             self.ledger.refresh()
             step = Step(job, group[-1] + timedelta(days=job.lag_days), group)
             describe(self.spark, step.title)
-            self.begin(step)
+            self.on_start(step)
             outcomes.append(self._dry(step) if dry_run else self._recorded(step))
-            self.tell(outcomes[-1])
+            self.on_end(outcomes[-1])
             self.ledger.flush()
         return outcomes
 
     def _run(self, step: Step, order: Order) -> Outcome:
         job, because = step.job, None
-        self.ledger.refresh()
         if order.everything and job.due and (last := self.ledger.last_attempt(job.full_name, step.day)):
             next_day = last + timedelta(days=job.due.every_days)
             if step.day < next_day:
-                because = self._asked_for(step, last)
+                because = self._early_reason(step, last)
                 if because is None:
                     return Outcome(step, "not due", message=f"last attempt {last}, next {next_day}")
         if order.resume:
@@ -178,20 +194,20 @@ class Runner:
                 if not step.days:
                     return Outcome(step, "kept", message="done before")
         step = self._with_history(step)
-        self.begin(step)
-        return self._recorded(step, because)
+        self.on_start(step)
+        return self._recorded(step, because, claimed=order.everything)
 
-    def _asked_for(self, step: Step, last: date) -> str | None:
-        """Why the step runs before its days have passed since the ``last`` attempt; None where nothing asks for it."""
+    def _early_reason(self, step: Step, last: date) -> str | None:
+        """Why the step runs before ``every_days`` have passed since the ``last`` attempt; null when it does not."""
         due = step.job.due
         if due is None or due.early_trigger is None or step.day < last + timedelta(days=due.wait_days):
             return None
         return due.early_trigger({alias: self.reader.cut(step, read) for alias, read in due.reads.items()}, step.day)
 
     def _with_history(self, step: Step) -> Step:
-        """Without output days before the first ingested one, of which nothing can be known.
+        """Drop output days before the first ingested day, because nothing is known about them.
 
-        Where there are no events to ingest, outside experiments alone are read: they need no such history.
+        Domains without event sources keep all days: they only read experiments that were run elsewhere.
         """
         first = min(self.ledger.done_days(INGEST), default=None)
         if step.job.name == INGEST or not step.job.scheduled or not self.settings.sources.events:
@@ -200,7 +216,8 @@ class Runner:
 
     # --- one step ---------------------------------------------------------------------------------------------------
 
-    def _recorded(self, step: Step, because: str | None = None) -> Outcome:
+    def _recorded(self, step: Step, because: str | None = None, claimed: bool = False) -> Outcome:
+        """Runs the step and writes its rows of job_runs; ``claimed``: a run of the whole flow holds its day already."""
         job, run_id, started = step.job, uuid.uuid4().hex, time.monotonic()
 
         def end(status: str, **more: Any) -> None:
@@ -211,32 +228,26 @@ class Runner:
             message = "no output day lies in the ingested history"
             end(SKIPPED, message=message)
             return Outcome(step, SKIPPED, message=message)
-        self._claim(step, run_id)
+        if claimed:
+            self.ledger.write(run_id, job.name, job.instance, step.day, RUNNING, step.days)
+            reads_runs = any(read.table == self.tables.job_runs for read in job.reads.values())
+            self.ledger.flush(0.0 if reads_runs else UNRECORDED_SECONDS)
+        else:
+            self._claim(claims.Claim(run_id, job.name, job.instance, step.day, step.days, (step,)))
         try:
             written, inputs, counts = self._built(step, run_id)
         except (Skipped, Refused) as rightly:
-            status, text = type(rightly).__name__.lower(), _after(because, str(rightly)) or ""
+            status, text = type(rightly).__name__.lower(), _with_reason(because, str(rightly)) or ""
             end(status, message=text)
             return Outcome(step, status, (), time.monotonic() - started, text)
         except BaseException as error:
-            end(FAILED, message=f"{type(error).__name__}: {error}"[:2000])
+            end(FAILED, message=_text(error))
             raise
-        end(DONE, inputs=inputs, outputs=written, message=_after(because, counts))
-        return Outcome(step, DONE, tuple(written), time.monotonic() - started, _after(because, counts) or "")
+        end(DONE, inputs=inputs, outputs=written, message=_with_reason(because, counts))
+        return Outcome(step, DONE, tuple(written), time.monotonic() - started, _with_reason(because, counts) or "")
 
-    def _claim(self, step: Step, run_id: str) -> None:
-        """Writes the running row; WriteConflict when another run of the job and its days is alive."""
-        job, minutes = step.job, self.settings.runs.stale_run_minutes
-        if others := self.ledger.others(run_id, job.full_name, step.days, minutes):
-            raise WriteConflict(_taken(job, step, others[0]))
-        self.ledger.write(run_id, job.name, job.instance, step.day, RUNNING, step.days)
-        self.ledger.refresh()
-        mine = (self.ledger.started_at(run_id, job.full_name), run_id)
-        others = [o for o in self.ledger.others(run_id, job.full_name, step.days, minutes) if (o.started_at, o.run_id) < mine]
-        if others:
-            message = _taken(job, step, others[0])
-            self.ledger.write(run_id, job.name, job.instance, step.day, FAILED, step.days, message=message)
-            raise WriteConflict(message)
+    def _claim(self, claim: claims.Claim) -> None:
+        claims.take(self.ledger, claim, self.settings.runs.stale_run_minutes)
 
     def _built(
         self, step: Step, run_id: str
@@ -260,7 +271,7 @@ class Runner:
             frames = job.build(inputs, days, **({} if job.stage else ports))
             written = self._publish(step, run_id, frames)
         finally:
-            # of the job's stage, or of a port
+            # staged by the job, or by a port
             self.store.drop_stage(run_id)
         return written, read_versions, message
 
@@ -278,7 +289,7 @@ class Runner:
         return written
 
     def _only_new(self, step: Step, table: Table, frame: DataFrame) -> DataFrame:
-        """Rows of a log whose key is not stored yet for the step's days: a second run adds nothing."""
+        """Rows of a log table whose key is not yet stored for the step's days, so that a second run adds nothing."""
         stored = self.store.read(table, days_predicate(step.days)).select(*table.keys)  # one row a key
         return frame.join(stored, list(table.keys), "left_anti").select(*frame.columns)
 
@@ -290,7 +301,7 @@ class Runner:
         return {name: _port(name)(self.spark, self.settings, content_id if name == "models" else run_id) for name in job.ports}
 
     def _content_id(self, step: Step, inputs: Sequence[tuple[str, int | None, date | None, date]]) -> str:
-        """Hash of days, configuration, code and the versions of what the job reads and does not write itself."""
+        """Hash of the days, the configuration, the code and the versions of the tables that the job reads and does not write."""
         own = {t.name for t in step.job.writes}
         versions = sorted((i[0], i[1]) for i in inputs if i[0] not in own)
         text = json.dumps(
@@ -307,7 +318,7 @@ class Runner:
     # --- around ------------------------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        """Removes staging folders of runs that are dead."""
+        """Remove the staging folders of runs that are no longer live."""
         live = {run.run_id for run in self.ledger.live(self.settings.runs.stale_run_minutes)}
         for run_id in self.store.staged_runs():
             if run_id not in live:
@@ -316,8 +327,7 @@ class Runner:
     # --- looking ----------------------------------------------------------------------------------------------------
 
     def _dry(self, step: Step) -> Outcome:
-        """What the step would read and replace, with the rows expected where its job needs no port but sources."""
-        self.ledger.refresh()
+        """What the step would read and replace. Rows are counted only for jobs that need no port but sources."""
         step = self._with_history(step)
         if not step.days:
             return Outcome(step, "would skip", message="no output day lies in the ingested history")
@@ -350,40 +360,16 @@ class Runner:
             return {table.name: str(rightly) for table in step.job.writes}
 
 
-def _after(because: str | None, message: str | None) -> str | None:
+def _with_reason(because: str | None, message: str | None) -> str | None:
     """The message, after why a job ran that was not yet due."""
     return "; ".join(part for part in (because and f"asked for: {because}", message) if part) or None
 
 
-def _taken(job: Job, step: Step, other: Run) -> str:
-    since = f"{other.message}, since {other.started_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{job.full_name} {span_text(step.days)} is being run by {other.run_id} ({since}); nothing was written"
+def _text(error: BaseException) -> str:
+    """The error as job_runs keeps it."""
+    return f"{type(error).__name__}: {error}"[:2000]
 
 
 def _port(name: str) -> Any:
-    """The class of a port: Sources of io/sources.py, and so on; a port that no job of a run asks for is not imported."""
+    """The class of a port: Sources of io/sources.py, for example. Imported late, because MLflow takes seconds."""
     return getattr(importlib.import_module(f"churnwatch.io.{name}"), name.capitalize())
-
-
-def config_hash(settings: Settings) -> str:
-    """Hash of what things mean: all settings but where they run and what is planted."""
-    text = settings.model_dump_json(exclude={"spark", "storage", "mlflow", "sending", "runs", "planted"})
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@cache
-def code_hash() -> str:
-    """Hash of the package's Python files."""
-    digest = hashlib.sha256()
-    for folder in sorted(_folders(importlib.resources.files("churnwatch")), key=lambda f: str(f)):
-        for file in sorted(folder.iterdir(), key=lambda f: f.name):
-            if file.name.endswith(".py"):
-                digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _folders(folder: Any) -> Iterator[Any]:
-    yield folder
-    for child in folder.iterdir():
-        if child.is_dir() and not child.name.startswith("_"):
-            yield from _folders(child)

@@ -39,9 +39,9 @@ def shown(monkeypatch):
         monkeypatch.setattr("churnwatch.progress.Console", console)
         with Progress() as progress:
             progress.watch(a_session())
-            progress.begin(STEP)
+            progress.step_started(STEP)
         during = out.getvalue()
-        progress.tell(Outcome(STEP, "skipped", message="no [release] :x:"))
+        progress.step_ended(Outcome(STEP, "skipped", message="no [release] :x:"))
         return during, out.getvalue()[len(during) :]
 
     return made

@@ -168,7 +168,7 @@ def test_a_drill_plays_the_wave_that_was_typed_and_ends_by_whether_every_step_wa
     seen = []
 
     class Drill:
-        def __init__(self, settings, spark, wave, tell):
+        def __init__(self, settings, spark, wave, on_end):
             seen.append(wave)
 
         def run(self):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 from churnwatch.core import Due, Job, Refused
 from churnwatch.runner import Order, Runner
@@ -25,14 +26,18 @@ class Ledger:
         return {LAST}
 
     def write(self, run_id, job, instance, day, status, days, **more):
-        self.told.append((status, more.get("message")))
+        if status != "running":
+            self.told.append((status, more.get("message")))
+
+    def flush(self, after_seconds):
+        pass
 
 
 def run(day, asked, build=None):
     """How a job with ``every_days`` 28 and ``wait_days`` 7 ends on ``day``, and what the ledger was told."""
     runner = Runner.__new__(Runner)
-    runner.ledger, runner.begin = Ledger(), lambda step: None
-    runner._with_history, runner._claim = (lambda step: step), lambda step, run_id: None
+    runner.ledger, runner.on_start, runner._with_history = Ledger(), lambda step: None, lambda step: step
+    runner.tables = SimpleNamespace(job_runs=None)
     runner._built = build or (lambda step, run_id: ([], [], None))
     job = Job("train", build=dict, due=Due(28, early_trigger=asked, wait_days=7))
     order = Order(("all",), day, day)

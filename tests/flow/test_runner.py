@@ -131,11 +131,13 @@ def test_a_running_row_of_another_run_stops_the_second_at_once(world, spark):
     other = world(world.sums(SEEN.on()))
     other.ledger.refresh()
     other.ledger.write("other", "sum", "", D, "running", (D,))
+    other.ledger.flush()
     with pytest.raises(WriteConflict, match="other"):
         runner.run(order("sum"))
     assert not runner.store.exists(SUMS)
     # once it has ended, the day is free
     other.ledger.write("other", "sum", "", D, "failed", (D,))
+    other.ledger.flush()
     assert runner.run(order("sum"))[0].status == "done"
 
 
@@ -149,9 +151,10 @@ def test_a_commit_that_lost_to_the_same_work_is_a_conflict(world, monkeypatch):
     real = Store._save
 
     def second(self, table, writer):
-        real(self, table, writer)
+        version = real(self, table, writer)
         if table.name == SUMS.name:
             raise lost()
+        return version
 
     monkeypatch.setattr(Store, "_save", second)
     with pytest.raises(WriteConflict, match="has just written sum"):
@@ -167,7 +170,7 @@ def test_a_commit_that_lost_to_other_work_is_tried_again(world, monkeypatch):
     def unlucky(self, table, writer):
         if table.name == SUMS.name and losses:
             raise losses.pop()
-        real(self, table, writer)
+        return real(self, table, writer)
 
     monkeypatch.setattr(Store, "_save", unlucky)
     assert runner.run(order("sum"))[0].status == "done"
@@ -177,8 +180,9 @@ def test_a_commit_that_lost_to_other_work_is_tried_again(world, monkeypatch):
 def test_a_running_row_of_a_dead_process_is_no_hindrance(world, monkeypatch):
     runner = world(world.sums(SEEN.on()))
     runner.run(order("ingest_events"))
-    monkeypatch.setattr("churnwatch.io.ledger.here", lambda: f"pid 4194303 on {__import__('socket').gethostname()}")
+    monkeypatch.setattr("churnwatch.io.ledger.this_process", lambda: f"pid 4194303 on {__import__('socket').gethostname()}")
     runner.ledger.write("dead", "sum", "", D, "running", (D,))
+    runner.ledger.flush()
     assert runner.run(order("sum"))[0].status == "done"
 
 
@@ -220,18 +224,81 @@ def test_skipped_is_recorded_and_the_run_goes_on(world):
     assert [(o.status, o.message) for o in runner.run(order())][1:] == [("skipped", "no release as of the day"), ("done", "")]
 
 
+def runs(runner):
+    """Rows of job_runs in the order in which they were written: (job, status)."""
+    runner.store.refresh()
+    return [(r.job, r.status) for r in runner.store.read(runner.tables.job_runs).orderBy("at").collect()]
+
+
 def test_the_end_of_a_step_and_the_start_of_the_next_are_one_commit(world):
     runner = world(world.sums(SEEN.on()))
     runner.run(order("ingest_events", "sum"))
-    stored = runner.store.read(runner.tables.job_runs).orderBy("at").collect()
-    assert [(r.job, r.status) for r in stored] == [
-        ("ingest_events", "running"),
-        ("ingest_events", "done"),
-        ("sum", "running"),
-        ("sum", "done"),
-    ]
+    assert runs(runner) == [("ingest_events", "running"), ("ingest_events", "done"), ("sum", "running"), ("sum", "done")]
     # created, the first claim, the turn from one step to the next, the end
     assert runner.store.newest(runner.tables.job_runs) == 3
+
+
+def test_a_run_of_the_whole_flow_claims_its_day_once_and_commits_short_steps_together(world):
+    runner = world(world.sums(SEEN.on()))
+    runner.run(order())
+    steps = [("ingest_events", "running"), ("ingest_events", "done"), ("sum", "running"), ("sum", "done")]
+    assert runs(runner) == [("all", "running"), *steps, ("all", "done")]
+    # created, the claim, the end
+    assert runner.store.newest(runner.tables.job_runs) == 2
+
+
+def test_steps_that_took_long_are_stored_before_the_next_one_starts(world, monkeypatch):
+    monkeypatch.setattr("churnwatch.runner.UNRECORDED_SECONDS", 0.0)
+    stored = []
+
+    def looking(inputs, days):
+        stored.extend(runs(world()))
+        return world.sums(SEEN.on()).build(inputs, days)
+
+    world(Job("sum", build=looking, reads={"seen": SEEN.on()}, writes=(SUMS,))).run(order())
+    assert stored == [("all", "running"), ("ingest_events", "running"), ("ingest_events", "done"), ("sum", "running")]
+
+
+def test_a_run_of_the_whole_flow_and_one_of_its_jobs_exclude_each_other(world):
+    def claimed(job, instance=""):
+        other.ledger.write("other", job, instance, D, "running", (D,))
+        other.ledger.flush()
+
+    runner, other = world(world.sums(SEEN.on())), world()
+    runner.run(order("ingest_events"))
+    other.ledger.refresh()
+    claimed("all")
+    with pytest.raises(WriteConflict, match=f"all {D} is being run by other"):
+        runner.run(order("sum"))
+    runner.run(order("ingest_events", first=D + timedelta(days=1)))  # another day
+    other.ledger.write("other", "all", "", D, "done", (D,))
+    claimed("sum")
+    with pytest.raises(WriteConflict, match=f"sum {D} is being run by other"):
+        runner.run(order())
+    assert ("all", "running") not in [(r.job, r.status) for r in runner.ledger.live(120)]
+
+
+def test_a_run_of_the_whole_flow_that_fails_keeps_what_ended_well_and_is_recorded(world):
+    def broken(inputs, days):
+        raise ValueError("half way")
+
+    runner = world(Job("sum", build=broken, reads={"seen": SEEN.on()}, writes=(SUMS,)))
+    with pytest.raises(ValueError, match="half way"):
+        runner.run(order())
+    ended = [(job, status) for job, status in runs(runner) if status != "running"]
+    assert ended == [("ingest_events", "done"), ("sum", "failed"), ("all", "failed")]
+    assert [o.status for o in world(world.sums(SEEN.on())).run(order(resume=True))] == ["kept", "done"]
+
+
+def test_many_small_files_of_job_runs_become_one(world, monkeypatch):
+    monkeypatch.setattr("churnwatch.io.ledger.COMPACT_EVERY", 4)
+    runner = world()
+    for _ in range(3):
+        runner.run(order())
+    table = runner.tables.job_runs
+    assert len(runs(runner)) == 12
+    files = {r[0] for r in runner.store.read(table).selectExpr("_metadata.file_path").collect()}
+    assert len(files) <= 4
 
 
 def test_resume_runs_only_what_is_missing(world):

@@ -12,9 +12,9 @@ from churnwatch.alerts.rules import holds
 from churnwatch.core import ConfigError, day_range
 from churnwatch.events.event_rows import classify_events
 from churnwatch.features import per_user
+from churnwatch.hashes import config_hash
 from churnwatch.io.planted import plant
 from churnwatch.io.sources import Sources
-from churnwatch.runner import config_hash
 from churnwatch.settings import Planted, PlantedEvents, load
 from churnwatch.settings.names import features_with_measure
 from churnwatch.settings.rule_columns import columns_of

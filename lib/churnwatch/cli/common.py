@@ -42,7 +42,7 @@ def runner_over(settings: Settings, **callbacks: Any) -> Any:
 def run_order(settings: Settings, order: Any, how: Any = None) -> None:
     """Runs ``order`` and shows its progress; ``how(runner, order)`` in place of the runner's own way."""
     with Progress() as progress:
-        runner = runner_over(settings, tell=progress.tell, begin=progress.begin)
+        runner = runner_over(settings, on_end=progress.step_ended, on_start=progress.step_started)
         progress.watch(runner.spark)
         if how is None:
             runner.run(order)

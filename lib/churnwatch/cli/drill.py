@@ -35,7 +35,7 @@ def drill(
 
     wave = Wave(day.date() - timedelta(days=days - 1), day.date(), share, name or None, value or None)
     with Progress() as progress:
-        report = Drill(settings, started(settings), wave, progress.tell).run()
+        report = Drill(settings, started(settings), wave, progress.step_ended).run()
     for line in report.lines():
         print(line)
     raise typer.Exit(0 if report.passed else 1)

@@ -1,4 +1,4 @@
-"""``job_runs`` as the runner uses it: what ran, for which days, how it ended, and who is running now."""
+"""``job_runs`` as the runner uses it: what ran, for which days, how it ended, and what runs now."""
 
 import os
 import socket
@@ -12,11 +12,12 @@ from churnwatch.io.store import Store, Written
 from churnwatch.settings.terms import DONE, REFUSED, RUNNING, SKIPPED
 
 FINISHED = (DONE, SKIPPED, REFUSED)
+COMPACT_EVERY = 100  # commits of job_runs between two compactions: a reader opens at most so many small files
 
 
 @dataclass(frozen=True)
 class Run:
-    """One attempt of a job, as its newest row tells."""
+    """One attempt of a job, as its newest row has it; instants are in UTC."""
 
     run_id: str
     job: str
@@ -35,29 +36,33 @@ class Run:
 
 
 class Ledger:
-    """Runs by their newest rows; bounded by jobs and days, never by users."""
+    """Runs by their newest rows; bounded by jobs and days, never by users.
+
+    Rows that ``write`` adds wait in memory, and count as stored, until ``flush`` commits them together.
+    """
 
     def __init__(self, store: Store, table: Table, config_hash: str, code_hash: str) -> None:
         self._store, self._table = store, table
         self._hashes = {"config_hash": config_hash, "code_hash": code_hash}
-        self._seen: int | None = -1
+        self._read_version: int | None = -1
         self._runs: dict[tuple[str, str, str, date], Run] = {}
-        self._ended: list[Mapping[str, Any]] = []  # rows of steps that ended well, not yet stored
+        self._waiting: list[Mapping[str, Any]] = []
 
     def refresh(self) -> None:
-        """Reads the table again where it has a new version; rows that wait count as if they were stored."""
+        """Reads the table again when it has a new version."""
         version = self._store.newest(self._table)
-        if version == self._seen:
+        if version == self._read_version:
             return
-        rows = self._store.read(self._table).drop("inputs", "outputs").collect()
+        columns = ("run_id", "job", "instance", "day", "at", "status", "days", "message")
+        rows = self._store.read(self._table).select(*columns).toArrow().to_pylist()
         self._runs.clear()
         for row in sorted(rows, key=lambda r: (r["at"], r["status"] != RUNNING)):
-            self._take(row.asDict())
-        for waiting in self._ended:
-            self._take(waiting)
-        self._seen = version
+            self._apply_row(row)
+        for row in self._waiting:
+            self._apply_row(row)
+        self._read_version = version
 
-    def _take(self, row: Mapping[str, Any]) -> None:
+    def _apply_row(self, row: Mapping[str, Any]) -> None:
         key = (row["run_id"], row["job"], row["instance"], row["day"])
         before = self._runs.get(key)
         days = frozenset(d for r in row["days"] for d in day_range(r["first"], r["last"]))
@@ -78,41 +83,39 @@ class Ledger:
         seconds: float | None = None,
         message: str | None = None,
     ) -> None:
-        """Adds a row: ``running`` when a job starts, one of the others when it ends.
+        """Adds a row: ``running`` when a job starts, one of the other statuses when it ends.
 
-        What ended well waits for the next row or ``flush``, so that a step costs one commit and not two (0.5 s each).
-        A process that dies in between leaves a running row, as if it had died right after its last table.
+        The message of a running row names this process, so that others can see whether it is alive.
         """
         row = {
             "day": day,
             "run_id": run_id,
             "job": job,
             "instance": instance,
-            "at": datetime.now(UTC).replace(tzinfo=None),
+            "at": datetime.now(UTC),
             "status": status,
             "days": [{"first": a, "last": b} for a, b in to_ranges(days)],
             **self._hashes,
             "inputs": [{"table": t, "version": v, "first": a, "last": b} for t, v, a, b in inputs],
             "outputs": [{"table": w.table, "version": w.version, "rows": w.rows} for w in outputs],
             "seconds": seconds,
-            "message": message if status != RUNNING else here(),
+            "message": message if status != RUNNING else this_process(),
         }
-        self._take(row)
-        self._ended.append(row)
-        if status not in FINISHED:
-            self.flush()
+        self._apply_row(row)
+        self._waiting.append(row)
 
-    def flush(self) -> None:
-        """Stores the rows that wait."""
-        if not self._ended:
+    def flush(self, after_seconds: float = 0.0) -> None:
+        """Commits the rows that wait, if the oldest has waited for ``after_seconds`` or longer."""
+        if not self._waiting or (datetime.now(UTC) - self._waiting[0]["at"]).total_seconds() < after_seconds:
             return
-        known, rows = self._seen, self._ended
-        self._ended = []
+        rows, self._waiting = self._waiting, []
         stamp = {"rows": [{name: row[name] for name in ("run_id", "job", "status")} for row in rows]}
-        self._store.log(self._table, rows, stamp)
-        newest = self._store.newest(self._table)
-        # another writer came between: its rows are read at the next refresh
-        self._seen = newest if known is not None and newest == known + 1 else -1
+        version = self._store.append_rows(self._table, rows, stamp)
+        # a commit of another writer in between is read by the next refresh
+        follows = self._read_version is not None and version == self._read_version + 1
+        if version // COMPACT_EVERY > (version - 1) // COMPACT_EVERY:
+            version = self._store.compact(self._table)
+        self._read_version = version if follows else -1
 
     def done_days(self, full_name: str, statuses: Sequence[str] = (DONE,)) -> frozenset[date]:
         """Output days that runs of the job have finished with one of ``statuses``."""
@@ -145,29 +148,24 @@ class Ledger:
             newest |= {day: (run.started_at, run.at) for day in run.days}
         return newest
 
-    def others(self, run_id: str, full_name: str, days: Iterable[date], stale_minutes: int) -> list[Run]:
-        """Other live runs of the job whose days overlap, earliest first; a run of a dead process here is not live."""
-        wanted = set(days)
-        return [r for r in self.live(stale_minutes) if r.run_id != run_id and r.full_name == full_name and r.days & wanted]
-
     def live(self, stale_minutes: int) -> list[Run]:
-        """Runs that are under way, earliest first."""
-        young = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=stale_minutes)
-        running = [r for r in self._runs.values() if r.status == RUNNING and r.at > young and not _dead(r.message)]
+        """Runs that are under way, earliest first; a run of a process that has died on this machine is not live."""
+        oldest = datetime.now(UTC) - timedelta(minutes=stale_minutes)
+        running = [r for r in self._runs.values() if r.status == RUNNING and r.at > oldest and not _is_dead(r.message)]
         return sorted(running, key=lambda r: (r.started_at, r.run_id))
 
-    def started_at(self, run_id: str, full_name: str) -> datetime:
+    def started_at(self, run_id: str, job: str) -> datetime:
         """When the run started."""
-        return next(r.started_at for r in self._runs.values() if r.run_id == run_id and r.full_name == full_name)
+        return next(r.started_at for r in self._runs.values() if r.run_id == run_id and r.job == job)
 
 
-def here() -> str:
-    """This process, as a running row names it."""
+def this_process() -> str:
+    """This process, as the message of a running row names it."""
     return f"pid {os.getpid()} on {socket.gethostname()}"
 
 
-def _dead(place: str) -> bool:
-    words = place.split()
+def _is_dead(process: str) -> bool:
+    words = process.split()
     if len(words) != 4 or words[3] != socket.gethostname() or int(words[1]) == os.getpid():
         return False
     try:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import DataType, StructType
 
 from churnwatch.core import ContractError, JobFailed, Table, WriteConflict
@@ -21,6 +23,9 @@ from churnwatch.settings import Settings
 
 LOG = logging.getLogger(__name__)
 TRIES = 3
+COMMITS = 20  # of other writers that may lie after ours, or before it since we looked
+# Delta puts the version of each commit into this setting of the session: one look-up less than DESCRIBE HISTORY (0.5 s)
+LAST_COMMIT = "spark.databricks.delta.lastCommitVersionInSession"
 CONFLICTS = (
     "DELTA_CONCURRENT",
     "ConcurrentAppendException",
@@ -214,27 +219,22 @@ class Store:
         """Adds rows to a log table."""
         return self._commit(table, conformed(table, frame), stamp, lambda w: w.mode("append"), None)
 
-    def log(self, table: Table, rows: list[Mapping[str, Any]], stamp: Mapping[str, Any]) -> None:
-        """Adds a few rows, given as dictionaries, to a log table; cheaper than ``append``, its version is not read."""
-        values = [tuple(row.get(name) for name in table.schema.names) for row in rows]
-        frame = self.spark.createDataFrame(values, table.schema).coalesce(1)
-        for attempt in range(1, TRIES + 1):
-            try:
-                self._save(
-                    table,
-                    frame.write.format("delta").mode("append").option("userMetadata", json.dumps(stamp)),
-                )
-                break
-            except PySparkException as error:
-                if attempt == TRIES or not _is_conflict(error):
-                    raise
+    def append_rows(self, table: Table, rows: list[Mapping[str, Any]], stamp: Mapping[str, Any]) -> int:
+        """Adds a few rows, given as dictionaries, to a log table in one commit; returns its version."""
+        columns = pa.Table.from_pylist(rows, to_arrow_schema(table.schema, timezone="UTC"))
+        return self.append(table, self.spark.createDataFrame(columns, table.schema).coalesce(1), stamp).version
+
+    def compact(self, table: Table) -> int:
+        """Joins the small files of a log table; returns the version after it. Readers and appends of others are not disturbed."""
+        self.spark.sql(f"OPTIMIZE {self.sql_name(table)}")
         self._versions.pop(table.name, None)
+        return self.version(table) or 0
 
     def _commit(self, table: Table, frame: DataFrame, stamp: Mapping[str, Any], mode: Any, where: str | None) -> Written:
-        before = self._newest(table)
+        before = self.version(table)
         for attempt in range(1, TRIES + 1):
             try:
-                self._save(table, mode(frame.write.format("delta").option("userMetadata", json.dumps(stamp))))
+                version = self._save(table, mode(frame.write.format("delta").option("userMetadata", json.dumps(stamp))))
                 break
             except PySparkException as error:
                 if _is_conflict(error):
@@ -247,43 +247,47 @@ class Store:
                 if any(mark in str(error) for mark in BROKEN):
                     raise ContractError(self._broken_rows(table, frame, where, error)) from error
                 raise
-        return self._written(table, stamp, before)
+        if version is None:
+            return Written(table.name, before or 0, 0)
+        self._versions[table.name] = version
+        return Written(table.name, version, self._rows(table, version))
 
-    def _save(self, table: Table, writer: Any) -> None:
+    def _save(self, table: Table, writer: Any) -> int | None:
+        """Writes; returns the version of the commit, None where there was nothing to commit."""
+        self.spark.conf.unset(LAST_COMMIT)
         path = self.path(table)
         if path:
             writer.save(path)
         else:
             writer.saveAsTable(self.sql_name(table))
+        version = self.spark.conf.get(LAST_COMMIT, None)
+        return None if version is None else int(version)
 
-    def _written(self, table: Table, stamp: Mapping[str, Any], before: int | None) -> Written:
-        """Version and rows of our commit; no commit is made where nothing replaces nothing."""
-        commits = self._commits(table, before)
-        self._versions[table.name] = newest = max((version for version, _, _ in commits), default=before or 0)
-        ours = json.dumps(stamp)
-        for version, told, rows in commits:
-            if told == ours:
-                return Written(table.name, version, rows)
-        return Written(table.name, newest, 0)
+    def _rows(self, table: Table, version: int) -> int:
+        """Rows that the commit ``version`` wrote."""
+        path = self.path(table)
+        if path and _is_local(path):
+            info = _commit_info(Path(urlparse(path).path, "_delta_log", f"{version:020}.json"))
+        else:
+            history = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT {COMMITS}").collect()
+            info = next((row.asDict() for row in history if row["version"] == version), {})
+        return int((info.get("operationMetrics") or {}).get("numOutputRows", 0))
 
     def _raise_if_same_work(self, table: Table, stamp: Mapping[str, Any], before: int | None) -> None:
-        for _, told, _ in self._commits(table, before):
-            other = json.loads(told or "{}")
+        for metadata in self._metadata_after(table, before):
+            other = json.loads(metadata or "{}")
             if other.get("job") == stamp.get("job") and other.get("day") == stamp.get("day"):
                 what = f"run {other.get('run_id')} has just written {stamp.get('job')} for {stamp.get('day')}"
                 raise WriteConflict(f"{table.name}: {what}; nothing was written")
 
-    def _commits(self, table: Table, after: int | None) -> list[tuple[int, str | None, int]]:
-        """Commits after version ``after``, newest first, at most 20: version, user metadata, rows written."""
-        first, path = -1 if after is None else after + 1, self.path(table)
+    def _metadata_after(self, table: Table, version: int | None) -> list[str | None]:
+        """User metadata of the commits after ``version``, newest first, at most COMMITS."""
+        first, path = -1 if version is None else version + 1, self.path(table)
         if path and _is_local(path):
-            files = [file for file in _commit_files(path) if int(file.stem) >= first][-20:]
-            found = [(int(file.stem), _commit_info(file)) for file in reversed(files)]
-        else:
-            rows = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 20").collect()
-            found = [(int(row["version"]), row.asDict()) for row in rows if row["version"] >= first]
-        metrics = "operationMetrics"
-        return [(v, info.get("userMetadata"), int((info.get(metrics) or {}).get("numOutputRows", 0))) for v, info in found]
+            files = [file for file in _commit_files(path) if int(file.stem) >= first][-COMMITS:]
+            return [_commit_info(file).get("userMetadata") for file in reversed(files)]
+        rows = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT {COMMITS}").collect()
+        return [row["userMetadata"] for row in rows if row["version"] >= first]
 
     def _broken_rows(self, table: Table, frame: DataFrame, where: str | None, error: Exception) -> str:
         """The message for a broken contract: every rule, how many rows, an example."""
@@ -312,9 +316,9 @@ class Store:
 
     def stage(self, run_id: str, alias: str, frame: DataFrame) -> DataFrame:
         """Writes ``frame`` into the run's own folder and reads it back: computed once, used many times."""
-        return self.keep(f"{absolute(self._storage.files)}/staging/{run_id}/{alias}", frame)
+        return self.materialise(f"{absolute(self._storage.files)}/staging/{run_id}/{alias}", frame)
 
-    def keep(self, folder: str, frame: DataFrame) -> DataFrame:
+    def materialise(self, folder: str, frame: DataFrame) -> DataFrame:
         """Writes ``frame`` into ``folder`` and reads it back: computed once, used many times."""
         frame.write.mode("overwrite").parquet(folder)
         return self.spark.read.schema(frame.schema).parquet(folder)
@@ -366,7 +370,7 @@ def _commit_files(path: str) -> list[Path]:
 
 
 def _commit_info(file: Path) -> dict[str, Any]:
-    """What a commit tells of itself: userMetadata, operation and its metrics."""
+    """The commitInfo of a commit: userMetadata, operation and its metrics."""
     with file.open(encoding="utf-8") as lines:
         return next((dict(action["commitInfo"]) for action in map(json.loads, lines) if "commitInfo" in action), {})
 
