@@ -1,7 +1,7 @@
-"""An emergency drill: a wave of churn is planted into a copy of the warehouse, and the whole chain runs on the copy.
+"""An emergency drill: plant a wave of churn into a copy of the warehouse, and run the flow on the copy.
 
-Tables are copied as shallow clones, which hold no rows of their own until they change: the cost does not grow with the
-warehouse, nothing of it is written to, and the copy is removed at the end. Messages become files of the copy.
+Tables are copied as shallow clones, which refer to the files of the warehouse: the cost does not grow with its size, and the
+warehouse is never written to. The copy is removed at the end. Messages are written as files of the copy, never sent.
 """
 
 import time
@@ -22,14 +22,14 @@ from churnwatch.settings import Settings
 
 FIND = ("measure_activity", "raise_alerts")
 ANSWER = ("build_features", "score_users", "raise_alerts", "plan_retention", "send_notifications")
-PARTS = 10_000  # shares of users are told apart by so many parts of a hash
-BASE = "all=all"
-RECENT_DAYS = 14  # users of these days before the wave can be lost by it
+PARTS = 10_000  # a share of users is a number of these parts of a hash
+BASE = "all=all"  # all users, as warnings name them
+RECENT_DAYS = 14  # users who were active in these days before the wave can be part of it
 
 
 @dataclass(frozen=True)
 class Wave:
-    """Which share of which users is lost, from ``first`` on; ``segment`` None: of the whole base."""
+    """The share of users that is lost from ``first`` on; of the group ``segment`` = ``value``, or of all users (None)."""
 
     first: date
     last: date
@@ -39,7 +39,7 @@ class Wave:
 
     @property
     def where(self) -> str:
-        """The group that the wave is in, as warnings name it."""
+        """The group of the wave, as warnings name it."""
         return f"{self.segment}={self.value}" if self.segment else BASE
 
     def __str__(self) -> str:
@@ -47,41 +47,42 @@ class Wave:
 
 
 @dataclass
-class Reached:
-    """A step of the drill: the day on which it was reached (None: never), minutes of that day's run until then, and what."""
+class Milestone:
+    """A milestone of the drill: the day on which it was reached (None: never), the minutes of that day's run until then, and
+    the warnings, owners or actions that reached it."""
 
-    step: str
+    name: str
     day: date | None = None
     minutes: float = 0.0
-    what: str = ""
+    detail: str = ""
 
 
 @dataclass
 class Report:
-    """How the drill went."""
+    """Result of a drill: the wave, its number of users, and the milestones."""
 
     wave: Wave
     users: int
-    steps: list[Reached] = field(default_factory=list)
+    milestones: list[Milestone] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
-        """Whether every step was reached."""
-        return all(step.day for step in self.steps)
+        """Whether every milestone was reached."""
+        return all(milestone.day for milestone in self.milestones)
 
     def lines(self) -> Iterator[str]:
-        """The report as people read it; a day counts from the wave's first, 1."""
+        """The report for people. Days are counted from the first day of the wave, which is day 1."""
         yield f"planted: {self.wave} ({self.users:,} users)"
-        for step in self.steps:
+        for one in self.milestones:
             when = "not reached"
-            if step.day:
-                when = f"day {(step.day - self.wave.first).days + 1} ({step.day}), {step.minutes:.1f} min into its run"
-            yield f"{step.step:<16} {when}{': ' if step.what else ''}{step.what}"
+            if one.day:
+                when = f"day {(one.day - self.wave.first).days + 1} ({one.day}), {one.minutes:.1f} min into its run"
+            yield f"{one.name:<16} {when}{': ' if one.detail else ''}{one.detail}"
 
 
 @dataclass
 class Drill:
-    """A copy of a warehouse with a wave in it."""
+    """A copy of a warehouse with a wave of churn in it; ``on_end`` is called with how each step of its runs ended."""
 
     settings: Settings
     spark: SparkSession
@@ -92,20 +93,20 @@ class Drill:
         self._place = f"{absolute(self.settings.storage.files)}/drill/{uuid.uuid4().hex}"
         self.real = Runner(self.settings, self.spark)
         self.copy = Runner(copied(self.settings, self._place), self.spark, on_end=self.on_end)
-        # groups are judged without the users' features: these are built for the day that matters alone
+        # group warnings need no features of users: these are built only for the day on which the wave is found
         self._finder = Runner(self.copy.settings, self.spark, on_end=self.on_end, jobs=tuple(map(_by_groups, self.copy.jobs)))
 
     def run(self) -> Report:
-        """Plants the wave, plays its days until it is found, answers it, and removes the copy.
+        """Plant the wave, run its days until a warning finds it, run the retention jobs of that day, and remove the copy.
 
-        Raises ConfigError where no user is in the segment, DataQualityError where days of the past are missing.
+        Raises ConfigError when the wave has no users, DataQualityError when days of the past are missing.
         """
         try:
             gone = self._lost()
             self._clone()
             self._plant(gone)
             report = Report(self.wave, gone.count())
-            report.steps += self._played(gone)
+            report.milestones += self._played(gone)
         finally:
             self.copy.store.remove(self._place)
         return report
@@ -118,21 +119,24 @@ class Drill:
                 self.real.store.clone(table, self.copy.store)
 
     def _lost(self) -> DataFrame:
-        """The wave's users: one row a user; chosen by hash."""
+        """Users of the wave: one row a user; chosen by hash."""
         before = day_range(self.wave.first - timedelta(days=RECENT_DAYS), self.wave.first - timedelta(days=1))
         people = self.real.store.read(self.real.tables.daily_activity, days_predicate(before)).select("user_id").distinct()
-        told = self._with_segments(people)
+        segmented = self._with_segments(people)
         if self.wave.segment:
             column = f"segment_{self.wave.segment}"
-            if column not in told.columns:
-                known = ", ".join(sorted(c.removeprefix("segment_") for c in told.columns if c.startswith("segment_")))
+            if column not in segmented.columns:
+                known = ", ".join(sorted(c.removeprefix("segment_") for c in segmented.columns if c.startswith("segment_")))
                 raise ConfigError(f"--segment {self.wave.segment}: no such segment; there are: {known}")
-            told = told.where(F.col(column) == F.lit(self.wave.value))
+            segmented = segmented.where(F.col(column) == F.lit(self.wave.value))
         lot = F.pmod(F.xxhash64("user_id", F.lit("drill")), F.lit(PARTS))
-        gone = told.where(lot < int(self.wave.share * PARTS)).select("user_id")
+        gone = segmented.where(lot < int(self.wave.share * PARTS)).select("user_id")
         gone = self.real.store.materialise(f"{self._place}/gone", gone)
         if gone.isEmpty():
-            raise ConfigError(f"nobody is lost: {self.wave}; no user of the {RECENT_DAYS} days before is in the segment")
+            raise ConfigError(
+                f"the wave has no users: {self.wave}; none who was active in the {RECENT_DAYS} days before is in the segment\n"
+                "Hint: give a larger --share or another --segment"
+            )
         return gone
 
     def _with_segments(self, people: DataFrame) -> DataFrame:
@@ -142,13 +146,13 @@ class Drill:
         return with_segments(people.withColumn("day", F.lit(self.wave.first)), users, self.settings, first_seen)
 
     def _plant(self, gone: DataFrame) -> None:
-        """Takes the users out of the copy's daily_activity from the wave's first day on."""
+        """Remove the users from the copy's daily_activity, from the first day of the wave on."""
         table, where = self.copy.tables.daily_activity, days_predicate(day_range(self.wave.first, self.wave.last))
         self.copy.store.refresh()
         left = self.copy.store.read(table, where).join(gone, "user_id", "left_anti").select(*table.schema.names)
         self.copy.store.replace(table, left, where, {"job": "drill", "day": str(self.wave.first)})
 
-    def _played(self, gone: DataFrame) -> Iterator[Reached]:
+    def _played(self, gone: DataFrame) -> Iterator[Milestone]:
         started = time.monotonic()
         self._finder.run(Order(("measure_activity",), self.wave.first, self.wave.last))
         a_day = (time.monotonic() - started) / len(day_range(self.wave.first, self.wave.last))
@@ -156,13 +160,13 @@ class Drill:
             started = time.monotonic()
             self._finder.run(Order(("raise_alerts",), day, day))
             minutes = (a_day + time.monotonic() - started) / 60
-            if warnings := [text for text in self._new_warnings(day) if self._speaks_of_wave(text)]:
+            if warnings := [text for text in self._new_warnings(day) if self._names_wave(text)]:
                 yield from self._answered(gone, day, warnings, minutes)
                 return
-        yield from (Reached(step) for step in ("found", "explained", "owner told", "actions planned"))
+        yield from (Milestone(name) for name in ("found", "explained", "owner informed", "actions planned"))
 
     def _new_warnings(self, day: date) -> list[str]:
-        """Warnings of groups and the base on ``day`` that the warehouse itself has not: 'segment=value (owner): evidence'."""
+        """Group and base warnings of ``day`` that only the copy raises: 'segment=value (owner): evidence'."""
         about = "scope <> 'user'"
         keys = ["rule_id", "segment", "value"]
         ours, theirs = (
@@ -171,34 +175,34 @@ class Drill:
         new = ours.join(theirs.select(*keys), keys, "left_anti").orderBy(*keys)  # bounded by rules and groups
         return [f"{r['segment']}={r['value']} ({r['owner']}): {r['evidence']}" for r in new.collect()]
 
-    def _speaks_of_wave(self, warning: str) -> bool:
-        """Whether a warning is of the base or names the wave's segment: small groups of others may fall by chance."""
+    def _names_wave(self, warning: str) -> bool:
+        """Whether a warning is about all users or about the wave's group. Other small groups may fall by chance."""
         return warning.startswith(f"{BASE} ") or self.wave.where in warning
 
-    def _answered(self, gone: DataFrame, day: date, warnings: list[str], minutes: float) -> Iterator[Reached]:
-        yield Reached("found", day, minutes, "; ".join(text.split(" (")[0] for text in warnings))
+    def _answered(self, gone: DataFrame, day: date, warnings: list[str], minutes: float) -> Iterator[Milestone]:
+        yield Milestone("found", day, minutes, "; ".join(text.split(" (")[0] for text in warnings))
         explained = next((text for text in warnings if self.wave.where in text), None)
-        yield Reached("explained", day if explained else None, minutes, explained or f"no warning names {self.wave.where}")
+        yield Milestone("explained", day if explained else None, minutes, explained or f"no warning names {self.wave.where}")
         started = time.monotonic()
         self.copy.store.refresh()
         self.copy.run(Order(ANSWER[:-1], day, day))
         planned_after = minutes + (time.monotonic() - started) / 60
         self.copy.run(Order(ANSWER[-1:], day, day))
-        told_after = minutes + (time.monotonic() - started) / 60
+        informed_after = minutes + (time.monotonic() - started) / 60
         tables, today = self.copy.tables, f"day = DATE'{day}'"
         tasks = self.copy.store.read(tables.notifications, today).where("kind = 'task'").select("message_id", "destination")
         sent = self.copy.store.read(tables.deliveries, today).where("outcome = 'sent'").select("message_id")
         owners = sorted({r["destination"] for r in tasks.join(sent, "message_id").collect()})  # bounded by group warnings
-        yield Reached("owner told", day if owners else None, told_after, ", ".join(owners))
+        yield Milestone("owner informed", day if owners else None, informed_after, ", ".join(owners))
         actions = self.copy.store.read(tables.retention_actions, today).where("arm IS NOT NULL")
         counts = actions.join(gone.withColumn("lost", F.lit(True)), "user_id", "left").agg(F.count("*"), F.count("lost")).first()
         planned, of_wave = counts if counts else (0, 0)
         text = f"{planned:,}, of them {of_wave:,} for users of the wave"
-        yield Reached("actions planned", day if planned else None, planned_after, text)
+        yield Milestone("actions planned", day if planned else None, planned_after, text)
 
 
 def copied(settings: Settings, place: str) -> Settings:
-    """The settings of a copy under ``place``: its tables, its files, and messages into files alone."""
+    """Settings of a copy under ``place``: tables and files lie there, and messages are only written to files."""
     storage = settings.storage.model_copy(update={"root": f"{place}/tables", "schema_name": None, "files": f"{place}/files"})
     sending = settings.sending.model_copy(update={"kind": "file", "folder": f"{place}/files/outbox"})
     return settings.model_copy(update={"storage": storage, "sending": sending})

@@ -1,6 +1,6 @@
 """The flow: the whole system on one page, in dependency order.
 
-Who reads what, how far back, and that only labels, and what judges by them, look forward, stands here and nowhere else.
+No other module says which job reads which table, and how far back. Only labels, and jobs that compare with labels, look forward.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from churnwatch.settings import Definition, Settings
 from churnwatch.settings.rule_columns import market_asked
 from churnwatch.tables import Tables, tables
 
-SHARE_DAYS = 14  # last week's users, and this week's
-COHORT_DAYS = 62  # O's month and the one before, which `change` compares with: at the most July and August
-MONTH_DAYS = 31  # days of the longest calendar month
+TREND_DAYS = 14  # users of this week, and of the week before
+COHORT_DAYS = 62  # O's month and the month before, which `change` compares with; July and August are the longest pair
+LONGEST_MONTH_DAYS = 31  # days of the longest calendar month
 PREVIOUS_TIER_DAYS = 7
-USUAL_DAYS = 28  # what is usual: four weeks before
-LESSON_DAYS = 90
-ALERT_DAYS = 366  # warnings older than a year take no acknowledgement any more
+USUAL_DAYS = 28  # the usual level is that of the four weeks before
+NOTES_DAYS = 90  # how far back the page shows notes of people who worked on warnings
+ALERT_DAYS = 366  # only warnings of the last year can be acknowledged
 
 
 def flow(settings: Settings) -> tuple[Job, ...]:
-    """Every job, in the order in which ``run all`` runs them; jobs of commands come last."""
+    """Every job, in the order in which ``run all`` runs them. Jobs that only a command starts come last."""
     t = tables(settings)
     return (
         *_facts(settings, t),
@@ -54,7 +54,7 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
     )
     yield Job(
         "build_months",
-        reads={"activity": t.daily_activity.trailing(MONTH_DAYS)},
+        reads={"activity": t.daily_activity.trailing(LONGEST_MONTH_DAYS)},
         writes=(t.monthly_activity,),
         build=partial(activity.per_user_month, settings=settings),
     )
@@ -65,8 +65,8 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         build=activity.first_seen,
     )
     measures = settings.measures
-    # a year's silence, or months as columns, cost at most 13 days of monthly_activity; nothing where nobody asks for them.
-    # The month that may end with O is told by its days
+    # a definition or feature over many months reads monthly_activity: at most 13 days of it for a year. The month of O is
+    # not over, or ends with O: it is read from daily_activity
     months = {"months": t.monthly_activity.before(measures.months_days - 1)} if measures.months_days else {}
     people = {"users": t.users.as_of(), "first_seen": t.first_seen.as_of()}
     yield Job(
@@ -82,7 +82,7 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         snapshots=True,
         build=partial(features.per_user, settings=settings),
     )
-    looked_at = max(SHARE_DAYS, settings.measures.indicator_days)
+    looked_at = max(TREND_DAYS, settings.measures.indicator_days)
     yield Job(
         "measure_activity",
         reads={"activity": t.daily_activity.trailing(looked_at), **people},
@@ -129,9 +129,9 @@ def _labels(settings: Settings, t: Tables) -> Iterator[Job]:
 
 
 def _up_to(definition: Definition, t: Tables) -> dict[str, Read]:
-    """What tells who is eligible at O; months that are over in place of their days, where these are many."""
+    """Reads that decide who is eligible on O. Long spans read complete months from monthly_activity and only the rest by day."""
     days = definition.seen_days
-    reads = {"before": t.daily_activity.trailing(MONTH_DAYS if definition.months_before else days)}
+    reads = {"before": t.daily_activity.trailing(LONGEST_MONTH_DAYS if definition.months_before else days)}
     if definition.months_before:
         reads["months_before"] = t.monthly_activity.trailing(days)
     if definition.attribute:
@@ -140,9 +140,9 @@ def _up_to(definition: Definition, t: Tables) -> dict[str, Read]:
 
 
 def _ahead(definition: Definition, t: Tables) -> dict[str, Read]:
-    """What tells who churned after O."""
+    """Reads that decide who churned after O."""
     days = definition.ahead_days
-    reads = {"after": t.daily_activity.following(days - MONTH_DAYS + 1 if definition.months_after else 1, days)}
+    reads = {"after": t.daily_activity.following(days - LONGEST_MONTH_DAYS + 1 if definition.months_after else 1, days)}
     if definition.months_after:
         reads["months_after"] = t.monthly_activity.following(1, days)
     if definition.attribute:
@@ -153,9 +153,9 @@ def _ahead(definition: Definition, t: Tables) -> dict[str, Read]:
 def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     lag = settings.label_lag_days(settings.churn.primary)
     shadow = {"shadow": t.shadow_scores.on()} if settings.model.challenger else {}
-    # a cut is moved again when what it did has matured
+    # a threshold is moved again only when the labels of its warnings have matured
     kept_days = max(USUAL_DAYS, lag)
-    # the warnings that a cut made speak of it; nothing is read where none is adjusted
+    # alert_quality says how good a threshold was; it is read only where thresholds are adjusted
     warned = {"quality": t.alert_quality.before(kept_days)} if settings.tiers.adjusted else {}
     yield Job(
         "judge_alerts",
@@ -164,19 +164,19 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "scores": t.user_scores.on(),
             **shadow,
             "alerts": t.risk_alerts.on(),
-            # what was done about the users while their labels matured: what is decided on the last day comes too late to
-            # count, an offer or an act of the days before O may still have worked
+            # offers and actions that can influence the label: those of works_days before O still can, those of the last
+            # day of the label cannot
             "alert_events": t.alert_events.following(-settings.offers.works_days, settings.primary.ahead_days - 1),
             "actions": t.retention_actions.following(-settings.offers.works_days, settings.primary.ahead_days - 1),
-            # whom an act was about: a case that was open then may have begun so long before
+            # the cases of those actions: a case that was open then may have been opened case_days earlier
             "cases": t.risk_alerts.following(
                 -settings.offers.works_days - alerts.case_days(settings), settings.primary.ahead_days - 1
             ),
             "features": t.user_features.on(),
             "labels": t.user_labels.on(),
-            # what the release that scored O was trained on
+            # the training data of the release that scored O
             "model_runs": t.model_runs.as_of(),
-            # with which cut the oldest of these warnings were made was known so much earlier
+            # the thresholds with which the oldest of these warnings were made
             "thresholds": t.thresholds.before(kept_days + 1 + (lag if warned else 0)),
             **warned,
         },
@@ -191,7 +191,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         reads={
             "features": t.user_features.trailing(trained_days),
             "labels": t.user_labels.trailing(trained_days),
-            # an offer of the days before a snapshot works in the days that its label looks at
+            # an offer from before a snapshot can still work within its label window
             "actions": t.retention_actions.before(trained_days + settings.offers.works_days),
             "model_runs": t.model_runs.before(),
         },
@@ -200,7 +200,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         ports=("models",),
         build=partial(model.train, settings=settings),
     )
-    # cuts that were moved count from the day on whose evidence they were; nothing is read where none is adjusted
+    # a moved threshold carries the day whose labels moved it; thresholds are read only where they are adjusted
     adjusted = {"thresholds": t.thresholds.before(lag + kept_days)} if settings.tiers.adjusted else {}
     yield Job(
         "score_users",
@@ -217,7 +217,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         stage=partial(scoring.staged, settings=settings),
         build=partial(scoring.score, settings=settings),
     )
-    # prices and other series are read where a rule of groups speaks of them; rules of users have them as features
+    # series such as prices are read only where a group rule uses them; user rules have them as features
     market = {"context": t.context.as_of(settings.measures.context_days)} if market_asked(settings) else {}
     longest_pause = max((rule.cool_down_days for rule in settings.rules.rules), default=0)
     yield Job(
@@ -230,7 +230,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "trend": t.activity_trend.before(alerts.trend_days(settings)),
             "rates": t.churn_rates.before(lag + USUAL_DAYS),
             **market,
-            # a warning is silent while it is open, and its rules for their pause from the day it ended
+            # a rule does not repeat while its case is open, and for its cool-down after the case has ended
             "alerts": t.risk_alerts.before(alerts.case_days(settings) + max(longest_pause, alerts.MODEL_QUIET_DAYS)),
             "alert_events": t.alert_events.before(),
         },
@@ -254,15 +254,15 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         "send_notifications",
         mode="daily",
         reads={
-            # O's, and older ones that are followed to their end
+            # those of O, and older ones that are followed until they are closed
             "alerts": t.risk_alerts.trailing(alerts.tracked_days(settings) + 1),
             "alert_events": t.alert_events.trailing(alerts.tracked_days(settings) + 1),
             "labels": t.user_labels.before(alerts.tracked_days(settings)),
             "actions": t.retention_actions.on(),
             "consents": t.consents.as_of(),
-            # messages of the week before that could not be sent yet
+            # messages of the days before that are not sent yet
             "notifications": t.notifications.before(alerts.DELIVERY_DAYS),
-            # O included: what a first run of O sent, its second does not send again
+            # including O, because a second run of O must not send again what the first one sent
             "deliveries": t.deliveries.trailing(alerts.DELIVERY_DAYS + 1),
         },
         writes=(t.notifications, t.deliveries, t.alert_events),
@@ -272,7 +272,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
 
 
 def _training_due(settings: Settings, t: Tables) -> Due:
-    """Every so many days, or earlier where drift or a loss of quality of the release in use asks for it."""
+    """Every ``every_days`` days, or earlier when the release in use drifts or loses quality."""
     if settings.model.due is None:
         return Due(settings.model.every_days)
     judged_days = settings.label_lag_days(settings.churn.primary) + settings.model.snapshot_every_days
@@ -326,7 +326,7 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
             "causes": t.churn_causes.trailing(lag + 28),
             "profile": t.churn_profile.trailing(lag + 28),
             "alert_quality": t.alert_quality.trailing(lag + 28),
-            "alert_events": t.alert_events.trailing(LESSON_DAYS),
+            "alert_events": t.alert_events.trailing(NOTES_DAYS),
             "model_quality": t.model_quality.trailing(lag + 28),
             "drift": t.feature_drift.trailing(lag + 28),
             "model_runs": t.model_runs.as_of(),
@@ -352,7 +352,7 @@ def _commands(settings: Settings, t: Tables) -> Iterator[Job]:
         )
     yield Job(
         "record_alert_events",
-        # O included: a warning of O may be acted on at O
+        # including O, because a warning of O may be acted on at O
         reads={
             "alerts": t.risk_alerts.trailing(ALERT_DAYS),
             "alert_events": t.alert_events.trailing(ALERT_DAYS),

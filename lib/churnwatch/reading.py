@@ -1,4 +1,4 @@
-"""What a step may read: every input cut to its declared span, and to what was known at D."""
+"""Cut the inputs of a step: to the spans that its job declares, and to what was known on the run day D."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ INGEST = "ingest_events"
 
 @dataclass(frozen=True)
 class Step:
-    """A job for one D, or for the range of Ds up to ``day`` in one pass; ``days`` are its output days."""
+    """A job for one run day D, or in one pass for a range of run days that ends with ``day``; ``days`` are its output days."""
 
     job: Job
     day: date
@@ -25,35 +25,35 @@ class Step:
 
     @property
     def title(self) -> str:
-        """The step as the Spark UI names its jobs: ``build_features 2025-03-01 .. 2025-03-07 (7 days)``."""
+        """Name of the step's Spark jobs: ``build_features 2025-03-01 .. 2025-03-07 (7 days)``."""
         return f"{self.job.full_name} {span_text(self.days or (self.day,))}"
 
 
 class Reader:
-    """Cuts inputs for steps; the one place that knows what was known when."""
+    """Cuts the inputs of steps. No other code decides what was known on a day."""
 
     def __init__(self, store: Store, ledger: Ledger, jobs: Sequence[Job]) -> None:
         self._store, self._ledger, self._jobs = store, ledger, jobs
         self._producers = {table.name: job for job in jobs for table in job.writes}
 
     def cut(self, step: Step, read: Read) -> DataFrame:
-        """The rows of ``read`` for the step: its span of the output days, and nothing that was not known at D."""
+        """Rows of ``read`` for the step: those of its span around the output days that were known on D."""
         first, last = read.span.days(step.days[0], step.days[-1])
         last = min(last, self.known(step, read))
         if read.span.as_of:
-            # a job that keeps changes of its own table needs the state before its first day too
+            # a job that stores changes of its own table compares them with the state before its first day
             earlier = max(read.table in step.job.writes, -(read.span.first or 0))
             return self._as_of(read, step.days[0] - timedelta(days=earlier), last)
         where = _between(first, last) if first is None or contiguous(step.days) else _spans_predicate(step.days, read, last)
         return self._store.read(read.table, f"({where}){self._known_by_instance(step, read)}")
 
     def known(self, step: Step, read: Read) -> date:
-        """Last day of the table that is known at D: D less the shortest lag of the jobs that write it."""
+        """Newest day of the table that is known on D: D minus the shortest lag of the jobs that write it."""
         lags = [job.lag_days for job in self._jobs if read.table in job.writes]
         return step.day - timedelta(days=min(lags, default=0))
 
     def _known_by_instance(self, step: Step, read: Read) -> str:
-        """Where a table's instances mature at different times, each is cut at its own day."""
+        """SQL that cuts each instance of a table at its own newest known day; empty where all have the same lag."""
         writers = [job for job in self._jobs if read.table in job.writes]
         if not read.table.instance_column or len({job.lag_days for job in writers}) < 2:
             return ""
@@ -64,7 +64,7 @@ class Reader:
         return f" AND (({') OR ('.join(known)}))"
 
     def _as_of(self, read: Read, first: date, last: date) -> DataFrame:
-        """Rows in force on any day of ``first`` .. ``last``, with ``day`` and ``until``; see core.Span."""
+        """Rows in force on any day of ``first`` .. ``last`` (both in), with ``day`` and ``until``; see core.Span."""
         table = read.table
         frame = self._store.read(table, _between(self._restatement(read, first), last))
         others = [n for n in table.schema.names if n not in table.pick_key]
@@ -77,14 +77,14 @@ class Reader:
         return frame.withColumn("until", until).where(F.col("until") >= F.greatest(F.lit(first), F.col("day")))
 
     def _restatement(self, read: Read, first: date) -> date | None:
-        """The newest full restatement before ``first``, from which on the table tells everything."""
+        """Day of the newest full restatement before ``first``: earlier rows need not be read. None: read from the beginning."""
         producer = self._producers.get(read.table.name)
         if not read.table.full_column or producer is None:
             return None
         return max((d for d in self._ledger.done_days(producer.full_name) if d.day == 1 and d < first), default=None)
 
     def stop_on_missing_days(self, step: Step) -> None:
-        """Raises DataQualityError with the days of the step's spans that were never ingested or built, by table."""
+        """Raise DataQualityError when days of the step's spans were never ingested or built; it names them by table."""
         faults = []
         ingested = self._ledger.done_days(INGEST)
         for read in step.job.reads.values():
@@ -109,7 +109,7 @@ def _span_days(read: Read, day: date, first_ingested: date) -> Iterator[date]:
 
 
 def _spans_predicate(days: Sequence[date], read: Read, last: date) -> str:
-    """Spans of days with gaps between: only what belongs to one of them is read."""
+    """SQL for output days with gaps between them: the days that belong to the span of one of them."""
     wanted = {d for day in days for d in day_range(*read.span.days(day, day)) if d <= last}  # type: ignore[arg-type]
     return " OR ".join(f"({_between(a, b)})" for a, b in to_ranges(wanted)) or "false"
 
@@ -120,11 +120,11 @@ def _between(first: date | None, last: date) -> str:
 
 
 def span_text(days: Sequence[date]) -> str:
-    """``days`` as a person reads them."""
+    """``days`` for people: ``2025-03-01`` or ``2025-03-01 .. 2025-03-07 (7 days)``."""
     return str(days[0]) if len(days) == 1 else f"{days[0]} .. {days[-1]} ({len(days)} days)"
 
 
 def span_list(days: Sequence[date]) -> str:
-    """The first five runs of ``days``, and how many more there are."""
+    """The first five ranges of ``days`` for people, and how many more there are."""
     runs = [str(a) if a == b else f"{a} .. {b}" for a, b in to_ranges(days)]
     return ", ".join(runs[:5]) + (f" and {len(runs) - 5} more" if len(runs) > 5 else "")

@@ -1,4 +1,4 @@
-"""``churnwatch rules test``: what the rules would do on a day; writes nothing."""
+"""``churnwatch rules test``: apply the rules to a stored day and compare them. Writes nothing."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,16 @@ from churnwatch.runner import Runner
 from churnwatch.settings import Rule, Settings
 from churnwatch.settings.rule_columns import absent_columns, rules_on
 
-PAIRS = 10  # pairs of rules that are told
+PAIRS = 10  # pairs of rules that are shown
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What the rules in force do on ``day``: counts of users, groups by rule, and precision of days whose outcome is known."""
+    """What the rules in force do on ``day``: users and groups by rule, and precision where labels have matured.
+
+    ``agreed``: pairs of rules with their common users; ``stored``: precision as alert_quality has it; ``replayed``: precision of
+    new rules, measured on ``replayed_on``, the newest day with labels (None: there is none).
+    """
 
     day: date
     agreed: Sequence[RuleOverlap]
@@ -33,17 +37,17 @@ class Trial:
 
     @property
     def users(self) -> dict[str, int]:
-        """Users by rule; under '' all that were looked at."""
+        """Users by rule; under '' the number of users to whom the rules were applied."""
         return {pair.rule_id: pair.users for pair in self.agreed if pair.rule_id == pair.other}
 
     def overlaps(self, rule: str | None) -> list[RuleOverlap]:
-        """The largest pairs, of ``rule`` alone where it is given."""
+        """The PAIRS pairs of rules with most common users; only pairs with ``rule`` when it is given."""
         pairs = [a for a in self.agreed if EVERYBODY not in (a.rule_id, a.other) and a.rule_id != a.other]
         return [a for a in pairs if rule in (None, a.rule_id, a.other)][:PAIRS]
 
 
 def off(settings: Settings, day: date | None = None) -> Iterator[tuple[Rule, str]]:
-    """Rules that do not speak, and why: columns that are absent, or (where ``day`` is given) days on which they do not hold."""
+    """Rules that are off, and why: a column is absent, or (when ``day`` is given) the rule is not in force on it."""
     for rule in settings.rules.rules:
         if absent := absent_columns(rule, settings):
             yield rule, f"there is no column {', '.join(absent)}"
@@ -52,9 +56,9 @@ def off(settings: Settings, day: date | None = None) -> Iterator[tuple[Rule, str
 
 
 def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
-    """The trial of all rules in force on ``day``.
+    """Try all rules in force on ``day``.
 
-    Raises ConfigError for a rule that does not exist, DataQualityError where the day has no features.
+    Raises ConfigError for a rule that does not exist, DataQualityError when the day has no features.
     """
     settings = runner.settings
     ids = [one.id for one in settings.rules.rules]
@@ -94,7 +98,7 @@ def _people(runner: Runner, raising: Job, on: date, day: date) -> DataFrame:
 
 
 def _cuts(runner: Runner, job: Job, aliases: Sequence[str], on: date, day: date) -> list[DataFrame]:
-    """What ``job`` reads of ``aliases`` for its output day ``on``, as known on ``day``."""
+    """Inputs ``aliases`` of ``job`` for its output day ``on``, as known on ``day``."""
     return [runner.reader.cut(Step(job, day, (on,)), job.reads[alias]) for alias in aliases]
 
 

@@ -1,4 +1,4 @@
-"""Care of a warehouse: what is stale, new columns, and whether everything that a run needs is there."""
+"""Maintain a warehouse: find and rebuild stale days, migrate tables, and check that a run has what it needs."""
 
 import os
 import re
@@ -18,14 +18,14 @@ from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import absent_columns, absent_of_route
 
-OLDEST_JAVA = 17
-RULE = "delta.constraints."  # property of a stored rule
-LETTER_DAYS = 30  # how far back dead letters are shown
+OLDEST_JAVA = 17  # major version
+RULE = "delta.constraints."  # Delta stores a rule as a table property with this prefix
+LETTER_DAYS = 30  # undelivered messages of these days are shown
 Ended = Mapping[str, Mapping[date, tuple[datetime, datetime]]]
 
 
 def stale(runner: Runner) -> list[tuple[Job, tuple[date, ...]]]:
-    """Jobs with output days that are older than what they read, in flow order; a job after a stale one is stale too."""
+    """Jobs with output days that are older than their inputs, in flow order. A job that reads a stale day is stale too."""
     runner.store.refresh()
     runner.ledger.refresh()
     ended: Ended = {job.full_name: runner.ledger.written_at(job.full_name) for job in runner.jobs}
@@ -56,10 +56,10 @@ def _changed(
 ) -> bool:
     first, last = read.span.days(day, day)
     for producer in runner.jobs:
-        # what a job wrote itself does not make it stale, nor does what decisions add
+        # neither a job's own table nor the output of daily jobs, which are decisions, makes a day stale
         if read.table not in producer.writes or producer.name == job.name or producer.mode == "daily":
             continue
-        # what was not known yet when the day was decided does not make it stale
+        # rows that were not known when the day was built do not make it stale
         known = min(last, day + timedelta(days=job.lag_days - producer.lag_days))
         for d, (_, at) in ended[producer.full_name].items():
             within = d == day if read.span.as_of else (first is None or first <= d) and d <= known
@@ -69,20 +69,21 @@ def _changed(
 
 
 def rebuild_stale(runner: Runner, order: Order) -> list[Outcome]:
-    """Rebuilds stale days of range jobs and the page within the order's days; decisions are facts and stay."""
+    """Rebuild the stale days of range jobs and of the page within the order's days. Decisions are facts: they stay."""
     outcomes = []
-    asked = set(day_range(order.first, order.last))
+    days_of_order = set(day_range(order.first, order.last))
     for job, days in stale(runner):
-        wanted = tuple(d for d in days if d in asked)
+        wanted = tuple(d for d in days if d in days_of_order)
         if wanted and (job.mode == "range" or job.name == "render_report"):
             outcomes += runner.rebuild(job, wanted, order.dry_run)
     return outcomes
 
 
 def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
-    """Creates missing tables, adds nullable columns that are new and replaces rules that changed; a line for each.
+    """Create missing tables, add new nullable columns and replace changed rules; yields a line for each change.
 
-    Raises ConfigError where the change is none that can be added: another type, a dropped column, other buckets.
+    Raises ConfigError, before anything is changed, for a change that cannot be made in place: another type of a column, other
+    buckets.
     """
     faults: list[str] = []
     plans: list[tuple[Table, dict[str, DataType] | None]] = []
@@ -121,7 +122,7 @@ def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
 
 
 def _changed_rules(table: Table, properties: Mapping[str, str]) -> list[str]:
-    """Names of rules that are not stored as the contract says; Delta keeps them with blanks of its own."""
+    """Names of rules that are stored with another text than the contract's. Blanks are ignored, because Delta changes them."""
     stored = {key.removeprefix(RULE): "".join(text.split()) for key, text in properties.items() if key.startswith(RULE)}
     wanted = {name.lower(): "".join(rule.split()) for name, rule in table.rules.items()}
     return sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
@@ -144,7 +145,7 @@ def _migrated(runner: Runner, plans: list[tuple[Table, dict[str, DataType] | Non
 
 
 def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[bool, str]]:
-    """Whether each thing that a run needs is there: (good, text)."""
+    """Check each thing that a run needs; yields (good, text)."""
     java = _java()
     yield (
         java >= OLDEST_JAVA,
@@ -173,7 +174,7 @@ def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[tuple[
 
 
 def _dead_letters(runner: Runner) -> Iterator[tuple[bool, str]]:
-    """Messages of the last month that nobody gets; bounded by days and destinations."""
+    """Messages of the last LETTER_DAYS days that could not be delivered; bounded by days and destinations."""
     notifications, deliveries = (runner.tables.notifications, runner.tables.deliveries)
     if not (runner.store.exists(notifications) and runner.store.exists(deliveries)):
         return
@@ -190,10 +191,10 @@ def _dead_letters(runner: Runner) -> Iterator[tuple[bool, str]]:
 
 
 def _java() -> int:
-    """Major version of the Java on the path; 0 without one."""
+    """Major version of the Java on the path; 0 when there is none."""
     java = shutil.which("java")
-    told = subprocess.run([java, "-version"], capture_output=True, text=True).stderr if java else ""
-    found = re.search(r'version "(?:1\.)?(\d+)', told)
+    printed = subprocess.run([java, "-version"], capture_output=True, text=True).stderr if java else ""
+    found = re.search(r'version "(?:1\.)?(\d+)', printed)
     return int(found[1]) if found else 0
 
 
@@ -212,7 +213,7 @@ def _readable(runner: Runner, table: Any) -> tuple[bool, str]:
     try:
         differences = runner.store.differences(table)
         runner.store.read(table).limit(1).collect()
-    except Exception as error:  # a broken snapshot may fail in any way: the finding is that it does
+    except Exception as error:  # a broken snapshot can fail in many ways, and each is a finding
         return False, f"{table.name}: cannot be read: {str(error).splitlines()[0]}"
     if differences:
         return False, f"{table.name}: {'; '.join(differences)}; run: churnwatch migrate"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from churnwatch.core import DataQualityError
-from churnwatch.drill import Reached, Report, Wave
+from churnwatch.drill import Milestone, Report, Wave
 from churnwatch.reports.rule_trial import RuleOverlap, RulePrecision
 from churnwatch.rulebook import Trial
 from churnwatch.runner import Order
@@ -172,7 +172,7 @@ def test_a_drill_plays_the_wave_that_was_typed_and_ends_by_whether_every_step_wa
             seen.append(wave)
 
         def run(self):
-            return Report(seen[-1], 100, [Reached("found", reached, 1.5)])
+            return Report(seen[-1], 100, [Milestone("found", reached, 1.5)])
 
     monkeypatch.setattr("churnwatch.drill.Drill", Drill)
     monkeypatch.setattr("churnwatch.io.session.session", lambda settings, name: None)

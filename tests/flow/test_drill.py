@@ -6,7 +6,7 @@ import pytest
 
 import world
 from churnwatch.core import ConfigError
-from churnwatch.drill import Drill, Reached, Report, Wave
+from churnwatch.drill import Drill, Milestone, Report, Wave
 
 DAY = world.WORLD.day
 RULE = {
@@ -44,15 +44,15 @@ def test_a_planted_wave_is_found_explained_told_and_answered_and_leaves_no_trace
     lines = list(report.lines())
     assert report.passed, "\n".join(lines)
     assert lines[0].startswith(f"planted: 100% of region=north stay away from {DAY(56)} on (")
-    found, explained, told, planned = report.steps
-    assert DAY(61) <= found.day <= DAY(62) and "region=north" in explained.what and told.what == "product"
-    assert 0 < found.minutes < planned.minutes < told.minutes
+    found, explained, informed, planned = report.milestones
+    assert DAY(61) <= found.day <= DAY(62) and "region=north" in explained.detail and informed.detail == "product"
+    assert 0 < found.minutes < planned.minutes < informed.minutes
     assert state(folder) == before
 
 
 def test_a_segment_without_users_is_said_and_nothing_is_left(spark, folder):
     before = state(folder)
-    with pytest.raises(ConfigError, match="nobody is lost: 50% of region=moon"):
+    with pytest.raises(ConfigError, match="the wave has no users: 50% of region=moon"):
         Drill(warehouse(spark, folder), spark, Wave(DAY(60), DAY(62), 0.5, "region", "moon")).run()
     with pytest.raises(ConfigError, match="--segment plan: no such segment; there are: region, tenure"):
         Drill(warehouse(spark, folder), spark, Wave(DAY(60), DAY(62), 0.5, "plan", "gold")).run()
@@ -61,9 +61,9 @@ def test_a_segment_without_users_is_said_and_nothing_is_left(spark, folder):
 
 def test_a_drill_that_finds_nothing_did_not_pass():
     wave = Wave(DAY(60), DAY(62), 0.01)
-    report = Report(wave, 3, [Reached("found", DAY(61), 1.25, "all=all"), Reached("owner told")])
+    report = Report(wave, 3, [Milestone("found", DAY(61), 1.25, "all=all"), Milestone("owner informed")])
     assert not report.passed and list(report.lines()) == [
         f"planted: 1% of the whole base stay away from {DAY(60)} on (3 users)",
         f"found            day 2 ({DAY(60) + timedelta(days=1)}), 1.2 min into its run: all=all",
-        "owner told       not reached",
+        "owner informed   not reached",
     ]

@@ -1,4 +1,4 @@
-"""The key of hashed user ids: ids that leave the tables are keyed hashes, so that nobody can try ids out against them."""
+"""The key of hashed user ids. Ids leave the tables as keyed hashes, because plain hashes can be reversed by trying out ids."""
 
 import hashlib
 import hmac
@@ -17,9 +17,9 @@ SHORTEST_KEY = 16  # bytes; a shorter key could be guessed
 
 
 def id_key(settings: Settings) -> bytes:
-    """The key of ``privacy.id_key``; a file that is absent is made, readable by its owner alone.
+    """Read the key of ``privacy.id_key``. A missing file is created, readable only by its owner.
 
-    Raises ConfigError where the environment variable or both places are missing, or the key is shorter than 16 bytes.
+    Raises ConfigError when neither place is configured, or the key is shorter than 16 bytes.
     """
     place = settings.privacy.id_key
     if place.env:
@@ -42,10 +42,10 @@ def _from_file(path: Path) -> bytes:
     made.touch(mode=0o600)
     made.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
     try:
-        os.link(made, path)  # never over a key that another process made meanwhile, never half a key
+        os.link(made, path)  # never replaces a key of another process, and never leaves half a key
     except FileExistsError:
         pass
-    except OSError:  # a store without links
+    except OSError:  # a file system without links
         made.replace(path)
     finally:
         made.unlink(missing_ok=True)
@@ -53,28 +53,28 @@ def _from_file(path: Path) -> bytes:
 
 
 def keyed_id(user_id: str, key: bytes) -> str:
-    """HMAC-SHA-256 of a user id, 64 hexadecimal digits; source: RFC 2104."""
+    """HMAC-SHA-256 (RFC 2104) of a user id, as 64 hexadecimal digits."""
     return hmac.new(key, user_id.encode(), hashlib.sha256).hexdigest()
 
 
 def keyed(frame: DataFrame, column: str, key: bytes) -> DataFrame:
-    """Replaces the text ``column`` by its keyed hash, null stays null; same grain and columns.
+    """Replace the text ``column`` by its keyed hash; null stays null.
 
-    The key travels inside the function alone: a literal would stand in every plan and in Spark's event log.
+    The key is part of the Python function, because a literal would appear in plans and in Spark's event log.
     """
 
-    def _hashed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def _hash_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         fresh = hmac.new(key, digestmod="sha256")
 
-        def _of(value: str) -> str:
-            one = fresh.copy()  # a third of the time of a new one
+        def _hash(value: str) -> str:
+            one = fresh.copy()  # takes a third of the time of a new one
             one.update(value.encode())
             return one.hexdigest()
 
         for batch in batches:
             index = batch.schema.get_field_index(column)
             field = batch.schema.field(index)
-            values = [None if value is None else _of(value) for value in batch.column(index).to_pylist()]
+            values = [None if value is None else _hash(value) for value in batch.column(index).to_pylist()]
             yield batch.set_column(index, field, pa.array(values, field.type))
 
-    return frame.mapInArrow(_hashed, frame.schema)
+    return frame.mapInArrow(_hash_batches, frame.schema)

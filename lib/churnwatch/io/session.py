@@ -1,4 +1,4 @@
-"""The only builder of a Spark session and the only user of ``sparkContext``."""
+"""Builds the Spark session. No other module builds one or uses ``sparkContext``."""
 
 import logging
 import os
@@ -14,16 +14,16 @@ from pyspark.sql import SparkSession
 
 from churnwatch.settings import Settings
 
-# what every session has, whatever conf says: Delta, UTC, ANSI
+# set in every session, whatever conf/ says: Delta, UTC, ANSI
 ALWAYS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
-    # else each call of a function of columns asks the JVM where it was made: half the time of writing a plan
+    # without this each call of a column function looks up its line of Python: half the time of building a plan
     "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
-# spark-submit has already decided these when it starts us
+# spark-submit has set these before it starts this process
 DECIDED_BY_SUBMIT = ("spark.master", "spark.jars", "spark.driver.memory", "spark.submit.", "spark.app.name")
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 LOG4J = Path(__file__).parent / "log4j2.properties"
@@ -32,14 +32,14 @@ NOISE = (b"WARNING: Using incubator modules", b"netlib-blas: JNI_OnLoad", b"netl
 
 
 def on_databricks() -> bool:
-    """Whether a Databricks runtime owns the session."""
+    """Whether this process runs on a Databricks runtime, which makes the session itself."""
     return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
 
 def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
-    """The session of this process, made from ``settings.spark``; on Databricks the one that is there.
+    """The Spark session of this process, made from ``settings.spark``; on Databricks the existing one.
 
-    ``name``: of the application, and of its Spark jobs until ``describe`` says more.
+    ``name`` becomes the name of the application, and of its Spark jobs until ``describe`` is called.
     """
     if on_databricks():
         spark = SparkSession.builder.getOrCreate()
@@ -62,7 +62,7 @@ def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
 
 
 def _quiet(submitted: bool, configured: Mapping[str, Any]) -> dict[str, str]:
-    """A console without Spark's start-up chatter: only where we start the JVM ourselves and the file is a real one."""
+    """Options that keep Spark's start-up messages off the console, where this process starts the JVM and can give it a file."""
     if submitted or not LOG4J.is_file():
         return {}
     options = f"-Dlog4j2.configurationFile=file:{LOG4J} {configured.get(JAVA_OPTIONS, '')}"
@@ -91,13 +91,13 @@ def _pass_on(read: int, to: int) -> None:
 
 
 def describe(spark: SparkSession, text: str) -> None:
-    """Names the Spark jobs that follow, for the Spark UI and the progress bar."""
+    """Set the description of the Spark jobs that follow, for the Spark UI and the progress line."""
     if not on_databricks():
         spark.sparkContext.setJobGroup("churnwatch", text)
 
 
 def tasks(spark: SparkSession) -> tuple[int, int]:
-    """Tasks done and tasks known of the stages that run now; (0, 0) between jobs and where no tracker is."""
+    """Finished and known tasks of the running stages; (0, 0) between Spark jobs and on Databricks."""
     if on_databricks():
         return 0, 0
     tracker = spark.sparkContext.statusTracker()
@@ -106,7 +106,7 @@ def tasks(spark: SparkSession) -> tuple[int, int]:
 
 
 def reset_peak_memory() -> None:
-    """Starts a new peak for this process and its children (Linux alone; elsewhere nothing)."""
+    """Reset the peak memory of this process and its descendants. Does nothing outside Linux."""
     for pid in _family():
         try:
             Path(f"/proc/{pid}/clear_refs").write_text("5")
@@ -115,7 +115,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_mb() -> int:
-    """Sum of the peaks of this process and its children since the last reset, MB; 0 where /proc is not there."""
+    """Sum of the memory peaks of this process and its descendants since the last reset, MB; 0 outside Linux."""
     peaks = []
     for pid in _family():
         try:
@@ -129,7 +129,7 @@ def peak_memory_mb() -> int:
 def _family() -> list[int]:
     """This process and its descendants."""
     parents: dict[int, int] = {}
-    # no glob over the files in it: it stumbles over processes that end meanwhile
+    # listdir, because a glob fails on processes that end meanwhile
     for name in filter(str.isdigit, os.listdir("/proc") if Path("/proc").is_dir() else ()):
         try:
             fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()

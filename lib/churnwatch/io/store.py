@@ -1,6 +1,7 @@
-"""The only access to Delta: tables are created from their contracts, read at a version, replaced or appended whole.
+"""Access to Delta: create tables from their contracts, read them at a version, replace days and append rows.
 
-Plain SQL and DataFrame calls, no ``DeltaTable`` class, so that Spark Connect and catalogs work alike.
+No other module uses Delta. SQL and DataFrame calls replace the ``DeltaTable`` class, because they also work on Spark Connect
+and with catalogs.
 """
 
 import json
@@ -47,7 +48,7 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Written:
-    """A commit: the table's version after it and the rows that it wrote."""
+    """What a write did: the table's version after it, and the number of rows that it wrote."""
 
     table: str
     version: int
@@ -64,26 +65,26 @@ class Store:
         self._checked: set[str] = set()
 
     def refresh(self) -> None:
-        """Forgets the versions seen so far: the next reads take the newest."""
+        """Forget the known versions, so that the next reads look up the newest."""
         self._versions.clear()
 
     def path(self, table: Table) -> str | None:
-        """Folder of the table; None in a catalog."""
+        """Folder of the table; None when the tables are in a catalog."""
         return f"{absolute(self._storage.root)}/{table.name}" if self._storage.root else None
 
     def sql_name(self, table: Table) -> str:
-        """The table as SQL names it."""
+        """Name of the table in SQL."""
         path = self.path(table)
         return f"delta.`{path}`" if path else f"{self._storage.schema_name}.{table.name}"
 
     def exists(self, table: Table) -> bool:
-        """Whether the table is there."""
+        """Whether the table exists."""
         return self.version(table) is not None
 
     def create(self, tables: Iterable[Table]) -> list[str]:
-        """Creates the tables that are missing, with comments and rules in the creating commit; returns their names.
+        """Create missing tables, with comments and rules in the creating commit; returns the names of the created tables.
 
-        Raises ContractError where a stored table's columns are not the contract's.
+        Raises ContractError when a stored table has other columns than its contract. Each table is checked once.
         """
         made = []
         for table in tables:
@@ -94,8 +95,9 @@ class Store:
                 made.append(table.name)
             elif faults := self.differences(table):
                 raise ContractError(
-                    f"{table.name} is stored with other columns than its contract, nothing was written "
-                    "(new configured columns come by: churnwatch migrate):\n" + "\n".join(f"  {fault}" for fault in faults)
+                    f"{table.name} is stored with other columns than its contract, nothing was written:\n"
+                    + "\n".join(f"  {fault}" for fault in faults)
+                    + "\n  Hint: churnwatch migrate adds new configured columns"
                 )
             self._checked.add(table.name)
         return made
@@ -106,11 +108,11 @@ class Store:
             for f in table.schema.fields
         )
         properties = {"delta.enableDeletionVectors": "false", **table.properties}
-        # files are skipped by day and keys alone: least and greatest of 32 measures cost a write of features 15 % of its time
-        if told_apart_by := [name for name in dict.fromkeys(("day", *table.keys)) if name not in table.partitions]:
-            properties["delta.dataSkippingStatsColumns"] = ", ".join(told_apart_by)
+        # files are skipped by day and keys only: statistics of 32 columns took 15 % of the time of writing features
+        if skipped_by := [name for name in dict.fromkeys(("day", *table.keys)) if name not in table.partitions]:
+            properties["delta.dataSkippingStatsColumns"] = ", ".join(skipped_by)
         if table.kind == "log":
-            # a log gets a small commit with every job: a checkpoint after each tenth costs more than reading the commits
+            # a log gets many small commits: a checkpoint after each tenth costs more than reading the commits
             properties["delta.checkpointInterval"] = "100"
         properties |= {f"delta.constraints.{name}": rule for name, rule in table.rules.items()}
         self.spark.sql(
@@ -123,7 +125,7 @@ class Store:
         self._versions[table.name] = 0
 
     def differences(self, table: Table) -> list[str]:
-        """What the stored table has that the contract lacks, and the other way round; one line each."""
+        """Columns in which the stored table and its contract differ, a line each."""
         stored = {f.name: f.dataType.simpleString() for f in self.stored_schema(table).fields}
         declared = {f.name: f.dataType.simpleString() for f in table.schema.fields}
         lines = [f"column {n} ({declared[n]}) is not stored" for n in declared if n not in stored]
@@ -144,7 +146,7 @@ class Store:
         return {row["key"]: row["value"] for row in self.spark.sql(f"SHOW TBLPROPERTIES {self.sql_name(table)}").collect()}
 
     def add_columns(self, table: Table, new: Mapping[str, DataType]) -> None:
-        """Adds columns of the contract that are not stored, and fields of structs by path; nullable in any case."""
+        """Add columns of the contract that are not stored, and fields of structs by path. All are nullable."""
         columns = {f.name: f" COMMENT {_quoted(f.metadata['comment'])}" for f in table.schema.fields}
         fields = ", ".join(
             f"{'.'.join(f'`{part}`' for part in path.split('.'))} {kind.simpleString()}{columns.get(path, '')}"
@@ -154,9 +156,9 @@ class Store:
         self._versions.pop(table.name, None)
 
     def set_rules(self, table: Table, names: Iterable[str]) -> None:
-        """Makes the stored rules of these names those of the contract; one that the contract lacks is dropped.
+        """Replace the stored rules ``names`` by those of the contract; a rule that the contract lacks is dropped.
 
-        Raises ContractError where stored rows break a new rule; the rules before it in ``names`` are set.
+        Raises ContractError when stored rows break a new rule; the rules before it in ``names`` are set by then.
         """
         for name in names:
             self.spark.sql(f"ALTER TABLE {self.sql_name(table)} DROP CONSTRAINT IF EXISTS `{name}`")
@@ -168,13 +170,13 @@ class Store:
         self._versions.pop(table.name, None)
 
     def version(self, table: Table) -> int | None:
-        """Newest version, as seen since the last ``refresh``; None where the table is not there."""
+        """Newest version known since the last ``refresh``, looked up once; None when the table does not exist."""
         if table.name not in self._versions:
             self._versions[table.name] = self._newest(table)
         return self._versions[table.name]
 
     def newest(self, table: Table) -> int | None:
-        """Newest version, looked up now and remembered."""
+        """Look up the newest version; None when the table does not exist."""
         self._versions[table.name] = self._newest(table)
         return self._versions[table.name]
 
@@ -200,7 +202,7 @@ class Store:
             raise
 
     def read(self, table: Table, where: str | None = None) -> DataFrame:
-        """Rows at the version seen, cut by ``where``; an empty frame of the contract where the table is not there."""
+        """Rows of the known version that meet ``where``; an empty frame when the table does not exist."""
         version = self.version(table)
         if version is None:
             return self.spark.createDataFrame([], table.schema)
@@ -208,15 +210,15 @@ class Store:
         return frame.where(F.expr(where)) if where else frame
 
     def replace(self, table: Table, frame: DataFrame, where: str, stamp: Mapping[str, Any]) -> Written:
-        """Replaces exactly the rows of ``where`` by ``frame``, in one commit; nothing over nothing writes nothing.
+        """Replace the rows that meet ``where`` by ``frame``, in one commit. No rows over no rows makes no commit.
 
-        Raises ContractError when rows break the contract, WriteConflict when another run of the same job and days won.
+        Raises ContractError when rows break the contract, WriteConflict when another run of the same job and days was faster.
         """
         frame = conformed(table, frame)
         return self._commit(table, frame, stamp, lambda w: w.mode("overwrite").option("replaceWhere", where), where)
 
     def append(self, table: Table, frame: DataFrame, stamp: Mapping[str, Any]) -> Written:
-        """Adds rows to a log table."""
+        """Add rows to a log table, in one commit."""
         return self._commit(table, conformed(table, frame), stamp, lambda w: w.mode("append"), None)
 
     def append_rows(self, table: Table, rows: list[Mapping[str, Any]], stamp: Mapping[str, Any]) -> int:
@@ -290,7 +292,7 @@ class Store:
         return [row["userMetadata"] for row in rows if row["version"] >= first]
 
     def _broken_rows(self, table: Table, frame: DataFrame, where: str | None, error: Exception) -> str:
-        """The message for a broken contract: every rule, how many rows, an example."""
+        """Message for a broken contract: each broken rule, the number of rows that break it, and an example."""
         rules = {f"rule {n}": F.expr(r) for n, r in table.rules.items()}
         rules |= {f"{f.name} is never null": F.col(f.name).isNotNull() for f in table.schema.fields if not f.nullable}
         if where:
@@ -309,26 +311,26 @@ class Store:
         return "\n".join(lines) if len(lines) > 1 else f"{lines[0]} {str(error).splitlines()[0]}"
 
     def clone(self, table: Table, to: "Store") -> None:
-        """Makes ``table`` in another warehouse with the rows of this one, whose files it refers to: nothing is copied."""
+        """Create ``table`` in another warehouse with the rows of this one. Its files are referred to, not copied."""
         self.spark.sql(f"CREATE TABLE {to.sql_name(table)} SHALLOW CLONE {self.sql_name(table)}")
 
     # --- staging ----------------------------------------------------------------------------------------------------
 
     def stage(self, run_id: str, alias: str, frame: DataFrame) -> DataFrame:
-        """Writes ``frame`` into the run's own folder and reads it back: computed once, used many times."""
+        """Write ``frame`` into the run's staging folder and read it back, so that it is computed only once."""
         return self.materialise(f"{absolute(self._storage.files)}/staging/{run_id}/{alias}", frame)
 
     def materialise(self, folder: str, frame: DataFrame) -> DataFrame:
-        """Writes ``frame`` into ``folder`` and reads it back: computed once, used many times."""
+        """Write ``frame`` into ``folder`` and read it back, so that it is computed only once."""
         frame.write.mode("overwrite").parquet(folder)
         return self.spark.read.schema(frame.schema).parquet(folder)
 
     def drop_stage(self, run_id: str) -> None:
-        """Removes the run's staging folder."""
+        """Remove the run's staging folder."""
         self.remove(f"{absolute(self._storage.files)}/staging/{run_id}")
 
     def staged_runs(self) -> list[str]:
-        """Runs whose staging folder is still there."""
+        """Ids of runs that have a staging folder."""
         folder = f"{absolute(self._storage.files)}/staging"
         if _is_local(folder):
             place = Path(urlparse(folder).path)
@@ -337,7 +339,7 @@ class Store:
         return sorted(s.getPath().getName() for s in system.listStatus(path)) if system.exists(path) else []
 
     def remove(self, folder: str) -> None:
-        """Removes a folder of this project's own making, with all that is in it."""
+        """Remove a folder with everything in it."""
         path, system = self._hadoop(folder)
         system.delete(path, True)
 
@@ -348,13 +350,16 @@ class Store:
 
 
 def conformed(table: Table, frame: DataFrame) -> DataFrame:
-    """``frame`` with the contract's columns, order and types; raises ContractError that names missing and extra columns."""
+    """Select the contract's columns, in its order, and cast them to its types.
+
+    Raises ContractError that names columns which are missing, or which the contract lacks.
+    """
     have, want = set(frame.columns), table.schema.names
     if missing := [n for n in want if n not in have]:
         raise ContractError(f"{table.name}: the frame lacks columns {missing}, nothing was written")
     if extra := sorted(have - set(want)):
         raise ContractError(f"{table.name}: the frame has columns that the contract lacks: {extra}, nothing was written")
-    # whether an array may hold nulls is not stored: rows that were read back are of the contract's type
+    # compare types as text, because Delta does not store whether an array may hold nulls
     types = {f.name: f.dataType.simpleString() for f in frame.schema.fields}
     return frame.select(
         *(
@@ -365,7 +370,7 @@ def conformed(table: Table, frame: DataFrame) -> DataFrame:
 
 
 def _commit_files(path: str) -> list[Path]:
-    """Commits of a local table, oldest first: files named by their version (Delta protocol); 300 ms cheaper than SQL."""
+    """Commits of a local table, oldest first: files named by version (Delta protocol); 300 ms cheaper than DESCRIBE HISTORY."""
     return sorted(file for file in Path(urlparse(path).path, "_delta_log").glob("*.json") if file.stem.isdigit())
 
 
@@ -389,7 +394,7 @@ def _is_local(path: str) -> bool:
 
 
 def absolute(path: str | None) -> str:
-    """The folder as workers know it too, without a slash at its end; raises JobFailed where there is none."""
+    """Absolute path of a folder, which workers can use too, without a slash at its end. Raises JobFailed when there is none."""
     if path is None:
         raise JobFailed("storage has no folder")
     return str(Path(path).resolve()) if not urlparse(path).scheme else path.rstrip("/")
