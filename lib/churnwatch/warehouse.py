@@ -188,7 +188,7 @@ class Warehouse:
             return self._runner.run(order)
         with Progress() as progress:
             progress.watch(self.spark)
-            return Runner(self.settings, self.spark, tell=progress.tell, begin=progress.begin).run(order)
+            return Runner(self.settings, self.spark, on_end=progress.step_ended, on_start=progress.step_started).run(order)
 
     def chart(
         self,
