@@ -37,6 +37,14 @@ CONFLICTS = (
     "MetadataChangedException",
     "ProtocolChangedException",
 )
+MISSING = (
+    "DELTA_MISSING_DELTA_TABLE",
+    "DELTA_TABLE_NOT_FOUND",
+    "TABLE_OR_VIEW_NOT_FOUND",
+    "is not a Delta table",
+    "DELTA_PATH_DOES_NOT_EXIST",
+    "PATH_NOT_FOUND",
+)
 BROKEN = (
     "DELTA_VIOLATE_CONSTRAINT",
     "DELTA_NOT_NULL_CONSTRAINT",
@@ -187,17 +195,7 @@ class Store:
         try:
             return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 1").collect()[0]["version"])
         except PySparkException as error:
-            if any(
-                m in str(error)
-                for m in (
-                    "DELTA_MISSING_DELTA_TABLE",
-                    "DELTA_TABLE_NOT_FOUND",
-                    "TABLE_OR_VIEW_NOT_FOUND",
-                    "is not a Delta table",
-                    "DELTA_PATH_DOES_NOT_EXIST",
-                    "PATH_NOT_FOUND",
-                )
-            ):
+            if any(mark in str(error) for mark in MISSING):
                 return None
             raise
 
