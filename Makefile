@@ -26,7 +26,7 @@ bench: .venv/ready
 	$(BIN)/python tests/bench/run.py
 
 docs: .venv/ready
-	$(BIN)/churnwatch tables > docs/tables.md
+	$(BIN)/churnwatch docs
 
 jars: .venv/ready
 

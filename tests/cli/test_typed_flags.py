@@ -10,7 +10,7 @@ import world
 from churnwatch.cli import main
 from churnwatch.cli.common import typed as name_of
 from churnwatch.core import Job, JobFailed
-from churnwatch.dictionary import markdown
+from churnwatch.dictionary import dictionary
 from churnwatch.runner import Order
 from churnwatch.settings import load
 
@@ -70,7 +70,7 @@ def test_the_plan_of_what_is_stale_tells_facts_from_decisions(typed, orders, mon
 
 def test_the_tables_are_told_as_their_page_has_them(typed):
     code, out, _ = typed("tables")
-    assert code == 0 and out == markdown(load(world.CONFIG, ["storage.root=unused", "storage.files=unused"])) + "\n"
+    assert code == 0 and out == dictionary(load(world.CONFIG, ["storage.root=unused", "storage.files=unused"])) + "\n"
     assert "## daily_activity" in out
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import smallworld
-from churnwatch.dictionary import markdown
+from churnwatch.dictionary import dictionary
 from churnwatch.flow import flow
 from churnwatch.reading import Reader, Step
 from churnwatch.settings import feature_names, load
@@ -90,7 +90,7 @@ def test_months_and_earlier_prices_are_read_only_where_features_ask_for_them(job
     assert [str(app[name].span) for name in ("activity", "context")] == ["O-59 .. O", "as of O"] and "months" not in app
 
 
-class Asked:
+class RecordingStore:
     """A store that keeps the condition under which a table was to be read."""
 
     def read(self, table, where):
@@ -99,7 +99,7 @@ class Asked:
 
 def months_asked(jobs, job, read, day):
     """How many partitions of monthly_activity a job reads at D, by the condition that the runner cuts them by."""
-    store = Asked()
+    store = RecordingStore()
     Reader(store, None, jobs).cut(Step(job, day, (day - timedelta(days=job.lag_days),)), read)
     (bounds,) = re.findall(r"\(day >= DATE'(\S+)' AND day <= DATE'(\S+)'\)", store.where)
     first, last = map(date.fromisoformat, bounds)
@@ -141,5 +141,5 @@ def test_every_table_but_a_log_has_one_kind_of_writer(jobs):
 
 
 def test_the_data_dictionary_is_what_the_contracts_say():
-    # make docs: churnwatch tables > docs/tables.md
-    assert (ROOT / "docs" / "tables.md").read_text() == markdown(load(ROOT / "conf" / "local.yaml")) + "\n"
+    # make docs
+    assert (ROOT / "docs" / "tables.md").read_text() == dictionary(load(ROOT / "conf" / "local.yaml")) + "\n"

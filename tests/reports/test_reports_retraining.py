@@ -5,7 +5,7 @@ from datetime import date, datetime
 import pytest
 
 from churnwatch.reports import training_reason
-from churnwatch.settings.model import Asked
+from churnwatch.settings.model import EarlyTraining
 from churnwatch.tables import tables
 from smallworld import rows, settings
 
@@ -36,7 +36,7 @@ def test_what_asks_is_told_with_both_numbers(spark):
             "drift": rows(spark, t.feature_drift, drift_),
             "model_runs": rows(spark, t.model_runs, runs),
         }
-        own = one.model_copy(update={"model": one.model.model_copy(update={"due": Asked(**due)})}) if due else one
+        own = one.model_copy(update={"model": one.model.model_copy(update={"due": EarlyTraining(**due)})}) if due else one
         return training_reason(inputs, TODAY, own)
 
     little = drift(JUDGED, orders_4d=0.2, cancels_2d=None) + drift(BEFORE, orders_4d=0.9)

@@ -239,7 +239,7 @@ def test_tiers_that_cannot_be_are_told(conf):
         "{name: medium, top_users: 9, adjust: {lowest: 0, highest: 1}}": "adjust moves top_share or min_probability",
         "{name: medium, top_share: 0.4, adjust: {lowest: 0.1, highest: 0.5}}": "the tier has no level",
         "{name: medium, top_share: 0.4, level: blue, adjust: {lowest: 0.5, highest: 0.6}}": "the cut 0.4 lies outside of",
-        "{name: medium, top_share: 0.4, level: orange, adjust: {lowest: 0.1, highest: 0.6}}": "has a level of its own",
+        "{name: medium, top_share: 0.4, level: orange, adjust: {lowest: 0.1, highest: 0.6}}": "needs a level of its own",
     }
     for tier, said in wrong.items():
         conf("domains/app/tiers.yaml", old, f"  - {tier}")
@@ -290,7 +290,7 @@ def test_a_secret_that_is_written_out_is_a_fault_that_names_the_variable_and_not
     assert "S3CRET" not in text
     # nor does another fault, which shows the part that it stands in
     text = faults(conf.path, "sending.gateways.push=nobody")
-    assert "is no destination of kind json" in text and "S3CRET" not in text
+    assert "is not a destination of kind json" in text and "S3CRET" not in text
 
 
 def test_addresses_that_anybody_may_know_and_variables_are_no_secrets(conf, monkeypatch):

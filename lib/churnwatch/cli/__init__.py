@@ -182,9 +182,22 @@ def _print_stale(runner: Any) -> None:
 @app.command("tables")
 def tables_(config: Config = DEFAULT_CONFIG, set_: Sets = None) -> None:
     """The data dictionary, as Markdown."""
-    from churnwatch.dictionary import markdown
+    from churnwatch.dictionary import dictionary
 
-    print(markdown(load(config, set_ or ())))
+    print(dictionary(load(config, set_ or ())))
+
+
+@app.command()
+def docs(
+    config: Config = DEFAULT_CONFIG,
+    out: Annotated[Path, typer.Option(help="folder of tables.md and configuration.md")] = Path("docs"),
+    set_: Sets = None,
+) -> None:
+    """Write the reference of tables and keys, and JSON schemas for editors beside the config."""
+    from churnwatch.dictionary import write_documents
+
+    for path in write_documents(load(config, set_ or ()), Path(config).parent, out):
+        print(path)
 
 
 @app.command()

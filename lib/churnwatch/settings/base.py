@@ -1,4 +1,4 @@
-"""What every part of the settings is: frozen, unknown keys refused."""
+"""The base of every part of the settings: frozen, and unknown keys are refused."""
 
 from typing import Annotated
 
@@ -6,12 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class SettingsPart(BaseModel):
-    """Base: frozen, and a key that is not declared is a fault."""
+    """Base class: frozen; a key that is not declared is a fault. The text below a key is its description in the documents."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Days = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1)]
 Hour = Annotated[int, Field(ge=0, le=23)]

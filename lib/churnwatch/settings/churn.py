@@ -7,10 +7,10 @@ from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, SettingsPart
 
-LONG_DAYS = 92  # above three months, days are read as months: half a year of daily rows costs four times 31 days and 6 months
-EXACT = 10_000  # shares and factors have four decimals at the most, so that cross products of sums fit into 38 digits
+LONG_DAYS = 92  # longer spans are read by month: half a year of daily rows costs four times as much as 31 days and 6 months
+EXACT = 10_000  # shares and factors have at most four decimals, so that cross products of sums fit into 38 digits
 
-# beside kind, horizon_days, lead_days and class: what a kind needs, and what else it may have
+# keys that a kind needs, and others that it may have, besides those of SHARED
 NEEDED = {
     "inactivity": ("active_within_days",),
     "drop": ("measure", "before_days", "min_before", "keep_share"),
@@ -27,35 +27,52 @@ SHARED = ("kind", "horizon_days", "lead_days", "class_")
 
 
 class Definition(SettingsPart):
-    """A definition of churn. The horizon is O+lead+1 .. O+lead+horizon; ``events``: event types, all where left out.
+    """A definition of churn. Its label window (the horizon) is O+lead+1 .. O+lead+horizon for the as-of day O.
 
-    ``inactivity``: eligible with an event in the ``active_within_days`` that end with O, churned with none in the horizon.
-    ``drop``: eligible when the summed ``measure`` over the ``before_days`` that end with O is at least ``min_before``,
-    churned when its sum over the horizon, scaled to as many days, is less than ``keep_share`` of it.
-    ``event``: eligible when active within ``active_within_days`` and without one of ``events`` in them, churned with one
-    in the horizon. With ``attribute`` (a user's date, such as the end of a contract) in place of ``events``: eligible when
-    active and the date, as known at O, lies in the horizon; churned unless a ``renewed_by`` event falls in
-    O+1 .. O+lead+horizon, or the attribute moves beyond the horizon in these days.
-    ``gap``: eligible with at least ``min_active_days`` days with events in the ``active_within_days``, the first and last
-    of n such days giving the usual gap (last - first) / (n - 1); churned when no event falls in the first
-    min(max(ceil(times x usual gap), min_gap_days), horizon) days of the horizon.
+    - ``inactivity``: eligible with an event in the ``active_within_days`` that end with O; churned with none in the horizon.
+    - ``drop``: eligible when the sum of ``measure`` over the ``before_days`` that end with O is at least ``min_before``;
+      churned when its sum over the horizon, scaled to ``before_days``, is below ``keep_share`` of it.
+    - ``event``: eligible when active within ``active_within_days`` without one of ``events`` in these days; churned with
+      one in the horizon. With ``attribute`` (a date of the user, such as the end of a contract) in place of ``events``:
+      eligible when active and the date, as known at O, lies in the horizon; churned unless a ``renewed_by`` event falls in
+      O+1 .. O+lead+horizon, or the date moves beyond the horizon in these days.
+    - ``gap``: eligible with at least ``min_active_days`` active days within ``active_within_days``. The usual gap is
+      (last - first) / (n - 1) over these n days. Churned when no event falls in the first
+      min(max(ceil(times x usual gap), min_gap_days), horizon) days of the horizon.
     """
 
     kind: Literal["inactivity", "drop", "event", "gap"] = "inactivity"
+    """How churn is recognised. inactivity: no event in the label window. drop: a measure falls below a share of what it
+    was. event: an event that ends the relation, or a date of the user that passes without a renewal. gap: a pause longer
+    than the user's own usual gap between active days."""
     horizon_days: Days
+    """Days of the label window."""
     lead_days: int = Field(default=0, ge=0)
+    """Days between the as-of day and the label window; a user whose last event falls into them gets no label."""
     class_: Literal["short", "long", "competitor"] = Field(default="short", alias="class")
+    """How reports group the definition: short-term, long-term or to a competitor."""
     events: list[str] | None = None
+    """Types of events that count (kind event: that end the relation). Null: all."""
     active_within_days: Days | None = None
+    """A user is eligible when active in this many days that end with the as-of day. Needed but for kind drop."""
     measure: str | None = None
+    """Kind drop: summed measure of measures.yaml that falls."""
     before_days: Days | None = None
+    """Kind drop: days that end with the as-of day, over which the measure is summed."""
     min_before: int = Field(default=1, ge=1)
+    """Kind drop: smallest sum before, in the measure's unit, with which a user is eligible."""
     keep_share: float = Field(default=1.0, gt=0, le=1)
+    """Kind drop: a user churned who keeps less than this share of the sum before; at most four decimals."""
     attribute: str | None = None
-    renewed_by: list[str] | None = None
+    """Kind event: attribute of users that holds a date, in place of events."""
+    renewed_by: list[str] | None = Field(default=None, examples=[["renewal"]])
+    """Kind event with attribute: types of events that renew the relation."""
     min_active_days: int = Field(default=2, ge=2)
+    """Kind gap: fewest active days from which a usual gap is computed."""
     times: float = Field(default=1.0, gt=0, le=1000)
+    """Kind gap: a pause of this many usual gaps is churn; at most four decimals."""
     min_gap_days: Days = 1
+    """Kind gap: shortest pause that is churn."""
 
     @model_validator(mode="after")
     def _of_the_kind(self) -> "Definition":
@@ -78,7 +95,7 @@ class Definition(SettingsPart):
 
     @property
     def ahead_days(self) -> int:
-        """Days after O that a label looks at: lead + horizon."""
+        """Days after O that a label needs: lead + horizon."""
         return self.lead_days + self.horizon_days
 
     @property
@@ -88,38 +105,42 @@ class Definition(SettingsPart):
 
     @property
     def counted(self) -> list[str] | None:
-        """Event types that the definition's column of daily_activity counts; None: all."""
+        """Event types that the definition's column of daily_activity counts; None: all types."""
         return self.events if self.attribute is None else self.renewed_by or []
 
     @property
     def kept(self) -> Fraction:
-        """``keep_share`` as it is written: 0.3 is 3/10."""
+        """``keep_share`` as an exact fraction: 0.3 is 3/10."""
         return Fraction(str(self.keep_share))
 
     @property
     def gaps(self) -> Fraction:
-        """``times`` as it is written."""
+        """``times`` as an exact fraction."""
         return Fraction(str(self.times))
 
     @property
     def months_before(self) -> bool:
-        """Whether the days up to O are so many that they are read as months; sums and habits need the days themselves."""
+        """Whether the days up to O are read by month because there are many. Kinds drop and gap always need the days."""
         return self.kind in ("inactivity", "event") and self.seen_days > LONG_DAYS
 
     @property
     def months_after(self) -> bool:
-        """Whether the days ahead are so many that they are read as months."""
+        """Whether the days after O are read by month because there are many."""
         return self.kind in ("inactivity", "event") and self.ahead_days > LONG_DAYS
 
 
 class Churn(SettingsPart):
-    """churn.yaml."""
+    """churn.yaml: what churn means."""
 
     primary: Name
+    """Definition that the model predicts and that reports show first."""
     definitions: dict[Name, Definition]
+    """Definitions by name; each gets labels and rates."""
 
     @model_validator(mode="after")
     def _primary(self) -> "Churn":
         if self.primary not in self.definitions:
-            raise ValueError(f"primary {self.primary!r} is none of the definitions {sorted(self.definitions)}")
+            raise ValueError(
+                f"primary {self.primary!r} is none of the definitions {sorted(self.definitions)}. Hint: name one of them"
+            )
         return self

@@ -1,4 +1,4 @@
-"""Where it runs: conf/<where>.yaml."""
+"""Where it runs: the keys of conf/<where>.yaml besides ``sending``."""
 
 from pydantic import Field, model_validator
 
@@ -6,70 +6,89 @@ from churnwatch.settings.base import SettingsPart, Share
 
 
 class Storage(SettingsPart):
-    """``root``: a folder with a Delta table a folder; or ``schema``: catalog tables; ``files``: pages, staging, checkpoints.
-
-    ``input``: where raw input lies, for paths of sources.yaml: ``{storage.input}/events/{day}.csv``.
-    """
+    """Where tables, files and raw input lie. Exactly one of ``root`` and ``schema`` is given."""
 
     root: str | None = None
+    """Folder of the tables: one Delta table per folder. A path of the machine or a URI such as hdfs:// or s3a://."""
     schema_name: str | None = Field(default=None, alias="schema")
+    """Catalog and schema of the tables, in place of `root`."""
     files: str
-    input: str | None = None
+    """Folder for pages, staging and checkpoints. The driver must see it as a folder of the machine, such as a mount."""
+    input: str | None = Field(default=None, examples=["/mnt/raw"])
+    """Folder of the raw input, which paths of sources.yaml may name as `{storage.input}`."""
 
     @model_validator(mode="after")
     def _one_place(self) -> "Storage":
         if (self.root is None) == (self.schema_name is None):
-            raise ValueError("storage has either root (a folder) or schema (catalog tables)")
+            raise ValueError("storage has either root (a folder) or schema (catalog tables). Hint: keep one of the two keys")
         return self
 
 
 class Clock(SettingsPart):
-    """The business day's zone, and the days after which late events are no longer waited for."""
+    """The time zone of business days, and how long late events are waited for."""
 
     time_zone: str = "UTC"
+    """IANA name of the zone whose midnight begins a business day."""
     settle_days: int = Field(default=2, ge=0)
+    """Days after which a day counts as settled. Labels and training read settled days alone."""
 
 
 class Mlflow(SettingsPart):
-    """Where models and their runs are kept."""
+    """Where models and the runs of training are kept."""
 
     tracking_uri: str
+    """Tracking server of MLflow: a database or a server."""
     experiment: str = "churnwatch"
+    """Experiment that holds the runs of training."""
     model: str = "churnwatch"
+    """Name of the registered model."""
 
 
 class Activity(SettingsPart):
-    """Layout of daily_activity and what a session is."""
+    """How daily_activity is laid out, and what a session is."""
 
     buckets: int = Field(default=4, ge=1)
+    """Parts by user hash of each day of daily_activity; about 1 to 2 million users each.
+    A change needs a rebuild of the table."""
     session_gap_minutes: int = Field(default=30, ge=1)
+    """Pause between two events of a user after which the second one begins a new session."""
     distinct_cap: int = Field(default=200, ge=1)
+    """Most distinct values of a measure of kind `distinct` that are kept per user and day."""
 
 
 class Quality(SettingsPart):
-    """Gates of ingest."""
+    """Gates of ingest: a day that fails one is not published."""
 
     max_rejected_share: Share = 0.05
+    """Largest share of rejected rows of a source."""
     min_rows_share_of_usual: Share | None = None
+    """Fewest events of a day, as a share of the median of the 28 days before it. Null: not checked."""
     allow_empty_days: bool = True
+    """Whether a day may have no event at all."""
 
 
 class IdKey(SettingsPart):
-    """Where the secret that keys the hashes of user ids lies: a file made at set-up, or an environment variable."""
+    """Where the secret key of the hashes of user ids lies."""
 
     file: str | None = None
+    """File with the key; it is made when it is missing."""
     env: str | None = None
+    """Environment variable with the key, at least 16 bytes."""
 
 
 class Privacy(SettingsPart):
     """What may leave the tables."""
 
     min_group_size: int = Field(default=10, ge=1)
+    """Fewest users of a group that a page, a message or a warning shows."""
     id_key: IdKey
-    pseudonymise: bool = False
+    """Where the key of the hashes lies that stand for user ids in messages and on pages."""
+    pseudonymise: bool = Field(default=False, examples=[False])
+    """Reserved; it has no effect yet: tables hold the user ids of the source."""
 
 
 class Runs(SettingsPart):
     """How runs guard each other."""
 
     stale_run_minutes: int = Field(default=120, ge=1)
+    """Minutes after which a run that has not ended counts as dead, so that another run may take its place."""

@@ -1,4 +1,4 @@
-"""Families of features beyond windows, in measures.yaml: off unless asked for, since each multiplies columns."""
+"""Families of features beyond windows, in measures.yaml. All are off by default, because each multiplies columns."""
 
 from typing import Annotated
 
@@ -7,26 +7,32 @@ from pydantic import Field, model_validator
 from churnwatch.settings.base import Days, Name, SettingsPart
 from churnwatch.settings.terms import BASE_SCOPE
 
-MONTHS_KEPT = 13  # monthly partitions that features may read: a year, and the month that it began in
-MONTHS_KEPT_DAYS = 394  # what 13 months before O's hold at the least: 1 February of a common year to 1 March of the next
+MONTHS_KEPT = 13  # monthly partitions that features may read: a year, and the month in which it began
+MONTHS_KEPT_DAYS = 394  # fewest days in the 13 months before O's: 1 February of a common year to 1 March of the next
 
-Cuts = Annotated[tuple[float, float, float, float], Field(description="four rising cut points between the scores 1 to 5")]
+Cuts = tuple[float, float, float, float]
 
 
 class Rfm(SettingsPart):
-    """Recency, frequency and monetary scores 1 (worst) .. 5 (best) by fixed cut points, so that a score is exact, means the
-    same on every day, and no user's score depends on others.
+    """Recency, frequency and monetary scores from 1 (worst) to 5 (best), by fixed cut points.
 
-    ``recency``: measure whose days since count; ``frequency``, ``monetary``: measures over ``window_days``.
+    The cut points are fixed so that a score means the same on every day and does not depend on other users.
     """
 
     recency: Name
+    """Measure whose days since the last day with it are scored."""
     frequency: Name
+    """Measure whose sum over the window is scored: how often."""
     monetary: Name
+    """Measure whose sum over the window is scored: how much."""
     window_days: Days
+    """Window of frequency and monetary, one of windows_days."""
     recency_cuts: Cuts
+    """Four rising cut points in days; up to the first one scores 5."""
     frequency_cuts: Cuts
+    """Four rising cut points; from the last one on scores 5."""
     monetary_cuts: Cuts
+    """Four rising cut points in the measure's unit; from the last one on scores 5."""
 
     @model_validator(mode="after")
     def _rising(self) -> "Rfm":
@@ -37,38 +43,44 @@ class Rfm(SettingsPart):
 
 
 class ContextFeature(SettingsPart):
-    """A series of ``context`` as a feature: the value in force on O; with ``change_days`` n also what it is more or less
-    than n days before. ``scope``: base, or a segment, whose rows 'segment=value' go to the users with that value."""
+    """A series of the context as a feature: its value in force on the as-of day."""
 
     name: str
+    """Name of the series."""
     scope: Name = BASE_SCOPE
+    """`base`: one value for all users; a segment: users get the row `segment=value` of their own value."""
     change_days: Days | None = None
+    """Adds `<feature>_change`: the value minus the value in force this many days before. Null: no such feature."""
 
 
 class FeatureFamilies(SettingsPart):
-    """Families of features.
-
-    ``slope_weeks`` n: ``<measure>_slope`` over the last n weeks, of ``slopes`` (absent: every summed measure).
-    ``habit``: gaps between the user's active days. ``active_share``, ``active_hours``: per window.
-    ``rates``: summed measures per day that the user could have been active, per window.
-    ``shifts``: distinct measures whose new and given up values are counted.
-    ``months`` n: ``<measure>_m0`` (O's month so far) .. ``_m<n>`` of the measures ``months_of``.
-    """
+    """Families of features beyond windows."""
 
     slope_weeks: Annotated[int, Field(ge=2)] | None = None
+    """Adds `<measure>_slope`: the rise per week of a least-squares line through this many weekly sums. Null: none."""
     slopes: list[Name] | None = None
+    """Measures that get a slope. Null: every summed measure."""
     habit: bool = False
+    """Adds features of the gaps between a user's active days: longest, usual, ratio and regularity."""
     active_share: bool = False
+    """Adds `active_share_<n>d` per window: the share of days with activity."""
     active_hours: bool = False
+    """Adds `active_hours_<n>d` per window: the number of different hours of the clock with activity."""
     rates: list[Name] = []
+    """Summed measures that get `<measure>_rate_<n>d`: the sum per day on which the user could have been active."""
     shifts: list[Name] = []
+    """Measures of kind `distinct` whose new and given-up values of the last trend_days are counted."""
     rfm: Rfm | None = None
+    """Recency, frequency and monetary scores. Null: none."""
     months: int = Field(default=0, ge=0, le=MONTHS_KEPT - 1)
+    """Adds `<measure>_m0` (the as-of day's month so far) up to `<measure>_m<months>` (calendar months before it)."""
     months_of: list[Name] = []
+    """Measures that get a feature per month."""
     context: dict[Name, ContextFeature] = {}
+    """Features of context series, by the feature's name."""
 
     @model_validator(mode="after")
-    def _told_whole(self) -> "FeatureFamilies":
+    def _complete(self) -> "FeatureFamilies":
         if self.months and not self.months_of:
             raise ValueError("months needs months_of: the measures that get a column a month")
         if self.slopes is not None and self.slope_weeks is None:
@@ -77,5 +89,5 @@ class FeatureFamilies(SettingsPart):
 
     @property
     def context_days(self) -> int:
-        """How many days before O a value of ``context`` may have been in force to matter."""
+        """Days before O whose values of ``context`` features compare with."""
         return max((one.change_days or 0 for one in self.context.values()), default=0)

@@ -4,30 +4,33 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Name, SettingsPart
+from churnwatch.settings.base import Count, Days, Name, SettingsPart
 from churnwatch.settings.feature_families import MONTHS_KEPT_DAYS, FeatureFamilies
 
 
 class Measure(SettingsPart):
-    """A daily measure per user over canonical event columns; stored as an integer (cents, ms, counts).
-
-    ``last``: the value of the day's last event that has one. ``transition``: how often a user's step ``from`` is
-    followed at once, within the session gap, by the step ``to``, where ``of`` names the step of each event that meets
-    ``where``; without ``to``: how often no step followed ``from`` (drop-outs; one that goes on after midnight is taken
-    back on the next day); without ``from``: how often ``to`` came first.
-    """
+    """A measure per user and day over the columns of ``events``, stored as an integer: counts, cents, milliseconds."""
 
     kind: Literal["count", "sum", "min", "max", "distinct", "last", "transition"]
+    """How events become a number. count: number of events. sum, min, max: of the value `of`. distinct: number of different
+    values. last: the newest value of the day. transition: how often a user's step `from` is directly followed, within the
+    session gap, by the step `to`; without `to`: how often nothing followed `from` (drop-outs); without `from`: how often
+    `to` came first. A drop-out that goes on after midnight is taken back on the next day."""
     of: str | None = None
+    """Spark SQL of the value over columns of events; for a transition the name of the step. Needed but for kind count."""
     where: str | None = None
+    """Spark SQL condition: only such events count. Null: all events."""
     from_: str | None = Field(default=None, alias="from")
+    """First step of a transition."""
     to: str | None = None
+    """Second step of a transition."""
     comment: str | None = None
+    """What the measure is, with its unit; it becomes the column's comment and the text on pages."""
 
     @model_validator(mode="after")
     def _of(self) -> "Measure":
         if self.kind != "count" and self.of is None:
-            raise ValueError(f"kind {self.kind} needs of")
+            raise ValueError(f"kind {self.kind} needs of: the value over columns of events")
         steps = [step for step in (self.from_, self.to) if step is not None]
         if self.kind == "transition" and not steps:
             raise ValueError("kind transition needs from, to or both")
@@ -37,40 +40,50 @@ class Measure(SettingsPart):
 
 
 class Bots(SettingsPart):
-    """Who is no person: a user is a bot on days with more than ``events_a_day`` events, and on days with events in
-    ``hours_a_day`` different hours of the clock or more: who never sleeps. Null: that sign tells nobody."""
+    """Who is a program and not a person, day by day. Bots are neither trained on nor scored."""
 
-    events_a_day: int | None = Field(default=None, ge=1)
+    events_a_day: Count | None = None
+    """Most events of a person in a day; a user with more is a bot. Null: not a sign."""
     hours_a_day: int | None = Field(default=None, ge=1, le=24)
+    """A user with events in this many different hours of the clock, or more, is a bot. Null: not a sign."""
 
 
 class Indicator(SettingsPart):
-    """A ratio of a segment: ``of`` summed over its users, per ``per`` summed over them.
+    """A ratio per segment: ``of`` summed over its users, divided by ``per`` summed over them.
 
-    Both are Spark SQL over what a user did in the ``days`` days that end with O: summed measures and ``active_days``;
-    true counts as 1, so that ``orders >= 2`` counts users. ``per`` 1: users active in these days.
+    Both are Spark SQL over summed measures and ``active_days`` of the last days; a condition counts as 1 where it is true,
+    so that ``orders >= 2`` counts users.
     """
 
     of: str
+    """Numerator, summed over the users of the segment."""
     per: str = "1"
+    """Denominator, summed likewise; 1: the number of users who were active in these days."""
     days: Days = 30
+    """Days that end with the as-of day."""
     comment: str | None = None
+    """What the indicator is, for readers."""
 
 
 class Measures(FeatureFamilies):
-    """measures.yaml. ``trend_days`` n: the last n days against the n days before; n and 2n are windows.
-
-    ``population_days``: how long a silent user keeps a row; what lies before the longest window comes from months.
-    """
+    """measures.yaml: measures per user and day, and the features made of them."""
 
     measures: dict[Name, Measure]
+    """Measures by name; the name becomes a column."""
     windows_days: list[Days] = [1, 7, 14, 30, 60, 90]
+    """Windows of features, rising: each measure gets one feature per window."""
     trend_days: Days = 7
+    """Trends compare the last n days with the n days before; windows of n and 2n days are needed."""
     ratios: dict[Name, str] = {}
+    """Features per window that are Spark SQL over measures, by name."""
     segments: list[Name] = []
+    """Attributes of users by which rates, trends and warnings are split."""
     population_days: Days = 90
+    """Days of silence after which a user no longer gets features; at most 394 days, or the longest window."""
     bots: Bots = Bots()
+    """Limits beyond which a user is a bot on that day."""
     indicators: dict[Name, Indicator] = {}
+    """Ratios of segments by name, stored in activity_trend."""
 
     @model_validator(mode="after")
     def _windows(self) -> "Measures":
@@ -93,22 +106,21 @@ class Measures(FeatureFamilies):
 
     @property
     def indicator_days(self) -> int:
-        """Days that the longest indicator looks at; 0 without indicators."""
+        """Days of the longest indicator; 0 without indicators."""
         return max((indicator.days for indicator in self.indicators.values()), default=0)
 
     @property
     def memory_days(self) -> int:
-        """How far back ``<measure>_days_since`` knows: beyond it is null."""
+        """Largest value of ``<measure>_days_since``; what lies further back is null."""
         return max(self.longest_window, self.population_days)
 
     @property
     def activity_days(self) -> int:
-        """Days of daily_activity that features read: the longest window, and all of O's month where months matter."""
+        """Days of daily_activity that features read: the longest window, and at least 31 where features of months are made."""
         return max(self.longest_window, 31) if self.months_of or self.months_days else self.longest_window
 
     @property
     def months_days(self) -> int:
-        """Days up to O of which features read monthly_activity, O itself left out; 0: none. They hold the last day of every
-        month that matters: the end of the n-th month before O's is at most 31 n days old."""
+        """Days of monthly_activity to read before O; 0: none. A month counts as 31 days, which is an upper bound."""
         silent = self.population_days if self.population_days > self.longest_window else 0
         return max(silent, 31 * self.months + 1 if self.months else 0)

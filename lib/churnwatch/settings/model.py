@@ -1,10 +1,10 @@
-"""How a model is made and let go: model.yaml."""
+"""How a model is trained and released: model.yaml."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, SettingsPart, Share
+from churnwatch.settings.base import Count, Days, SettingsPart, Share
 
 Algorithm = Literal["gbt", "logistic", "tree", "forest", "svm", "xgboost"]
 
@@ -12,116 +12,152 @@ Algorithm = Literal["gbt", "logistic", "tree", "forest", "svm", "xgboost"]
 class Gate(SettingsPart):
     """What a model must show before it is released.
 
-    ``min_days``: snapshot days of the train span; ``max_missing_share``: of all cells of the train span. The margins are
-    of AUC and judged at the lower end of the difference's 95 % interval: 0 asks for what is shown to be better (of two equal
-    models the released one stays), a negative one for "not worse by more than".
+    The margins are differences of AUC, judged at the lower end of their 95 % interval. With 0 a model must be shown to be
+    better, and of two equal models the released one stays; a negative margin allows to be worse by no more than that.
     """
 
     min_users: int = 200
+    """Fewest users in each span."""
     min_positives: int = 50
+    """Fewest churned users in each span."""
     min_days: Days = 1
+    """Fewest snapshot days in the train span."""
     max_missing_share: Share = 0.9
-    min_origins: Days = 1
+    """Largest share of missing values among all feature values of the train span."""
+    min_origins: Count = 1
+    """Fewest origins (see origins) that history must allow."""
     min_margin_over_rule: float = 0.0
+    """Margin over the best rule by recency."""
     min_margin_over_column: float = 0.0
+    """Margin over the best single feature."""
     min_margin_over_release: float = 0.0
+    """Margin over the released model, on the same test days."""
     max_calibration_error: Share = 0.1
+    """Largest expected calibration error on the test span."""
 
 
-class Asked(SettingsPart):
-    """What asks for a training before ``every_days`` have passed, at the earliest ``wait_days`` after the last attempt.
-
-    ``max_psi``: index of a feature of the model, or of its margin, against training; ``max_auc_loss``: AUC of the test span
-    minus that of the newest days whose labels have matured.
-    """
+class EarlyTraining(SettingsPart):
+    """What starts a training before ``every_days`` have passed."""
 
     max_psi: float | None = Field(default=None, gt=0)
+    """Population stability index of a feature of the model, or of its margin, against training, beyond which a training
+    starts. Null: not checked."""
     max_auc_loss: Share | None = None
+    """AUC on the test span minus AUC on the newest days with labels, beyond which a training starts. Null: not checked."""
     wait_days: Days = 7
+    """Days after the last attempt before which no training starts early."""
 
 
 class Selection(SettingsPart):
-    """Which features leave before a model is fitted, besides those that never vary; null: none for that reason.
-
-    ``max_correlation``: two features beyond it are one, the first stays; ``max_psi``: population stability index between
-    the first and the last third of the training days.
-    """
+    """Which features are left out before a model is fitted, besides those that never vary."""
 
     max_correlation: float | None = Field(default=0.9995, gt=0, le=1)
+    """Of two features with a higher correlation the later one is left out. Null: none is."""
     max_psi: float | None = Field(default=1.0, gt=0)
+    """A feature is left out whose population stability index between the first and the last third of the training days is
+    higher. Null: none is."""
 
 
 class CampaignProfit(SettingsPart):
-    """What a campaign earns: a saved churner is worth ``saved_cents``, the offer costs ``offer_cents`` where it is taken,
-    contact costs ``contact_cents``; churners take it with a Beta(``alpha``, ``beta``) share."""
+    """What a campaign earns, for the expected maximum profit (EMPC)."""
 
     saved_cents: int = Field(default=20_000, ge=1)
+    """Worth of a churner who stays."""
     offer_cents: int = Field(default=1_000, ge=0)
+    """Cost of an offer that is taken."""
     contact_cents: int = Field(default=100, ge=0)
+    """Cost of a contact."""
     alpha: float = Field(default=6.0, gt=0)
+    """First parameter of the Beta distribution of the share of churners who take an offer."""
     beta: float = Field(default=14.0, gt=0)
+    """Second parameter of that distribution; the mean share is alpha / (alpha + beta)."""
 
     @model_validator(mode="after")
-    def _worth_it(self) -> "CampaignProfit":
+    def _pays(self) -> "CampaignProfit":
         if self.offer_cents >= self.saved_cents:
-            raise ValueError("offer_cents is less than saved_cents: nobody buys a customer for more than they are worth")
+            raise ValueError(
+                f"offer_cents ({self.offer_cents}) must be less than saved_cents ({self.saved_cents}), because an offer that "
+                "costs more than the customer is worth never pays"
+            )
         return self
 
 
 class ModelSettings(SettingsPart):
-    """model.yaml. Spans in days, forward in time; ``value``: cents a user is worth.
-
-    ``origins``: how many rolling origins the procedure is judged on, ``test_days`` apart; the earlier ones search with
-    ``origin_evals`` trials, at the oldest alone. ``roll``: what passes the gate is fitted again on the newest settled days
-    (else what was tested is released). ``patience``: trials without a better one that end a search;
-    ``trial_threads``: trials at once. ``capacity_users``: users a day that the team can work (else ``capacity_share``).
-    ``challenger``: mlflow_run_id of an attempt in model_runs, released or refused, whose scores are kept in shadow_scores.
-    """
+    """model.yaml: how a model is trained, chosen and released. Its spans lie forward in time."""
 
     algorithms: list[Algorithm] = Field(default=["gbt"], min_length=1)
+    """Algorithms that are tried; the best one goes to the gate. xgboost needs the package of that name."""
     every_days: Days = 28
-    due: Asked | None = None
-    challenger: str | None = None
+    """Days from one attempt to train to the next."""
+    due: EarlyTraining | None = None
+    """What starts a training earlier. Null: nothing does."""
+    challenger: str | None = Field(default=None, examples=["9f0c2d51c7f04d6c8e6f0a4b7d1e2f33"])
+    """mlflow_run_id of an attempt in model_runs, released or refused, whose scores are kept in shadow_scores; nobody acts on
+    them. Null: none."""
     train_days: Days = 91
+    """Days of the train span."""
     calibration_days: Days = 14
+    """Days of the calibration span."""
     test_days: Days = 14
+    """Days of the test span."""
     snapshot_every_days: Days = 7
-    origins: Days = 3
-    origin_evals: Days = 2
+    """Distance of the days whose features and labels are used."""
+    origins: Count = 3
+    """Rolling origins on which the procedure is tested, `test_days` apart; the newest one is the test span."""
+    origin_evals: Count = 2
+    """Trials of hyper-parameters at the oldest origin; the later ones use what it found."""
     roll: bool = True
-    max_evals: Days = 8
+    """Whether a model that passed the gate is fitted again on the newest settled days. False: what was tested is released."""
+    max_evals: Count = 8
+    """Most trials of hyper-parameters."""
     max_minutes: float = Field(default=60.0, gt=0)
-    patience: Days | None = None
+    """Longest search for hyper-parameters."""
+    patience: Count | None = None
+    """Trials without a better one after which the search ends. Null: it does not end early."""
     trial_threads: int = Field(default=1, ge=1, le=16)
-    max_trees: Days = 40
+    """Trials that run at once."""
+    max_trees: Count = 40
+    """Most trees of a model."""
     max_depth: int = Field(default=5, ge=1, le=10)
-    search_users: Days = 20000
-    bootstraps: Days = 200
-    partitions: Days = 4
+    """Largest depth of a tree."""
+    search_users: Count = 20000
+    """Users in the sample on which hyper-parameters are searched."""
+    bootstraps: Count = 200
+    """Bootstrap samples behind the intervals of metrics."""
+    partitions: Count = 4
+    """Partitions of the training data. It belongs to the model: trees are equal only for equal partitions."""
     seed: int = 7
+    """Seed of sampling, search and fit."""
     value: str = "0"
+    """Spark SQL over features: cents that a user is worth."""
     calibration: Literal["auto", "isotonic", "platt"] = "auto"
-    capacity_users: Days | None = None
+    """Method of calibration; auto: isotonic from 400 churned rows and 400 others on, else platt."""
+    capacity_users: Count | None = None
+    """Users per day whom the team can contact. Null: see capacity_share."""
     capacity_share: Share = 0.1
+    """Share of the users whom the team can contact per day, where capacity_users is null."""
     selection: Selection = Selection()
+    """Which features are left out before the fit."""
     profit: CampaignProfit = CampaignProfit()
+    """What a campaign earns, for the expected maximum profit."""
     gate: Gate = Gate()
+    """What a model must show before it is released."""
 
     @model_validator(mode="after")
-    def _told_once(self) -> "ModelSettings":
+    def _consistent(self) -> "ModelSettings":
         if twice := sorted({name for name in self.algorithms if self.algorithms.count(name) > 1}):
-            raise ValueError(f"algorithms stand twice: {twice}")
+            raise ValueError(f"algorithms are named twice: {twice}")
         if self.gate.min_origins > self.origins:
             raise ValueError(f"gate.min_origins ({self.gate.min_origins}) is at most origins ({self.origins})")
         return self
 
     def history_days(self, ahead_days: int, lag_days: int) -> int:
-        """Days up to D that training reads: three spans, ``ahead_days`` between them, the labels' lag, a snapshot's
-        distance at each of the three ends, and a test span for each earlier origin."""
+        """Days up to D that training reads: the three spans, ``ahead_days`` between them, the labels' lag, one distance of
+        snapshots at each end of the three spans, and a test span for each earlier origin."""
         spans = self.train_days + self.calibration_days + self.origins * self.origin_step_days
         return spans + 2 * ahead_days + lag_days + 3 * self.snapshot_every_days
 
     @property
     def origin_step_days(self) -> int:
-        """Days between two origins: the test span in whole snapshots, so that no day is tested twice."""
+        """Days between two origins: the test span rounded up to whole snapshots, so that no day is tested twice."""
         return -(-self.test_days // self.snapshot_every_days) * self.snapshot_every_days

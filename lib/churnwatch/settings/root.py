@@ -1,4 +1,4 @@
-"""The typed settings, whole: everything a run knows besides its days."""
+"""The root of the typed settings: everything that a run knows besides its days."""
 
 from typing import Any
 
@@ -18,29 +18,50 @@ from churnwatch.settings.tiers import Tiers
 
 
 class Settings(SettingsPart):
-    """Everything a run knows besides its days. ``spark``: any Spark setting, left alone on Databricks."""
+    """Where it runs (conf/<where>.yaml), and what things mean (the files of the domain folder)."""
 
     domain: str
+    """Domain: a folder below domains/ beside this file, or the path of a folder."""
     storage: Storage
+    """Where tables, files and raw input lie."""
     clock: Clock = Clock()
+    """The business day."""
     spark: dict[str, Any] = {}
+    """Settings of Spark by name; on Databricks the cluster's own apply."""
     mlflow: Mlflow
+    """Where models are kept."""
     activity: Activity = Activity()
+    """Layout of daily_activity, and sessions."""
     quality: Quality = Quality()
+    """Gates of ingest."""
     privacy: Privacy
+    """What may leave the tables."""
     runs: Runs = Runs()
+    """How runs guard each other."""
     sending: Sending = Sending()
+    """Where messages go."""
     sources: Sources
+    """sources.yaml"""
     measures: Measures
+    """measures.yaml"""
     churn: Churn
+    """churn.yaml"""
     model: ModelSettings = ModelSettings()
+    """model.yaml"""
     tiers: Tiers
+    """tiers.yaml"""
     rules: Rules = Rules()
+    """rules.yaml"""
     causes: Causes = Causes()
+    """causes.yaml"""
     owners: Owners = Owners()
+    """owners.yaml"""
     offers: Offers = Offers()
+    """offers.yaml"""
     experiments: dict[Name, Experiment] = {}
+    """experiments.yaml: outside experiments by name."""
     planted: Planted = Planted()
+    """planted.yaml"""
 
     @property
     def primary(self) -> Definition:
@@ -48,15 +69,15 @@ class Settings(SettingsPart):
         return self.churn.definitions[self.churn.primary]
 
     def label_lag_days(self, definition: str) -> int:
-        """Days until a label of O is known: lead + horizon + settle."""
+        """Days after O until its label is known: lead + horizon + settle."""
         return self.churn.definitions[definition].ahead_days + self.clock.settle_days
 
     def outcome_definition(self, outcome: Outcome) -> str | None:
-        """Definition of churn whose label decides ``outcome``; None where it is a measure."""
+        """Definition of churn behind ``outcome``; None when the outcome is a measure."""
         return self.churn.primary if outcome.label == "primary" else outcome.label
 
     def outcome_lag_days(self, outcome: Outcome) -> int:
-        """Days after the assignment until ``outcome`` is known: the label's lag, or days + settle."""
+        """Days after the assignment until ``outcome`` is known: the label's lag, or the measure's days + settle."""
         if definition := self.outcome_definition(outcome):
             return self.label_lag_days(definition)
         return (outcome.days or 0) + self.clock.settle_days

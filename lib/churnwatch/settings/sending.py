@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Name, SettingsPart
+from churnwatch.settings.base import Count, Name, SettingsPart
 from churnwatch.settings.terms import LevelName
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -20,15 +20,22 @@ KEY_OF_A_QUERY = re.compile(r"key|token|secret|sign|pass", re.IGNORECASE)
 
 
 class Smtp(SettingsPart):
-    """A mail server; the password only ever comes from an environment variable (see ``written_secrets``)."""
+    """A mail server."""
 
     host: str
+    """Name of the server."""
     port: int = 25
-    starttls: bool = False
-    user: str | None = None
-    password: str | None = None
+    """Port of the server."""
+    starttls: bool = Field(default=False, examples=[True])
+    """Whether the connection is encrypted (STARTTLS)."""
+    user: str | None = Field(default=None, examples=["${SMTP_USER}"])
+    """User of the server. Null: no login."""
+    password: str | None = Field(default=None, examples=["${SMTP_PASSWORD}"])
+    """Password of the user, as an environment variable; it needs starttls, except to this machine."""
     sender: str = "churnwatch@localhost"
-    timeout_seconds: float = Field(default=10.0, gt=0)
+    """Address of the sender."""
+    timeout_seconds: float = Field(default=10.0, gt=0, examples=[10])
+    """Longest wait for an answer of the server."""
 
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> "Smtp":
@@ -36,27 +43,32 @@ class Smtp(SettingsPart):
             if _has_controls(value):
                 raise ValueError(f"{name} holds a line break or another control character")
         if self.password and not self.starttls and self.host not in LOOPBACK:
-            raise ValueError("a password goes only over starttls, except to this machine")
+            raise ValueError("a password goes only over starttls, except to this machine. Hint: set starttls: true")
         return self
 
 
 class Destination(SettingsPart):
-    """An allowed receiver; text alone is a mail address.
+    """A receiver of messages. A text in place of keys is a mail address."""
 
-    ``url`` (an environment variable where it holds a secret) is posted to; ``token``: a bearer token; ``secret``: what
-    the receiver checks signatures with (json, dingtalk, feishu). ``json``: the whole message, for systems of one's own.
-    ``sms``: a gateway that takes JSON; ``body``: its field -> text with {to}, {text} and {id}. ``user_ids``: whether
-    a chat may be shown the keyed hashes of users.
-    """
-
-    kind: Literal["email", "json", "slack", "teams", "wecom", "dingtalk", "feishu", "sms"]
-    address: str | None = None
-    url: str | None = None
-    token: str | None = None
-    secret: str | None = None
-    to: str | None = None
-    body: dict[str, str] = {"to": "{to}", "text": "{text}", "id": "{id}"}
-    user_ids: bool = False
+    kind: Literal["email", "json", "slack", "teams", "wecom", "dingtalk", "feishu", "sms"] = Field(examples=["slack"])
+    """email: a mail address. json: a system of your own, which gets the whole message. slack, teams, wecom, dingtalk,
+    feishu: a chat. sms: a gateway that takes JSON."""
+    address: str | None = Field(default=None, examples=["retention@example.org"])
+    """Kind email: the address."""
+    url: str | None = Field(default=None, examples=["${RETENTION_CHAT_URL}"])
+    """Other kinds: the URL to post to; an environment variable where the URL is a secret."""
+    token: str | None = Field(default=None, examples=["${CRM_TOKEN}"])
+    """Bearer token, as an environment variable."""
+    secret: str | None = Field(default=None, examples=["${CRM_SECRET}"])
+    """Secret of the signature that the receiver checks (json, dingtalk, feishu), as an environment variable."""
+    to: str | None = Field(default=None, examples=["+15550100"])
+    """Kind sms: the number."""
+    body: dict[str, str] = Field(
+        default={"to": "{to}", "text": "{text}", "id": "{id}"}, examples=[{"number": "{to}", "message": "{text}"}]
+    )
+    """Kind sms: field of the gateway's JSON -> text with {to}, {text} and {id}."""
+    user_ids: bool = Field(default=False, examples=[True])
+    """Whether a chat may show the keyed hashes of user ids."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,33 +79,35 @@ class Destination(SettingsPart):
     def _whole(self) -> "Destination":
         if self.kind == "email":
             if not self.address or "@" not in self.address or any(c.isspace() for c in self.address):
-                raise ValueError("a destination of kind email has an address")
+                raise ValueError("a destination of kind email needs an address. Hint: address: name@example.org")
         elif not self.url:
-            raise ValueError(f"a destination of kind {self.kind} has a url")
+            raise ValueError(
+                f"a destination of kind {self.kind} needs a url. Hint: url: ${{NAME}}, with the environment variable NAME set"
+            )
         if self.url and (fault := _url_fault(self.url)):
             raise ValueError(fault)
         if self.kind == "sms" and not self.to:
-            raise ValueError("a destination of kind sms has to: the number")
+            raise ValueError("a destination of kind sms needs the key to: the number")
         for name, value in (("token", self.token), ("secret", self.secret)):
             if _has_controls(value):
                 raise ValueError(f"{name} holds a line break or another control character")
         if self.token and not self.token.isascii():
             raise ValueError("token holds a character that no header can have")
         if self.secret and self.kind not in SIGNED:
-            raise ValueError(f"{self.kind} knows no secret; {', '.join(SIGNED)} do")
+            raise ValueError(f"kind {self.kind} has no secret; {', '.join(SIGNED)} have")
         return self
 
     @property
     def is_chat(self) -> bool:
-        """Whether people read it where others may look on."""
+        """True for chats and SMS, where user ids are hidden by default."""
         return self.kind in CHATS
 
 
 def written_secrets(sending: Any) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Secrets that stand in ``sending`` as they are, not as ``${NAME}``: (path below it, value).
+    """Find secrets that are written out in ``sending`` and not given as ``${NAME}``; yield (path below ``sending``, value).
 
-    Passwords, tokens and secrets; urls of robots, of which all is a secret, and those with a key in the query. ``sending`` as
-    files have it: before it is typed, and before variables are filled in.
+    Secrets are passwords, tokens and secrets, URLs of chat robots, and URLs with a key in the query. ``sending`` is the
+    mapping as the files have it, before variables are filled in.
     """
     parts = sending if isinstance(sending, dict) else {}
     named: list[tuple[tuple[str, ...], Any]] = [(("smtp",), parts.get("smtp"))]
@@ -107,7 +121,7 @@ def written_secrets(sending: Any) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _is_a_key(url: str, kind: Any) -> bool:
-    """Whether who reads ``url`` may post to it."""
+    """Whether the URL itself lets anybody who reads it post."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -118,66 +132,76 @@ def _is_a_key(url: str, kind: Any) -> bool:
 
 
 def _has_controls(text: str | None) -> bool:
-    """Whether ``text`` holds a control character: a line break at the end of a secret that came from a file, say."""
+    """Whether ``text`` holds a control character, such as the line break at the end of a secret that was read from a file."""
     return any(c < " " or c == "\x7f" for c in text or "")
 
 
 def _url_fault(url: str) -> str | None:
-    """Why nothing is posted to ``url``; None where it may be. Never quotes it: it may hold a secret."""
+    """Why ``url`` is refused; None when it is fine. The text never quotes the URL, because it may hold a secret."""
     if " " in url or _has_controls(url):
-        return "a url holds no blank and no line break"
+        return "the url holds a blank or a line break"
     parts = urlsplit(url)
     try:
         port = parts.port
     except ValueError:
         port = 0
     if port == 0:
-        return "a url has no port, or one of 1 to 65535"
+        return "the port of the url is not one of 1 to 65535"
     if not f"{parts.path}{parts.query}".isascii():
-        return "path and query of a url are ASCII; other characters are written with %"
+        return "path or query of the url hold a character beyond ASCII. Hint: write it with %"
     if not parts.hostname or parts.username is not None or parts.fragment:
-        return "a url has a host, no user and no fragment"
+        return "a url needs a host, and has no user and no fragment"
     loopback = parts.hostname in LOOPBACK
     if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
-        return "a url is https; http goes to this machine alone"
+        return "the url is not https; http goes to this machine alone"
     try:
         literal = ipaddress.ip_address(parts.hostname)
     except ValueError:
         return None
-    return None if loopback or literal.is_global else "a url goes to no private address"
+    return None if loopback or literal.is_global else "the url goes to a private address, which is refused"
+
+
+def _with_addresses(schema: dict[str, Any]) -> None:
+    """Let the JSON schema of destinations allow a text, which is a mail address."""
+    schema["additionalProperties"] = {"anyOf": [schema["additionalProperties"], {"type": "string"}]}
 
 
 class Sending(SettingsPart):
-    """Where messages go: ``file`` writes all of them into a folder, ``network`` to the destinations by name.
-
-    A message to a name that is no destination fails, and ``doctor`` shows it. ``gateways``: channel of offers ->
-    destination (kind json) that hands them to users; without, they are files. ``urgent_levels``: warnings that are no
-    part of the digest but a message before it. A message has ``tries_a_run`` attempts in a run, with pauses between that
-    double from ``pause_seconds``, is tried again on later days for a week, and is a dead letter after ``max_attempts``.
-    ``allow_loopback``: http to this machine, for tests and laptops.
-    """
+    """Where messages go. A message that failed is tried again on later days for a week; ``doctor`` shows dead letters."""
 
     kind: Literal["file", "network"] = "file"
+    """file: all messages are written into a folder. network: they are sent to the destinations."""
     folder: str = "{storage.files}/outbox"
+    """Folder of messages that are files."""
     smtp: Smtp | None = None
-    destinations: dict[str, Destination] = {}
-    gateways: dict[Name, str] = {}
+    """Mail server; needed for destinations of kind email."""
+    destinations: dict[str, Destination] = Field(default={}, json_schema_extra=_with_addresses)
+    """Receivers by name: one for each owner that owners.yaml, tiers.yaml and rules.yaml name. A message to another name
+    fails."""
+    gateways: dict[Name, str] = Field(default={}, examples=[{"email": "crm"}])
+    """Channel of offers -> destination of kind json that sends them to users. Offers of other channels are files."""
     urgent_levels: list[LevelName] = ["red"]
-    tries_a_run: Days = 3
-    max_attempts: Days = 9
+    """Levels whose warnings are sent as messages of their own, before the digest."""
+    tries_a_run: Count = 3
+    """Attempts per message and run."""
+    max_attempts: Count = 9
+    """Attempts after which a message is a dead letter."""
     pause_seconds: float = Field(default=1.0, ge=0, le=60)
+    """Pause before the second attempt of a run; it doubles with each further one."""
     timeout_seconds: float = Field(default=10.0, gt=0, le=120)
+    """Longest wait for an answer."""
     allow_loopback: bool = False
+    """Whether destinations may be http URLs of this machine, for tests and laptops."""
 
     @model_validator(mode="after")
     def _can_send(self) -> "Sending":
         mails = [name for name, one in self.destinations.items() if one.kind == "email"]
         if self.kind == "network" and mails and self.smtp is None:
-            raise ValueError(f"sending.destinations {mails} are mail addresses: sending.smtp is needed")
+            raise ValueError(f"sending.destinations {mails} are mail addresses. Hint: add the mail server, sending.smtp")
         for name, one in self.destinations.items():
             if one.url and urlsplit(one.url).hostname in LOOPBACK and not self.allow_loopback:
-                raise ValueError(f"destination {name!r} is this machine: only with allow_loopback")
+                raise ValueError(f"destination {name!r} is this machine. Hint: allow it with allow_loopback: true")
         for channel, name in self.gateways.items():
             if name not in self.destinations or self.destinations[name].kind != "json":
-                raise ValueError(f"gateway of {channel!r} is {name!r}, which is no destination of kind json")
+                raise ValueError(f"the gateway of channel {channel!r} is {name!r}, which is not a destination of kind json")
         return self

@@ -2,25 +2,39 @@
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Name, SettingsPart
 
 
 class Source(SettingsPart):
-    """One raw input. ``map`` values are Spark SQL over the source's own columns; ``columns`` names headerless CSV."""
+    """One raw input: files or a table."""
 
-    name: Name
-    format: Literal["csv", "json", "parquet", "delta", "table"]
-    path: str | None = None
-    table: str | None = None
-    options: dict[str, str] = {}
-    columns: list[str] | None = None
-    time_zone: str = "UTC"
+    name: Name = Field(examples=["players"])
+    """Name of the source, unique among all sources; it is stored with every row."""
+    format: Literal["csv", "json", "parquet", "delta", "table"] = Field(examples=["csv"])
+    """Format of the files (json: JSON lines), or `table` for a table of the catalog."""
+    path: str | None = Field(default=None, examples=["./raw/players.csv"])
+    """Files or folder of the source. `{day}` stands for the day of a file as yyyy-MM-dd; without it all files are read."""
+    table: str | None = Field(default=None, examples=["main.shop.events"])
+    """Table of the catalog, for format `table`."""
+    options: dict[str, str] = Field(default={}, examples=[{"header": "true"}])
+    """Options of Spark's reader, by name."""
+    columns: list[str] | None = Field(default=None, examples=[["customer", "date", "amount"]])
+    """Column names of CSV files without a header line, in order."""
+    time_zone: str = Field(default="UTC", examples=["Europe/Berlin"])
+    """IANA name of the zone of times that have no zone of their own."""
     file_days: list[int] = [-1, 0, 1]
-    event_types: list[str] | None = None
-    where: str | None = None
-    map: dict[Name, str]
+    """Which files may hold events of a day, as distances in days from the file's `{day}`."""
+    event_types: list[str] | None = Field(default=None, examples=[["login", "purchase"]])
+    """All types of events of the source; a row of another type is rejected. Null: any type."""
+    where: str | None = Field(default=None, examples=["test_account = false"])
+    """Spark SQL condition over the source's columns; other rows are left out."""
+    map: dict[Name, str] = Field(examples=[{"unit": "userid", "arm": "version"}])
+    """Canonical field -> Spark SQL over the source's columns. Amounts in major units, durations in seconds. Events have
+    event_id, user_id, event_time, event_type, amount, duration_s, item_id, session_id, channel and properties; users have
+    user_id, registered_on, changed_at and any attribute; consents have user_id, channel, purpose, granted and changed_at;
+    context has day, scope, name and value."""
 
     @model_validator(mode="after")
     def _one_place(self) -> "Source":
@@ -30,7 +44,7 @@ class Source(SettingsPart):
 
     @property
     def daily(self) -> bool:
-        """Whether files belong to days (the path holds ``{day}``)."""
+        """Whether files belong to days: the path holds ``{day}``."""
         return bool(self.path and "{day}" in self.path)
 
 
@@ -49,21 +63,28 @@ EVENT_FIELDS = (
 
 
 class EventSource(Source):
-    """A source of events; ``map`` knows the canonical fields alone."""
+    """A source of events; ``map`` has the canonical fields of events alone."""
 
     @model_validator(mode="after")
     def _fields(self) -> "EventSource":
         if unknown := sorted(set(self.map) - set(EVENT_FIELDS)):
-            raise ValueError(f"map has unknown fields {unknown}; an event has {', '.join(EVENT_FIELDS)}")
+            raise ValueError(
+                f"map has unknown fields {unknown}; an event has {', '.join(EVENT_FIELDS)}. "
+                "Hint: put further columns into properties, as map('name', column)"
+            )
         if missing := [name for name in ("user_id", "event_time", "event_type") if name not in self.map]:
             raise ValueError(f"map lacks {', '.join(missing)}")
         return self
 
 
 class Sources(SettingsPart):
-    """sources.yaml."""
+    """sources.yaml: the raw input."""
 
     events: list[EventSource]
+    """Sources of events."""
     users: Source | None = None
+    """Source of users and their attributes."""
     consents: Source | None = None
+    """Source of users' consents to be contacted and profiled."""
     context: Source | None = None
+    """Source of series that do not belong to one user: prices, competitors, market."""

@@ -1,43 +1,55 @@
-"""tiers.yaml: risk tiers and warning levels."""
+"""Risk tiers and warning levels: tiers.yaml."""
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Days, Name, SettingsPart, Share
+from churnwatch.settings.base import Count, Days, Name, SettingsPart, Share
 from churnwatch.settings.terms import LevelName
 
 
 class ContactProfit(SettingsPart):
-    """What contact must bring: probability x ``save_share`` x value of the user, less ``cost_cents``, above ``least_cents``."""
+    """The profit that contact must bring: probability x ``save_share`` x value of the user, less ``cost_cents``."""
 
-    save_share: Share
-    cost_cents: int = Field(ge=0)
+    save_share: Share = Field(examples=[0.2])
+    """Share of churners whom contact keeps."""
+    cost_cents: int = Field(ge=0, examples=[300])
+    """Cost of a contact."""
     least_cents: int = Field(default=0, ge=0)
+    """The profit must be above this."""
 
 
 class Adjust(SettingsPart):
-    """How far a tier's cut may be moved by what its warnings turned out to be: ``lowest`` .. ``highest`` in the cut's own
-    unit (share of users, or probability), by at most ``step_share`` of itself at a time."""
+    """How far the cut of a tier may move by what its warnings turned out to be, in the cut's own unit."""
 
     lowest: Share
+    """Lowest cut: share of users, or probability."""
     highest: Share
+    """Highest cut."""
     step_share: Share = 0.25
+    """Largest step, as a share of the cut."""
 
     def bounded(self, cut: float, wanted: float) -> float:
-        """``wanted``, as far as one step from ``cut`` goes, within the bounds."""
+        """``wanted``, limited to one step from ``cut`` and to the bounds."""
         step = abs(cut) * self.step_share
         return min(self.highest, max(self.lowest, min(cut + step, max(cut - step, wanted))))
 
 
 class Tier(SettingsPart):
-    """A risk tier, cut by one of: top share of users, lowest probability, number of users, expected profit of contact."""
+    """A risk tier. It is cut by one of top_share, min_probability, top_users and profit; the last tier has no cut."""
 
     name: Name
+    """Name of the tier."""
     top_share: Share | None = None
-    min_probability: Share | None = None
-    top_users: int | None = Field(default=None, ge=1)
+    """Users of the highest risk up to this share belong to the tier (with those of the tiers above)."""
+    min_probability: Share | None = Field(default=None, examples=[0.6])
+    """Users with at least this probability belong to the tier."""
+    top_users: Count | None = Field(default=None, examples=[500])
+    """This number of users of the highest risk belong to the tier (with those of the tiers above)."""
     profit: ContactProfit | None = None
+    """Users whose contact is expected to pay belong to the tier."""
     level: LevelName | None = None
+    """Level of the warnings that the model raises for users of the tier. Null: it raises none."""
     adjust: Adjust | None = None
+    """How far the cut may move by what its warnings turned out to be. Null: it does not move."""
 
     @property
     def cut(self) -> float | None:
@@ -47,71 +59,74 @@ class Tier(SettingsPart):
     @model_validator(mode="after")
     def _one_cut(self) -> "Tier":
         if sum(c is not None for c in (self.top_share, self.min_probability, self.top_users, self.profit)) > 1:
-            raise ValueError("a tier is cut by one of top_share, min_probability, top_users, profit")
+            raise ValueError("a tier is cut by one of top_share, min_probability, top_users, profit. Hint: keep one of them")
         if self.adjust and self.cut is None:
             raise ValueError("adjust moves top_share or min_probability: the tier has neither")
         if self.adjust and self.level is None:
-            raise ValueError("adjust goes by what a level's warnings turned out to be: the tier has no level")
+            raise ValueError("adjust follows the outcomes of a level's warnings: the tier has no level. Hint: give it a level")
         if self.adjust and not self.adjust.lowest <= (self.cut or 0) <= self.adjust.highest:
             raise ValueError(f"the cut {self.cut} lies outside of its bounds {self.adjust.lowest} .. {self.adjust.highest}")
         return self
 
     @property
     def has_cut(self) -> bool:
-        """Whether the tier takes some users only."""
+        """Whether the tier takes only some users."""
         return any(c is not None for c in (self.top_share, self.min_probability, self.top_users, self.profit))
 
 
 class Level(SettingsPart):
-    """What a warning level asks for: who acts, within how long, by what."""
+    """A warning level: who acts, within how many days, and how."""
 
     name: LevelName
+    """Name of the level."""
     owner: str
+    """Owner of its warnings, where neither the rule nor a route names one."""
     within_days: int = Field(ge=0)
+    """Days within which the owner acts."""
     measure: str = ""
+    """What the owner does; it is shown with the warning."""
 
 
 class Raises(SettingsPart):
-    """What raises a warning by one level, at most to the last; two of them raise it once.
-
-    ``value_at_risk_top_share``: the user's value at risk is among so large a share of the day's scored users;
-    ``causes_at_once``: signals of so many causes on one day; ``second_signal``: another rule (or the model) speaks of a
-    cause of which a warning is open: the open warning rises.
-    """
+    """What raises a warning by one level, at most to the last one; several reasons together raise it once."""
 
     value_at_risk_top_share: Share | None = None
+    """The user's value at risk is among this top share of the day's scored users. Null: not a reason."""
     causes_at_once: int | None = Field(default=None, ge=2)
+    """Signals of this many causes on one day. Null: not a reason."""
     second_signal: bool = True
+    """A second rule (or the model) signals a cause for which a warning is already open: the open warning rises."""
 
 
 class Tiers(SettingsPart):
-    """tiers.yaml: tiers from the riskiest down, the last without a cut; levels from the mildest up.
-
-    ``by``: shares and numbers of users count within each value of this segment. ``stay_share``: a user leaves a tier only
-    when the risk falls short of its cut by so large a share of the cut. ``open_days``: a warning that nobody closed is open
-    for so long after its last row, and at least until what became of it is known.
-    """
+    """tiers.yaml: risk tiers and warning levels."""
 
     tiers: list[Tier]
+    """Tiers from the riskiest down; the last one has no cut and takes all other users."""
     levels: list[Level]
-    by: Name | None = None
+    """Levels from the mildest up."""
+    by: Name | None = Field(default=None, examples=["region"])
+    """Segment within whose values shares and numbers of users are counted. Null: within all users."""
     stay_share: Share = 0.0
+    """A user stays in a tier until the risk is below its cut by more than this share of the cut."""
     open_days: Days = 28
+    """Days after its last row for which a warning that nobody closed stays open, and at least until the outcome is known."""
     raises: Raises = Raises()
+    """What raises a warning by one level."""
 
     @property
     def adjusted(self) -> list[Tier]:
-        """Tiers whose cut is moved by what their warnings turned out to be."""
+        """Tiers whose cut moves by what their warnings turned out to be."""
         return [tier for tier in self.tiers if tier.adjust]
 
     @model_validator(mode="after")
-    def _rest(self) -> "Tiers":
+    def _consistent(self) -> "Tiers":
         if not self.tiers or self.tiers[-1].has_cut or not all(tier.has_cut for tier in self.tiers[:-1]):
             raise ValueError("the last tier, and only that, has no cut: it takes all other users")
-        named = [level.name for level in self.levels]
-        asked = [tier.level for tier in self.tiers if tier.level]
-        if unknown := sorted(set(asked) - set(named)):
-            raise ValueError(f"tiers name levels that are not declared: {unknown}")
-        if twice := sorted({tier.level for tier in self.tiers if tier.adjust and tier.level and asked.count(tier.level) > 1}):
-            raise ValueError(f"a tier that is adjusted has a level of its own; several have {twice}")
+        declared = [level.name for level in self.levels]
+        used = [tier.level for tier in self.tiers if tier.level]
+        if unknown := sorted(set(used) - set(declared)):
+            raise ValueError(f"tiers name levels that are not declared: {unknown}. Hint: declare them under levels")
+        if twice := sorted({tier.level for tier in self.tiers if tier.adjust and tier.level and used.count(tier.level) > 1}):
+            raise ValueError(f"a tier with adjust needs a level of its own; several tiers have {twice}")
         return self
