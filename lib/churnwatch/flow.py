@@ -214,8 +214,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         },
         writes=(t.user_scores, t.shadow_scores) if shadow else (t.user_scores,),
         ports=("models",),
-        stage=partial(scoring.staged, settings=settings),
-        build=partial(scoring.score, settings=settings),
+        stage=partial(scoring.stage_scores, settings=settings),
+        build=partial(scoring.score_users, settings=settings),
     )
     # series such as prices are read only where a group rule uses them; user rules have them as features
     market = {"context": t.context.as_of(settings.measures.context_days)} if market_asked(settings) else {}

@@ -14,10 +14,10 @@ from pyspark.sql import functions as F
 
 from churnwatch.io.models import Models
 from churnwatch.io.store import Store
-from churnwatch.model import reference
+from churnwatch.model.reference import build_reference
 from churnwatch.model.schema import Schema, schema_of
 from churnwatch.model.trees import to_text
-from churnwatch.scoring.score import ranked_users, staged_by
+from churnwatch.scoring.score import apply_release, with_tier
 from churnwatch.settings import Settings, feature_names
 from churnwatch.settings.tiers import Tiers
 from steps import Step, computed
@@ -99,14 +99,14 @@ class ScoringBench:
         text = to_text(Models(self.spark, self.settings, "bench").trees(model), self.schema.features, range(FEATURES))
         used = Schema.from_json(json.loads(json.dumps(self.schema.to_json())))
         plain = self.settings.model_copy(update={"measures": self.settings.measures.model_copy(update={"segments": []})})
-        known = reference.of(self._stored(), self.base.users, text, used, plain)
+        known = build_reference(self._stored(), self.base.users, text, used, plain)
         release = SimpleNamespace(version="1", text=text, calibration=CALIBRATION, schema=self.schema.to_json(), reference=known)
         store = Store(self.spark, self.settings)
 
         def ranked() -> DataFrame:
             tiers = self.settings.tiers.tiers
-            made = store.stage("bench", "scored", staged_by(release, self._stored(), tiers, self.settings))
-            return ranked_users(made.withColumn("previous_tier", F.lit(None).cast("string")), tiers, self.settings)
+            made = store.stage("bench", "scored", apply_release(release, self._stored(), tiers, self.settings))
+            return with_tier(made.withColumn("previous_tier", F.lit(None).cast("string")), tiers, self.settings)
 
         return ranked
 

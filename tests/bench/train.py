@@ -91,10 +91,10 @@ def fits(users, runs=3):
 class _Nowhere:
     """Keeps no trial."""
 
-    def kept_trial(self, name):
+    def stored_trial(self, name):
         return None
 
-    def keep_trial(self, name, trial):
+    def store_trial(self, name, trial):
         pass
 
 
@@ -104,11 +104,11 @@ class _Given:
     def __init__(self, points):
         self._left = list(points)
 
-    def ask(self, points):
+    def propose(self, points):
         given, self._left = self._left[:points], self._left[points:]
         return given
 
-    def tell(self, losses):
+    def learn(self, losses):
         pass
 
 
@@ -136,7 +136,7 @@ def searches(rows, conf, evals):
         took.clear()
         budget = tuning.Budget(evals, 60.0, None, threads)
         began = time.monotonic()
-        found = tuning.searched(rows, algorithm("gbt"), budget, tuning.Kept(_Nowhere(), "gbt"), conf)
+        found = tuning.search(rows, algorithm("gbt"), budget, tuning.TrialStore(_Nowhere(), "gbt"), conf)
         seconds = time.monotonic() - began
         return found.trials, {"seconds": seconds, "in_trials": sum(took), "trials": len(found.trials)}
 

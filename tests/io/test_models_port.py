@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from churnwatch.core import JobFailed
-from churnwatch.io.models import Models, artifacts_hash
+from churnwatch.io.models import Models
+from churnwatch.io.release_files import artifacts_hash
 from smallworld import settings
 
 FILES = {
@@ -98,7 +99,7 @@ def test_the_champion_never_moves_back(spark, conf):
 def test_a_release_is_kept_beside_the_tables_and_its_owner_is_checked(spark, conf, monkeypatch):
     row = released(spark, conf, "kept")
     models = Models(spark, conf, "x")
-    shutil.rmtree(models._folder(row["model_version"]))
+    shutil.rmtree(models.copies.folder(row["model_version"]))
     assert models.load(row["model_version"], row["mlflow_run_id"]).text == "tree\n"  # from MLflow
     monkeypatch.setattr(Models, "_texts", lambda *_: (_ for _ in ()).throw(OSError("server is down")))
     loaded = models.load(row["model_version"], row["mlflow_run_id"])  # from the files
@@ -118,23 +119,23 @@ def test_only_the_row_that_went_to_the_gate_has_the_version(spark, conf):
 
 def test_trials_are_kept_for_a_run_that_breaks_off_and_forgotten_when_it_is_complete(spark, conf):
     models, trial = Models(spark, conf, "trials"), {"parameters": {"maxDepth": 3}, "loss": 0.5, "found": {}}
-    assert models.kept_trial("newest-gbt-1") is None
-    models.keep_trial("newest-gbt-1", trial)
-    assert models.kept_trial("newest-gbt-1") == trial
-    assert Models(spark, conf, "another").kept_trial("newest-gbt-1") is None
-    folder = models._trials()
+    assert models.stored_trial("newest-gbt-1") is None
+    models.store_trial("newest-gbt-1", trial)
+    assert models.stored_trial("newest-gbt-1") == trial
+    assert Models(spark, conf, "another").stored_trial("newest-gbt-1") is None
+    folder = models.trials.folder
     assert [file.name for file in folder.iterdir()] == ["newest-gbt-1.json"], "a part was left behind"
     (folder / "newest-gbt-2.json").write_text('{"parameters": ')  # a file that another writer broke off
-    assert models.kept_trial("newest-gbt-2") is None
+    assert models.stored_trial("newest-gbt-2") is None
     models.forget_trials()
-    assert models.kept_trial("newest-gbt-1") is None and not folder.exists()
+    assert models.stored_trial("newest-gbt-1") is None and not folder.exists()
 
 
 def test_kept_files_serve_while_the_server_is_down_if_their_hash_agrees(spark, conf, monkeypatch, caplog):
     row = released(spark, conf, "offline")
     assert row["artifacts_hash"] == artifacts_hash(FILES) != artifacts_hash({**FILES, "reference.json": "{}"})
     models, version = Models(spark, conf, "x"), row["model_version"]
-    kept = models._folder(version)
+    kept = models.copies.folder(version)
     answers = {}
     monkeypatch.setattr(Models, "_texts", lambda *_: answers.get("now") or (_ for _ in ()).throw(OSError("server is down")))
     with caplog.at_level(logging.INFO, logger="churnwatch"):
@@ -144,7 +145,7 @@ def test_kept_files_serve_while_the_server_is_down_if_their_hash_agrees(spark, c
     with pytest.raises(JobFailed, match=rf"server is down; the files kept in {kept} are not those of the release"):
         models.load(version, row["mlflow_run_id"], row["artifacts_hash"])
     answers["now"] = {**FILES, "model.txt": "changed in MLflow"}
-    with pytest.raises(JobFailed, match="are not those that were released: .*nothing was scored. Restore them, or train"):
+    with pytest.raises(JobFailed, match="are not those that were released: .*nothing was scored. Hint: restore them, or train"):
         models.load(version, row["mlflow_run_id"], row["artifacts_hash"])
     answers["now"] = FILES
     assert models.load(version, row["mlflow_run_id"], row["artifacts_hash"]).text == "tree\n"
@@ -155,5 +156,5 @@ def test_a_release_of_an_older_version_has_neither_hash_nor_reference(spark, con
     older = {name: text for name, text in FILES.items() if name != "reference.json"}
     (row,) = Models(spark, conf, "older").release([{**ROW, "run_id": "older"}], older, {}, None)
     models = Models(spark, conf, "x")
-    shutil.rmtree(models._folder(row["model_version"]))
+    shutil.rmtree(models.copies.folder(row["model_version"]))
     assert models.load(row["model_version"], row["mlflow_run_id"], None).reference is None

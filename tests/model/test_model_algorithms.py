@@ -10,11 +10,11 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F
 
 from churnwatch.io.models import Models
-from churnwatch.model import applied
+from churnwatch.model import linear
 from churnwatch.model.algorithms import ALGORITHMS, Fit, algorithm
 from churnwatch.model.schema import filled_values, schema_of
-from churnwatch.model.selection import moments
-from churnwatch.model.shipped import packed
+from churnwatch.model.selection import feature_moments
+from churnwatch.model.shipping import worker_model_of
 from churnwatch.model.tuning import loss_of
 from churnwatch.settings import feature_names
 
@@ -48,23 +48,27 @@ def test_the_text_gives_sparks_numbers(spark, frame_, name):
 
     one, whole, raw, given = frame_
     kind = algorithm(name)
-    seen = moments(given, whole)
+    seen = feature_moments(given, whole)
     schema = _schema(kind, whole.features[:6], seen, whole)
     rows = given.withColumn("vector", array_to_vector(filled_values(schema, whole))).select("label", "weight", "vector")
     model = kind.estimator(POINTS[name], one, False).fit(rows)
     means = _means(schema, seen, whole)
     text = kind.text(Fit(model, schema.features, means, rows, Models(spark, one, "r").trees))
-    made = applied.opened(packed(text, schema, whole.features))
-    ours = made.margin(made.columns(raw))
+    made = worker_model_of(text, schema, whole.features, reasons=True)
+    ours = made.margin(made.features(raw))
     column = "probability" if name in ("tree", "forest") else "rawPrediction"
-    theirs = np.array([r[0] for r in model.transform(rows).select(vector_to_array(F.col(column))[1]).collect()])
+    theirs = model.transform(rows).select(vector_to_array(F.col(column))[1].alias("theirs")).toArrow()["theirs"].to_numpy()
     # xgboost adds up in float32
     assert np.abs(ours - theirs * (2.0 if name == "gbt" else 1.0)).max() < (1e-5 if name == "xgboost" else 1e-12)
     assert ours.std() > 0.01
+    margin, added = made.shapley(made.features(raw))
+    assert np.array_equal(margin, ours) and np.abs(added.sum(axis=0) + made.expected - ours).max() < 1e-9
     assert 0 < loss_of(model, kind, rows) < 0.7
-    if kind.fills_mean:
+    if kind.imputes_mean:
         # a missing value adds nothing: it is filled with the mean, unless it lies beyond memory
         parts = json.loads(text.split("\n", 1)[1])
+        assert linear.is_linear(text) and made.expected == pytest.approx(ours.mean())
+        assert added[0] == pytest.approx(parts["coefficients"][0] * (made.features(raw)[0] - parts["means"][0]))
         assert parts["means"] == pytest.approx(np.where(np.isnan(raw[:, :6]), schema.fills, raw[:, :6]).mean(axis=0), abs=1e-9)
         assert (parts["low"], parts["high"]) == pytest.approx((ours.min(), ours.max()))
 

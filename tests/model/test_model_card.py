@@ -76,7 +76,7 @@ def test_one_origin_has_no_spread():
 def test_curves_become_pictures():
     churned, others = np.array([1.0, 4.0, 9.0]), np.array([20.0, 9.0, 3.0])
     tenth = {"rows": 30.0, "predicted": 0.2, "observed": 0.25, "observed_low": 0.2, "observed_high": 0.3}
-    drawn = pictures.drawn({**m.curves(churned, others), "calibration": [tenth, {**tenth, "predicted": 0.5}]})
+    drawn = pictures.draw_curves({**m.curves(churned, others), "calibration": [tenth, {**tenth, "predicted": 0.5}]})
     assert sorted(drawn) == ["calibration.png", "lift.png", "precision_recall.png", "roc.png"]
     assert all(picture.startswith(b"\x89PNG") and len(picture) > 5_000 for picture in drawn.values())
     # riskiest bin: 9 of 12 churned, base rate 14 of 46

@@ -1,7 +1,6 @@
 """Users who were treated leave the frame, and the held-out stand for them."""
 
 from datetime import date, timedelta
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -104,7 +103,7 @@ def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_o
     users = sorted({a["user_id"] for a in actions} | {"nobody"})
     kept = frame.labelled_rows(inputs_of(spark, one, users, [False] * len(users), actions), [DAY], one)
     weights = {r["user_id"]: r["weight"] for r in kept.select("user_id", "weight").collect()}
-    size = frame.sizes(kept.withColumn("span", F.lit("test")))["test"]
+    size = frame.span_sizes(kept.withColumn("span", F.lit("test")))["test"]
     assert (size.rows, size.weight) == (len(weights), pytest.approx(sum(weights.values())))
     # c0's second row and the late one count among the campaign's own: 3 of 6
     c, d = 3 / 6, 1 / 2
@@ -129,7 +128,7 @@ def test_hyper_parameters_are_judged_on_the_later_days_of_users_that_no_trial_le
     keys = {"day": pa.array([days[k] for k in n], pa.date32()), "user_id": [f"u{k}" for k in no]}
     table = pa.table({**keys, "label": np.zeros(6 * users), "weight": np.ones(6 * users), **columns})
     spans = Spans(tuple(days[:5]), tuple(days[5:]), ())
-    fit = frame.for_fit(frame.with_span(spark.createDataFrame(table), spans), schema, spans, one)
+    fit = frame.fit_rows(frame.with_span(spark.createDataFrame(table), spans), schema, spans, one)
     searched = []
 
     def search(sample, *_):
@@ -137,9 +136,9 @@ def test_hyper_parameters_are_judged_on_the_later_days_of_users_that_no_trial_le
         searched.append({(int(r.v[places[0]]), int(r.v[places[1]]), r.fold) for r in rows_})
 
     places = [schema.features.index(name) for name in ("orders_4d", "cancels_2d")]
-    monkeypatch.setattr(recipe, "searched", search)
-    trials = SimpleNamespace(of=None, search="s")
-    recipe.found(recipe.Span(fit, fit, schema, users), schema.features, None, None, trials, one)
+    monkeypatch.setattr(recipe, "search", search)
+    span = recipe.CachedSpan(fit, fit, schema, users)
+    recipe.tune(span, schema.features, None, None, recipe.Trials(None, "s"), one)
     (sample,) = searched
     judge, learn = ({user for user, _, fold in sample if fold is held} for held in (True, False))
     assert judge.isdisjoint(learn) and judge | learn == set(range(users))

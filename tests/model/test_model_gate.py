@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from churnwatch.model.frame import Size
-from churnwatch.model.gate import Data, enough, judged
+from churnwatch.model.gate import Data, check_data, check_release
 from churnwatch.settings import load
 from smallworld import settings
 
@@ -29,10 +29,10 @@ RIVALS = {"rule": "orders_days_since", "column": "orders_30d"}
 
 
 def verdict(sizes=SIZES, days=4, missing=0.1, origins=3, **metrics):
-    return judged({**GOOD, **metrics}, Data(sizes, days, missing, origins), RIVALS, ["a note: ok"], CONF)
+    return check_release({**GOOD, **metrics}, Data(sizes, days, missing, origins), RIVALS, ["a note: ok"], CONF)
 
 
-def test_all_good_is_released_and_every_condition_is_told():
+def test_a_good_model_is_released_and_every_condition_is_listed():
     found = verdict()
     assert (found.outcome, found.passed) == ("released", True)
     assert len(found.conditions) == 15 and all(text.endswith(": ok") for text in found.conditions)
@@ -89,19 +89,19 @@ def test_a_model_as_good_as_the_last_release_does_not_take_its_place(domain):
         margins = {name: margin for name, margin in one.model.gate if name.startswith("min_margin")}
         conf = settings(model={"gate": GATE | margins})
         data = Data(SIZES, 4, 0.1, 3)
-        better, equal = (judged(GOOD | {"auc_minus_release_low": low}, data, RIVALS, [], conf) for low in (0.001, -0.001))
+        better, equal = (check_release(GOOD | {"auc_minus_release_low": low}, data, RIVALS, [], conf) for low in (0.001, -0.001))
         assert (better.outcome, equal.outcome) == ("released", "refused")
 
 
 def test_without_a_release_nobody_is_compared_with_it():
     metrics = {name: value for name, value in GOOD.items() if "release" not in name}
-    found = judged(metrics, Data(SIZES, 4, 0.1, 3), RIVALS, [], CONF)
+    found = check_release(metrics, Data(SIZES, 4, 0.1, 3), RIVALS, [], CONF)
     assert found.passed and not any("release" in text for text in found.conditions)
 
 
 def test_whether_the_data_will_do_is_known_before_anything_is_fitted():
-    assert enough(Data(SIZES, 4, None, 3), CONF).passed
-    found = enough(Data(SIZES | {"train": Size(400, 1600, 3, 1600.0)}, 4, None, 3), CONF)
+    assert check_data(Data(SIZES, 4, None, 3), CONF).passed
+    found = check_data(Data(SIZES | {"train": Size(400, 1600, 3, 1600.0)}, 4, None, 3), CONF)
     told = "train churned: 3 >= 20 (wait for more, lengthen model.train_days, or lower model.gate.min_positives): failed"
     assert not found.passed and told in found.conditions
     assert not any("missing" in text for text in found.conditions), "nobody has looked yet"

@@ -7,21 +7,25 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from churnwatch.model import by_segment, evaluation, origins, worker, worker_sums
+from churnwatch.model import evaluation, origins, segment_quality, worker, worker_sums
 from churnwatch.model import metrics as m
-from churnwatch.model.calibration import calibrated
+from churnwatch.model.calibration import fit_calibration
 from churnwatch.model.evaluation import Histogram
+from churnwatch.model.worker_model import LinearModel
+from churnwatch.model.worker_sums import Scores, Segments
 from smallworld import settings
 
 RNG = np.random.default_rng(11)
 SCORE = RNG.integers(0, 60, 400) / 7.0  # many ties
 LABEL = (RNG.random(400) < 1 / (1 + np.exp(3 - SCORE))).astype(int)
 WEIGHT = RNG.integers(0, 4, 400)
+# the margin is the value, 0 where it is missing
+IDENTITY = LinearModel([0], [0.0], -2.0, 2.0, 0.0, np.ones(1), np.zeros(1), 0.0)
 
 
 def of_plain_rows(margin, users, churned, kind="auto"):
     """The calibration of rows that stand for themselves."""
-    return calibrated(margin, users, churned, min(churned.sum(), (users - churned).sum()), kind)
+    return fit_calibration(margin, users, churned, min(churned.sum(), (users - churned).sum()), kind)
 
 
 def histogram(weight):
@@ -75,7 +79,7 @@ def test_rows_of_one_key_are_added_up():
     batch = pa.RecordBatch.from_arrays(
         [pa.array([4, 2, 4]), pa.array([[1.0, 2.0], [5.0, 6.0], [10.0, 20.0]])], names=["key", "sums"]
     )
-    (found,) = worker_sums.added_up(iter([batch]))
+    (found,) = worker_sums.add_by_key(iter([batch]))
     assert found.to_pylist() == [{"key": 2, "sums": [5.0, 6.0]}, {"key": 4, "sums": [11.0, 22.0]}]
 
 
@@ -136,18 +140,17 @@ def test_few_rows_that_stand_for_many_are_few(monkeypatch):
     weight = np.full(600, 3.0)
     # 600 rows weigh 1,800, of which about half churned
     seen = Histogram(np.arange(600), weight, weight * churned, weight * margin, rows, churned)
-    monkeypatch.setattr(evaluation, "histograms", lambda *_: {evaluation.MODEL: seen})
-    found, area = evaluation.calibration_of(None, {}, 1, "auto")
+    monkeypatch.setattr(evaluation, "score_histograms", lambda *_: {evaluation.MODEL: seen})
+    found, area = evaluation.calibrate(None, None, 1, "auto")
     assert found["kind"] == "platt" and area == pytest.approx(roc_auc_score(churned, margin))
-    assert calibrated(margin, weight, weight * churned, 400.0)["kind"] == "isotonic"
+    assert fit_calibration(margin, weight, weight * churned, 400.0)["kind"] == "isotonic"
 
 
 def test_a_histogram_has_weights_and_plain_counts():
-    packed = {"kind": "linear", "columns": [0], "fills": [0.0], "coefficients": [1.0], "means": [0.0], "intercept": 0.0}
-    spec = {"models": [packed | {"low": -2.0, "high": 2.0}], "columns": [], "width": 1}
+    spec = Scores([IDENTITY], 1)
     columns = [pa.array([[1.0], [1.0], [1.0]]), pa.array([1.0, 0.0, 1.0]), pa.array([5.0, 1.0, 2.0])]
     batch = pa.RecordBatch.from_arrays(columns, names=["values", "label", "weight"])
-    (found,) = worker_sums.counted(iter([batch, batch]), spec)
+    (found,) = worker_sums.count_scores(iter([batch, batch]), spec)
     ((row),) = found.to_pylist()
     assert {name: row[name] for name in ("users", "churned", "total", "rows", "hits")} == {
         "users": 16.0,
@@ -161,28 +164,25 @@ def test_a_histogram_has_weights_and_plain_counts():
 def test_a_segment_of_few_rows_that_weigh_much_has_few_rows_and_no_ranking():
     # users, churned, probability, squared, log_loss, rows, hits of two bins: 38 rows weigh 380
     bins = np.array([[190.0, 30.0, 38.0, 20.0, 60.0, 19.0, 3.0], [190.0, 160.0, 152.0, 30.0, 90.0, 19.0, 16.0]])
-    found = by_segment._quality(bins)
+    found = segment_quality._quality(bins)
     assert (found["rows"], found["base_rate"], found["brier"]) == pytest.approx((38.0, 190 / 380, 50 / 380))
     assert "auc" not in found  # 19 churned
     bins[1, -1] = 17.0
     bins[0, -2] = 20.0
-    assert "auc" not in by_segment._quality(bins)  # 20 churned, 19 others
+    assert "auc" not in segment_quality._quality(bins)  # 20 churned, 19 others
     bins[0, -2] = 21.0
-    assert by_segment._quality(bins)["auc"] == pytest.approx((160 * 160 + (30 * 160 + 160 * 30) / 2) / 190**2)
+    assert segment_quality._quality(bins)["auc"] == pytest.approx((160 * 160 + (30 * 160 + 160 * 30) / 2) / 190**2)
 
 
 def test_the_team_works_a_share_of_all_whom_the_rows_stand_for():
     one = settings(model={"capacity_users": 10, "capacity_share": 0.3})
-    assert origins.capacity_of(400.0, 2, one) == pytest.approx(20 / 400)
-    assert origins.capacity_of(5.0, 2, one) == 1.0
-    assert origins.capacity_of(400.0, 2, settings(model={"capacity_share": 0.3})) == 0.3
+    assert origins.capacity_share(400.0, 2, one) == pytest.approx(20 / 400)
+    assert origins.capacity_share(5.0, 2, one) == 1.0
+    assert origins.capacity_share(400.0, 2, settings(model={"capacity_share": 0.3})) == 0.3
 
 
 def test_segments_are_summed_by_value_and_null_is_no_group():
-    packed = {"kind": "linear", "columns": [0], "fills": [0.0], "coefficients": [1.0], "means": [0.0], "intercept": 0.0}
-    packed |= {"low": -2.0, "high": 2.0}
-    spec = {"models": [packed], "calibration": {"kind": "platt", "slope": 1.0, "intercept": 0.0}, "edges": [5000]}
-    spec |= {"segments": ["plan", "region"], "width": 1}
+    spec = Segments(Scores([IDENTITY], 1), {"kind": "platt", "slope": 1.0, "intercept": 0.0}, [5000], ["plan", "region"])
     batch = pa.RecordBatch.from_arrays(
         [
             pa.array([[1.0], [-1.0], [None], [1.0]]),
@@ -192,7 +192,7 @@ def test_segments_are_summed_by_value_and_null_is_no_group():
         ],
         names=["values", "label", "weight", "segments"],
     )
-    (found,) = worker_sums.by_segment(iter([batch, batch]), spec)
+    (found,) = worker_sums.sum_by_segment(iter([batch, batch]), spec)
     rows = {(r["segment"], r["value"], r["bin"]): r for r in found.to_pylist()}
     assert sorted(rows) == [("plan", "basic", 1), ("plan", "gold", 0), ("plan", "gold", 1), ("region", "n", 1)]
     p = 1 / (1 + np.exp(-1.0))

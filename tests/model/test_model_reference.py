@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from churnwatch.model import linear, reference
-from churnwatch.model.applied import fingerprint
 from churnwatch.model.schema import schema_of
+from churnwatch.model.worker_model import fingerprint
 from churnwatch.tables import tables
 from smallworld import rows, settings
 
@@ -32,7 +32,7 @@ def made(spark):
     ]
     frame = rows(spark, tables(one).user_features, given)
     schema = schema_of(NAMES, one).with_fills({"cancels_2d": 0.75})  # as of a linear model: a mean
-    return reference.of(frame, 24, TEXT, schema, one)
+    return reference.build_reference(frame, 24, TEXT, schema, one)
 
 
 def test_shares_edges_and_missing_of_features_and_of_the_margin(made):
@@ -56,7 +56,7 @@ def test_what_is_usual_is_a_median_by_segment_and_small_groups_have_none(made):
 
 
 def test_a_feature_that_is_missing_everywhere_has_one_bin():
-    assert reference.shares(np.full(4, np.nan)) == {"edges": [], "shares": [0.0], "missing": 1.0}
+    assert reference.bin_shares(np.full(4, np.nan)) == {"edges": [], "shares": [0.0], "missing": 1.0}
 
 
 def test_fingerprints_tell_rows_apart_by_value_and_place():

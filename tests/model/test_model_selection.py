@@ -8,7 +8,7 @@ from churnwatch.core import Refused
 from churnwatch.model import selection, worker_sums
 from churnwatch.model.evaluation import Histogram
 from churnwatch.model.schema import Schema
-from churnwatch.model.selection import Moments, reasons, stability
+from churnwatch.model.selection import Moments, population_stability, reasons_left_out
 from churnwatch.settings.model import Selection
 from smallworld import settings
 
@@ -29,7 +29,7 @@ def correlated():
 
 
 def test_the_first_of_twins_stays_and_constants_leave():
-    left = reasons(NAMES, seen(correlated()), None, Selection(max_correlation=0.999))
+    left = reasons_left_out(NAMES, seen(correlated()), None, Selection(max_correlation=0.999))
     assert left == {
         "twin_of_a": "near-duplicate of a: correlation 0.99990",
         "still": "constant",
@@ -38,51 +38,50 @@ def test_the_first_of_twins_stays_and_constants_leave():
 
 
 def test_a_twin_of_what_left_stays():
-    left = reasons(NAMES, seen(correlated(), (False, True, True, True, True)), None, Selection(max_correlation=0.999))
+    left = reasons_left_out(NAMES, seen(correlated(), (False, True, True, True, True)), None, Selection(max_correlation=0.999))
     assert list(left) == ["a"]
 
 
 def test_drift_over_the_training_days_is_a_reason_and_limits_can_be_off():
     psi = [0.1, 3.0, 0.1, 0.0, 0.1]
-    left = reasons(NAMES, seen(np.eye(5)), psi, Selection(max_psi=1.0))
+    left = reasons_left_out(NAMES, seen(np.eye(5)), psi, Selection(max_psi=1.0))
     assert left == {"b": "unstable: psi 3.000 > 1.0", "still": "constant"}
     off = Selection(max_correlation=None, max_psi=None)
-    assert list(reasons(NAMES, seen(correlated()), psi, off)) == ["still"]
+    assert list(reasons_left_out(NAMES, seen(correlated()), psi, off)) == ["still"]
 
 
 def test_the_index_of_stability_by_hand():
     codes = np.arange(10)
     even = np.full(10, 100.0)
-    assert stability(Histogram(codes, 2 * even, even, codes * 0.0, 2 * even, even)) == pytest.approx(0.0, abs=1e-12)
+    assert population_stability(Histogram(codes, 2 * even, even, codes * 0.0, 2 * even, even)) == pytest.approx(0.0, abs=1e-12)
     # two tenths: 150 and 50 of the later rows, 50 and 150 of the earlier
     rows = np.array([200.0, 200.0])
     shares = Histogram(np.arange(2), rows, np.array([150.0, 50.0]), np.zeros(2), rows, np.array([150.0, 50.0]))
     p, q = np.array([150.5, 50.5]) / 201, np.array([50.5, 150.5]) / 201
-    assert stability(shares) == pytest.approx(((p - q) * np.log(p / q)).sum())
+    assert population_stability(shares) == pytest.approx(((p - q) * np.log(p / q)).sum())
     # a feature that counts days: no value of the later rows was seen before
     apart = Histogram(np.arange(2), rows, np.array([0.0, 200.0]), np.zeros(2), rows, np.array([0.0, 200.0]))
-    assert stability(apart) > 5
+    assert population_stability(apart) > 5
 
 
 def test_features_that_never_vary_are_refused(monkeypatch):
     one = settings(model={"selection": {"max_psi": None}})
     still = seen(np.eye(5), (False,) * 5)
-    monkeypatch.setattr(selection, "moments", lambda *_: still)
+    monkeypatch.setattr(selection, "feature_moments", lambda *_: still)
     schema = Schema(tuple(NAMES), (0.0,) * 5, tuple(NAMES))
     with pytest.raises(Refused, match="every one of the 5 features is constant over the train span: nothing to learn from"):
-        selection.selected(None, None, schema, one)
+        selection.select_features(None, None, schema, one)
 
 
 def test_moments_are_numpys():
     rng = np.random.default_rng(3)
     raw = rng.normal(size=(50, 3))
     raw[::5, 1] = np.nan
-    spec = {"fills": [0.0, 7.0, 0.0]}
     batches = [
         pa.RecordBatch.from_arrays([pa.array([[None if np.isnan(v) else v for v in row] for row in part])], names=["values"])
         for part in (raw[:20], raw[20:])
     ]
-    (found,) = worker_sums.moments(iter(batches), spec)
+    (found,) = worker_sums.sum_moments(iter(batches), [0.0, 7.0, 0.0])
     numbers = found.column(1).to_pylist()
     filled = np.where(np.isnan(raw), 7.0, raw)
     rows, missing, present, total, least, greatest = numbers[1]
@@ -102,7 +101,7 @@ def test_drift_is_that_of_the_last_third_and_where_all_drift_the_message_says_wh
     def found(names):
         schema = Schema(tuple(names), (0.0,) * len(names), tuple(names))
         of = frame if len(names) == 2 else frame.selectExpr("array(values[0]) AS values", "last_third", "weight")
-        return selection.selected(of, of, schema, one)
+        return selection.select_features(of, of, schema, one)
 
     both = found(["moves", "stays"])
     assert both.kept == ("stays",) and both.left["moves"].startswith("unstable: psi ")

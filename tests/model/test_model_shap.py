@@ -7,11 +7,11 @@ import pytest
 import shap
 
 from churnwatch.model import shap as tables
-from churnwatch.model.applied import opened
 from churnwatch.model.schema import Schema
-from churnwatch.model.shap import effects, expected_value, pieces
-from churnwatch.model.shipped import packed
-from churnwatch.model.trees import parsed, to_text
+from churnwatch.model.shap import expected_value, shapley_tables, tree_tables
+from churnwatch.model.shipping import worker_model_of
+from churnwatch.model.trees import base_value, parse, to_text
+from churnwatch.model.worker_model import DeepTreeModel, TreeModel
 
 FEATURES = 6
 NAMES = [f"f{n}_1d" for n in range(FEATURES)]
@@ -46,16 +46,15 @@ def forest(request):
     return to_text(trees, NAMES, range(FEATURES)), rows
 
 
-def exact(made, rows):
+def exact(model, rows):
     """Contributions, one row a user."""
-    model = opened(made)
-    return model.exact(model.columns(rows))[1].T
+    return model.shapley(model.features(rows))[1].T
 
 
 def of_package(text, rows):
     """Values and base of the shap package, from the text's own numbers."""
     trees = []
-    for tree in parsed(text):
+    for tree in parse(text):
         inner = len(tree.feature)
         place = [child if child >= 0 else inner - 1 - child for pair in (tree.left, tree.right) for child in pair]
         leaves = len(tree.leaf_value)
@@ -77,44 +76,44 @@ def of_package(text, rows):
 
 def test_values_are_those_of_the_shap_package(forest):
     text, rows = forest
-    made = packed(text, SCHEMA, NAMES, reasons=True)
+    made = worker_model_of(text, SCHEMA, NAMES, reasons=True)
     values, base = of_package(text, np.where(np.isnan(rows), 0.5, rows))
     assert np.abs(exact(made, rows) - values).max() < 1e-6
-    assert made["expected"] == pytest.approx(base, abs=1e-6)
+    assert made.expected == pytest.approx(base, abs=1e-6)
     assert np.abs(values).max() > 0.01
 
 
 def test_tables_and_lightgbm_agree_and_add_up(forest, monkeypatch):
     text, rows = forest
-    made = packed(text, SCHEMA, NAMES, reasons=True)
+    ours = worker_model_of(text, SCHEMA, NAMES, reasons=True)
     monkeypatch.setattr(tables, "MOST_BYTES", 10)
-    deep = packed(text, SCHEMA, NAMES, reasons=True)
-    assert deep["pieces"] is None and made["text"] is None
-    ours, lightgbms = opened(made), opened(deep)
-    columns = ours.columns(rows)
-    margin, added = ours.explained(columns)
-    assert np.abs(ours.margin(columns) - lightgbms.margin(columns)).max() < 1e-12
-    assert np.array_equal(ours.margin(columns), margin)
-    assert all(np.abs(a - b).max() < 1e-12 for a, b in zip((margin, added), lightgbms.explained(columns), strict=True))
-    assert all(np.abs(a - b).max() < 1e-12 for a, b in zip(ours.exact(columns), lightgbms.exact(columns), strict=True))
-    assert np.array_equal(ours.exact(columns)[0], margin)
-    assert np.abs(added.sum(axis=0) + made["base"] - margin).max() < 1e-12
-    assert np.abs(ours.exact(columns)[1].sum(axis=0) + made["expected"] - margin).max() < 1e-12
+    deep = worker_model_of(text, SCHEMA, NAMES, reasons=True)
+    assert isinstance(ours, TreeModel) and isinstance(deep, DeepTreeModel)
+    features = ours.features(rows)
+    margin, added = ours.shapley(features)
+    assert np.array_equal(ours.margin(features), margin)
+    assert np.abs(deep.margin(features) - margin).max() < 1e-12
+    assert all(np.abs(a - b).max() < 1e-12 for a, b in zip((margin, added), deep.shapley(features), strict=True))
+    assert np.abs(added.sum(axis=0) + ours.expected - margin).max() < 1e-12
+    # along the paths: other contributions, the same margin
+    path_margin, along = deep.along_paths(features)
+    assert np.abs(path_margin - margin).max() < 1e-12
+    assert deep.base == base_value(parse(text)) and np.abs(along.sum(axis=0) + deep.base - margin).max() < 1e-12
 
 
 def test_rows_are_looked_up_in_chunks(forest, monkeypatch):
     text, rows = forest
-    model = opened(packed(text, SCHEMA, NAMES, reasons=True))
-    columns = model.columns(rows)
-    whole = [model.margin(columns), *model.explained(columns), *model.exact(columns)]
-    monkeypatch.setattr("churnwatch.model.applied.CHUNK_ROWS", 64)
-    parts = [model.margin(columns), *model.explained(columns), *model.exact(columns)]
+    model = worker_model_of(text, SCHEMA, NAMES, reasons=True)
+    features = model.features(rows)
+    whole = [model.margin(features), *model.shapley(features)]
+    monkeypatch.setattr("churnwatch.model.worker_model.CHUNK_ROWS", 64)
+    parts = [model.margin(features), *model.shapley(features)]
     assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
 
 
-def test_effects_are_the_mean_over_all_orders_in_which_features_become_known():
+def test_shapley_values_are_the_mean_over_all_orders_in_which_features_become_known():
     shares, value = np.array([0.2, 0.7, 0.5]), 3.0
-    found = effects(np.array([1.0, value]), np.array([shares, shares]))[1]
+    found = shapley_tables(np.array([1.0, value]), np.array([shares, shares]))[1]
     for code in range(8):
         satisfied = [code >> n & 1 for n in range(3)]
 
@@ -140,19 +139,19 @@ def test_leaves_that_share_splits_share_tables():
             grow(2 * at + 2, left - 1, count // 2)
 
     grow(0, 5, 3200)
-    grown_tree = parsed(to_text([(0.5, nodes)], NAMES, range(FEATURES)))
-    (tree,) = pieces(grown_tree, reasons=True)
-    assert [len(piece["splits"]) for piece in tree["pieces"]] == [9, 9, 9, 9]
-    assert {len(table) for piece in tree["pieces"] for _, table in piece["effects"]} == {512}
-    (plain,) = pieces(grown_tree, reasons=False)
-    assert [piece["effects"] for piece in plain["pieces"]] == [[]] * 4
+    grown_tree = parse(to_text([(0.5, nodes)], NAMES, range(FEATURES)))
+    (tree,) = tree_tables(grown_tree, reasons=True)
+    assert [len(piece.splits) for piece in tree.pieces] == [9, 9, 9, 9]
+    assert {len(table) for piece in tree.pieces for _, table in piece.effects} == {512}
+    (plain,) = tree_tables(grown_tree, reasons=False)
+    assert [piece.effects for piece in plain.pieces] == [[]] * 4
 
 
 def test_a_tree_without_splits_adds_to_the_expected_value_alone():
     leaf = [{"id": 0, "prediction": 0.3, "count": 10, "gain": 0.0, "left": -1, "right": -1, "feature": -1, "threshold": 0.0}]
     text = to_text([(0.5, leaf)], NAMES, range(FEATURES))
-    made = packed(text, SCHEMA, NAMES, reasons=True)
-    assert made["expected"] == expected_value(parsed(text)) == pytest.approx(0.3)
-    margin, added = opened(made).explained(np.zeros((FEATURES, 2)))
-    assert margin.tolist() == opened(made).margin(np.zeros((FEATURES, 2))).tolist() == pytest.approx([0.3, 0.3])
-    assert (added == 0).all() and (exact(made, np.zeros((2, FEATURES))) == 0).all()
+    made = worker_model_of(text, SCHEMA, NAMES, reasons=True)
+    assert made.expected == expected_value(parse(text)) == pytest.approx(0.3)
+    margin, added = made.shapley(np.zeros((FEATURES, 2)))
+    assert margin.tolist() == made.margin(np.zeros((FEATURES, 2))).tolist() == pytest.approx([0.3, 0.3])
+    assert (added == 0).all()

@@ -12,10 +12,10 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 from churnwatch.core import JobFailed, Refused
 from churnwatch.io.models import Models
-from churnwatch.model import applied, frame, recipe, train, training, trees, worker, worker_sums
-from churnwatch.model.calibration import calibrated
+from churnwatch.model import frame, recipe, train, training, trees, worker, worker_sums
+from churnwatch.model.calibration import fit_calibration
 from churnwatch.model.schema import Schema
-from churnwatch.model.shipped import packed
+from churnwatch.model.shipping import worker_model_of
 from churnwatch.settings import feature_names
 from churnwatch.tables import tables
 from smallworld import rows
@@ -52,8 +52,8 @@ def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained):
     labelled = inputs["features"].join(inputs["labels"], ["day", "user_id"]).where(F.col("day") >= date(2025, 5, 26))
     found = labelled.withColumn("user_hash", F.xxhash64("user_id")).toPandas()
     label = found["churned"].astype(int).to_numpy()
-    made = applied.opened(packed(release.text, schema, schema.features))
-    margin = made.margin(made.columns(found[list(schema.features)].to_numpy(float)))
+    made = worker_model_of(release.text, schema, schema.features)
+    margin = made.margin(made.features(found[list(schema.features)].to_numpy(float)))
     probability = worker.probabilities(margin, release.calibration)
     metrics = row.metrics
     assert metrics["auc"] == pytest.approx(roc_auc_score(label, margin), abs=2e-3)
@@ -86,14 +86,14 @@ def test_probabilities_are_calibrated_on_the_span_between_train_and_test(spark, 
     one, inputs, row = trained
     release = Models(spark, one, "x").load(row.model_version, row.mlflow_run_id)
     schema = Schema.from_json(release.schema)
-    made = applied.opened(packed(release.text, schema, schema.features))
+    made = worker_model_of(release.text, schema, schema.features)
 
     def platt_of(span):
         first, last = row.spans[span].split("..")
         labelled = inputs["features"].join(inputs["labels"], ["day", "user_id"]).where(F.col("day").between(first, last))
         found = labelled.toPandas()
-        margin, label = made.margin(made.columns(found[list(schema.features)].to_numpy(float))), found["churned"].to_numpy(float)
-        fitted = calibrated(margin, np.ones(len(label)), label, fewest=0.0)
+        margin, label = made.margin(made.features(found[list(schema.features)].to_numpy(float))), found["churned"].to_numpy(float)
+        fitted = fit_calibration(margin, np.ones(len(label)), label, fewest=0.0)
         return fitted["slope"], fitted["intercept"]
 
     # natural rates: the weights of the rows are 1
@@ -130,7 +130,7 @@ def test_the_same_run_returns_its_release_without_fitting(spark, trained, monkey
     def never(*_):
         raise AssertionError("it was fitted again")
 
-    monkeypatch.setattr(recipe, "searched", never)
+    monkeypatch.setattr(recipe, "search", never)
     (again,) = train(inputs, (TODAY,), Models(spark, one, "run1"), settings=one)["model_runs"].collect()
     assert again == row
     with pytest.raises(AssertionError, match="fitted again"):
@@ -157,8 +157,8 @@ def test_shuffled_labels_are_refused_and_the_release_stays(spark, trained):
     # a release that learnt other measures under these names is no rival
     measures = {**one.measures.model_dump(by_alias=True)["measures"], "orders": {"kind": "count", "where": "event_type = 'buy'"}}
     other = conf(one.storage.files, measures={"measures": measures})
-    packed_, (note,) = training._last(inputs, TODAY, models, feature_names(one), other)
-    assert packed_ is None and note.endswith("features that mean something else by now (orders_1d): not compared: ok")
+    rival, (note,) = training._last_release_model(inputs, TODAY, models, feature_names(one), other)
+    assert rival is None and note.endswith("features that mean something else by now (orders_1d): not compared: ok")
 
 
 def test_users_who_got_an_offer_in_time_and_bots_leave_and_the_held_out_stay(spark, trained):
@@ -182,8 +182,8 @@ def area_on(inputs, first, last, candidate):
     """AUC of a candidate's margin over the labelled rows of ``first`` .. ``last``, by scikit-learn."""
     labelled = inputs["features"].join(inputs["labels"], ["day", "user_id"]).where(F.col("day").between(first, last)).toPandas()
     names = candidate.schema.features
-    made = applied.opened(packed(candidate.text, candidate.schema, names))
-    return roc_auc_score(labelled["churned"], made.margin(made.columns(labelled[list(names)].to_numpy(float))))
+    made = worker_model_of(candidate.text, candidate.schema, names)
+    return roc_auc_score(labelled["churned"], made.margin(made.features(labelled[list(names)].to_numpy(float))))
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def several(spark, tmp_path_factory):
     inputs and rows, and what it logged (``logged``), fitted by algorithm, the newest origin's first (``fitted``), on so many
     rows each (``fitted_on``), searched on (``searched_on``), and kept of its trials (``kept``)."""
     seen = SimpleNamespace(logged={}, fitted={}, fitted_on=[], searched_on=[], kept=[])
-    real, real_keep, real_fit, real_search = Models._logged, Models.keep_trial, recipe._candidate, recipe.searched
+    real, real_keep, real_fit, real_search = Models._logged, Models.store_trial, recipe._candidate, recipe.search
 
     def log(self, mlflow, files, pictures):
         seen.logged.update(files | pictures)
@@ -201,7 +201,7 @@ def several(spark, tmp_path_factory):
     def keep(self, name, trial):
         seen.kept.append(name)
         real_keep(self, name, trial)
-        assert self.kept_trial(name) == trial
+        assert self.stored_trial(name) == trial
 
     def fit(span, *given):
         made = real_fit(span, *given)
@@ -220,9 +220,9 @@ def several(spark, tmp_path_factory):
     seen.models = Models(spark, seen.settings, "several")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Models, "_registered", lambda self, run, row, model: "7")
-        for owner, name, ours in ((Models, "_logged", log), (Models, "keep_trial", keep)):
+        for owner, name, ours in ((Models, "_logged", log), (Models, "store_trial", keep)):
             patch.setattr(owner, name, ours)
-        for name, ours in (("_candidate", fit), ("searched", search)):
+        for name, ours in (("_candidate", fit), ("search", search)):
             patch.setattr(recipe, name, ours)
         seen.rows = train(seen.inputs, (TODAY,), seen.models, settings=seen.settings)["model_runs"].collect()
     return seen
@@ -246,7 +246,7 @@ def test_algorithms_are_compared_on_the_calibration_span_and_the_best_goes_to_th
 def test_the_search_takes_a_sample_of_users_and_everything_is_fitted(several):
     whole = 4 * USERS
     # a tree's root holds the rows that it was grown on
-    newest, earlier = (trees.parsed(made.text)[0].internal_count[0] for made in several.fitted["tree"][:2])
+    newest, earlier = (trees.parse(made.text)[0].internal_count[0] for made in several.fitted["tree"][:2])
     assert newest == several.rows[0].metrics["train_rows"] == whole
     # of earlier origins the sample alone is fitted
     assert all(0.2 * whole < rows < 0.6 * whole for rows in (*several.searched_on, earlier))
@@ -271,13 +271,13 @@ def test_the_procedure_is_judged_earlier_and_what_passes_is_rolled_on(several):
     assert best.left_out["tenure_days"] == "constant" and "tenure_days" in logged["selection.json"]
     names = {name.rsplit("-", 1)[0] for name in several.kept}
     assert names == {f"{s}-{a}" for s in ("newest", "origin1") for a in ("tree", "logistic")}
-    assert [several.models.kept_trial(name) for name in several.kept] == [None] * len(several.kept), "of a complete attempt"
+    assert [several.models.stored_trial(name) for name in several.kept] == [None] * len(several.kept), "of a complete attempt"
     assert several.models.load("7", best.mlflow_run_id).text == logged["model.txt"]
 
 
 def test_too_few_churned_users_end_before_anything_is_fitted(spark, trained, monkeypatch):
     one, inputs, _ = trained
-    monkeypatch.setattr(recipe, "searched", lambda *_: pytest.fail("it was fitted"))
+    monkeypatch.setattr(recipe, "search", lambda *_: pytest.fail("it was fitted"))
     labels = inputs["labels"].withColumn("churned", F.col("user_id") == "user2")
     (row,) = train({**inputs, "labels": labels}, (TODAY,), Models(spark, one, "few"), settings=one)["model_runs"].collect()
     assert (row.outcome, row.model_version, row.trials) == ("refused", None, 0)
@@ -299,7 +299,7 @@ def test_a_span_of_one_class_is_refused(spark, trained):
 def test_a_tracking_server_that_is_down_stops_before_anything_is_fitted(spark, trained, monkeypatch):
     _, inputs, _ = trained
     down = conf("unused", mlflow={"tracking_uri": "http://127.0.0.1:9"})
-    monkeypatch.setattr(training.fr, "snapshots_of", lambda *_: pytest.fail("it went on"))
+    monkeypatch.setattr(training.fr, "snapshot_days", lambda *_: pytest.fail("it went on"))
     told = (
         r"MLflow at http://127.0.0.1:9 failed to look for an earlier attempt.*correct mlflow.tracking_uri, then run the job again"
     )

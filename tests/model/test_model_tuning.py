@@ -1,4 +1,4 @@
-"""The search without Spark: deterministic, limited, stopped early, resumed, and all trials failed."""
+"""The search without Spark: deterministic, limited, stopped early, continued, and all trials failed."""
 
 import threading
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from churnwatch.core import JobFailed
 from churnwatch.model import tuning
 from churnwatch.model.algorithms import algorithm
-from churnwatch.model.tuning import Budget, Kept, searched
+from churnwatch.model.tuning import Budget, TrialStore, search
 from smallworld import settings
 
 CONF = settings(model={"max_evals": 6, "seed": 3})
@@ -19,20 +19,20 @@ SAMPLE = SimpleNamespace(sparkSession=None)
 
 @pytest.fixture(autouse=True)
 def threads_without_spark(monkeypatch):
-    """There is no session of which a thread could inherit."""
+    """No session exists from which a thread could inherit."""
     monkeypatch.setattr(tuning, "inheritable_thread_target", lambda session: lambda trial: trial)
 
 
 class Folder:
-    """Trials as io keeps them, in memory."""
+    """Trials as io stores them, in memory."""
 
     def __init__(self):
         self.trials = {}
 
-    def kept_trial(self, name):
+    def stored_trial(self, name):
         return self.trials.get(name)
 
-    def keep_trial(self, name, trial):
+    def store_trial(self, name, trial):
         self.trials[name] = dict(trial)
 
 
@@ -49,14 +49,14 @@ def fits(monkeypatch):
     return made
 
 
-def search(folder=None, **budget):
+def searched(folder=None, **budget):
     given = Budget(**{"evals": 6, "minutes": 1.0, "patience": None, "threads": 1, **budget})
-    return searched(SAMPLE, GBT, given, Kept(folder or Folder(), "gbt"), CONF)
+    return search(SAMPLE, GBT, given, TrialStore(folder or Folder(), "gbt"), CONF)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_search_is_the_same_for_a_seed_and_a_number_of_threads(fits, threads):
-    first, second = search(threads=threads), search(threads=threads)
+    first, second = searched(threads=threads), searched(threads=threads)
     assert first == second
     assert len(first.trials) == 6 and first.ended == "6 trials"
     assert first.loss == min(t["loss"] for t in first.trials)
@@ -64,7 +64,7 @@ def test_a_search_is_the_same_for_a_seed_and_a_number_of_threads(fits, threads):
 
 
 def test_the_search_learns(fits):
-    late = [t["loss"] for t in search(evals=30).trials]
+    late = [t["loss"] for t in searched(evals=30).trials]
     assert sum(late[-10:]) < sum(late[:10])
 
 
@@ -76,11 +76,11 @@ def test_two_trials_run_at_once(monkeypatch):
         return {"parameters": parameters, "loss": 1.0, "found": {}}
 
     monkeypatch.setattr(tuning, "_trial", trial)
-    assert len(search(threads=2).trials) == 6
+    assert len(searched(threads=2).trials) == 6
 
 
-def test_a_search_that_broke_off_goes_on_where_it_was(fits, monkeypatch):
-    whole = search()
+def test_a_search_that_broke_off_is_continued(fits, monkeypatch):
+    whole = searched()
     folder, real = Folder(), tuning._trial
     fits.clear()
 
@@ -91,26 +91,26 @@ def test_a_search_that_broke_off_goes_on_where_it_was(fits, monkeypatch):
 
     monkeypatch.setattr(tuning, "_trial", breaks)
     with pytest.raises(KeyboardInterrupt):
-        search(folder)
+        searched(folder)
     monkeypatch.setattr(tuning, "_trial", real)
     assert len(fits) == 4
-    assert search(folder) == whole
+    assert searched(folder) == whole
     assert len(fits) == 6, "what had ended was fitted again"
 
 
 def test_a_search_without_progress_ends(monkeypatch):
     monkeypatch.setattr(tuning, "_trial", lambda s, a, p, c: {"parameters": p, "loss": 1.0, "found": {}})
-    found = search(evals=20, patience=3)
+    found = searched(evals=20, patience=3)
     assert (len(found.trials), found.ended) == (4, "no better trial among the last 3")
 
 
 def test_the_minutes_end_a_search(fits):
-    found = search(minutes=0.0)
+    found = searched(minutes=0.0)
     assert (len(found.trials), found.ended) == (1, "0 minutes were over")
 
 
 @pytest.mark.parametrize(("stops", "learnt"), [(True, "all rows"), (False, "not fold")])
-def test_a_trial_is_judged_on_the_fold_that_it_did_not_learn_from(monkeypatch, stops, learnt):
+def test_a_trial_is_validated_on_the_fold_that_it_was_not_fitted_on(monkeypatch, stops, learnt):
     class Fold:
         def __invert__(self):
             return "not fold"
@@ -120,13 +120,13 @@ def test_a_trial_is_judged_on_the_fold_that_it_did_not_learn_from(monkeypatch, s
             return condition
 
     seen = []
-    estimator = SimpleNamespace(fit=lambda rows: seen.append(("learns", rows)))
-    one = replace(GBT, estimator=lambda *_: estimator, found=lambda model: {}, stops=stops)
+    estimator = SimpleNamespace(fit=lambda rows: seen.append(("fits", rows)))
+    one = replace(GBT, estimator=lambda *_: estimator, found=lambda model: {}, stops_early=stops)
     monkeypatch.setattr(tuning, "F", SimpleNamespace(col=lambda name: {"fold": Fold()}[name]))
-    monkeypatch.setattr(tuning, "loss_of", lambda model, kind, rows: seen.append(("judges", rows)) or 0.5)
+    monkeypatch.setattr(tuning, "loss_of", lambda model, kind, rows: seen.append(("validates", rows)) or 0.5)
     tuning._trial(Rows("all rows"), one, {}, CONF)
-    # boosting is told by a column which rows judge: it stops itself by them
-    assert seen == [("learns", learnt), ("judges", "fold")]
+    # boosting reads the validation fold from a column and stops itself on it
+    assert seen == [("fits", learnt), ("validates", "fold")]
 
 
 def test_one_failed_trial_ends_nothing_and_all_failed_ones_do():
@@ -145,35 +145,35 @@ def test_one_failed_trial_ends_nothing_and_all_failed_ones_do():
         return SimpleNamespace(fit=lambda rows: "model")
 
     broken = replace(GBT, estimator=estimator, found=lambda model: {})
-    kept = Kept(Folder(), "gbt")
+    store = TrialStore(Folder(), "gbt")
     budget = Budget(3, 1.0, None, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "loss_of", lambda *_: 0.5)
-        found = searched(Broken(), broken, budget, kept, CONF)
+        found = search(Broken(), broken, budget, store, CONF)
     assert [("loss" in t) for t in found.trials] == [False, False, True]
     failing["left"] = 99
     with pytest.raises(JobFailed, match="all 3 trials of gbt's hyper-parameters failed; the first: depth 9 needs more memory;"):
-        searched(Broken(), broken, budget, Kept(Folder(), "again"), CONF)
+        search(Broken(), broken, budget, TrialStore(Folder(), "again"), CONF)
 
 
-def test_another_tuner_takes_the_place_by_asking_and_being_told(fits, monkeypatch):
+def test_another_tuner_needs_to_propose_points_and_to_learn_from_losses(fits, monkeypatch):
     class Grid:
         """Steps of 0.1 upwards."""
 
         def __init__(self, space, seed, evals):
             assert set(space) == {"maxDepth", "stepSize", "subsamplingRate", "minInstancesPerNode"}
-            self.told, self._next = [], 0
+            self.losses, self._next = [], 0
 
-        def ask(self, points):
+        def propose(self, points):
             first, self._next = self._next, self._next + points
             rest = {"maxDepth": 3.0, "subsamplingRate": 1.0, "minInstancesPerNode": 5.0}
             return [rest | {"stepSize": 0.1 * (n + 1)} for n in range(first, self._next)]
 
-        def tell(self, losses):
-            self.told += losses
+        def learn(self, losses):
+            self.losses += losses
 
     grid = Grid(GBT.space(CONF), 0, 4)
     monkeypatch.setattr(tuning, "_Tuner", lambda *_: grid)
-    found = search(evals=4, threads=2)
+    found = searched(evals=4, threads=2)
     assert [one["stepSize"] for one in fits] == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert grid.told == pytest.approx([0.1, 0.0, 0.1, 0.2]) and found.parameters["stepSize"] == 0.2
+    assert grid.losses == pytest.approx([0.1, 0.0, 0.1, 0.2]) and found.parameters["stepSize"] == 0.2

@@ -1,4 +1,4 @@
-"""xgboost's trees as text: exact to float32, and a clear word where xgboost is not installed."""
+"""xgboost's trees as text: exact to float32, and a clear error where xgboost is not installed."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ def test_less_than_in_float32_is_at_most_in_doubles():
     rng = np.random.default_rng(1)
     thresholds = np.concatenate([rng.normal(size=300), rng.integers(-50, 50, 300), 10.0 ** rng.integers(-20, 20, 100)])
     for threshold in thresholds.astype(np.float32):
-        bound = xgb.at_most(float(threshold))
+        bound = xgb.float32_bound(float(threshold))
         near = [bound, np.nextafter(bound, np.inf), np.nextafter(bound, -np.inf), float(threshold), *(bound + rng.normal(size=3))]
         for x in near:
             assert (np.float32(x) < threshold) == (x <= bound)

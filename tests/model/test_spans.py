@@ -1,4 +1,4 @@
-"""Spans lie forward in time and apart, and too little history is told with the day from which it will do."""
+"""Spans are in order of time and separated; the error for too short a history names the first day that works."""
 
 from datetime import date, timedelta
 
@@ -8,7 +8,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from churnwatch.core import Refused
-from churnwatch.model.spans import cut, is_snapshot, origins, rolled
+from churnwatch.model.spans import is_snapshot, newest_spans, rolling_origins, split_spans
 from smallworld import settings
 
 MODEL = {"train_days": 21, "calibration_days": 7, "test_days": 7, "snapshot_every_days": 7}
@@ -22,7 +22,7 @@ def mondays(first, last):
 
 def test_the_spans_of_a_known_history():
     # labels mature after lead 1 + horizon 2 + settle 2 = 5 days; the spans stand 3 days apart
-    spans = cut(mondays(date(2025, 1, 6), MONDAY), MONDAY + timedelta(days=5), settings(model=MODEL))
+    spans = split_spans(mondays(date(2025, 1, 6), MONDAY), MONDAY + timedelta(days=5), settings(model=MODEL))
     assert spans.test == (MONDAY,)
     assert spans.calibration == (date(2025, 5, 26),)
     assert spans.train == (date(2025, 5, 5), date(2025, 5, 12), date(2025, 5, 19))
@@ -47,7 +47,7 @@ def test_a_later_span_begins_when_the_labels_of_the_earlier_are_known(ahead, eve
     today = MONDAY + timedelta(days=offset)
     newest = today - timedelta(days=ahead + 2)
     stored = [newest - timedelta(days=n) for n in range(400)]
-    spans = cut(stored, today, conf)
+    spans = split_spans(stored, today, conf)
     assert (spans.calibration[0] - spans.train[-1]).days >= ahead
     assert (spans.test[0] - spans.calibration[-1]).days >= ahead
     assert spans.test[-1] <= newest
@@ -62,20 +62,20 @@ def test_too_little_history_says_how_many_days_are_missing_and_from_when_it_work
     conf = settings(model=MODEL)
     stored = mondays(date(2025, 5, 12), MONDAY)  # one Monday too few
     with pytest.raises(Refused, match=r"7 more days are needed, training works from 2025-06-14 on"):
-        cut(stored, MONDAY + timedelta(days=5), conf)
+        split_spans(stored, MONDAY + timedelta(days=5), conf)
     works = date(2025, 6, 14)
-    assert cut(mondays(date(2025, 5, 12), works - timedelta(days=5)), works, conf)
+    assert split_spans(mondays(date(2025, 5, 12), works - timedelta(days=5)), works, conf)
 
 
 def test_no_snapshot_at_all_names_the_commands():
     with pytest.raises(Refused, match="run build_features and label_churn"):
-        cut([MONDAY + timedelta(days=1)], MONDAY + timedelta(days=9), settings(model=MODEL))
+        split_spans([MONDAY + timedelta(days=1)], MONDAY + timedelta(days=9), settings(model=MODEL))
 
 
 def test_days_that_were_not_built_move_a_span_back_and_never_together():
     hole = (date(2025, 4, 1), MONDAY)
     stored = [day for day in mondays(date(2025, 1, 6), MONDAY) if not hole[0] < day < hole[1]]
-    spans = cut(stored, MONDAY + timedelta(days=5), settings(model=MODEL))
+    spans = split_spans(stored, MONDAY + timedelta(days=5), settings(model=MODEL))
     assert (spans.test, spans.calibration) == ((MONDAY,), (date(2025, 3, 31),))
     assert spans.train[-1] == date(2025, 3, 24)
 
@@ -83,31 +83,31 @@ def test_days_that_were_not_built_move_a_span_back_and_never_together():
 def test_a_span_without_any_stored_day_is_named():
     conf = settings(model=MODEL | {"train_days": 7})
     with pytest.raises(Refused, match=r"no snapshot is stored in the train span .* --every 7"):
-        cut([date(2025, 5, 5), MONDAY], MONDAY + timedelta(days=5), conf)
+        split_spans([date(2025, 5, 5), MONDAY], MONDAY + timedelta(days=5), conf)
 
 
 def test_three_origins_end_where_the_next_one_is_tested_and_the_release_rolls_on():
     conf = settings(model=MODEL)
     stored = mondays(date(2025, 1, 6), MONDAY)
-    newest, before, oldest = origins(stored, MONDAY + timedelta(days=5), conf)
-    assert newest == cut(stored, MONDAY + timedelta(days=5), conf)
+    newest, before, oldest = rolling_origins(stored, MONDAY + timedelta(days=5), conf)
+    assert newest == split_spans(stored, MONDAY + timedelta(days=5), conf)
     assert (before.test, oldest.test) == ((date(2025, 5, 26),), (date(2025, 5, 19),))
     assert oldest.train == (date(2025, 4, 21), date(2025, 4, 28), date(2025, 5, 5))
     # what is tested is what the origin before it would have cut, had it been the day
-    assert before == cut(mondays(date(2025, 1, 6), date(2025, 5, 26)), date(2025, 5, 26) + timedelta(days=5), conf)
-    moved = rolled(stored, newest, conf)
+    assert before == split_spans(mondays(date(2025, 1, 6), date(2025, 5, 26)), date(2025, 5, 26) + timedelta(days=5), conf)
+    moved = newest_spans(stored, newest, conf)
     assert (moved.calibration, moved.train[-1], moved.test) == ((MONDAY,), date(2025, 5, 26), ())
     assert moved.as_text() == {"train": "2025-05-12..2025-05-26", "calibration": "2025-06-02..2025-06-02"}
     # days between that were not built: as much to learn from is more than newer days
     holes = [day for day in stored if day not in (date(2025, 5, 12), date(2025, 5, 26))]
-    tested = cut(holes, MONDAY + timedelta(days=5), conf)
-    assert rolled(holes, tested, conf) is tested
+    tested = split_spans(holes, MONDAY + timedelta(days=5), conf)
+    assert newest_spans(holes, tested, conf) is tested
 
 
 def test_a_short_history_has_fewer_origins():
     conf = settings(model=MODEL)
     days = {
-        first: len(origins(mondays(first, MONDAY), MONDAY + timedelta(days=5), conf))
+        first: len(rolling_origins(mondays(first, MONDAY), MONDAY + timedelta(days=5), conf))
         for first in (date(2025, 5, 5), date(2025, 4, 28), date(2025, 4, 21), date(2025, 1, 6))
     }
     assert list(days.values()) == [1, 2, 3, 3]
@@ -125,7 +125,7 @@ def test_no_day_is_tested_twice_and_an_origin_reads_what_the_flow_declares(ahead
     model = dict(zip(["train_days", "calibration_days", "test_days"], lengths, strict=True)) | {"snapshot_every_days": every}
     conf = settings(churn=churn, model=model)
     today = MONDAY + timedelta(days=ahead + 2)
-    found = origins([MONDAY - timedelta(days=n) for n in range(500)], today, conf)
+    found = rolling_origins([MONDAY - timedelta(days=n) for n in range(500)], today, conf)
     assert len(found) == 3
     tested = [day for spans in found for day in spans.test]
     assert len(tested) == len(set(tested))
@@ -143,6 +143,6 @@ def test_no_day_is_tested_twice_and_an_origin_reads_what_the_flow_declares(ahead
 
 def _origins_or_none(stored, today, conf):
     try:
-        return origins(stored, today, conf)
+        return rolling_origins(stored, today, conf)
     except Refused:
         return ()

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from churnwatch.model.applied import fingerprint
+from churnwatch.model.worker_model import fingerprint
 from churnwatch.reports import worker_drift
 from churnwatch.reports.drift import population_stability
 

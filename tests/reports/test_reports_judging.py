@@ -13,8 +13,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 from churnwatch.core import Skipped
 from churnwatch.core.intervals import wilson_interval
-from churnwatch.model.applied import fingerprint
 from churnwatch.model.schema import schema_of
+from churnwatch.model.worker_model import fingerprint
 from churnwatch.reports import judge_alerts
 from churnwatch.reports.alert_quality import alert_quality
 from churnwatch.reports.drift import measure_drift

@@ -5,8 +5,9 @@ from datetime import date
 import numpy as np
 import pytest
 
-from churnwatch.scoring.cuts import EVERYBODY, Ranks, may_be_acted_on, ranked, tier_of, within_groups
+from churnwatch.scoring.cuts import EVERYBODY, Ranks, exact_bounds, rank_cells, rank_within_groups, tier_of
 from churnwatch.scoring.in_force import tiers_in_force
+from churnwatch.scoring.worker import ExactBounds
 from churnwatch.settings import Tier
 from churnwatch.settings.tiers import Tiers
 from churnwatch.tables import tables
@@ -14,7 +15,7 @@ from smallworld import rows, settings
 
 LEVELS = [{"name": "red", "owner": "o", "within_days": 1}]
 # ten users, a cell each: the riskiest is at percentile 0.9
-TEN = within_groups([EVERYBODY] * 10, np.arange(10), np.ones(10, dtype=np.int64))
+TEN = rank_within_groups([EVERYBODY] * 10, np.arange(10), np.ones(10, dtype=np.int64))
 
 
 def tiers_of(spark, tiers, users, groups=TEN):
@@ -75,24 +76,24 @@ def test_contact_pays_where_the_saved_value_is_above_its_cost(spark):
 
 
 def test_who_may_be_acted_on_is_known_by_rank_or_probability_else_everybody_may_be():
-    ranks = ranked(np.arange(100, 110), np.ones(10, dtype=np.int64))
-    red, none = {"name": "critical", "level": "red"}, {"cell": None, "least": None}
+    ranks = rank_cells(np.arange(100, 110), np.ones(10, dtype=np.int64))
+    red = {"name": "critical", "level": "red"}
     by_share = made(red | {"top_share": 0.2}, {"name": "high", "top_share": 0.5}, stay_share=0.5)
-    assert may_be_acted_on(by_share, by_share.tiers, ranks) == none | {"cell": 107}  # three of ten may stay
+    assert exact_bounds(by_share, by_share.tiers, ranks) == ExactBounds(107, None)  # three of ten may stay
     by_probability = made(red | {"min_probability": 0.5}, stay_share=0.2)
-    assert may_be_acted_on(by_probability, by_probability.tiers, ranks) == none | {"least": 0.4}
-    assert may_be_acted_on(made({"name": "critical", "top_share": 0.2}), [], ranks) == none
-    hundred = ranked(np.arange(100), np.ones(100, dtype=np.int64))
+    assert exact_bounds(by_probability, by_probability.tiers, ranks) == ExactBounds(None, 0.4)
+    assert exact_bounds(made({"name": "critical", "top_share": 0.2}), [], ranks) == ExactBounds(None, None)
+    hundred = rank_cells(np.arange(100), np.ones(100, dtype=np.int64))
     nearly = made(red | {"top_share": 0.29}, stay_share=0.0)  # 0.29 x 100 is 28.999999999999996
-    assert may_be_acted_on(nearly, nearly.tiers, hundred)["cell"] == 71
+    assert exact_bounds(nearly, nearly.tiers, hundred).cell == 71
     profit = made(red | {"profit": {"save_share": 0.1, "cost_cents": 300, "least_cents": 100}})
     for one in (profit, made(red | {"top_share": 0.2}, by="plan")):
-        assert may_be_acted_on(one, one.tiers, ranks) == {"cell": 0, "least": None}
+        assert exact_bounds(one, one.tiers, ranks) == ExactBounds(0, None)
 
 
 def test_shares_and_numbers_count_within_each_group(spark):
     # north holds the five riskiest, south the rest; nobody knows of the west
-    groups = within_groups(["south"] * 5 + ["north"] * 5, np.arange(10), np.ones(10, dtype=np.int64))
+    groups = rank_within_groups(["south"] * 5 + ["north"] * 5, np.arange(10), np.ones(10, dtype=np.int64))
     assert groups["south"].users == 5 and groups["south"].position.tolist() == [5, 4, 3, 2, 1]
     assert groups["south"].percentile.tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])  # of all
     users = {f"{n} {g}": (n / 10, 0.5, 0, None, g) for g, span in (("south", range(5)), ("north", range(5, 10))) for n in span}
@@ -102,7 +103,7 @@ def test_shares_and_numbers_count_within_each_group(spark):
 
 
 def test_users_of_one_cell_are_counted_over_groups_and_batches():
-    ranks = within_groups(["a", "b", "a"], np.array([7, 7, 3]), np.array([2, 1, 1]))
+    ranks = rank_within_groups(["a", "b", "a"], np.array([7, 7, 3]), np.array([2, 1, 1]))
     assert isinstance(ranks["a"], Ranks) and ranks["a"].cells.tolist() == [3, 7] and ranks["a"].position.tolist() == [3, 2]
     assert ranks["b"].percentile.tolist() == [0.25]
 

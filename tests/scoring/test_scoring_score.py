@@ -15,13 +15,12 @@ from pyspark import cloudpickle
 from pyspark.sql import functions as F
 
 from churnwatch.core import JobFailed, Refused, Skipped
-from churnwatch.model.applied import opened
 from churnwatch.model.schema import Schema, schema_of
-from churnwatch.model.shipped import packed
+from churnwatch.model.shipping import worker_model_of
 from churnwatch.model.trees import to_text
-from churnwatch.scoring import score, staged, worker
-from churnwatch.scoring.cuts import ranked
-from churnwatch.scoring.score import ranked_users, staged_by
+from churnwatch.scoring import score_users, stage_scores, worker
+from churnwatch.scoring.cuts import rank_cells
+from churnwatch.scoring.score import _scorer, apply_release, with_tier
 from churnwatch.tables import tables
 from smallworld import rows, settings
 
@@ -150,8 +149,8 @@ def runs(spark, one, *given):
 
 def scored_by(port, inputs, one):
     """The job's two steps, as the runner makes them."""
-    made = {**inputs, **staged(inputs, (DAY,), port, settings=one)}
-    return score({name: frame for name, frame in made.items() if name != "features"}, (DAY,), settings=one)
+    made = {**inputs, **stage_scores(inputs, (DAY,), port, settings=one)}
+    return score_users({name: frame for name, frame in made.items() if name != "features"}, (DAY,), settings=one)
 
 
 @pytest.fixture(scope="module")
@@ -246,8 +245,6 @@ def shapley(one, user):
 
 def test_reasons_are_exact(scored):
     one, given, found, _ = scored
-    model = packed(Stub(one).release.text, schema_of(FEATURES, one), FEATURES, reasons=True)
-    assert model["base"] == pytest.approx(2 * 0.1 + 0.0 + 0.05) and abs(model["base"] - model["expected"]) > 0.01
     for user in given:
         row, exact = found[user["user_id"]], shapley(one, user)
         by_measure = {"orders": exact[0] + exact[1], "cancels": exact[2], "cancel_rate": exact[3], "events": exact[4]}
@@ -264,16 +261,16 @@ def test_of_forests_too_deep_for_tables_they_are_exact_where_people_act_alone(sp
     one = settings(tiers=own, causes=CAUSES, model={"value": "spend_cents_4d * 1.5"})
     people = rows(spark, tables(one).user_features, given)
     tiers = one.tiers.tiers
-    made = staged_by(Stub(one).release, people, tiers, one).withColumn("previous_tier", F.lit(None).cast("string"))
-    deep = ranked_users(made, tiers, one).collect()
-    model = packed(Stub(one).release.text, schema_of(FEATURES, one), FEATURES, reasons=True)
-    assert model["pieces"] is None
+    made = apply_release(Stub(one).release, people, tiers, one).withColumn("previous_tier", F.lit(None).cast("string"))
+    deep = with_tier(made, tiers, one).collect()
+    model = worker_model_of(Stub(one).release.text, schema_of(FEATURES, one), FEATURES, reasons=True)
+    assert model.base == pytest.approx(2 * 0.1 + 0.0 + 0.05) and abs(model.base - model.expected) > 0.01
     by_id = {user["user_id"]: user for user in given}
     acted_on = {row.user_id for row in deep if row.tier == "critical"}
     assert 0 < len(acted_on) < len(deep) == len(given)
     for row in deep:
         exact = shapley(one, by_id[row.user_id])
-        base = model["expected"] if row.user_id in acted_on else model["base"]
+        base = model.expected if row.user_id in acted_on else model.base
         assert row.margin == pytest.approx(found[row.user_id].margin, abs=1e-12)
         assert row.reasons[4].contribution == pytest.approx(base, abs=1e-12)
         assert sum(reason.contribution for reason in row.reasons) == pytest.approx(row.margin, abs=1e-12)
@@ -293,21 +290,18 @@ def test_what_is_usual_is_the_median_of_the_segment_and_for_strangers_that_of_al
     assert {r.usual for row in found.values() for r in row.reasons if r.measure == "cancels"} == {12.0, 22.0, 32.0}
 
 
-def test_a_reason_by_hand(scored):
-    one, _, _, _ = scored
+def test_a_reason_by_hand(monkeypatch):
+    monkeypatch.setattr("churnwatch.model.shap.MOST_BYTES", 10)  # contributions along the paths can be worked out by hand
+    one = settings(causes=CAUSES)
     release = Stub(one).release
-    from churnwatch.scoring.score import _spec
-
-    spec, by = _spec(release, Schema.from_json(release.schema), ["segment_plan"], one)
-    assert by == "segment_plan"
+    scorer, segment = _scorer(release, Schema.from_json(release.schema), ["segment_plan"], one)
+    assert segment == "segment_plan"
     raw = np.array([[1.0, np.nan, 0.0, 0.9, 1.0, 400.0]])
-    model = opened(spec["model"])
-    margin, added = model.explained(model.columns(raw))
+    margin, added = scorer.model.along_paths(scorer.model.features(raw))
     # tree 1: orders 0.1 -> 0.5 -> events 0.9; tree 2: trend (missing: 0) 0 -> -0.2 -> spend -0.7; tree 3: rate 0.05 -> 0.8
     assert margin.tolist() == pytest.approx([1.8 - 0.7 + 0.8])
     assert added[:, 0].tolist() == pytest.approx([0.8, -0.2, 0.0, 0.75, 0.8, -0.5])
-    base = np.array([spec["model"]["base"]])
-    (reasons,) = worker.reasons(raw, added, base, np.array([0]), spec).to_pylist()
+    (reasons,) = worker.reason_lists(raw, added, np.array([scorer.model.base]), np.array([0]), scorer).to_pylist()
     assert [(r["measure"], r["value"], r["cause"], r["usual"]) for r in reasons] == [
         ("events", 1.0, "silence", 14.0),
         ("cancel_rate", 0.9, None, 13.0),
@@ -318,17 +312,15 @@ def test_a_reason_by_hand(scored):
     assert [r["contribution"] for r in reasons] == pytest.approx([0.8, 0.75, 0.6, -0.5, 0.25])
 
 
-def test_a_segment_that_conf_no_longer_has_leaves_what_is_usual_for_all(scored):
-    one, _, _, _ = scored
-    from churnwatch.scoring.score import _spec
-
+def test_without_the_segment_the_usual_values_of_all_users_remain():
+    one = settings(causes=CAUSES)
     release = Stub(one).release
-    spec, by = _spec(release, Schema.from_json(release.schema), FEATURES, one)
-    assert by is None and spec["segments"] == []
-    assert spec["usual"][0, :5].tolist() == [30.0, 31.0, 32.0, 33.0, 34.0] and len(spec["usual"]) == 1
+    scorer, segment = _scorer(release, Schema.from_json(release.schema), FEATURES, one)
+    assert segment is None and scorer.segments == []
+    assert scorer.usual[0, :5].tolist() == [30.0, 31.0, 32.0, 33.0, 34.0] and len(scorer.usual) == 1
     release.reference = None
-    spec, by = _spec(release, Schema.from_json(release.schema), ["segment_plan"], one)
-    assert by is None and np.isnan(spec["usual"]).all() and spec["usual"].shape == (1, 6)
+    scorer, segment = _scorer(release, Schema.from_json(release.schema), ["segment_plan"], one)
+    assert segment is None and np.isnan(scorer.usual).all() and scorer.usual.shape == (1, 6)
 
 
 class Both(Stub):
@@ -371,7 +363,7 @@ def test_a_challengers_scores_stand_beside_the_releases_and_never_stop_them(spar
     assert {row.tier for row in shadow.values()} >= {"critical"}
     for wrong, why in (("unknown", "model_runs knows no attempt"), ("down", "MLflow at x failed to load")):
         one, inputs = inputs_with(wrong)
-        made = staged(inputs, (DAY,), Both(one), settings=one)
+        made = stage_scores(inputs, (DAY,), Both(one), settings=one)
         assert set(made) == {"scored", "challenged"} and made["challenged"].isEmpty()
         assert f"challenger {wrong} was not applied: {why}" in caplog.text
 
@@ -380,15 +372,17 @@ def test_without_a_release_as_of_the_day_it_is_skipped_with_the_command(spark):
     one = settings()
     later = runs(spark, one, {"day": date(2025, 6, 3)}, {"day": DAY, "outcome": "refused"}, {"day": DAY, "definition": "other"})
     with pytest.raises(Skipped, match=r"no release as of 2025-06-02: .*`churnwatch run train_model --day 2025-06-02`"):
-        staged({"model_runs": later}, (DAY,), Stub(one), settings=one)
+        stage_scores({"model_runs": later}, (DAY,), Stub(one), settings=one)
 
 
 def test_features_that_are_gone_are_refused_by_name(spark):
     one = settings()
     inputs = {"features": rows(spark, tables(one).user_features, []), "model_runs": runs(spark, one, {"day": DAY})}
     port = Stub(one, features=["old_4d", *FEATURES[1:]])
-    with pytest.raises(Refused, match=r"version 7 reads 1 features that user_features lacks \(old_4d\): train one .*train_model"):
-        staged(inputs, (DAY,), port, settings=one)
+    with pytest.raises(
+        Refused, match=r"version 7 reads 1 features that user_features lacks \(old_4d\): train a model .*train_model"
+    ):
+        stage_scores(inputs, (DAY,), port, settings=one)
 
 
 def test_a_measure_that_was_redefined_under_its_name_is_refused_and_a_release_that_kept_no_meanings_is_not(spark, caplog):
@@ -405,14 +399,14 @@ def test_a_measure_that_was_redefined_under_its_name_is_refused_and_a_release_th
     }
     port = Stub(settings(measures={"measures": measures}))
     told = (
-        r"version 7 learnt cancels_2d as `count where event_type = 'stop'`, by measures.yaml it is "
-        r"`count where event_type = 'cancel'` today \(and 1 more features are others\); nothing was scored. Take the change back"
+        r"version 7 was trained with cancels_2d = `count where event_type = 'stop'`, measures.yaml now defines it as "
+        r"`count where event_type = 'cancel'` \(1 more features changed\); nothing was scored. Hint: undo the change"
     )
     with pytest.raises(Refused, match=told):
-        staged(inputs, (DAY,), port, settings=one)
+        stage_scores(inputs, (DAY,), port, settings=one)
     del port.release.schema["meanings"]
-    assert set(staged(inputs, (DAY,), port, settings=one)) == {"scored"}
-    assert "version 7 does not say what its features meant when it was trained: names alone were compared" in caplog.text
+    assert set(stage_scores(inputs, (DAY,), port, settings=one)) == {"scored"}
+    assert "version 7 has no stored feature definitions: its features were checked by name only" in caplog.text
 
 
 def test_a_day_without_users_gives_no_rows(spark):
@@ -425,23 +419,23 @@ def test_a_day_without_users_gives_no_rows(spark):
 
 def test_users_of_one_cell_are_counted_together():
     # cells 5, 9, 20 hold 4, 3 and 2 users
-    ranks = ranked(np.array([9, 20, 5]), np.array([3, 2, 4]))
+    ranks = rank_cells(np.array([9, 20, 5]), np.array([3, 2, 4]))
     assert ranks.cells.tolist() == [5, 9, 20] and ranks.users == 9
     assert ranks.percentile.tolist() == pytest.approx([0, 4 / 9, 7 / 9])
     assert ranks.position.tolist() == [9, 5, 2]
 
 
 def test_workers_need_nothing_of_ours(tmp_path):
-    spec = {"model": packed(to_text(TREES, FEATURES, range(6)), schema_of(FEATURES, settings()), FEATURES), "width": 6}
-    (tmp_path / "sent").write_bytes(cloudpickle.dumps((worker.counted, spec)))
+    model = worker_model_of(to_text(TREES, FEATURES, range(6)), schema_of(FEATURES, settings()), FEATURES)
+    (tmp_path / "sent").write_bytes(cloudpickle.dumps((worker.count_cells, model)))
     code = """
 import pickle, sys
 sys.modules["churnwatch"] = sys.modules["pydantic"] = sys.modules["mlflow"] = None
 import pyarrow as pa
-function, spec = pickle.load(open(sys.argv[1], "rb"))
+function, model = pickle.load(open(sys.argv[1], "rb"))
 features = {f"feature_{n}": [1.0, 1.0] for n in range(6)}
 batch = pa.RecordBatch.from_pydict({"user_hash": [5, 5], **features})
-(found,) = function(iter([batch]), spec)
+(found,) = function(iter([batch]), model)
 print(found.to_pydict()["users"])
 """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -65,7 +65,7 @@ def test_the_hash_of_a_schema_covers_what_its_features_mean():
         schema_of(names, settings(**with_measures(orders={"kind": "sum", "of": "amount_cents"}))),
     )
     assert (one.features, one.fills, one.measures) == (other.features, other.fills, other.measures) and one.hash != other.hash
-    assert one.is_told_by(one.hash) and not one.is_told_by(other.hash)
+    assert one.matches(one.hash) and not one.matches(other.hash)
     assert one.redefined(feature_meanings(settings())) == {}
     assert list(other.redefined(feature_meanings(settings()))) == ["orders_4d"]
     assert Schema.from_json(one.to_json()) == one and one.only(["orders_4d"]).meanings == one.meanings[:1]
@@ -77,4 +77,4 @@ def test_a_release_of_before_meanings_were_kept_is_known_by_names_and_fills():
     old = Schema.from_json(stored)
     assert old.meanings == () and old.redefined({"orders_4d": "anything"}) == {} and old.only(["orders_4d"]).meanings == ()
     # its hash is the one that was stored then
-    assert old.hash == "9b15512066a66c3a" and one.is_told_by(old.hash)
+    assert old.hash == "9b15512066a66c3a" and one.matches(old.hash)

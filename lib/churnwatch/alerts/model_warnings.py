@@ -6,7 +6,7 @@ from pyspark.sql.types import DoubleType
 
 from churnwatch.alerts.evidence import short_text
 from churnwatch.alerts.rules import signal, value_for
-from churnwatch.scoring import first_cause, upward
+from churnwatch.scoring import first_cause, raising_reasons
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import MODEL
 
@@ -33,7 +33,8 @@ def model_signal(settings: Settings) -> Column:
         return F.lit(None)
     rank = value_for(ranks, F.col("tier"))
     told = F.transform(
-        F.slice(upward(), 1, TOP_REASONS), lambda r: F.concat(r["measure"], F.lit(" "), short_text(r["value"], DoubleType()))
+        F.slice(raising_reasons(), 1, TOP_REASONS),
+        lambda r: F.concat(r["measure"], F.lit(" "), short_text(r["value"], DoubleType())),
     )
     evidence = F.concat(
         F.lit("probability "),

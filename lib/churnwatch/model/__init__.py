@@ -1,4 +1,4 @@
-"""The churn model: training frame, trees tuned by hyperopt, calibration, evaluation, release gate, reasons."""
+"""The churn model: training frame, tuned trees, calibration, evaluation, release gate, contributions."""
 
 from churnwatch.model.training import last_release, train
 

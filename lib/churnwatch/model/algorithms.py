@@ -1,4 +1,4 @@
-"""The algorithms behind one interface: where their hyper-parameters lie, what is fitted, how a fit becomes model text."""
+"""The algorithms behind one interface: search space, Spark estimator, and how a fitted model becomes text."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ from churnwatch.model import linear, trees, xgb
 from churnwatch.settings import Settings
 
 MAX_BINS = 32
-VALIDATION_TOLERANCE = 1e-6  # the default of 0.01 keeps a single tree of fifteen
+VALIDATION_TOLERANCE = 1e-6  # Spark's default of 0.01 kept 1 tree of 15
 NODE_MEMORY_MB = 512
-LEAST_SHARE = 1e-3  # leaves of one class are held off 0 and 1 by it, where their log loss is taken
+LEAST_SHARE = 1e-3  # for the log loss, shares of a leaf stay this far from 0 and 1
 
 Parameters = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model and what its text is made of: the features' ``names`` and ``means`` (filled, over the train span), the
-    ``frame`` it was fitted on, and ``nodes``: Spark's trees as dictionaries (port ``models``)."""
+    """A fitted model and what its text is made from: the features' ``names``, their ``means`` after imputation over the train
+    span, the ``frame`` it was fitted on, and ``nodes``, which reads Spark's trees as dictionaries (port ``models``)."""
 
     model: Any
     names: Sequence[str]
@@ -41,15 +41,16 @@ class Fit:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What training needs to know of an algorithm.
+    """An algorithm as training uses it.
 
-    ``space``: hyperopt's search space; ``whole``: those of it that are whole numbers. ``estimator``: what is fitted on
-    ``vector``, ``label``, ``weight``; in a search it gets the column ``fold`` where boosting ``stops`` itself on these rows,
-    else is fitted on the others alone. ``found``: parameters that fitting itself decided (trees kept). ``log_odds``: of
-    Spark's output, for the log loss of a trial; None where the margin has no such unit: judged by AUC then.
-    ``ready`` raises Refused where what it needs is not installed. ``text``: the shipped text.
-    ``fills_mean``: missing values take the training mean (``_days_since`` keeps what lies beyond memory), so that they add
-    nothing; trees split off the schema's fills instead.
+    ``space``: hyperopt's search space; ``whole``: its hyper-parameters that are whole numbers.
+    ``estimator``: fitted on ``vector``, ``label``, ``weight``. In a search it gets the column ``fold`` where boosting stops
+    itself on the validation fold (``stops_early``), else it is fitted on the other rows alone.
+    ``text``: the model text of a fit. ``log_odds``: log-odds from Spark's output, for the log loss of a trial; None where the
+    margin is no log-odds: trials are then compared by AUC.
+    ``found``: hyper-parameters that fitting itself decided (trees kept). ``ready`` raises Refused where a package is missing.
+    ``imputes_mean``: missing values are imputed with the training mean, so that they add nothing to a linear margin
+    (``_days_since`` keeps its value beyond memory); trees use the schema's fills.
     """
 
     name: str
@@ -60,16 +61,16 @@ class Algorithm:
     log_odds: Callable[[], Column] | None
     found: Callable[[Any], Parameters] = lambda model: {}
     ready: Callable[[], object] = lambda: None
-    stops: bool = False
-    fills_mean: bool = False
+    stops_early: bool = False
+    imputes_mean: bool = False
 
     def typed(self, point: Mapping[str, float]) -> Parameters:
-        """A point of the tuner, as the estimator takes it."""
+        """A point of the search space as the estimator's parameters."""
         return {name: int(value) if name in self.whole else round(float(value), 6) for name, value in point.items()}
 
 
 def algorithm(name: str) -> Algorithm:
-    """The algorithm of that name in ``model.algorithms``."""
+    """The algorithm with that name in ``model.algorithms``."""
     return ALGORITHMS[name]
 
 
@@ -77,8 +78,8 @@ def _columns(settings: Settings) -> dict[str, Any]:
     return {"featuresCol": "vector", "labelCol": "label", "weightCol": "weight"}
 
 
-def _growing(settings: Settings) -> dict[str, Any]:
-    # at depth 5 walking a tree again costs a fifth less than keeping node ids
+def _tree_parameters(settings: Settings) -> dict[str, Any]:
+    # at depth 5, walking each tree again costs a fifth less CPU than caching node ids
     more = {"cacheNodeIds": False, "checkpointInterval": -1, "maxMemoryInMB": NODE_MEMORY_MB, "maxBins": MAX_BINS}
     return {**_columns(settings), **more, "seed": settings.model.seed}
 
@@ -97,20 +98,20 @@ def _leaf_rows() -> Any:
 
 def _share_log_odds() -> Column:
     share = F.element_at(vector_to_array(F.col("probability")), 2)
-    held = F.least(F.greatest(share, F.lit(LEAST_SHARE)), F.lit(1 - LEAST_SHARE))
-    return F.log(held / (1 - held))
+    bounded = F.least(F.greatest(share, F.lit(LEAST_SHARE)), F.lit(1 - LEAST_SHARE))
+    return F.log(bounded / (1 - bounded))
 
 
 def _raw(times: float) -> Column:
     return times * F.element_at(vector_to_array(F.col("rawPrediction")), 2)
 
 
-def _grown(votes: bool, fit: Fit) -> str:
+def _tree_text(votes: bool, fit: Fit) -> str:
     return trees.to_text(fit.nodes(fit.model), fit.names, range(len(fit.names)), votes=votes)
 
 
-def _weighed(fit: Fit) -> str:
-    """Text of a linear model: Spark's coefficients are those of the features as they are, not standardised."""
+def _linear_text(fit: Fit) -> str:
+    """Text of a linear model; Spark's coefficients apply to the features as they are, not standardised."""
     margin = _raw(1.0)
     ends = fit.model.transform(fit.frame.select("vector")).agg(F.min(margin), F.max(margin)).first()
     low, high = (0.0, 0.0) if ends is None else ends
@@ -125,15 +126,15 @@ def _gbt_space(settings: Settings) -> dict[str, Any]:
 
     return {
         "maxDepth": _depth(settings),
-        "stepSize": hp.loguniform("stepSize", -2.3, -0.7),  # 0.10 .. 0.50: few trees must do
+        "stepSize": hp.loguniform("stepSize", -2.3, -0.7),  # 0.10 .. 0.50, because the trees are few
         "subsamplingRate": hp.uniform("subsamplingRate", 0.6, 1.0),
         "minInstancesPerNode": _leaf_rows(),
     }
 
 
 def _gbt(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> GBTClassifier:
-    grown = {"maxIter": settings.model.max_trees, **parameters}
-    made = GBTClassifier(**_growing(settings), validationTol=VALIDATION_TOLERANCE, **grown)
+    given = {"maxIter": settings.model.max_trees, **parameters}
+    made = GBTClassifier(**_tree_parameters(settings), validationTol=VALIDATION_TOLERANCE, **given)
     return made.setValidationIndicatorCol("fold") if searching else made
 
 
@@ -145,7 +146,7 @@ def _tree_space(settings: Settings) -> dict[str, Any]:
 
 
 def _tree(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> DecisionTreeClassifier:
-    return DecisionTreeClassifier(**_growing(settings), **parameters)
+    return DecisionTreeClassifier(**_tree_parameters(settings), **parameters)
 
 
 def _forest_space(settings: Settings) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def _forest_space(settings: Settings) -> dict[str, Any]:
 def _forest(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> RandomForestClassifier:
     share = str(parameters["feature_share"])
     others = {name: value for name, value in parameters.items() if name != "feature_share"}
-    return RandomForestClassifier(**_growing(settings), featureSubsetStrategy=share, **others)
+    return RandomForestClassifier(**_tree_parameters(settings), featureSubsetStrategy=share, **others)
 
 
 # --- logistic, svm --------------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def _logistic_space(settings: Settings) -> dict[str, Any]:
 
 
 def _logistic(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> LogisticRegression:
-    # features are standardised for the penalty; the coefficients come back on the features' own scales
+    # the penalty applies to standardised features; the coefficients come back on the features' own scales
     return LogisticRegression(**_columns(settings), maxIter=100, standardization=True, **parameters)
 
 
@@ -192,24 +193,24 @@ def _svm(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> 
     return LinearSVC(**_columns(settings), maxIter=100, standardization=True, **parameters)
 
 
-GROWN = frozenset({"maxDepth", "minInstancesPerNode", "numTrees"})
+WHOLE = frozenset({"maxDepth", "minInstancesPerNode", "numTrees"})
 ALGORITHMS = {
     one.name: one
     for one in (
         Algorithm(
             name="gbt",
             space=_gbt_space,
-            whole=GROWN,
+            whole=WHOLE,
             estimator=_gbt,
-            text=partial(_grown, False),
+            text=partial(_tree_text, False),
             log_odds=partial(_raw, 2.0),  # Spark's probability is the logistic of twice its margin
             found=lambda model: {"maxIter": model.getNumTrees},
-            stops=True,
+            stops_early=True,
         ),
-        Algorithm("tree", _tree_space, GROWN, _tree, partial(_grown, True), _share_log_odds),
-        Algorithm("forest", _forest_space, GROWN, _forest, partial(_grown, True), _share_log_odds),
-        Algorithm("logistic", _logistic_space, frozenset(), _logistic, _weighed, partial(_raw, 1.0), fills_mean=True),
-        Algorithm("svm", _svm_space, frozenset(), _svm, _weighed, None, fills_mean=True),
+        Algorithm("tree", _tree_space, WHOLE, _tree, partial(_tree_text, True), _share_log_odds),
+        Algorithm("forest", _forest_space, WHOLE, _forest, partial(_tree_text, True), _share_log_odds),
+        Algorithm("logistic", _logistic_space, frozenset(), _logistic, _linear_text, partial(_raw, 1.0), imputes_mean=True),
+        Algorithm("svm", _svm_space, frozenset(), _svm, _linear_text, None, imputes_mean=True),
         Algorithm(
             name="xgboost",
             space=xgb.space,
@@ -219,7 +220,7 @@ ALGORITHMS = {
             log_odds=partial(_raw, 1.0),
             found=xgb.found,
             ready=xgb.estimator_class,
-            stops=True,
+            stops_early=True,
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Probabilities from margins, fitted on a later span than the trees, at natural rates."""
+"""Calibration: probabilities from margins, fitted on the calibration span, at natural rates."""
 
 from typing import Any
 
@@ -7,19 +7,19 @@ from numpy.typing import NDArray
 
 from churnwatch.core.intervals import DIGITS
 
-ENOUGH = 400  # churned rows and others: isotonic regression wants more data than Platt's two numbers
+ENOUGH = 400  # churned rows, and others: isotonic regression needs more data than Platt's two parameters
 
 Floats = NDArray[np.float64]
 
 
-def calibrated(margin: Floats, users: Floats, churned: Floats, fewest: float, kind: str = "auto") -> dict[str, Any]:
-    """The calibration of bins of margins: mean margin, weight of all and of the churned rows of each, as a JSON object.
+def fit_calibration(margin: Floats, users: Floats, churned: Floats, fewest: float, kind: str = "auto") -> dict[str, Any]:
+    """Fit a calibration, a JSON object, on bins of margins: mean margin, weight of all rows and of the churned rows of each.
 
     ``kind``: ``isotonic`` regression (Zadrozny and Elkan, Transforming classifier scores into accurate multiclass
-    probability estimates, KDD 2002), straight lines between its points; ``platt``: Platt's logistic (Probabilistic outputs
-    for support vector machines, 1999), with his targets (n+ + 1) / (n+ + 2) and 1 / (n- + 2); ``auto``: isotonic where there
-    are 400 churned and 400 others. ``fewest``: rows of the smaller class, counted plainly, since few who stand for many are
-    few people. Isotonic ends are held off 0 and 1 by 1 / (weight + 2), since nobody is certain.
+    probability estimates, KDD 2002), linear between its points; ``platt``: Platt's logistic (Probabilistic outputs for
+    support vector machines, 1999), with his targets (n+ + 1) / (n+ + 2) and 1 / (n- + 2); ``auto``: isotonic where
+    ``fewest``, the unweighted rows of the smaller class, is at least 400. Isotonic probabilities stay 1 / (weight + 2) away
+    from 0 and 1, because no user is certain to churn or to stay.
     """
     if kind == "auto":
         kind = "isotonic" if fewest >= ENOUGH else "platt"
@@ -51,7 +51,7 @@ def _platt(x: Floats, n: Floats, hits: Floats) -> dict[str, Any]:
         off = n * expit(z) - wanted
         return float((n * np.logaddexp(0.0, z) - wanted * z).sum()), np.array([(off * x).sum(), off.sum()])
 
-    # a falling line would turn the ranking round: the slope stays above 0
+    # a negative slope would reverse the ranking
     start = np.array([1.0, np.log((positives + 1.0) / (negatives + 1.0))])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(1e-6, None), (None, None)])
     return {

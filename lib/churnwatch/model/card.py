@@ -1,6 +1,6 @@
-"""The model card: what a released or refused model is, on which data, how good, for whom less, and what it is not for.
+"""The model card of a released or refused model: identity, data, quality, quality by segment, gate and limits.
 
-Made of a row of model_runs alone, so that MLflow's Markdown and the page's section say the same.
+It is made from a row of model_runs alone, so that MLflow's Markdown and the page show the same.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from churnwatch.model.origins import SUMMED
+from churnwatch.model.origins import SUMMARISED
 from churnwatch.settings import Settings
 
 SPANS = ("train", "calibration", "test")
@@ -18,7 +18,7 @@ SHOWN = ("rule_auc", "auc_minus_rule", "column_auc", "auc_minus_column", "releas
 
 @dataclass(frozen=True)
 class Part:
-    """A section: title, sentences, and a table where ``columns`` are named."""
+    """A section: title, sentences, and a table where there are ``columns``."""
 
     title: str
     lines: Sequence[str] = ()
@@ -27,7 +27,7 @@ class Part:
 
 
 def parts(run: Mapping[str, Any], settings: Settings) -> list[Part]:
-    """The card of a row of model_runs that went to the gate."""
+    """The sections of the card, from the row of model_runs of the candidate that went to the gate."""
     metrics = {name: value for name, value in (run["metrics"] or {}).items() if value is not None and not math.isnan(value)}
     curves = json.loads(run["curves"] or "{}")
     made = [
@@ -43,10 +43,10 @@ def parts(run: Mapping[str, Any], settings: Settings) -> list[Part]:
     return [part for part in made if part.lines or part.rows]
 
 
-def markdown(told: Sequence[Part]) -> str:
+def markdown(sections: Sequence[Part]) -> str:
     """The card as Markdown."""
     lines = ["# Model card"]
-    for part in told:
+    for part in sections:
         lines += ["", f"## {part.title}", "", *part.lines]
         if part.columns:
             lines += [""] * bool(part.lines) + [_line(part.columns), _line(["---"] * len(part.columns))]
@@ -96,7 +96,7 @@ def _features(run: Mapping[str, Any]) -> Part:
 
 
 def _quality(metrics: Mapping[str, float], settings: Settings) -> Iterator[list[str]]:
-    for name in (*SUMMED, *SHOWN):
+    for name in (*SUMMARISED, *SHOWN):
         if name in metrics:
             title = name.replace("_", " ")
             if name.endswith("at_capacity"):
@@ -110,18 +110,18 @@ def _interval(metrics: Mapping[str, float], name: str) -> str:
 
 
 def _origins(run: Mapping[str, Any], metrics: Mapping[str, float]) -> Part:
-    judged = json.loads(run.get("origins") or "[]")
-    names = [name for name in SUMMED if f"origins_{name}" in metrics]
+    origins = json.loads(run.get("origins") or "[]")
+    names = [name for name in SUMMARISED if f"origins_{name}" in metrics]
     rows = []
     for name in names:
-        each = ", ".join(f"{one['metrics'][name]:.4f}" for one in judged if name in one["metrics"])
+        each = ", ".join(f"{one['metrics'][name]:.4f}" for one in origins if name in one["metrics"])
         spread = metrics.get(f"origins_{name}_sd")
         mean = f"{metrics[f'origins_{name}']:.4f}"
         rows.append(
             [name.replace("_", " "), each, mean, "" if spread is None else f"{spread:.4f}", _interval(metrics, f"origins_{name}")]
         )
-    tested = "; ".join(one["spans"]["test"] for one in judged)
-    lines = [f"The procedure at {len(judged)} rolling origins, oldest first, tested on {tested}."] if judged else []
+    tested = "; ".join(one["spans"]["test"] for one in origins)
+    lines = [f"The procedure at {len(origins)} rolling origins, oldest first, tested on {tested}."] if origins else []
     return Part("Rolling origins", lines, ("metric", "each", "mean", "spread", "95 % interval of the mean"), rows)
 
 

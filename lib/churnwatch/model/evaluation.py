@@ -1,8 +1,8 @@
-"""What the model is worth on the test span, beside the best recency rule, the best column and the last release.
+"""Evaluate the model on the test span, against the best recency rule, the best column and the last release.
 
-Two passes over the test rows: one counts every score by bin, one sums Poisson bootstrap weights by bin and replicate
-(weights by user, since rows of one user on several days are not independent; Chamandy et al., Estimating uncertainty for
-massive data streams, 2012). The driver sees bins, never users.
+Two passes over the test rows: one counts every score by bin, one sums Poisson bootstrap weights by bin and replicate. The
+weights are drawn by user, because a user's rows of several days are not independent (Chamandy et al., Estimating uncertainty
+for massive data streams, 2012). The driver sees bins, never users.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,25 +17,25 @@ from pyspark.sql import functions as F
 from churnwatch.core.intervals import DIGITS
 from churnwatch.model import metrics as m
 from churnwatch.model import worker, worker_sums
-from churnwatch.model.calibration import calibrated
+from churnwatch.model.calibration import fit_calibration
 from churnwatch.model.profit import expected_maximum_profit
-from churnwatch.model.shipped import mapped
+from churnwatch.model.shipping import map_batches
+from churnwatch.model.worker_model import WorkerModel
+from churnwatch.model.worker_sums import FIRST_COLUMN, MODEL, RELEASE, Scores
 from churnwatch.settings import Settings
 
-MODEL, RELEASE, FIRST_COLUMN = 0, 1, 2  # scores: our margin, the last release's, then the columns
 GROUPS = 1_000  # bins of a score in the bootstrap, of about equal size
-COUNTED = "score int, code long, users double, churned double, total double, rows double, hits double"
-RESAMPLED = "key long, sums array<double>"
+COUNTS = "score int, code long, users double, churned double, total double, rows double, hits double"
+SUMS = "key long, sums array<double>"
 COMPARED = ("auc", "average_precision")
 
 Floats = NDArray[np.float64]
-Packed = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Rows of a score by code, codes rising: weights of all and of the churned, ``total`` the sum of the margins by weight;
-    plain counts: ``rows``, and ``hits``, those who churned."""
+    """Histogram of one score, sorted by code. Weighted: ``users``, ``churned``, ``total`` (sum of margins). Unweighted: ``rows``,
+    ``hits`` (churned rows)."""
 
     codes: NDArray[np.int64]
     users: Floats
@@ -46,7 +46,7 @@ class Histogram:
 
     @property
     def others(self) -> Floats:
-        """Rows that did not churn."""
+        """Weight of the rows that did not churn."""
         return self.users - self.churned
 
     def auc(self) -> float:
@@ -54,15 +54,15 @@ class Histogram:
         return float(m.auc(self.churned[None, :], self.others[None, :])[0])
 
     def edges(self, groups: int = GROUPS) -> list[int]:
-        """Codes that begin a new group: at most ``groups`` groups, each code its own where there are no more."""
+        """Codes that begin a new group: at most ``groups`` groups; each code is a group where there are no more codes."""
         group = np.arange(len(self.codes))
         if len(self.codes) > groups:
-            group = np.asarray(m.decile_bins(self.users, groups))
+            group = np.asarray(m.equal_groups(self.users, groups))
         return [int(code) for code in self.codes[1:][np.diff(group) > 0]]
 
 
 @dataclass(frozen=True)
-class Contender:
+class Rival:
     """A score that the model is compared with; ``falling``: low values are risky."""
 
     score: int
@@ -71,7 +71,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics with intervals, the curves, and the names of the columns that the model was compared with."""
+    """Metrics with intervals, the curves, the columns that the model was compared with, and the histogram of its margins."""
 
     metrics: dict[str, float]
     curves: dict[str, Any]
@@ -80,34 +80,35 @@ class Evaluation:
     margins: Histogram
 
 
-def calibration_of(rows: DataFrame, model: Packed, width: int, kind: str) -> tuple[dict[str, Any], float]:
-    """The calibration of ``model`` on ``rows`` (``frame.for_evaluation`` of the calibration span), and its AUC there."""
-    bins = histograms(rows, [model], [], width)[MODEL]
+def calibrate(rows: DataFrame, model: WorkerModel, width: int, kind: str) -> tuple[dict[str, Any], float]:
+    """Fit the calibration of ``model`` on ``rows`` (``frame.evaluation_rows`` of the calibration span); also its AUC there."""
+    bins = score_histograms(rows, Scores([model], width))[MODEL]
     fewest = float(min(bins.hits.sum(), (bins.rows - bins.hits).sum()))
-    return calibrated(bins.total / bins.users, bins.users, bins.churned, fewest, kind), bins.auc()
+    return fit_calibration(bins.total / bins.users, bins.users, bins.churned, fewest, kind), bins.auc()
 
 
-def evaluated(
+def evaluate(
     rows: DataFrame,
-    models: Sequence[Packed],
+    models: Sequence[WorkerModel],
     calibration: dict[str, Any],
     names: Sequence[str],
     capacity: float,
     settings: Settings,
     compared: bool = True,
 ) -> Evaluation:
-    """Metrics of ``models[0]`` on ``rows`` (``frame.for_evaluation`` of the test span); ``models[1]``: the last release.
+    """Metrics of ``models[0]`` on ``rows`` (``frame.evaluation_rows`` of the test span); ``models[1]``: the last release.
 
-    ``capacity``: share of the rows that the team can work. The recency rule is the best of the ``_days_since`` columns on
-    these very rows (longer ago is riskier), the single column the best of all in its better direction: both are chosen
-    after the fact, so the comparison favours them. Without ``compared`` no column is looked at.
+    ``capacity``: share of the rows that the team can work. The recency rule is the best ``_days_since`` column on these rows
+    (longer ago is riskier), the single column the best of all in its better direction. Both are chosen on the test rows, so
+    the comparison favours them. Columns are compared only where ``compared``.
     """
-    counts = histograms(rows, models, range(len(names)) if compared else (), len(names))
+    scores = Scores(models, len(names), range(len(names)) if compared else ())
+    counts = score_histograms(rows, scores)
     rivals, rule, column = _columns(counts, names) if compared else ({}, "", "")
     if len(models) > 1:
-        rivals["release"] = Contender(RELEASE)
+        rivals["release"] = Rival(RELEASE)
     edges = {score: counts[score].edges() for score in {MODEL, *(rival.score for rival in rivals.values())}}
-    sums = _Sums(rows, models, calibration, edges, counts[MODEL], len(names), settings)
+    sums = _BootstrapSums(rows, scores, calibration, edges, counts[MODEL], settings)
     return Evaluation(
         metrics=_with_intervals(sums, rivals, capacity, settings),
         curves={**m.curves(counts[MODEL].churned, counts[MODEL].others), "calibration": sums.calibration_bins()},
@@ -117,20 +118,20 @@ def evaluated(
     )
 
 
-def _columns(counts: Mapping[int, Histogram], names: Sequence[str]) -> tuple[dict[str, Contender], str, str]:
+def _columns(counts: Mapping[int, Histogram], names: Sequence[str]) -> tuple[dict[str, Rival], str, str]:
     """The recency rule and the single column that the model is compared with, and their names."""
     aucs = [counts[FIRST_COLUMN + n].auc() for n in range(len(names))]
     column = max(range(len(names)), key=lambda n: (max(aucs[n], 1 - aucs[n]), -n))
     rule = max((n for n, name in enumerate(names) if name.endswith("_days_since")), key=lambda n: (aucs[n], -n))
     rivals = {
-        "rule": Contender(FIRST_COLUMN + rule),
-        "column": Contender(FIRST_COLUMN + column, falling=aucs[column] < 0.5),
+        "rule": Rival(FIRST_COLUMN + rule),
+        "column": Rival(FIRST_COLUMN + column, falling=aucs[column] < 0.5),
     }
     return rivals, names[rule], names[column]
 
 
-def _with_intervals(sums: "_Sums", rivals: Mapping[str, Contender], capacity: float, settings: Settings) -> dict[str, float]:
-    churned, others = sums.ranked(Contender(MODEL))
+def _with_intervals(sums: "_BootstrapSums", rivals: Mapping[str, Rival], capacity: float, settings: Settings) -> dict[str, float]:
+    churned, others = sums.ranked(Rival(MODEL))
     ours = {"auc": m.auc(churned, others), "average_precision": m.average_precision(churned, others)}
     base = m.base_rate(churned, others)
     at_capacity = m.at_capacity(churned, others, capacity)
@@ -155,49 +156,41 @@ def _with_intervals(sums: "_Sums", rivals: Mapping[str, Contender], capacity: fl
     return intervals
 
 
-def histograms(rows: DataFrame, models: Sequence[Packed], columns: Sequence[int], width: int) -> dict[int, Histogram]:
-    """The histogram of each model's margin (scores 0, 1) and of each of the ``columns`` of ``values`` (2 + column)."""
-    spec = {"models": list(models), "columns": list(columns), "width": width}
-    counted = mapped(rows, worker_sums.counted, spec, COUNTED).groupBy("score", "code")
+def score_histograms(rows: DataFrame, scores: Scores) -> dict[int, Histogram]:
+    """The histogram of each score: margins of the models (MODEL, RELEASE) and columns (FIRST_COLUMN + column)."""
+    counted = map_batches(rows, worker_sums.count_scores, scores, COUNTS).groupBy("score", "code")
     parts = ("users", "churned", "total", "rows", "hits")
     table = counted.agg(*(F.sum(name).alias(name) for name in parts)).orderBy("score", "code").toArrow()
     score = table.column("score").to_numpy()
     found = {}
-    for one in (*range(len(models)), *(FIRST_COLUMN + n for n in columns)):
+    for one in (*range(len(scores.models)), *(FIRST_COLUMN + n for n in scores.columns)):
         here = score == one
         found[one] = Histogram(*(table.column(name).to_numpy()[here] for name in ("code", *parts)))
     return found
 
 
-class _Sums:
-    """The bootstrap's sums: matrices of (replicate, group) by score and label, losses, probabilities by decile."""
+class _BootstrapSums:
+    """The bootstrap's sums: matrices of (replicate, group) by score and label, losses, probabilities by calibration bin."""
 
     def __init__(
         self,
         rows: DataFrame,
-        models: Sequence[Packed],
+        scores: Scores,
         calibration: dict[str, Any],
         edges: Mapping[int, list[int]],
         margin: Histogram,
-        width: int,
         settings: Settings,
     ) -> None:
         group = np.searchsorted(edges[MODEL], margin.codes, side="right")
         sizes = np.bincount(group, weights=margin.users).astype(np.float64)
-        self._bin_of_group = m.decile_bins(sizes)
+        self._bin_of_group = m.equal_groups(sizes)
         self._groups = {score: len(cuts) + 1 for score, cuts in edges.items()}
         self._replicates = settings.model.bootstraps
-        spec = {
-            "models": list(models),
-            "calibration": calibration,
-            "edges": dict(edges),
-            "bin_of_group": self._bin_of_group,
-            "replicates": self._replicates,
-            "width": width,
-        }
-        partial = mapped(rows, worker_sums.resampled, spec, RESAMPLED)
+        spec = worker_sums.Bootstrap(scores, calibration, dict(edges), self._bin_of_group, self._replicates)
+        partial = map_batches(rows, worker_sums.resample, spec, SUMS)
         # the second step adds up by key wherever the rows lie, so that the driver gets each key once
-        table = mapped(partial.repartition(settings.model.partitions, "key"), worker_sums.added_up, None, RESAMPLED).toArrow()
+        by_key = partial.repartition(settings.model.partitions, "key")
+        table = map_batches(by_key, worker_sums.add_by_key, None, SUMS).toArrow()
         matrix = worker.matrix(table.column("sums"), self._replicates + 1)
         self._sums = dict(zip(table.column("key").to_pylist(), matrix, strict=True))
 
@@ -206,21 +199,21 @@ class _Sums:
         rows = [self._sums.get(worker_sums.key_of(score, group, label), nothing) for group in range(groups)]
         return np.column_stack(rows)
 
-    def ranked(self, contender: Contender) -> tuple[Floats, Floats]:
-        """Churned and other rows, lowest risk first."""
-        groups = self._groups[contender.score]
-        churned, others = (self._of(contender.score, groups, label) for label in (1, 0))
-        return (churned[:, ::-1], others[:, ::-1]) if contender.falling else (churned, others)
+    def ranked(self, rival: Rival) -> tuple[Floats, Floats]:
+        """Weights of the churned and of the other rows by group, lowest risk first."""
+        groups = self._groups[rival.score]
+        churned, others = (self._of(rival.score, groups, label) for label in (1, 0))
+        return (churned[:, ::-1], others[:, ::-1]) if rival.falling else (churned, others)
 
-    def _deciles(self) -> tuple[Floats, Floats, Floats]:
-        churned, others = self.ranked(Contender(MODEL))
+    def _calibration_sums(self) -> tuple[Floats, Floats, Floats]:
+        churned, others = self.ranked(Rival(MODEL))
         member = np.equal.outer(np.asarray(self._bin_of_group), np.arange(m.CALIBRATION_BINS)).astype(float)
         probability = self._of(worker_sums.PROBABILITY_SUMS, m.CALIBRATION_BINS, 0)
         return churned @ member, (churned + others) @ member, probability
 
     def losses(self) -> dict[str, Floats]:
-        """Brier score, log loss and calibration error, a number a replicate."""
-        churned, rows, probability = self._deciles()
+        """Brier score, log loss and calibration error; one number a replicate."""
+        churned, rows, probability = self._calibration_sums()
         total = rows.sum(axis=1)
         brier, log_loss = (self._of(worker_sums.LOSSES, 2, 0) / total[:, None]).T
         return {
@@ -230,8 +223,8 @@ class _Sums:
         }
 
     def calibration_bins(self) -> list[dict[str, float]]:
-        """Rows, mean predicted and observed rate with 95 % interval of each tenth, lowest risk first."""
-        churned, rows, probability = self._deciles()
+        """For each tenth of the rows, lowest risk first: rows, mean predicted rate, observed rate with its 95 % interval."""
+        churned, rows, probability = self._calibration_sums()
         bins = []
         for n in range(m.CALIBRATION_BINS):
             if rows[0, n] > 0:

@@ -1,4 +1,4 @@
-"""The training frame: features and labels of the snapshots, without users whom somebody treated."""
+"""The training frame: features and labels of the snapshots, without treated users."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from churnwatch.model.untreated import per_assigned_user
 from churnwatch.settings import Settings
 from churnwatch.settings.names import segment_names
 
-FOLD_SHARE = 0.25  # of the users: hyper-parameters are judged on them
-FOLD_DAYS_SHARE = 0.4  # of the training snapshots: the later ones, on which they are judged
-EVALUATION_USERS = 200_000  # test users at the most, by hash: intervals of a larger sample would be no use
+FOLD_SHARE = 0.25  # of the users: the validation fold
+FOLD_DAYS_SHARE = 0.4  # of the training snapshots: the validation period, the last of them
+EVALUATION_USERS = 200_000  # at most so many users of a later span, by hash: a larger sample narrows no interval that matters
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much a span holds; ``weight``: of the rows, what they stand for."""
+    """Users, rows, churned rows (``positives``) and the sum of the rows' weights of a span."""
 
     users: int
     rows: int
@@ -31,7 +31,7 @@ class Size:
     weight: float
 
 
-def snapshots_of(inputs: Mapping[str, DataFrame], settings: Settings) -> list[date]:
+def snapshot_days(inputs: Mapping[str, DataFrame], settings: Settings) -> list[date]:
     """The days that have features and mature labels of the primary definition."""
     labelled = _primary(inputs["labels"], settings).select("day").distinct()
     both = labelled.join(inputs["features"].select("day").distinct(), "day", "left_semi")
@@ -41,9 +41,8 @@ def snapshots_of(inputs: Mapping[str, DataFrame], settings: Settings) -> list[da
 def labelled_rows(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:
     """One row per user and snapshot: ``day, user_id, label`` (1 churned), ``weight`` and the columns of user_features.
 
-    Users whom an offer could reach in the days that the label looks at leave: what they would have done is not known.
-    Held-out and unassigned users stay, the held-out with a weight (``per_assigned_user``).
-    Bots leave: what they do tells nothing of people.
+    Users whom an offer could reach in the lead time or label window are left out, because what they would have done without
+    it is unknown. Held-out and unassigned users stay, the held-out with a weight (``per_assigned_user``). Bots are left out.
     """
     labels = _primary(only_days(inputs["labels"], days), settings).select(
         "day", "user_id", F.col("churned").cast("double").alias("label")
@@ -63,7 +62,7 @@ def _primary(labels: DataFrame, settings: Settings) -> DataFrame:
 
 
 def with_span(rows: DataFrame, spans: Spans) -> DataFrame:
-    """Keeps the rows of the days of ``spans`` and adds ``span``: train, calibration or test."""
+    """Keep the rows of the days of ``spans``; add ``span``: train, calibration or test."""
     day = F.col("day")
     later = F.when(day >= spans.test[0], "test") if spans.test else F.when(F.lit(False), "test")
     span = later.when(day >= spans.calibration[0], "calibration").otherwise("train")
@@ -71,12 +70,12 @@ def with_span(rows: DataFrame, spans: Spans) -> DataFrame:
 
 
 def only_span(rows: DataFrame, span: str) -> DataFrame:
-    """Keeps the rows of a span."""
+    """Keep the rows of one span."""
     return rows.where(F.col("span") == span)
 
 
-def sizes(rows: DataFrame) -> dict[str, Size]:
-    """Users, rows, churned rows and weight by span."""
+def span_sizes(rows: DataFrame) -> dict[str, Size]:
+    """The size of each span, 0 for a span without rows."""
     counts = rows.groupBy("span").agg(
         F.count_distinct("user_id").alias("users"),
         F.count("label").alias("rows"),
@@ -87,11 +86,12 @@ def sizes(rows: DataFrame) -> dict[str, Size]:
     return {span: found.get(span, Size(0, 0, 0, 0.0)) for span in ("train", "calibration", "test")}
 
 
-def for_fit(rows: DataFrame, schema: Schema, spans: Spans, settings: Settings) -> DataFrame:
+def fit_rows(rows: DataFrame, schema: Schema, spans: Spans, settings: Settings) -> DataFrame:
     """``day, user_id, label, weight, values`` (raw features), ``fold, late, last_third, sample_share`` of the train span.
 
-    In an order and partitioning that trees depend on; not cached. ``fold``: the user judges hyper-parameters; ``late``:
-    the day does; ``last_third``: the day is compared with the others to see whether a feature is stable.
+    ``fold``: the user is in the validation fold; ``late``: the snapshot belongs to the validation period; ``last_third``: it
+    belongs to the part whose features are compared with the earlier ones to measure drift; ``sample_share``: where the user
+    lies in [0, 1) when a sample is drawn. Order and partitioning are fixed, because the trees depend on them. Not cached.
     """
     seed = settings.model.seed
     chosen = only_span(rows, "train").select(
@@ -109,17 +109,17 @@ def for_fit(rows: DataFrame, schema: Schema, spans: Spans, settings: Settings) -
 
 
 def _from_last(days: Sequence[date], share: float) -> date:
-    """The first of the last ``share`` of the days, one at least."""
+    """The first of the last ``share`` of the days, at least one day."""
     return days[-max(1, round(len(days) * share)) :][0]
 
 
 def only_sample(fit: DataFrame, users: int, settings: Settings) -> DataFrame:
-    """Keeps ``search_users`` of the ``users`` users, by hash."""
+    """Keep about ``search_users`` of the ``users`` users, by hash."""
     return fit.where(F.col("sample_share") < min(1.0, settings.model.search_users / max(users, 1)))
 
 
-def for_evaluation(rows: DataFrame, schema: Schema, sizes: Mapping[str, Size], settings: Settings) -> DataFrame:
-    """``span, user_hash, label, weight, values`` (raw features as one array), ``segments`` of the later spans.
+def evaluation_rows(rows: DataFrame, schema: Schema, sizes: Mapping[str, Size], settings: Settings) -> DataFrame:
+    """``span, user_hash, label, weight, values`` (raw features as one array), ``segments`` of the calibration and test spans.
 
     At most ``EVALUATION_USERS`` users of a span, by hash.
     """
@@ -134,5 +134,5 @@ def for_evaluation(rows: DataFrame, schema: Schema, sizes: Mapping[str, Size], s
 
 
 def segments_of(rows: DataFrame, settings: Settings) -> list[str]:
-    """Columns of the rows that hold the configured segments."""
+    """The columns of the rows that hold configured segments."""
     return [name for name in segment_names(settings) if name in rows.columns]

@@ -1,4 +1,4 @@
-"""Whether a model may be released: every condition with both numbers."""
+"""The release gate: every condition with both of its numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ CHANCE = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome and its conditions, each ``<what>: <number> <sign> <bound>: ok|failed``; before ``failed``, in brackets, what
-    to do where data were not enough."""
+    """The outcome and its conditions, each ``<what>: <number> <sign> <bound>: ok|failed``. Where data were too few, what to do
+    stands in brackets before ``failed``."""
 
     conditions: tuple[str, ...]
     passed: bool
@@ -26,7 +26,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Data:
-    """What the attempt had: sizes by span, snapshot days of the train span, share of missing cells (None: nobody has looked
+    """The data of an attempt: sizes by span, snapshot days of the train span, share of missing values (None: not measured
     yet), rolling origins."""
 
     sizes: Mapping[str, Size]
@@ -35,22 +35,22 @@ class Data:
     origins: int
 
 
-def enough(data: Data, settings: Settings) -> Verdict:
-    """Whether the data would do for the gate, before anything is fitted."""
-    return _verdict([*_enough(data, settings)])
+def check_data(data: Data, settings: Settings) -> Verdict:
+    """Check the conditions on the data alone, before anything is fitted."""
+    return _verdict([*_data_conditions(data, settings)])
 
 
-def judged(
+def check_release(
     metrics: Mapping[str, float], data: Data, rivals: Mapping[str, str], notes: Sequence[str], settings: Settings
 ) -> Verdict:
     """The gate: enough data; better than chance, the best recency rule, the best column and the last release; calibrated.
 
-    Better than chance: the lower end of the AUC's 95 % interval is above 0.5, so that labels without meaning are refused.
-    Better than a rival: the lower end of the difference's interval (Poisson bootstrap by user, on the same rows) exceeds
-    the margin of ``model.gate``. ``rivals``: what ``rule`` and ``column`` were; ``notes``: conditions that nobody judged.
+    Better than chance: the lower end of the AUC's 95 % interval is above 0.5, so that random labels are refused. Better than
+    a rival: the lower end of the difference's interval (Poisson bootstrap by user, on the same rows) exceeds the margin of
+    ``model.gate``. ``rivals``: the names of ``rule`` and ``column``; ``notes``: conditions that could not be checked.
     """
     gate = settings.model.gate
-    found = [*_enough(data, settings)]
+    found = [*_data_conditions(data, settings)]
     low = metrics["auc_low"]
     found.append((f"auc, lower end of the interval: {low:.4f} > {CHANCE}", low > CHANCE))
     found.append(_beats(metrics, "rule", f"the rule {rivals['rule']}", gate.min_margin_over_rule))
@@ -68,31 +68,31 @@ def _verdict(found: Sequence[tuple[str, bool]]) -> Verdict:
     return Verdict(texts, all(good for _, good in found))
 
 
-def _enough(data: Data, settings: Settings) -> Iterator[tuple[str, bool]]:
+def _data_conditions(data: Data, settings: Settings) -> Iterator[tuple[str, bool]]:
     gate = settings.model.gate
     for span, size in data.sizes.items():
         for what, found, bound in (("users", size.users, "min_users"), ("churned", size.positives, "min_positives")):
             least = getattr(gate, bound)
             advice = f"wait for more, lengthen model.{span}_days, or lower model.gate.{bound}"
-            yield _or_else(f"{span} {what}: {found:,} >= {least:,}", found >= least, advice)
+            yield _with_advice(f"{span} {what}: {found:,} >= {least:,}", found >= least, advice)
     advice = "build more snapshots of the train span, lengthen model.train_days, or lower model.gate.min_days"
-    yield _or_else(f"train days: {data.days} >= {gate.min_days}", data.days >= gate.min_days, advice)
+    yield _with_advice(f"train days: {data.days} >= {gate.min_days}", data.days >= gate.min_days, advice)
     if (share := data.missing_share) is not None:
         advice = "take measures that are seldom there out of measures.yaml, or raise model.gate.max_missing_share"
         text = f"share of missing values: {share:.4f} <= {gate.max_missing_share}"
-        yield _or_else(text, share <= gate.max_missing_share, advice)
+        yield _with_advice(text, share <= gate.max_missing_share, advice)
     advice = (
         f"each takes {settings.model.origin_step_days} more days of history: wait or load them, or lower model.gate.min_origins"
     )
-    yield _or_else(f"rolling origins: {data.origins} >= {gate.min_origins}", data.origins >= gate.min_origins, advice)
+    yield _with_advice(f"rolling origins: {data.origins} >= {gate.min_origins}", data.origins >= gate.min_origins, advice)
 
 
-def _or_else(text: str, good: bool, advice: str) -> tuple[str, bool]:
-    """The condition; with what to do where it does not hold."""
+def _with_advice(text: str, good: bool, advice: str) -> tuple[str, bool]:
+    """The condition, with what to do where it does not hold."""
     return (text if good else f"{text} ({advice})"), good
 
 
-def _beats(metrics: Mapping[str, float], rival: str, named: str, margin: float) -> tuple[str, bool]:
+def _beats(metrics: Mapping[str, float], rival: str, title: str, margin: float) -> tuple[str, bool]:
     ours, theirs = metrics["auc"], metrics[f"{rival}_auc"]
     low = metrics[f"auc_minus_{rival}_low"]
-    return f"auc over {named}: {ours:.4f} - {theirs:.4f}, lower end {low:.4f} > {margin}", low > margin
+    return f"auc over {title}: {ours:.4f} - {theirs:.4f}, lower end {low:.4f} > {margin}", low > margin

@@ -8,14 +8,14 @@ KIND = "linear"
 
 
 def to_text(coefficients: Sequence[float], intercept: float, means: Sequence[float], low: float, high: float) -> str:
-    """Text of a margin ``intercept + coefficients x filled features``: log-odds of a logistic regression, distance of an SVM.
+    """Text of the margin ``intercept + coefficients x imputed features``: log-odds of a logistic regression, distance of an SVM.
 
-    ``means``: of the filled features over the train span, from which contributions count: coefficient x (value - mean), the
-    exact Shapley values where features are taken as independent. ``low``, ``high``: the least and the greatest margin of the
-    train span; beyond them users are equals in rank. Raises ValueError where means are not as many as coefficients.
+    ``means``: of the imputed features over the train span; contributions are coefficient x (value - mean). ``low``, ``high``:
+    the least and the greatest margin of the train span; users beyond them get the same rank. Raises ValueError when the
+    numbers of coefficients and means differ.
     """
     if len(coefficients) != len(means):
-        raise ValueError(f"{len(coefficients)} coefficients, but {len(means)} means")
+        raise ValueError(f"{len(coefficients)} coefficients, but {len(means)} means: give one mean for each coefficient")
     parts = {
         "coefficients": [float(v) for v in coefficients],
         "intercept": float(intercept),
@@ -27,10 +27,10 @@ def to_text(coefficients: Sequence[float], intercept: float, means: Sequence[flo
 
 
 def is_linear(text: str) -> bool:
-    """Whether the text is that of a linear model."""
+    """Whether the text holds a linear model."""
     return text.split("\n", 1)[0] == KIND
 
 
-def parsed(text: str) -> dict[str, Any]:
-    """The numbers of a text that ``to_text`` wrote."""
+def parse(text: str) -> dict[str, Any]:
+    """The numbers of a text that ``to_text`` wrote, by name."""
     return json.loads(text.split("\n", 1)[1])

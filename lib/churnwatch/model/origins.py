@@ -1,4 +1,4 @@
-"""The procedure judged where it would have stood earlier: rolling origins, with mean, spread and interval."""
+"""Rolling origins: repeat the training procedure on earlier days; mean, spread and interval of its metrics."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,15 @@ from pyspark.sql import DataFrame
 from churnwatch.core.intervals import DIGITS
 from churnwatch.model import frame as fr
 from churnwatch.model import recipe as rc
-from churnwatch.model.evaluation import evaluated
+from churnwatch.model.algorithms import algorithm
+from churnwatch.model.evaluation import evaluate
 from churnwatch.model.schema import Schema
+from churnwatch.model.selection import Moments, feature_moments
 from churnwatch.model.spans import Spans
 from churnwatch.model.tuning import Budget
 from churnwatch.settings import Settings
 
-SUMMED = (
+SUMMARISED = (
     "auc",
     "average_precision",
     "average_precision_lift",
@@ -35,7 +37,7 @@ SUMMED = (
 
 @dataclass(frozen=True)
 class Origin:
-    """What the procedure was worth on the test span of an origin."""
+    """The metrics of the procedure on the test span of one origin, and the algorithm that it chose."""
 
     spans: Spans
     algorithm: str
@@ -44,45 +46,48 @@ class Origin:
     def to_json(self) -> dict[str, Any]:
         """A JSON object: spans, algorithm and the metrics with their intervals."""
         ends = ("", "_low", "_high")
-        told = {f"{name}{end}": self.metrics[f"{name}{end}"] for name in SUMMED for end in ends if f"{name}{end}" in self.metrics}
-        return {"spans": self.spans.as_text(), "algorithm": self.algorithm, "metrics": told}
+        metrics = {
+            f"{name}{end}": self.metrics[f"{name}{end}"] for name in SUMMARISED for end in ends if f"{name}{end}" in self.metrics
+        }
+        return {"spans": self.spans.as_text(), "algorithm": self.algorithm, "metrics": metrics}
 
 
-def earlier(rows: DataFrame, origins: Sequence[Spans], whole: Schema, models: Any, settings: Settings) -> list[Origin]:
-    """The earlier origins, oldest first; ``origins``: newest first, as ``spans.origins`` gives them.
+def evaluate_earlier_origins(
+    rows: DataFrame, origins: Sequence[Spans], whole: Schema, models: Any, settings: Settings
+) -> list[Origin]:
+    """Test the procedure at the earlier origins, oldest first; ``origins``: newest first, as ``rolling_origins`` gives them.
 
-    Nothing of an origin's test span, nor of days after it, is used for it: features and hyper-parameters are chosen by
-    the oldest origin's train span, all were known at every later one. They are fitted on the sample of ``search_users``
-    users and tested on everybody. An origin with a span of one class alone is left out.
+    No origin uses its own test span or later days: features and hyper-parameters are chosen on the oldest origin's train span,
+    which every later origin may know. Models are fitted on the sample of ``search_users`` users and tested on all users. An
+    origin with a span of one class alone is left out.
     """
-    judged: list[Origin] = []
+    tested: list[Origin] = []
     recipe: rc.Recipe | None = None
     for number, spans in reversed(list(enumerate(origins))[1:]):
-        sizes = fr.sizes(fr.with_span(rows, spans))
+        sizes = fr.span_sizes(fr.with_span(rows, spans))
         if any(size.positives in (0, size.rows) for size in sizes.values()):
             continue
-        with rc.opened(rows, spans, sizes, whole, settings, sampled=True) as span:
-            seen = None
+        with rc.cached_span(rows, spans, sizes, whole, settings, sampled=True) as span:
+            moments: Moments | None = None
             if recipe is None:
-                selection = rc.chosen(span, settings)
-                seen = selection.moments
+                selection = rc.select(span, settings)
+                moments = selection.moments
                 budget = Budget.of(settings, settings.model.origin_evals)
-                trials = rc.Trials(models, f"origin{number}")
-                recipe = rc.found(span, selection.kept, seen, budget, trials, settings)
-            elif any(rc.algorithm(name).fills_mean for name in recipe.tuned):
-                seen = rc.moments(span.fit, whole)
-            best = rc.made(span, recipe, seen, models, settings)[0]
+                recipe = rc.tune(span, selection.kept, moments, budget, rc.Trials(models, f"origin{number}"), settings)
+            elif any(algorithm(name).imputes_mean for name in recipe.tuned):
+                moments = feature_moments(span.fit, whole)
+            best = rc.fit_candidates(span, recipe, moments, models, settings)[0]
             test = fr.only_span(span.later, "test")
-            capacity = capacity_of(sizes["test"].weight, len(spans.test), settings)
-            packed, names = [best.packed(whole)], whole.features
-            metrics = evaluated(test, packed, best.calibration, names, capacity, settings, compared=False).metrics
-        judged.append(Origin(spans, best.algorithm, metrics))
-    return judged
+            capacity = capacity_share(sizes["test"].weight, len(spans.test), settings)
+            model, names = best.worker_model(whole), whole.features
+            metrics = evaluate(test, [model], best.calibration, names, capacity, settings, compared=False).metrics
+        tested.append(Origin(spans, best.algorithm, metrics))
+    return tested
 
 
-def capacity_of(weight: float, days: int, settings: Settings) -> float:
-    """The share of a day's users that the team can work; ``weight``: of the rows of the ``days``, since metrics take a share
-    of it (the held-out stand for the treated, whom the team works too)."""
+def capacity_share(weight: float, days: int, settings: Settings) -> float:
+    """The share of a day's users that the team can work. ``weight``: the sum of the rows' weights over ``days`` days; weights,
+    not rows, because held-out users represent treated ones, whom the team works too."""
     model = settings.model
     if model.capacity_users is None:
         return model.capacity_share
@@ -90,13 +95,13 @@ def capacity_of(weight: float, days: int, settings: Settings) -> float:
 
 
 def summary(origins: Sequence[Origin]) -> dict[str, float]:
-    """``origins``: how many; of each metric ``origins_<name>``, the mean, its 95 % interval (Student's t, ``_low``, ``_high``)
-    and ``origins_<name>_sd``, the spread.
+    """``origins``: their number; for each metric ``origins_<name>``: the mean, its 95 % interval (Student's t; ``_low``,
+    ``_high``) and the standard deviation (``_sd``).
 
-    Test spans do not overlap, but train spans do: the interval takes the origins as independent and so is a little narrow.
+    Test spans do not overlap, but train spans do: the interval assumes independent origins and is a little too narrow.
     """
     found: dict[str, float] = {"origins": float(len(origins))}
-    for name in SUMMED:
+    for name in SUMMARISED:
         values = np.array([origin.metrics[name] for origin in origins if name in origin.metrics])
         if len(values):
             found |= {f"origins_{name}{end}": round(value, DIGITS) for end, value in _spread(values).items()}

@@ -1,4 +1,4 @@
-"""The curves of model_runs as pictures: ROC, precision-recall, lift, calibration."""
+"""Draw the curves of model_runs: ROC, precision-recall, lift, calibration."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ CHANCE = {"type": "line", "color": "#777777", "strokeDash": [4, 4]}
 SCALE = {"domain": [0, 1]}
 
 
-def drawn(curves: Mapping[str, Any]) -> dict[str, bytes]:
+def draw_curves(curves: Mapping[str, Any]) -> dict[str, bytes]:
     """PNG pictures by file name."""
     import vl_convert
 

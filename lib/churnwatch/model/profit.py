@@ -1,4 +1,4 @@
-"""What a retention campaign led by the score could earn: the expected maximum profit measure for churn."""
+"""The expected maximum profit measure for churn (EMPC): what a retention campaign that follows the score could earn."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 
 def expected_maximum_profit(churned: Floats, others: Floats, profit: CampaignProfit) -> dict[str, Floats]:
-    """EMPC, cents a user of the base, and the share of the base that it contacts; a number a replicate.
+    """``empc_cents``: EMPC in cents per user of the base; ``empc_share``: share of the base contacted; one number a replicate.
 
     Verbraken, Verbeke and Baesens, A novel profit maximizing metric for measuring classification performance of customer
     churn prediction models, IEEE TKDE 25 (2013). With pi0, pi1 the shares of churners and others, F0(t), F1(t) the shares
@@ -20,15 +20,15 @@ def expected_maximum_profit(churned: Floats, others: Floats, profit: CampaignPro
 
         P(t; gamma) = (gamma (CLV - d) - f) pi0 F0(t) - (d + f) pi1 F1(t)
 
-    (churners who leave anyway cost the contact alone, others take the offer gladly). EMPC is the mean over
+    (a churner who leaves anyway costs the contact only; every other user takes the offer). EMPC is the mean over
     gamma ~ Beta(alpha, beta) of the profit at the best cut; the best cuts are corners of the ROC curve's convex hull,
     so the mean is an exact sum of incomplete Beta functions. Matrices: (replicate, bin), lowest risk first.
     """
-    found = [_of(one, other, profit) for one, other in zip(churned, others, strict=True)]
+    found = [_of_replicate(one, other, profit) for one, other in zip(churned, others, strict=True)]
     return {"empc_cents": np.array([cents for cents, _ in found]), "empc_share": np.array([share for _, share in found])}
 
 
-def _of(churned: Floats, others: Floats, profit: CampaignProfit) -> tuple[float, float]:
+def _of_replicate(churned: Floats, others: Floats, profit: CampaignProfit) -> tuple[float, float]:
     positives, negatives = float(churned.sum()), float(others.sum())
     if not positives or not negatives:
         return 0.0, 0.0
@@ -36,7 +36,7 @@ def _of(churned: Floats, others: Floats, profit: CampaignProfit) -> tuple[float,
     pi0 = positives / (positives + negatives)
     gain, contact = float(profit.saved_cents - profit.offer_cents), float(profit.contact_cents)
     loss = float(profit.offer_cents + profit.contact_cents)
-    # at edges[i] the corners i and i + 1 earn the same: the steeper the hull, the fewer takers are worth it
+    # at edges[i] corners i and i + 1 earn the same: where the hull is steep, a small share of takers is enough
     edges = (loss * (1 - pi0) * np.diff(f1) + contact * pi0 * np.diff(f0)) / (gain * pi0 * np.diff(f0))
     ends = np.clip(np.concatenate([[0.0], edges, [1.0]]), 0.0, 1.0)
     mass, takers = _beta_parts(ends, profit.alpha, profit.beta)
@@ -61,7 +61,7 @@ def _hull(x: Floats, y: Floats) -> tuple[Floats, Floats]:
             corners.pop()
         if point != corners[-1]:
             corners.append(point)
-    # the last piece may be level: contacting on earns nothing for any gamma
+    # the last piece may be level: contacting more users earns nothing for any gamma
     if len(corners) > 1 and corners[-1][1] <= corners[-2][1]:
         corners.pop()
     hull = np.array(corners)

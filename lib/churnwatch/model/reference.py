@@ -1,6 +1,6 @@
-"""What a model was trained on, in short: shares of each feature's values, and what is usual; shipped with the release.
+"""The reference of a release: the distribution of each feature and of the margin in training, and the usual values.
 
-Made from a sample of the training rows, chosen by hash: at most about 20,000, whatever the base.
+It is made from a sample of the training rows, chosen by hash: about 20,000 rows at most.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,36 +13,36 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core.chance import share_of
-from churnwatch.model.applied import Floats, opened
 from churnwatch.model.schema import Schema, raw_values
-from churnwatch.model.shipped import packed
+from churnwatch.model.shipping import worker_model_of
 from churnwatch.model.worker import matrix
+from churnwatch.model.worker_model import Floats
 from churnwatch.settings import Settings
 from churnwatch.settings.names import segment_names
 
 SAMPLE_ROWS = 20_000
 DECILES = np.arange(1, 10) / 10
-MARGIN = "(margin)"  # among the features: the model's own margin
+MARGIN = "(margin)"  # stands among the features for the model's own margin
 DIGITS = 9
 
 
-def of(rows: DataFrame, count: int, text: str, schema: Schema, settings: Settings) -> dict[str, Any]:
+def build_reference(rows: DataFrame, count: int, text: str, schema: Schema, settings: Settings) -> dict[str, Any]:
     """The reference of ``count`` training ``rows`` (columns of user_features) and of the model ``text`` over ``schema``.
 
-    ``bins``: of each feature and of the margin the deciles that differ (``edges``), the share of
-    rows up to each and above the last (``shares``), and the share ``missing``; of a feature also the ``fill`` that stood for
-    missing values, which with linear models is a mean of training. ``usual``: the median of each feature by value
-    of the segment ``usual_by``, last that of all rows; a value with fewer rows than ``privacy.min_group_size`` has none.
+    ``bins``, for each feature and the margin: the distinct deciles (``edges``), the share of rows in each bin, up to an edge
+    or above the last one (``shares``), the share ``missing``, and for a feature the ``fill`` imputed for missing values, which
+    is a training mean in linear models. ``usual``: the median of each feature for each value of the segment ``usual_by``, then
+    for all rows; values with fewer rows than ``privacy.min_group_size`` have none.
     """
     sample = _sample(rows, count, schema, settings)
     values = matrix(sample.column("values"), len(schema.features))
-    model = opened(packed(text, schema, schema.features))
-    margin = model.margin(model.columns(values))
+    model = worker_model_of(text, schema, schema.features)
+    margin = model.margin(model.features(values))
     features = zip(schema.features, values.T, schema.fills, strict=True)
-    bins = {name: {**shares(column), "fill": fill} for name, column, fill in features}
+    bins = {name: {**bin_shares(column), "fill": fill} for name, column, fill in features}
     return {
         "rows": len(values),
-        "bins": {**bins, MARGIN: shares(margin)},
+        "bins": {**bins, MARGIN: bin_shares(margin)},
         "usual": _usual(values, sample.column("segment"), schema, settings),
     }
 
@@ -57,12 +57,12 @@ def _sample(rows: DataFrame, count: int, schema: Schema, settings: Settings) -> 
 
 
 def usual_by(settings: Settings) -> str | None:
-    """Column of user_features by which users are alike: the first configured segment."""
+    """The column of user_features by whose values usual values are told apart: the first configured segment, None without one."""
     return next(iter(segment_names(settings)), None)
 
 
-def shares(column: Floats) -> dict[str, Any]:
-    """Deciles of the known values without repeats, the share of all rows in each bin (``value <= edge``), the share missing."""
+def bin_shares(column: Floats) -> dict[str, Any]:
+    """``edges``: distinct deciles of the known values; ``shares`` of all rows in each bin (value <= edge); share ``missing``."""
     known = column[~np.isnan(column)]
     edges = np.unique(np.quantile(known, DECILES, method="lower")) if len(known) else np.zeros(0)
     counts = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
@@ -75,10 +75,9 @@ def shares(column: Floats) -> dict[str, Any]:
 
 
 def _usual(values: Floats, segment: pa.ChunkedArray, schema: Schema, settings: Settings) -> dict[str, Any]:
-    found = pc.value_counts(segment).to_pylist()
-    named = sorted(one["values"] for one in found if one["values"] is not None)
-    sizes = {one["values"]: one["counts"] for one in found}
-    enough = [name for name in named if sizes[name] >= settings.privacy.min_group_size]
+    counts = {one["values"]: one["counts"] for one in pc.value_counts(segment).to_pylist()}
+    least = settings.privacy.min_group_size
+    enough = sorted(name for name, count in counts.items() if name is not None and count >= least)
     groups = [values[np.asarray(pc.fill_null(pc.equal(segment, name), False))] for name in enough]
     medians = [_medians(group) for group in [*groups, values]]
     return {
@@ -94,10 +93,11 @@ def _medians(rows: Floats) -> list[float | None]:
 
 
 def usual_matrix(reference: Mapping[str, Any] | None, features: Sequence[str]) -> tuple[str | None, list[str], Floats]:
-    """Segment column, its values, and medians: a row a value and one for all others, a column a feature; NaN where unknown."""
+    """The segment column, its values, and the medians: one row a value and a last one for all other users, one column a feature.
+    NaN where the reference does not know the feature."""
     if not reference:
         return None, [], np.full((1, len(features)), np.nan)
     usual = reference["usual"]
-    nothing = [None] * (len(usual["values"]) + 1)
-    columns = [usual["medians"].get(name, nothing) for name in features]
+    unknown = [None] * (len(usual["values"]) + 1)
+    columns = [usual["medians"].get(name, unknown) for name in features]
     return usual["by"], usual["values"], np.array(columns, dtype=np.float64).T

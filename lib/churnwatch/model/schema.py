@@ -1,4 +1,4 @@
-"""What a model expects of a row of features: names, fills for missing values, the measure behind each feature."""
+"""The schema of a model's features: names, imputed values, the measure and the meaning of each."""
 
 import hashlib
 import json
@@ -19,12 +19,12 @@ SUFFIX = re.compile(r"_(\d+d|trend|days_since|days)$")
 
 @dataclass(frozen=True)
 class Schema:
-    """``features`` in the order of the trees, the ``fills`` that stand for missing values, their ``measures``, and their
-    ``meanings`` (``feature_meanings``); releases of before these were kept have none, and are known by names alone.
+    """``features`` in the order of the model, their ``fills`` (values imputed where missing), ``measures`` and ``meanings``
+    (``feature_meanings``). Releases from before meanings were stored have no meanings.
 
-    Spark's trees cannot take missing values. A feature ``<measure>_days_since`` is missing when the measure was not seen
-    in all the days that features know: it is filled with their number + 1, farther back than any value. Every other
-    feature is missing where there was nothing to measure: it is filled with 0, and the counts beside it tell the two apart.
+    Spark's trees cannot take missing values. A feature ``<measure>_days_since`` is missing when the measure did not occur in
+    the days that features cover (``memory_days``): it is imputed with their number + 1, longer ago than any value. Every other
+    feature is missing where there was nothing to measure: it is imputed with 0; the count features distinguish this from 0.
     """
 
     features: tuple[str, ...]
@@ -34,28 +34,28 @@ class Schema:
 
     @property
     def hash(self) -> str:
-        """The first 16 digits of the SHA-256 of names, fills and meanings: scores with another one are of another kind."""
-        told = [self.features, self.fills, *([self.meanings] if self.meanings else [])]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        """The first 16 digits of the SHA-256 of names, fills and meanings."""
+        parts = [self.features, self.fills, *([self.meanings] if self.meanings else [])]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
-    def is_told_by(self, stored_hash: str | None) -> bool:
-        """Whether ``stored_hash`` is of this schema, or of its names and fills from before meanings were kept."""
+    def matches(self, stored_hash: str | None) -> bool:
+        """Whether ``stored_hash`` is the hash of this schema, or of its names and fills (from before meanings were stored)."""
         return stored_hash in (self.hash, replace(self, meanings=()).hash)
 
     def redefined(self, today: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-        """Features that mean something else ``today`` (``feature_meanings``), with what they meant and what they mean; none
-        where the meanings were not kept."""
+        """Features with another meaning ``today`` (``feature_meanings``): (meaning then, meaning today) by name. Empty where the
+        meanings were not stored."""
         if not self.meanings:
             return {}
         pairs = zip(self.features, self.meanings, strict=True)
         return {name: (then, today[name]) for name, then in pairs if name in today and today[name] != then}
 
     def with_fills(self, fills: Mapping[str, float]) -> "Schema":
-        """The same with other ``fills`` for missing values of the features named."""
+        """The schema with other ``fills`` for the features named."""
         return replace(self, fills=tuple(fills.get(n, f) for n, f in zip(self.features, self.fills, strict=True)))
 
     def only(self, names: Sequence[str]) -> "Schema":
-        """The same for the features ``names`` alone, in the old order."""
+        """The schema of the features ``names`` alone, in this schema's order."""
         kept = [i for i, name in enumerate(self.features) if name in set(names)]
         return Schema(
             tuple(self.features[i] for i in kept),
@@ -65,7 +65,7 @@ class Schema:
         )
 
     def to_json(self, **more: Any) -> dict[str, Any]:
-        """A JSON object from which ``from_json`` makes the same schema without our settings; ``more`` is added."""
+        """A JSON object that ``from_json`` reads without settings; the keys ``more`` are added."""
         return {
             "features": list(self.features),
             "fills": list(self.fills),
@@ -84,26 +84,32 @@ class Schema:
 
 def schema_of(features: Sequence[str], settings: Settings) -> Schema:
     """The schema of the columns ``features`` of user_features under ``settings``."""
-    beyond = float(settings.measures.memory_days + 1)
+    longest_ago = float(settings.measures.memory_days + 1)
     known, meanings = dict(features_with_measure(settings)), feature_meanings(settings)
-    fills = tuple(beyond if name.endswith("_days_since") else 0.0 for name in features)
+    fills = tuple(longest_ago if name.endswith("_days_since") else 0.0 for name in features)
     measures = tuple(known.get(name) or measure_of(name) for name in features)
     return Schema(tuple(features), fills, measures, tuple(meanings.get(name, "") for name in features))
 
 
 def measure_of(feature: str) -> str:
-    """The measure of a feature column that the settings no longer name, by its ending: ``orders_30d``, ``orders_trend``
-    -> ``orders``."""
+    """The measure of a feature column that the settings no longer have: the name without its ending.
+
+    >>> measure_of("orders_30d"), measure_of("orders_trend")
+    ('orders', 'orders')
+    """
     return SUFFIX.sub("", feature)
 
 
 def raw_values(schema: Schema) -> Column:
-    """The features as one array, missing values as null."""
+    """The features as one array; missing values are null."""
     return F.array(*[F.col(name).cast("double") for name in schema.features])
 
 
 def filled_values(schema: Schema, whole: Schema) -> Column:
-    """The features of ``schema`` as one array, out of ``values``, the raw array of ``whole``; filled as workers do it."""
+    """The features of ``schema`` as one array, missing values imputed, taken from ``values``, the raw array of ``whole``.
+
+    The same as ``worker_model.imputed``.
+    """
     place = {name: n for n, name in enumerate(whole.features)}
     nothing = F.lit(None).cast("double")
     values = [F.nanvl(F.get("values", F.lit(place[name])), nothing) for name in schema.features]

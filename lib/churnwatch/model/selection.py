@@ -1,4 +1,4 @@
-"""Features that leave before a model is fitted: constant, near-duplicate, unstable; each with its reason."""
+"""Select features before a model is fitted: drop the constant, near-duplicate and unstable ones, each with its reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from pyspark.sql import functions as F
 from churnwatch.core import Refused
 from churnwatch.model import metrics as m
 from churnwatch.model import worker_sums
-from churnwatch.model.evaluation import FIRST_COLUMN, Histogram, histograms
+from churnwatch.model.evaluation import Histogram, score_histograms
 from churnwatch.model.schema import Schema
-from churnwatch.model.shipped import mapped
+from churnwatch.model.shipping import map_batches
+from churnwatch.model.worker_sums import FIRST_COLUMN, Scores
 from churnwatch.settings import Settings
 from churnwatch.settings.model import Selection
 
@@ -26,8 +27,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Moments:
-    """Of the features over the train span: rows, missing values, mean of present values, mean, standard deviation, ends,
-    correlations; missing values are filled where nothing else is said."""
+    """Moments of the features over the train span. ``missing``: missing values; ``present_mean``: mean of the values present;
+    ``mean``, ``deviation`` (standard), ``varies``, ``correlation``: after imputation."""
 
     rows: float
     missing: Floats
@@ -39,8 +40,8 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Selected:
-    """The features that stay, in order, and why the others left."""
+class SelectedFeatures:
+    """The features ``kept``, in order, and why each of the others was left out."""
 
     kept: tuple[str, ...]
     left: dict[str, str]
@@ -48,7 +49,7 @@ class Selected:
 
     @property
     def missing_share(self) -> float:
-        """Of all cells of the train span."""
+        """Share of missing values among all values of the train span."""
         return float(self.moments.missing.mean() / max(self.moments.rows, 1.0))
 
     def to_json(self) -> dict[str, Any]:
@@ -56,21 +57,21 @@ class Selected:
         return {"kept": list(self.kept), "left": self.left, "missing_share": round(self.missing_share, 6)}
 
 
-def selected(fit: DataFrame, sample: DataFrame, schema: Schema, settings: Settings) -> Selected:
-    """The features of ``schema`` that stay; ``fit``: ``frame.for_fit``, ``sample``: its sample, on which drift is measured.
+def select_features(fit: DataFrame, sample: DataFrame, schema: Schema, settings: Settings) -> SelectedFeatures:
+    """Select among the features of ``schema``. ``fit``: ``frame.fit_rows``; ``sample``: its sample, on which drift is measured.
 
-    Raises Refused when every feature is constant.
+    Raises Refused when no feature remains.
     """
-    seen = moments(fit, schema)
+    moments = feature_moments(fit, schema)
     conf = settings.model.selection
     psi = None
     if conf.max_psi is not None:
-        counts = histograms(
-            sample.withColumn("label", F.col("last_third").cast("double")), [], range(len(seen.mean)), len(seen.mean)
-        )
-        psi = [stability(counts[FIRST_COLUMN + n]) for n in range(len(seen.mean))]
-    left = reasons(schema.features, seen, psi, conf)
-    if not seen.varies.any():
+        width = len(moments.mean)
+        parts = sample.withColumn("label", F.col("last_third").cast("double"))
+        counts = score_histograms(parts, Scores([], width, range(width)))
+        psi = [population_stability(counts[FIRST_COLUMN + n]) for n in range(width)]
+    left = reasons_left_out(schema.features, moments, psi, conf)
+    if not moments.varies.any():
         raise Refused(
             f"every one of the {len(left)} features is constant over the train span: nothing to learn from; look at "
             "measures.yaml and at user_features of these days"
@@ -78,12 +79,12 @@ def selected(fit: DataFrame, sample: DataFrame, schema: Schema, settings: Settin
     kept = tuple(name for name in schema.features if name not in left)
     if not kept:
         raise Refused(f"no feature stays: {left}; loosen model.selection")
-    return Selected(kept, left, seen)
+    return SelectedFeatures(kept, left, moments)
 
 
-def moments(fit: DataFrame, schema: Schema) -> Moments:
-    """One pass over all rows; the driver sees a table of features by features."""
-    found = mapped(fit.select("values"), worker_sums.moments, {"fills": list(schema.fills)}, MOMENTS).toArrow()
+def feature_moments(fit: DataFrame, schema: Schema) -> Moments:
+    """Compute the moments in one pass over all rows; the driver collects a table of features by features a partition."""
+    found = map_batches(fit.select("values"), worker_sums.sum_moments, list(schema.fills), MOMENTS).toArrow()
     width = len(schema.features)
     keys = found["key"].to_numpy()
     ends = np.array([row for key, row in zip(keys, found["numbers"].to_pylist(), strict=True) if key < width])
@@ -107,38 +108,38 @@ def moments(fit: DataFrame, schema: Schema) -> Moments:
     )
 
 
-def stability(histogram: Histogram) -> float:
-    """Population stability index of a feature between two parts (``churned``: the later) in tenths of both together.
+def population_stability(histogram: Histogram) -> float:
+    """Population stability index (PSI) of a feature between later rows (``churned``) and earlier ones, in tenths of both.
 
-    Sum of (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006); each count half a row larger, so that empty tenths
-    have a finite index.
+    Sum of (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006). Each count is half a row larger, so that the index is
+    finite where a tenth is empty. 0 where only one of the two parts has rows.
     """
-    tenth = np.asarray(m.decile_bins(histogram.users, PSI_BINS))
+    tenth = np.asarray(m.equal_groups(histogram.users, PSI_BINS))
     later, earlier = (np.bincount(tenth, part, PSI_BINS) for part in (histogram.churned, histogram.others))
-    if not (later.sum() and earlier.sum()):  # one day alone: nothing can have moved
+    if not (later.sum() and earlier.sum()):
         return 0.0
     used = (later + earlier) > 0
     p, q = ((part[used] + 0.5) / (part[used] + 0.5).sum() for part in (later, earlier))
     return float(((p - q) * np.log(p / q)).sum())
 
 
-def reasons(names: Sequence[str], seen: Moments, psi: Sequence[float] | None, conf: Selection) -> dict[str, str]:
-    """Why features leave, by name: the first of two that are one stays, in the order of the features."""
+def reasons_left_out(names: Sequence[str], moments: Moments, psi: Sequence[float] | None, conf: Selection) -> dict[str, str]:
+    """Why features are left out, by name. Of near-duplicates the first one is kept, in the order of the features."""
     left: dict[str, str] = {}
     stay: list[int] = []
     for n, name in enumerate(names):
-        if not seen.varies[n]:
+        if not moments.varies[n]:
             left[name] = "constant"
         elif psi is not None and conf.max_psi is not None and psi[n] > conf.max_psi:
             left[name] = f"unstable: psi {psi[n]:.3f} > {conf.max_psi}"
         else:
-            twin = next((one for one in stay if _one(seen, one, n, conf.max_correlation)), None)
+            twin = next((one for one in stay if _near_duplicates(moments, one, n, conf.max_correlation)), None)
             if twin is None:
                 stay.append(n)
             else:
-                left[name] = f"near-duplicate of {names[twin]}: correlation {seen.correlation[twin, n]:.5f}"
+                left[name] = f"near-duplicate of {names[twin]}: correlation {moments.correlation[twin, n]:.5f}"
     return left
 
 
-def _one(seen: Moments, first: int, second: int, limit: float | None) -> bool:
-    return limit is not None and abs(float(seen.correlation[first, second])) > limit
+def _near_duplicates(moments: Moments, first: int, second: int, limit: float | None) -> bool:
+    return limit is not None and abs(float(moments.correlation[first, second])) > limit

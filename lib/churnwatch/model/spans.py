@@ -1,4 +1,4 @@
-"""Training, calibration and test spans: forward in time, apart by what a label looks ahead."""
+"""Train, calibration and test spans: in order of time, separated by lead time + horizon."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from datetime import date, timedelta
 from churnwatch.core import Refused
 from churnwatch.settings import Settings
 
-ANCHOR = date(1970, 1, 5)  # a Monday: snapshots of every run fall on the same days
-FAR_DAYS = 3 * 366  # how far ahead the day is looked for from which training will work
+ANCHOR = date(1970, 1, 5)  # a Monday: the snapshots of every run fall on the same days
+FAR_DAYS = 3 * 366  # how far ahead ``_too_short`` looks for the first day on which training will work
 
 
 @dataclass(frozen=True)
 class Spans:
-    """Snapshot days of the three spans; the first of a later span >= the last of the earlier + lead + horizon.
+    """Snapshot days of the three spans. The first day of a span is >= the last day of the span before it + lead + horizon.
 
-    A model that is rolled on to the newest days has no test span.
+    The spans of a released model that was fitted again on the newest days have no test span.
     """
 
     train: tuple[date, ...]
@@ -28,21 +28,21 @@ class Spans:
         return (*self.train, *self.calibration, *self.test)
 
     def as_text(self) -> dict[str, str]:
-        """``first..last`` by span, for those that have days."""
+        """``first..last`` by span, of the spans that have days."""
         spans = {"train": self.train, "calibration": self.calibration, "test": self.test}
         return {name: f"{days[0]}..{days[-1]}" for name, days in spans.items() if days}
 
 
 def is_snapshot(day: date, every: int) -> bool:
-    """Whether ``day`` is one of the days, ``every`` days apart, that training reads."""
+    """Whether ``day`` is a snapshot day; snapshot days are ``every`` days apart."""
     return (day - ANCHOR).days % every == 0
 
 
-def cut(snapshots: Sequence[date], today: date, settings: Settings) -> Spans:
-    """The spans that the stored ``snapshots`` (days with features and mature labels) allow at D = ``today``.
+def split_spans(snapshots: Sequence[date], today: date, settings: Settings) -> Spans:
+    """The newest spans that the stored ``snapshots`` (days with features and mature labels) allow on run day ``today``.
 
-    Raises Refused, with the days that are missing and the D from which training will work, when history is too short,
-    and with the command when days inside it were not built.
+    Raises Refused when history is too short, with the missing days and the first run day on which training will work, and when
+    days inside the history were not built, with the command that builds them.
     """
     every = settings.model.snapshot_every_days
     stored = sorted(day for day in set(snapshots) if is_snapshot(day, every))
@@ -62,12 +62,13 @@ def cut(snapshots: Sequence[date], today: date, settings: Settings) -> Spans:
     return spans
 
 
-def origins(snapshots: Sequence[date], today: date, settings: Settings) -> tuple[Spans, ...]:
-    """The spans of the rolling origins, newest first: each earlier one ends before the test span of the one after it.
+def rolling_origins(snapshots: Sequence[date], today: date, settings: Settings) -> tuple[Spans, ...]:
+    """The spans of the rolling origins, newest first: each one ends before the test span of the next newer one.
 
-    As many of ``settings.model.origins`` as history has whole spans for, the newest at least; raises Refused as ``cut``.
+    At most ``settings.model.origins``, as many as history has whole spans for, at least one; raises Refused as
+    ``split_spans`` does.
     """
-    found = [cut(snapshots, today, settings)]
+    found = [split_spans(snapshots, today, settings)]
     stored = sorted(day for day in set(snapshots) if is_snapshot(day, settings.model.snapshot_every_days))
     while len(found) < settings.model.origins:
         known = [day for day in stored if day < found[-1].test[0]]
@@ -80,10 +81,10 @@ def origins(snapshots: Sequence[date], today: date, settings: Settings) -> tuple
     return tuple(found)
 
 
-def rolled(snapshots: Sequence[date], tested: Spans, settings: Settings) -> Spans:
-    """The spans of ``tested`` moved to the newest stored snapshots: calibration ends there, and nothing is left to test on.
+def newest_spans(snapshots: Sequence[date], tested: Spans, settings: Settings) -> Spans:
+    """The train and calibration spans of ``tested`` moved so that calibration ends on the newest stored snapshot; no test span.
 
-    ``tested`` itself where days that were not built would leave fewer snapshots to learn from.
+    ``tested`` itself where days that were not built would leave fewer snapshots in a span.
     """
     stored = sorted(day for day in set(snapshots) if is_snapshot(day, settings.model.snapshot_every_days))
     calibration = _last(stored, stored[-1], settings.model.calibration_days)
@@ -107,7 +108,7 @@ def _too_short(first: date, today: date, settings: Settings) -> str:
 
 
 def _ideal(today: date, settings: Settings) -> Spans:
-    """The spans at D when every snapshot is stored."""
+    """The spans on run day ``today`` if every snapshot were stored."""
     every = settings.model.snapshot_every_days
     newest = today - timedelta(days=_lag(settings))
     reach = settings.model.train_days + settings.model.calibration_days + settings.model.test_days
@@ -125,7 +126,7 @@ def _backwards(stored: Sequence[date], settings: Settings) -> Spans:
 
 
 def _last(stored: Sequence[date], at_most: date, days: int) -> tuple[date, ...]:
-    """The stored days among the ``days`` days that end with the newest stored one up to ``at_most``."""
+    """The stored days among the last ``days`` days that end with the newest stored day <= ``at_most``."""
     known = [day for day in stored if day <= at_most]
     return tuple(day for day in known if day > known[-1] - timedelta(days=days)) if known else ()
 

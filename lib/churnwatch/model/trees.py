@@ -1,10 +1,10 @@
-"""Spark's trees as LightGBM's text, and the text as numbers: a margin is the sum of one leaf of each tree.
+"""Write Spark's trees as LightGBM's text, and read the text. A margin is the sum of one leaf of each tree.
 
-A leaf of boosted trees is 2 x weight x prediction of Spark's, since Spark's probability is the logistic of twice its
-margin: so their margin is a log-odds. A leaf of trees that vote (a forest, a single tree) is its share of churned rows
-divided by the number of trees: so their margin is Spark's probability. Splits go left on ``<=`` in both. Inner nodes keep
-their own value as ``internal_value``: the difference along a path is what the split's feature added (Saabas, Interpreting
-random forests, 2014). Counts are Spark's rows of each node, of the sample that the tree was grown on.
+Boosted trees: a leaf is 2 x Spark's weight x Spark's prediction, because Spark's probability is the logistic of twice its
+margin; the margin is a log-odds. Trees that vote (a forest, a single tree): a leaf is its share of churned rows / the number
+of trees; the margin is Spark's probability. A value <= the threshold goes left in both libraries. Inner nodes keep their own
+value as ``internal_value``: its difference along a path is what the split's feature added (Saabas, Interpreting random
+forests, 2014). Counts are Spark's rows of each node, in the sample that the tree was grown on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NAN_RIGHT = 8  # LightGBM's decision_type: numerical, missing is NaN, default right, as `NaN <= t` is false in Spark
+NAN_RIGHT = 8  # LightGBM's decision_type: numerical, NaN is missing and goes right, because `NaN <= t` is false in Spark
 Floats = NDArray[np.float64]
 
 
@@ -38,10 +38,10 @@ def to_text(
     kept: Sequence[int],
     votes: bool = False,
 ) -> str:
-    """LightGBM's text form of ``trees``: (weight, nodes as Spark stores them), over the features ``kept`` of ``names``.
+    """LightGBM's text of ``trees``: (weight, nodes as Spark stores them), over the features ``kept`` of ``names``.
 
-    ``kept``: indexes that Spark knows the features by; a tree that splits on another one is a ValueError. ``votes``: trees
-    of a forest, or a single one, whose leaves hold rows by class.
+    ``kept``: Spark's indexes of the features; raises ValueError when a tree splits on another one. ``votes``: the trees are a
+    forest or a single tree, whose leaves hold rows by class.
     """
     position = {index: place for place, index in enumerate(kept)}
     head = [
@@ -106,12 +106,12 @@ def _tree_text(number: int, by_id: Mapping[int, Mapping[str, Any]], position: Ma
 
 def _position(node: Mapping[str, Any], position: Mapping[int, int]) -> int:
     if node["feature"] not in position:
-        raise ValueError(f"a tree splits on feature {node['feature']}, which the model's schema lacks")
+        raise ValueError(f"a tree splits on feature {node['feature']}, the model's schema has {sorted(position)}")
     return position[node["feature"]]
 
 
 def _in_order(by_id: Mapping[int, Mapping[str, Any]]) -> tuple[list[int], list[int]]:
-    """Ids of inner nodes and of leaves, root first."""
+    """Ids of the inner nodes and of the leaves, both from the root down."""
     inner: list[int] = []
     leaves: list[int] = []
     waiting = [0]
@@ -125,7 +125,7 @@ def _in_order(by_id: Mapping[int, Mapping[str, Any]]) -> tuple[list[int], list[i
     return inner, leaves
 
 
-def parsed(text: str) -> list[Tree]:
+def parse(text: str) -> list[Tree]:
     """The trees of a text that ``to_text`` wrote."""
     trees = []
     for block in text.split("\nTree=")[1:]:
@@ -150,7 +150,7 @@ def _numbers(fields: Mapping[str, str], key: str, kind: type) -> NDArray[Any]:
 
 
 def bounds(trees: Sequence[Tree]) -> tuple[float, float]:
-    """Margins that no user can fall below or rise above: sums of the trees' least and greatest leaves."""
+    """The least and the greatest possible margin: sums of the trees' least and greatest leaves."""
     low = float(sum(tree.leaf_value.min() for tree in trees))
     high = float(sum(tree.leaf_value.max() for tree in trees))
     return low, max(high, low + 1e-9)
@@ -161,8 +161,8 @@ def base_value(trees: Sequence[Tree]) -> float:
     return float(sum(tree.internal_value[0] if len(tree.internal_value) else tree.leaf_value[0] for tree in trees))
 
 
-def contributions(tree: Tree, features: int) -> Floats:
-    """One row a leaf, one column a feature: what the splits on the way to the leaf added to the root's value."""
+def path_contributions(tree: Tree, features: int) -> Floats:
+    """What the splits on the way to each leaf added to the root's value: one row a leaf, one column a feature."""
     table = np.zeros((len(tree.leaf_value), features))
     if not len(tree.feature):
         return table

@@ -1,7 +1,7 @@
-"""Hyper-parameters by hyperopt's tree-structured Parzen estimators, behind one function: ``searched``.
+"""Search hyper-parameters with hyperopt's tree-structured Parzen estimators.
 
-Another tuner takes its place by giving ``_Tuner``'s two methods. A search is deterministic for a seed and a number of
-threads: as many points as there are threads are asked for together, and told together when all of them have ended.
+Another tuner can replace hyperopt: it needs the two methods of ``_Tuner``. A search is deterministic for a seed and a number
+of threads, because it proposes as many points as there are threads at once and waits until all their trials have ended.
 """
 
 import json
@@ -24,14 +24,14 @@ from churnwatch.core.intervals import DIGITS
 from churnwatch.model.algorithms import Algorithm, Parameters
 from churnwatch.settings import Settings
 
-LEAST_GAIN = 1e-5  # of the loss: less is no better trial
+LEAST_GAIN = 1e-5  # a trial is better when its loss is lower by at least this
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """The best hyper-parameters, those found by fitting included, what every trial gave, and why the search ended."""
+class SearchResult:
+    """The best hyper-parameters, including those that fitting decided, their loss, every trial, and why the search ended."""
 
     parameters: Parameters
     loss: float
@@ -41,7 +41,8 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Budget:
-    """When a search ends: trials, minutes, trials in a row that were no better (None: never for that), trials at once."""
+    """When a search ends: after ``evals`` trials, after ``minutes``, or after ``patience`` trials in a row that were no better
+    (None: no such limit). ``threads``: trials at once."""
 
     evals: int
     minutes: float
@@ -50,84 +51,87 @@ class Budget:
 
     @staticmethod
     def of(settings: Settings, evals: int | None = None) -> "Budget":
-        """The budget of model.yaml; ``evals``: another number of trials."""
+        """The budget of model.yaml; ``evals`` replaces its number of trials."""
         model = settings.model
         return Budget(evals or model.max_evals, model.max_minutes, model.patience, model.trial_threads)
 
 
-class Kept:
-    """Trials that an attempt which broke off left; ``trials`` (port ``models``) holds them as JSON by name."""
+class TrialStore:
+    """Finished trials of one search, which a repeated attempt reuses; ``trials`` (port ``models``) stores them by name."""
 
     def __init__(self, trials: Any, search: str) -> None:
         self._trials = trials
         self._search = search
 
     def name(self, parameters: Parameters) -> str:
-        """The trial's name: search and hash of its parameters."""
+        """The trial's name: the search and a hash of the parameters."""
         digest = sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
         return f"{self._search}-{digest[:16]}"
 
     def find(self, parameters: Parameters) -> dict[str, Any] | None:
-        """What the trial gave; None where it never ended."""
-        return self._trials.kept_trial(self.name(parameters))
+        """The stored trial; None where there is none."""
+        return self._trials.stored_trial(self.name(parameters))
 
     def keep(self, trial: Mapping[str, Any]) -> None:
-        """Keeps what a trial gave."""
-        self._trials.keep_trial(self.name(trial["parameters"]), trial)
+        """Store a finished trial."""
+        self._trials.store_trial(self.name(trial["parameters"]), trial)
 
 
-def searched(sample: DataFrame, algorithm: Algorithm, budget: Budget, kept: Kept, settings: Settings) -> Tuned:
-    """The best trial by loss on the later days of held-out users; ``sample``: cached rows of ``only_search``, with ``vector``.
+def search(sample: DataFrame, algorithm: Algorithm, budget: Budget, store: TrialStore, settings: Settings) -> SearchResult:
+    """The best trial by loss on the validation fold. ``sample``: cached rows with ``label``, ``weight``, ``vector``, ``fold``.
 
-    Trials that ``kept`` has are not fitted again. A trial that fails is a trial without a loss; raises JobFailed with the
-    first error when all of them failed.
+    Trials in ``store`` are not fitted again. A failed trial has no loss; raises JobFailed with the first error when all of
+    them failed.
     """
 
     def trial(parameters: Parameters) -> dict[str, Any]:
-        known = kept.find(parameters)
+        known = store.find(parameters)
         if known is not None:
             return known
         made = _trial(sample, algorithm, parameters, settings)
-        if "loss" in made:  # what failed, perhaps for a session that died, is tried again by the next attempt
-            kept.keep(made)
+        if "loss" in made:  # the next attempt repeats failed trials: the session may have died
+            store.keep(made)
         return made
 
-    if budget.threads > 1:  # threads that Spark does not know would lose the job's group
+    if budget.threads > 1:  # plain threads would not inherit Spark's job group
         trial = inheritable_thread_target(sample.sparkSession)(trial)
-    trials, ended = run(_Tuner(algorithm.space(settings), settings.model.seed, budget.evals), algorithm.typed, trial, budget)
+    tuner = _Tuner(algorithm.space(settings), settings.model.seed, budget.evals)
+    trials, ended = run_trials(tuner, algorithm.typed, trial, budget)
     good = [one for one in trials if "loss" in one]
     if not good:
         raise JobFailed(
             f"all {len(trials)} trials of {algorithm.name}'s hyper-parameters failed; the first: {trials[0]['error']}; "
-            "nothing was fitted and no row was written: mend that, or take the algorithm out of model.yaml"
+            "nothing was fitted and no row was written. Hint: correct the cause, or take the algorithm out of model.yaml"
         )
     best = min(good, key=lambda one: one["loss"])
-    return Tuned({**best["parameters"], **best["found"]}, best["loss"], trials, ended)
+    return SearchResult({**best["parameters"], **best["found"]}, best["loss"], trials, ended)
 
 
-def run(
+def run_trials(
     tuner: Any, typed: Callable[[Mapping[str, float]], Parameters], trial: Callable[[Parameters], dict[str, Any]], budget: Budget
 ) -> tuple[list[dict[str, Any]], str]:
-    """Asks, tries and tells until the budget is spent; the trials in the order in which they were asked for, and why it
-    ended. A driver thread a trial: Spark takes their jobs side by side."""
+    """Run trials until the budget is spent. Returns them in the order in which they were proposed, and why the search ended.
+
+    Each trial of a round has a driver thread, so that Spark runs their jobs side by side.
+    """
     began = monotonic()
     trials: list[dict[str, Any]] = []
     with ThreadPoolExecutor(budget.threads, thread_name_prefix="trial") as pool:
         while len(trials) < budget.evals:
-            points = tuner.ask(min(budget.threads, budget.evals - len(trials)))
+            points = tuner.propose(min(budget.threads, budget.evals - len(trials)))
             parameters = [typed(point) for point in points]
             done = list(pool.map(trial, parameters)) if len(points) > 1 else [trial(parameters[0])]
-            tuner.tell([one.get("loss") for one in done])
+            tuner.learn([one.get("loss") for one in done])
             trials += done
-            if _stale(trials, budget.patience):
+            if _no_progress(trials, budget.patience):
                 return trials, f"no better trial among the last {budget.patience}"
             if monotonic() - began > budget.minutes * 60:
                 return trials, f"{budget.minutes:g} minutes were over"
     return trials, f"{budget.evals} trials"
 
 
-def _stale(trials: list[dict[str, Any]], patience: int | None) -> bool:
-    """Whether the last ``patience`` trials brought nothing; failed ones count."""
+def _no_progress(trials: list[dict[str, Any]], patience: int | None) -> bool:
+    """Whether none of the last ``patience`` trials, failed ones included, was better than all trials before them."""
     if patience is None or len(trials) <= patience:
         return False
     losses = [one.get("loss", np.inf) for one in trials]
@@ -135,7 +139,7 @@ def _stale(trials: list[dict[str, Any]], patience: int | None) -> bool:
 
 
 class _Tuner:
-    """hyperopt, asked and told: it holds no objective and starts nothing."""
+    """hyperopt behind two methods: it proposes points and learns from losses; the trials run outside of it."""
 
     def __init__(self, space: Mapping[str, Any], seed: int, evals: int) -> None:
         from hyperopt import Trials
@@ -144,48 +148,48 @@ class _Tuner:
         self._domain = Domain(None, dict(space), pass_expr_memo_ctrl=False)
         self._trials = Trials()
         self._chance = np.random.default_rng(seed)
-        # the default waits for 20 random trials before it learns from any
+        # hyperopt's default begins with 20 random trials
         self._startup = max(3, evals // 3)
-        self._asked: list[dict[str, Any]] = []
+        self._proposed: list[dict[str, Any]] = []
 
-    def ask(self, points: int) -> list[dict[str, float]]:
-        """The next points to try."""
+    def propose(self, points: int) -> list[dict[str, float]]:
+        """The next points to try, at most ``points``."""
         from hyperopt import tpe
 
-        self._asked = []
+        self._proposed = []
         for trial_id in self._trials.new_trial_ids(points):
             seed = int(self._chance.integers(2**31 - 1))
-            given = {"n_startup_jobs": self._startup, "verbose": False}
-            self._asked += tpe.suggest([trial_id], self._domain, self._trials, seed, **given)  # one at a time is all it can
-        return [{name: values[0] for name, values in doc["misc"]["vals"].items() if values} for doc in self._asked]
+            options = {"n_startup_jobs": self._startup, "verbose": False}
+            self._proposed += tpe.suggest([trial_id], self._domain, self._trials, seed, **options)  # it takes one id at a time
+        return [{name: values[0] for name, values in doc["misc"]["vals"].items() if values} for doc in self._proposed]
 
-    def tell(self, losses: list[float | None]) -> None:
-        """What the points gave; None: the trial failed."""
+    def learn(self, losses: list[float | None]) -> None:
+        """Take the losses of the proposed points, in order; None where the trial failed."""
         from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK
 
-        for doc, loss in zip(self._asked, losses, strict=True):
+        for doc, loss in zip(self._proposed, losses, strict=True):
             doc["state"] = JOB_STATE_DONE
             doc["result"] = {"status": STATUS_FAIL} if loss is None else {"status": STATUS_OK, "loss": loss}
-        self._trials.insert_trial_docs(self._asked)
+        self._trials.insert_trial_docs(self._proposed)
         self._trials.refresh()
 
 
 def _trial(sample: DataFrame, algorithm: Algorithm, parameters: Parameters, settings: Settings) -> dict[str, Any]:
     try:
-        rows = sample if algorithm.stops else sample.where(~F.col("fold"))
+        rows = sample if algorithm.stops_early else sample.where(~F.col("fold"))
         model = algorithm.estimator(parameters, settings, True).fit(rows)
         loss = loss_of(model, algorithm, sample.where("fold"))
-    except Exception as error:  # a search goes on without the point
+    except Exception as error:  # one failed trial does not end the search
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        log.warning("a trial of %s failed: %s", algorithm.name, first)
+        LOG.warning("a trial of %s failed: %s", algorithm.name, first)
         return {"parameters": parameters, "error": first}
     found = algorithm.found(model)
-    log.info("a trial of %s: loss %.4f, %s", algorithm.name, loss, {**parameters, **found})
+    LOG.info("a trial of %s: loss %.4f, %s", algorithm.name, loss, {**parameters, **found})
     return {"parameters": parameters, "loss": loss, "found": found}
 
 
 def loss_of(model: Any, algorithm: Algorithm, rows: DataFrame) -> float:
-    """Mean log loss of the uncalibrated probabilities by weight, rounded; 1 - AUC where the margin is no log-odds.
+    """Weighted mean log loss of the uncalibrated probabilities, rounded; 1 - AUC where the margin is no log-odds.
 
     Raises ValueError where there are no rows.
     """
@@ -198,5 +202,5 @@ def loss_of(model: Any, algorithm: Algorithm, rows: DataFrame) -> float:
     loss = F.greatest(margin, F.lit(0.0)) + F.log1p(F.exp(-F.abs(margin))) - F.col("label") * margin
     value = scored.agg(F.sum(F.col("weight") * loss) / F.sum("weight")).first()
     if value is None or value[0] is None:
-        raise ValueError("no rows to judge hyper-parameters on")
+        raise ValueError("the validation fold has no rows")
     return round(float(value[0]), DIGITS)

@@ -1,40 +1,73 @@
 """Sums over labelled rows, made in Spark's workers: histograms of scores, bootstrap sums, segments, moments.
 
-The functions travel by value (``shipped``), as ``worker`` does, and give bounded tables that the driver adds up. ``weight``
-is what a row stands for (``frame.labelled_rows``): ``users`` and ``churned`` are sums of weights. Whether there are enough of
-them is asked of plain counts: ``rows``, and ``hits`` among them.
+The functions travel by value (``shipping``), as ``worker`` does, and yield bounded tables that the driver adds up. ``users``
+and ``churned`` are sums of the rows' weights (``frame.labelled_rows``); ``rows`` and ``hits`` (churned rows) are unweighted
+counts, which decide whether there are enough data.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-import churnwatch.model.applied as applied
 import churnwatch.model.worker as worker
+from churnwatch.model.worker_model import WorkerModel
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Batches = Iterator[pa.RecordBatch]
 
-LOSSES, PROBABILITY_SUMS = 100_000, 100_001  # keys of sums that belong to no score
+MODEL, RELEASE, FIRST_COLUMN = 0, 1, 2  # scores: our margin, the last release's, then the columns of the values
+LOSSES, PROBABILITY_SUMS = 100_000, 100_001  # in the place of a score: sums that belong to no score
 LEAST_LIKELIHOOD = 1e-15
-CODE_BITS = 16  # of a float32's 32: sign, exponent and 7 bits of fraction; whole numbers to 256 stay apart
+CODE_BITS = 16  # of a float32's 32: sign, exponent and 7 bits of fraction; whole numbers to 256 keep codes of their own
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is computed for each row: the margins of ``models``, and columns of the array of ``width`` values."""
+
+    models: Sequence[WorkerModel]
+    width: int
+    columns: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """What is resampled: the scores in ``edges`` (codes that begin a new group, by score), losses of the calibrated model, and
+    its probabilities by calibration bin (``bin_of_group``)."""
+
+    scores: Scores
+    calibration: Mapping[str, Any]
+    edges: Mapping[int, Sequence[int]]
+    bin_of_group: Sequence[int]
+    replicates: int
+
+
+@dataclass(frozen=True)
+class Segments:
+    """What is summed by segment: the model's margin in groups (``edges``: codes that begin a new one), for each of ``names``."""
+
+    scores: Scores
+    calibration: Mapping[str, Any]
+    edges: Sequence[int]
+    names: Sequence[str]
 
 
 def order_codes(values: Floats) -> Whole:
-    """Whole numbers in the order of ``values``, at most 2^16: the upper bits of a float32, NaN above all."""
+    """Whole numbers below 2^16 in the order of ``values``: the upper bits of a float32. NaN gets the greatest."""
     bits = np.where(np.isnan(values), np.float32(np.inf), values.astype(np.float32)).view(np.uint32)
     ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
     return (ordered >> np.uint32(32 - CODE_BITS)).astype(np.int64)
 
 
 def poisson_weights(user_hash: Whole, replicates: int) -> Floats:
-    """Weights 0, 1, 2, ... of each user in each replicate, Poisson with mean 1; replicate 0 is the data: weight 1.
+    """Bootstrap weights, Poisson with mean 1: one row a user, one column a replicate. Replicate 0 is the data, weight 1.
 
-    A user has the same weights on all days and partitions: they are a hash (splitmix64) of user and replicate.
+    A user has the same weights on all days and partitions, because they are a hash (splitmix64) of user and replicate.
     """
     salts = np.arange(1, replicates + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     z = user_hash.astype(np.int64).view(np.uint64)[:, None] + salts[None, :]
@@ -50,21 +83,20 @@ def _numbers(batch: pa.RecordBatch, name: str) -> Any:
     return worker.column_of(batch, name).to_numpy(zero_copy_only=False)
 
 
-def counted(batches: Batches, spec: Mapping[str, Any]) -> Batches:
-    """Histogram of every score in ``spec`` by label: rows of (score, code, users, churned, total of the margin, rows, hits).
+def count_scores(batches: Batches, spec: Scores) -> Batches:
+    """Histogram of every score of ``spec`` by label: rows of (score, code, users, churned, total, rows, hits).
 
-    Score 0 is the model's margin, 1 the earlier release's where there is one, 2 + n the n-th column of the values.
+    ``code``: the margin's bin, or the column's order code; ``total``: the weighted sum of the margins, 0 for columns.
     """
-    models = [applied.opened(packed) for packed in spec["models"]]
     sums: dict[tuple[int, int], Floats] = {}
     for batch in batches:
-        values = worker.matrix(worker.column_of(batch, "values"), spec["width"])
+        values = worker.matrix(worker.column_of(batch, "values"), spec.width)
         label, weight = _numbers(batch, "label"), _numbers(batch, "weight")
-        for score, (model, packed) in enumerate(zip(models, spec["models"], strict=True)):
-            margin = model.margin(model.columns(values))
-            _count(sums, score, worker.margin_bins(margin, packed), label, weight, margin)
-        for column in spec["columns"]:
-            _count(sums, 2 + column, order_codes(values[:, column]), label, weight, np.zeros(len(label)))
+        for score, model in enumerate(spec.models):
+            margin = model.margin(model.features(values))
+            _count(sums, score, model.margin_bins(margin), label, weight, margin)
+        for column in spec.columns:
+            _count(sums, FIRST_COLUMN + column, order_codes(values[:, column]), label, weight, np.zeros(len(label)))
     keys = sorted(sums)
     table = np.array([(*key, *sums[key]) for key in keys]).reshape(-1, 7)
     yield pa.RecordBatch.from_arrays(
@@ -88,34 +120,32 @@ def key_of(score: int, group: Any, label: Any) -> Any:
     return (score * (1 << CODE_BITS) + group) * 2 + label
 
 
-def resampled(batches: Batches, spec: Mapping[str, Any]) -> Batches:
-    """Bootstrap sums: rows of (key, sum by replicate) for the scores in ``spec["edges"]``, losses and probabilities."""
-    models = [applied.opened(packed) for packed in spec["models"]]
+def resample(batches: Batches, spec: Bootstrap) -> Batches:
+    """Bootstrap sums: rows of (key, sum by replicate) for the scores in ``spec.edges``, losses and probabilities."""
+    models = spec.scores.models
     sums: dict[int, Any] = {}
     for batch in batches:
-        values = worker.matrix(worker.column_of(batch, "values"), spec["width"])
+        values = worker.matrix(worker.column_of(batch, "values"), spec.scores.width)
         label = _numbers(batch, "label").astype(np.int64)
         if not len(label):
             continue
-        weights = poisson_weights(_numbers(batch, "user_hash"), spec["replicates"]) * _numbers(batch, "weight")[:, None]
-        all_margins = [model.margin(model.columns(values)) for model in models]
-        for score, edges in spec["edges"].items():
-            column = score - 2
-            codes = (
-                order_codes(values[:, column]) if column >= 0 else worker.margin_bins(all_margins[score], spec["models"][score])
-            )
+        weights = poisson_weights(_numbers(batch, "user_hash"), spec.replicates) * _numbers(batch, "weight")[:, None]
+        margins = [model.margin(model.features(values)) for model in models]
+        for score, edges in spec.edges.items():
+            column = score - FIRST_COLUMN
+            codes = order_codes(values[:, column]) if column >= 0 else models[score].margin_bins(margins[score])
             group = np.searchsorted(edges, codes, side="right")
             _add(sums, key_of(score, group, label), weights)
-            if score == 0:
-                probability = worker.probabilities(all_margins[0], spec["calibration"])
+            if score == MODEL:
+                probability = worker.probabilities(margins[MODEL], spec.calibration)
                 _add_losses(sums, label, probability, weights)
-                bins = np.asarray(spec["bin_of_group"])[group]
+                bins = np.asarray(spec.bin_of_group)[group]
                 _add(sums, key_of(PROBABILITY_SUMS, bins, 0), weights * probability[:, None])
-    yield _summed(sums)
+    yield _table_of(sums)
 
 
 def _losses(label: Whole, probability: Floats) -> Floats:
-    # a probability that rounds to 0 or 1 would cost infinitely much
+    # a wrong probability that rounds to 0 or 1 would have an infinite log loss
     likelihood = np.maximum(np.where(label == 1, probability, 1.0 - probability), LEAST_LIKELIHOOD)
     return np.column_stack([(probability - label) ** 2, -np.log(likelihood)])
 
@@ -133,8 +163,8 @@ def _add(sums: dict[int, Any], keys: Whole, weights: Floats) -> None:
         sums[int(key)] = sums.get(int(key), 0.0) + total
 
 
-def added_up(batches: Batches) -> Batches:
-    """Rows of equal key added up: (key, sums)."""
+def add_by_key(batches: Batches) -> Batches:
+    """Add up the rows of each key: (key, sums)."""
     sums: dict[int, Any] = {}
     for batch in batches:
         arrays = batch.column(1)
@@ -143,10 +173,10 @@ def added_up(batches: Batches) -> Batches:
         rows = worker.matrix(arrays, len(arrays[0]))
         for key, row in zip(batch.column(0).to_pylist(), rows, strict=True):
             sums[key] = sums.get(key, 0.0) + row
-    yield _summed(sums)
+    yield _table_of(sums)
 
 
-def _summed(sums: dict[int, Any]) -> pa.RecordBatch:
+def _table_of(sums: dict[int, Any]) -> pa.RecordBatch:
     keys = sorted(sums)
     return pa.RecordBatch.from_arrays(
         [pa.array(keys, pa.int64()), pa.array([sums[key] for key in keys], pa.list_(pa.float64()))],
@@ -154,32 +184,32 @@ def _summed(sums: dict[int, Any]) -> pa.RecordBatch:
     )
 
 
-def by_segment(batches: Batches, spec: Mapping[str, Any]) -> Batches:
-    """Sums by segment, value and group of the margin: rows of (segment, value, bin, users, churned, probability, squared
-    error, log loss, rows, hits); a null value forms no group."""
-    model = applied.opened(spec["models"][0])
-    names, sums = spec["segments"], dict[tuple[str, str, int], Any]()
+def sum_by_segment(batches: Batches, spec: Segments) -> Batches:
+    """Sums by segment, value and group of the margin: rows of (segment, value, bin, users, churned, probability, squared,
+    log_loss, rows, hits). Rows whose segment is null are left out of that segment."""
+    (model,) = spec.scores.models
+    sums = dict[tuple[str, str, int], Any]()
     for batch in batches:
         label = _numbers(batch, "label").astype(np.int64)
         if not len(label):
             continue
-        values = worker.matrix(worker.column_of(batch, "values"), spec["width"])
-        margin = model.margin(model.columns(values))
-        probability = worker.probabilities(margin, spec["calibration"])
+        values = worker.matrix(worker.column_of(batch, "values"), spec.scores.width)
+        margin = model.margin(model.features(values))
+        probability = worker.probabilities(margin, spec.calibration)
         parts = np.column_stack([np.ones(len(label)), label, probability, _losses(label, probability)])
         parts = np.column_stack([parts * _numbers(batch, "weight")[:, None], np.ones(len(label)), label])
-        group = np.searchsorted(spec["edges"], worker.margin_bins(margin, spec["models"][0]), side="right")
+        group = np.searchsorted(spec.edges, model.margin_bins(margin), side="right")
         flat = worker.column_of(batch, "segments").flatten()
-        for place, name in enumerate(names):
-            coded = flat.take(pa.array(np.arange(place, len(flat), len(names)))).dictionary_encode()
+        for place, name in enumerate(spec.names):
+            coded = flat.take(pa.array(np.arange(place, len(flat), len(spec.names)))).dictionary_encode()
             codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
             keys = codes * (1 << CODE_BITS) + group
             distinct, inverse = np.unique(keys, return_inverse=True)
             totals = np.column_stack([np.bincount(inverse, part) for part in parts.T])
-            values = coded.dictionary.to_pylist()
+            known = coded.dictionary.to_pylist()
             for key, total in zip(distinct.tolist(), totals, strict=True):
                 if key >= 0:
-                    full = (name, values[key >> CODE_BITS], key & ((1 << CODE_BITS) - 1))
+                    full = (name, known[key >> CODE_BITS], key & ((1 << CODE_BITS) - 1))
                     sums[full] = sums.get(full, 0.0) + total
     yield pa.RecordBatch.from_arrays(
         [pa.array([key[0] for key in sums], pa.string()), pa.array([key[1] for key in sums], pa.string())]
@@ -189,20 +219,20 @@ def by_segment(batches: Batches, spec: Mapping[str, Any]) -> Batches:
     )
 
 
-def moments(batches: Batches, spec: Mapping[str, Any]) -> Batches:
-    """Of the features, missing ones filled by ``spec["fills"]``: (key, numbers) of the partition.
+def sum_moments(batches: Batches, spec: Sequence[float]) -> Batches:
+    """Sums for the moments of the features, missing values imputed with ``spec``: one table a partition, rows (key, numbers).
 
-    Key n: rows, missing, sum of present values, sum, least and greatest of feature n; key features + n: sums of its
+    Key n: rows, missing, sum of the present values, sum, least and greatest of feature n; key features + n: the sums of its
     products with every feature.
     """
-    width = len(spec["fills"])
+    width = len(spec)
     rows, products = 0, np.zeros((width, width))
     added, least, greatest = np.zeros((3, width)), np.full(width, np.inf), np.full(width, -np.inf)
     for batch in batches:
         raw = worker.matrix(worker.column_of(batch, "values"), width)
         if not len(raw):
             continue
-        values = np.where(np.isnan(raw), np.asarray(spec["fills"]), raw)
+        values = np.where(np.isnan(raw), np.asarray(spec), raw)
         rows += len(raw)
         added += np.vstack([np.isnan(raw).sum(axis=0), np.nansum(raw, axis=0), values.sum(axis=0)])
         least, greatest = np.minimum(least, values.min(axis=0)), np.maximum(greatest, values.max(axis=0))

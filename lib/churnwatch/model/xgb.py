@@ -1,7 +1,7 @@
-"""xgboost's Spark estimator (the extra ``[xgboost]``), and its trees in the nodes that ``trees.to_text`` takes.
+"""xgboost's Spark estimator (the extra ``[xgboost]``), and its trees as nodes for ``trees.to_text``.
 
-xgboost compares float32 numbers with ``<``; the text compares doubles with ``<=``. A double x is rounded to float32 before
-it is compared, so x goes left exactly when x <= the greatest double that rounds below the threshold.
+xgboost rounds a value to float32 and sends it left when it is < the threshold; the text compares doubles with <=. A double x
+goes left exactly when x <= the greatest double that float32 rounds to a number below the threshold.
 """
 
 import json
@@ -15,7 +15,7 @@ from churnwatch.model import trees
 from churnwatch.settings import Settings
 
 WHOLE = frozenset({"max_depth", "min_child_weight"})
-PATIENCE_ROUNDS = 5  # boosting rounds without a better fold that end it
+PATIENCE_ROUNDS = 5  # boosting ends after so many rounds without a better loss on the validation fold
 
 
 def estimator_class() -> Any:
@@ -31,7 +31,7 @@ def estimator_class() -> Any:
 
 
 def estimator(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> Any:
-    """What is fitted: one worker, since more give other trees."""
+    """The estimator; one xgboost worker, because the trees depend on their number."""
     grown = {"n_estimators": settings.model.max_trees, **parameters}
     stopping = {"validation_indicator_col": "fold", "early_stopping_rounds": PATIENCE_ROUNDS} if searching else {}
     return estimator_class()(
@@ -48,7 +48,7 @@ def estimator(parameters: Mapping[str, Any], settings: Settings, searching: bool
 
 
 def space(settings: Settings) -> dict[str, Any]:
-    """Where hyperopt looks: depth, step, share of rows a tree, least weight of a leaf."""
+    """The search space: depth, learning rate, share of rows a tree, least weight of a leaf."""
     from hyperopt import hp
 
     return {
@@ -60,20 +60,20 @@ def space(settings: Settings) -> dict[str, Any]:
 
 
 def found(model: Any) -> dict[str, Any]:
-    """Trees kept by early stopping."""
+    """The number of trees that early stopping kept."""
     return {"n_estimators": int(model.get_booster().best_iteration) + 1}
 
 
 def text(booster: Any, names: Sequence[str]) -> str:
-    """LightGBM's text of an xgboost model over the features ``names``: its margin within float32's rounding."""
+    """LightGBM's text of an xgboost model over the features ``names``; its margin is xgboost's within float32 rounding."""
     dumped = [json.loads(tree) for tree in booster.get_dump(dump_format="json", with_stats=True)]
     nodes = [[_base(booster)], *(_nodes(tree) for tree in dumped)]
-    # 2 x 0.5 x prediction: the text's leaves are xgboost's own
+    # weight 0.5, because the text multiplies leaves by 2 x weight
     return trees.to_text([(0.5, one) for one in nodes], names, range(len(names)))
 
 
 def _base(booster: Any) -> dict[str, Any]:
-    """The base score as a tree of one leaf; xgboost keeps it as a probability."""
+    """The base score as a tree of one leaf; xgboost stores it as a probability."""
     stored = json.loads(booster.save_config())["learner"]["learner_model_param"]["base_score"]
     share = float(stored.strip("[]"))
     return _node(0, float(np.log(share / (1 - share))), 1.0)
@@ -87,7 +87,7 @@ def _node(node_id: int, prediction: float, count: float) -> dict[str, Any]:
 def _nodes(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The tree's nodes; an inner node predicts the mean of its children, weighted by cover."""
     if "leaf" in tree:
-        # covers are sums of hessians; whole ones, as the text holds them, so that children add up to their parent
+        # covers are sums of hessians; rounded, because the text holds whole counts, and children must add up to their parent
         return [_node(tree["nodeid"], float(np.float32(tree["leaf"])), float(max(1, round(tree["cover"]))))]
     by_id = {child["nodeid"]: _nodes(child) for child in tree["children"]}
     left, right = (by_id[tree[side]] for side in ("yes", "no"))
@@ -99,15 +99,15 @@ def _nodes(tree: Mapping[str, Any]) -> list[dict[str, Any]]:
         "left": tree["yes"],
         "right": tree["no"],
         "feature": int(str(tree["split"]).removeprefix("f")),
-        "threshold": at_most(float(tree["split_condition"])),
+        "threshold": float32_bound(float(tree["split_condition"])),
     }
     return [node, *left, *right]
 
 
-def at_most(threshold: float) -> float:
-    """The greatest double that float32 rounds below ``threshold``: x < threshold in float32 is x <= it in doubles."""
+def float32_bound(threshold: float) -> float:
+    """The greatest double that float32 rounds to a number below ``threshold``: float32(x) < threshold exactly when x <= it."""
     bound = np.float32(threshold)
     below = np.nextafter(bound, np.float32(-np.inf))
     middle = (float(below) + float(bound)) / 2  # exact: both have 24 bits
-    # halfway float32 rounds to the even one
+    # float32 rounds the middle to the even neighbour
     return middle if np.float32(middle) < bound else float(np.nextafter(middle, -np.inf))

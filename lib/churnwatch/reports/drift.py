@@ -15,7 +15,7 @@ from churnwatch.core.chance import share_of
 from churnwatch.model import last_release
 from churnwatch.model.reference import MARGIN
 from churnwatch.model.schema import schema_of
-from churnwatch.model.shipped import mapped
+from churnwatch.model.shipping import map_batches
 from churnwatch.reports import worker_drift
 from churnwatch.settings import Settings
 from churnwatch.tables import tables
@@ -55,8 +55,8 @@ def measure_drift(inputs: Mapping[str, DataFrame], users: int, day: date, settin
     # releases of before fills were told have those of trees
     schema = schema_of(row["features"], settings).with_fills({name: of["fill"] for name, of in bins.items() if "fill" in of})
     # what was redefined since cannot be skewed by late data
-    if schema.is_told_by(row["schema_hash"]) and set(schema.features) <= set(names):
-        spec["model"] = {"columns": [names.index(name) for name in schema.features], "fills": list(schema.fills)}
+    if schema.matches(row["schema_hash"]) and set(schema.features) <= set(names):
+        spec["model"] = ([names.index(name) for name in schema.features], list(schema.fills))
     counts: dict[int, dict[int, int]] = {}
     for found in _counts(inputs, row["model_version"], names, spec, users):
         counts.setdefault(found["feature"], {})[found["bin"]] = found["users"]
@@ -79,7 +79,7 @@ def _counts(inputs: Mapping[str, DataFrame], version: str, names: Sequence[str],
     both = scored.join(inputs["features"].select("user_id", values), "user_id")  # one row a user on both sides
     if users > MOST_USERS:
         both = both.where(share_of(F.col("user_id"), "drift") < MOST_USERS / users)
-    counted = mapped(both.drop("user_id"), worker_drift.binned, spec, COUNTED)
+    counted = map_batches(both.drop("user_id"), worker_drift.binned, spec, COUNTED)
     return counted.groupBy("feature", "bin").agg(F.sum("users").alias("users")).collect()
 
 

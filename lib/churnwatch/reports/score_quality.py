@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.core.intervals import DIGITS
 from churnwatch.model.metrics import at_capacity
-from churnwatch.model.origins import capacity_of
+from churnwatch.model.origins import capacity_share
 from churnwatch.model.profit import expected_maximum_profit
 from churnwatch.reports.drift import Drift
 from churnwatch.settings import Settings
@@ -198,7 +198,7 @@ def profit_metrics(bins: Sequence[Bin], settings: Settings) -> dict[str, float |
     rising = sorted(bins, key=lambda b: b.bin)
     weight, churned = np.array([[b.weight for b in rising]]), np.array([[b.weight_churned for b in rising]])
     others = np.maximum(weight - churned, 0.0)  # sums of weights leave a residue of 1e-16
-    capacity = capacity_of(float(weight.sum()), 1, settings)
+    capacity = capacity_share(float(weight.sum()), 1, settings)
     at_work = {f"{name}_at_capacity": values for name, values in at_capacity(churned, others, capacity).items()}
     known = 0 < sum(b.churned for b in rising) < sum(b.users for b in rising)
     found = {**at_work, **expected_maximum_profit(churned, others, settings.model.profit)}

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-import churnwatch.model.applied as a
 import churnwatch.model.worker as w
+from churnwatch.model.worker_model import fingerprint, imputed
 
 SKEW = -1  # stands for a feature: bin 0 counts users whose values are as they were scored, bin 1 those that changed since
 
@@ -32,7 +32,7 @@ def binned(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator[
         if spec["model"]:
             stored = w.column_of(batch, "features_hash")
             known = stored.is_valid().to_numpy(zero_copy_only=False)
-            now = a.fingerprint(a.Model(spec["model"]).columns(values))[known]
+            now = fingerprint(imputed(values, *spec["model"]))[known]
             changed = int((now != stored.drop_null().to_numpy()).sum())
             skew += [len(now) - changed, changed]
     found = [(SKEW, skew), *enumerate(counts)]

@@ -1,25 +1,25 @@
-"""Ranks and tiers of the whole base from a histogram: no global sort, and no user reaches the driver."""
+"""Ranks and tiers of all users from a histogram: no global sort, and no user reaches the driver."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from churnwatch.scoring.worker import ExactBounds
 from churnwatch.settings import Tier
 from churnwatch.settings.tiers import Tiers
 
 EPSILON = 1e-9  # 0.29 x 100 is 28.999999999999996
-EVERYBODY = ""  # the group of all users where tiers are not cut by a segment; else of those without a value
-NOBODY = 2.0  # a percentile that nobody has
+EVERYBODY = ""  # the group of all users; where tiers are cut by a segment, of the users without a value
+ABOVE_ALL = 2.0  # a percentile that no user has
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Cells in order of risk, rising, with the percentile and the position from the riskiest of their users."""
+    """Cells in rising order of risk, the percentile and the position (1 = riskiest) of their users; ``users`` in all cells."""
 
     cells: NDArray[np.int64]
     percentile: NDArray[np.float64]
@@ -27,11 +27,11 @@ class Ranks:
     users: int
 
 
-def ranked(cells: NDArray[np.int64], users: NDArray[np.int64]) -> Ranks:
-    """Ranks of users by cell (margin bin, then part of a hash); users of one cell are equal.
+def rank_cells(cells: NDArray[np.int64], users: NDArray[np.int64]) -> Ranks:
+    """Rank users by cell (margin bin, then part of a hash); users of one cell have the same rank.
 
-    ``percentile``: share of users in lower cells. ``position``: users in the cell and above, so that a cut at position n
-    takes n users at the most: a capacity is never exceeded.
+    ``percentile``: share of users in lower cells. ``position``: users in the cell and above, so that a cut at position n takes
+    at most n users and a capacity is never exceeded.
     """
     taken, place = np.unique(cells, return_inverse=True)
     sizes = np.bincount(place, weights=users).astype(np.int64)
@@ -40,40 +40,40 @@ def ranked(cells: NDArray[np.int64], users: NDArray[np.int64]) -> Ranks:
     return Ranks(taken, below / max(total, 1), total - below, total)
 
 
-def within_groups(groups: Sequence[str], cells: NDArray[np.int64], users: NDArray[np.int64]) -> dict[str, Ranks]:
-    """Ranks within each group: ``position`` and ``users`` are the group's, ``percentile`` is that of all users."""
-    whole = ranked(cells, users)
+def rank_within_groups(groups: Sequence[str], cells: NDArray[np.int64], users: NDArray[np.int64]) -> dict[str, Ranks]:
+    """Rank users within each group: ``position`` and ``users`` count the group, ``percentile`` counts all users."""
+    whole = rank_cells(cells, users)
     names = np.asarray(groups, dtype=object)
     found = {}
     for group in sorted(set(groups)):
-        own = ranked(cells[names == group], users[names == group])
+        own = rank_cells(cells[names == group], users[names == group])
         everywhere = whole.percentile[np.searchsorted(whole.cells, own.cells)]
         found[group] = Ranks(own.cells, everywhere, own.position, own.users)
     return found
 
 
-def may_be_acted_on(settings: Tiers, tiers: Sequence[Tier], ranks: Ranks) -> dict[str, Any]:
-    """From which ``cell`` or ``least`` probability on a user may be in a tier with a level, whatever tier it was in before.
+def exact_bounds(settings: Tiers, tiers: Sequence[Tier], ranks: Ranks) -> ExactBounds:
+    """The bounds of the users who may be in a tier with a level, whatever tier they were in before.
 
-    Everybody may, where tiers are cut within groups or by profit.
+    All users, where tiers are cut within groups or by profit.
     """
     acting = [tier for tier in tiers if tier.level is not None]
     if settings.by or any(tier.profit for tier in acting):
-        return {"cell": 0, "least": None}
+        return ExactBounds(cell=0, probability=None)
     last = max((_last(tier, ranks.users, 1 + settings.stay_share) for tier in acting), default=0)
     taken = ranks.cells[ranks.position <= last]
     least = [tier.min_probability * (1 - settings.stay_share) for tier in acting if tier.min_probability is not None]
-    return {"cell": int(taken[0]) if len(taken) else None, "least": min(least, default=None)}
+    return ExactBounds(int(taken[0]) if len(taken) else None, min(least, default=None))
 
 
 def tier_of(settings: Tiers, tiers: Sequence[Tier], groups: Mapping[str, Ranks]) -> Column:
     """The row's tier: the first of ``tiers`` that takes it, from its ``percentile``, ``probability``, ``value_cents``,
-    ``previous_tier`` and, where there are ``groups`` other than EVERYBODY, its ``user_group``.
+    ``previous_tier`` and, where tiers are cut by a segment, its ``user_group``.
 
     ``top_share`` and ``top_users`` count from the riskiest user: after ``critical: 0.05``, ``high: 0.15`` takes the next
-    10 %. Who was in a tier, or in a riskier one, stays in it as long as the risk falls short of its cut by less than
-    ``stay_share`` of the cut: nobody flickers between two tiers. For ``top_users`` it is the way in that is narrower, so
-    that a capacity is never exceeded.
+    10 %. A user who was in a tier, or in a riskier one, stays in it as long as the risk is below its cut by less than
+    ``stay_share`` of the cut, so that no user flickers between two tiers. For ``top_users`` new users enter above a narrower
+    cut instead, so that a capacity is never exceeded.
     """
     chosen = F.lit(tiers[-1].name)
     for place, tier in reversed(list(enumerate(tiers[:-1]))):
@@ -84,7 +84,7 @@ def tier_of(settings: Tiers, tiers: Sequence[Tier], groups: Mapping[str, Ranks])
 
 
 def _holds(tier: Tier, stay: float, groups: Mapping[str, Ranks]) -> tuple[Column, Column]:
-    """Whether the tier takes the row, and whether it keeps it."""
+    """Whether the tier takes the row, and whether it keeps a row that was in it."""
     probability = F.col("probability")
     if tier.profit is not None:
         gain = probability * tier.profit.save_share * F.col("value_cents") - tier.profit.cost_cents
@@ -97,21 +97,21 @@ def _holds(tier: Tier, stay: float, groups: Mapping[str, Ranks]) -> tuple[Column
 
 
 def _among_first(tier: Tier, factor: float, groups: Mapping[str, Ranks]) -> Column:
-    """Whether the row is among its group's riskiest, as many as the tier's cut times ``factor``."""
+    """Whether the row is among the riskiest users of its group, up to the tier's cut times ``factor``."""
     least = {name: _least_percentile(ranks, _last(tier, ranks.users, factor)) for name, ranks in groups.items()}
     if set(least) <= {EVERYBODY}:
-        return F.col("percentile") >= least.get(EVERYBODY, NOBODY)
+        return F.col("percentile") >= least.get(EVERYBODY, ABOVE_ALL)
     pairs = [F.lit(value) for pair in sorted(least.items()) for value in pair]
-    return F.col("percentile") >= F.coalesce(F.create_map(*pairs)[F.col("user_group")], F.lit(NOBODY))
+    return F.col("percentile") >= F.coalesce(F.create_map(*pairs)[F.col("user_group")], F.lit(ABOVE_ALL))
 
 
 def _least_percentile(ranks: Ranks, last: int) -> float:
     taken = ranks.percentile[ranks.position <= last]
-    return float(taken.min()) if len(taken) else NOBODY
+    return float(taken.min()) if len(taken) else ABOVE_ALL
 
 
 def _last(tier: Tier, users: int, factor: float = 1.0) -> int:
-    """Position of the last user that the tier takes, of ``users``; 0 for a tier that does not go by rank."""
+    """Position of the last of ``users`` users that the tier takes; 0 for a tier without a cut by rank."""
     if tier.top_share is not None:
         return int(min(1.0, tier.top_share * factor) * users + EPSILON)
     return int((tier.top_users or 0) * factor + EPSILON)

@@ -1,4 +1,4 @@
-"""Tiers as they are in force: with the cuts that were moved since, and the groups within which they are cut."""
+"""Tiers in force: the configured tiers with their adjusted cuts, and the groups within which they are cut."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -8,9 +8,9 @@ from churnwatch.settings import Settings, Tier
 
 
 def tiers_in_force(thresholds: DataFrame | None, settings: Settings) -> list[Tier]:
-    """The configured tiers, each that is adjusted with the newest cut of ``thresholds``, within its bounds of today.
+    """The configured tiers, the adjusted ones with the newest cut of ``thresholds``, limited to the bounds configured today.
 
-    ``thresholds``: rows known on the day, None where no tier is adjusted. Collects one row a level.
+    ``thresholds``: rows known on the day, None where no tier is adjusted. Collects one row a tier.
     """
     tiers = settings.tiers.tiers
     if thresholds is None or not any(tier.adjust for tier in tiers):
@@ -21,7 +21,7 @@ def tiers_in_force(thresholds: DataFrame | None, settings: Settings) -> list[Tie
 
 
 def with_cut(tier: Tier, cut: float | None) -> Tier:
-    """The tier with its cut at ``cut``, within its bounds; as it is where it is not adjusted."""
+    """The tier with its cut at ``cut``, limited to its bounds; unchanged where it is not adjusted or ``cut`` is None."""
     if tier.adjust is None or cut is None:
         return tier
     within = min(tier.adjust.highest, max(tier.adjust.lowest, cut))
@@ -29,6 +29,6 @@ def with_cut(tier: Tier, cut: float | None) -> Tier:
 
 
 def user_group(settings: Settings) -> list[Column]:
-    """``user_group`` of a row of features: the value of the segment by which tiers are cut; no column where they are not."""
+    """``user_group`` of a row of user_features: its value of the segment that tiers are cut by; no column without a segment."""
     by = settings.tiers.by
     return [F.coalesce(F.col(f"segment_{by}"), F.lit(EVERYBODY)).alias("user_group")] if by else []

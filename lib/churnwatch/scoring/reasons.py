@@ -1,4 +1,4 @@
-"""What the reasons of user_scores say: the measures that raised a user's risk, and the cause that they speak for."""
+"""Read the reasons of user_scores: the measures that raised a user's risk, and the cause of the strongest one."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -7,14 +7,14 @@ from churnwatch.scoring.worker import BASE, OTHER
 from churnwatch.settings.terms import UNKNOWN
 
 
-def upward() -> Column:
-    """The reasons that raised the risk, strongest first, without the parts of the margin that are no measure's."""
+def raising_reasons() -> Column:
+    """The reasons that raised the risk, strongest first, without ``(other)`` and ``(base)``."""
     raised = F.filter("reasons", lambda r: (r["contribution"] > 0) & ~r["measure"].isin(OTHER, BASE))
     ordered = F.transform(raised, lambda r: F.struct((-r["contribution"]).alias("order"), r.alias("reason")))
     return F.transform(F.array_sort(ordered), lambda r: r["reason"])
 
 
 def first_cause() -> Column:
-    """The cause of the strongest reason that raised the risk and has one; null where none has."""
-    # rows of before causes could be null say unknown
-    return F.get(F.filter(upward(), lambda r: r["cause"] != UNKNOWN), 0)["cause"]
+    """The cause of the strongest reason that raised the risk and has a cause; null where no reason has one."""
+    # rows from before causes could be null have the cause unknown
+    return F.get(F.filter(raising_reasons(), lambda r: r["cause"] != UNKNOWN), 0)["cause"]

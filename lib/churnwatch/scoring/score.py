@@ -1,10 +1,12 @@
-"""The job score_users: the release as of O on every eligible user of the day."""
+"""The job score_users: apply the newest release to every eligible user of as-of day O."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyspark import cloudpickle
 from pyspark.sql import Column, DataFrame
@@ -16,9 +18,10 @@ from churnwatch.core import JobFailed, Refused, Skipped, only_days
 from churnwatch.model import last_release
 from churnwatch.model.reference import usual_matrix
 from churnwatch.model.schema import Schema
-from churnwatch.model.shipped import mapped, packed
+from churnwatch.model.shipping import map_batches, worker_model_of
+from churnwatch.model.worker_model import DeepTreeModel, WorkerModel
 from churnwatch.scoring import worker
-from churnwatch.scoring.cuts import EVERYBODY, Ranks, may_be_acted_on, ranked, tier_of, within_groups
+from churnwatch.scoring.cuts import EVERYBODY, Ranks, exact_bounds, rank_cells, rank_within_groups, tier_of
 from churnwatch.scoring.in_force import tiers_in_force, user_group
 from churnwatch.settings import Settings, Tier
 from churnwatch.settings.meanings import feature_meanings
@@ -27,7 +30,7 @@ from churnwatch.tables import tables
 LOG = logging.getLogger(__name__)
 cloudpickle.register_pickle_by_value(worker)
 
-COUNTED = "cell long, users long"
+CELLS = "cell long, users long"
 STAGED = (
     "user_id string, value_cents long, user_group string, margin double, probability double, cell long, "
     "reasons array<struct<measure: string, value: double, contribution: double, cause: string, usual: double>>, "
@@ -35,12 +38,13 @@ STAGED = (
 )
 
 
-def staged(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, settings: Settings) -> dict[str, DataFrame]:
-    """What the release as of O says of each eligible user, as ``STAGED`` with ``model_version``: one pass over the features.
+def stage_scores(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, settings: Settings) -> dict[str, DataFrame]:
+    """Score every eligible user with the newest model released on or before day O, in one pass over the features.
 
-    Reasons are contributions by measure: exact Shapley values (``model.shap``). Those of forests too deep for tables follow
-    the paths of the trees (Saabas), and are exact for users in tiers with a level alone, whom people act on.
-    Raises Skipped without a release as of O, Refused when features that it reads are gone or mean something else by now.
+    ``scored`` and, where a challenger is configured, ``challenged``: one row a user, schema STAGED and ``model_version``.
+    Reasons are exact Shapley values by measure (``model.shap``). For trees too deep for tables they are exact only for users
+    in tiers with a level, and follow the paths of the trees (Saabas) for the others.
+    Raises Skipped without a release as of O, Refused when features that it reads are gone or have another meaning today.
     """
     (day,) = days
     row = last_release(inputs["model_runs"], day, settings)
@@ -50,81 +54,81 @@ def staged(inputs: Mapping[str, DataFrame], days: Sequence[date], models: Any, s
     _refuse_other_features(Schema.from_json(release.schema), inputs["features"], release.version, day, settings)
     people = only_eligible(only_days(inputs["features"], days), inputs, days, settings)
     tiers = tiers_in_force(inputs.get("thresholds"), settings)
-    found = {"scored": staged_by(release, people, tiers, settings)}
+    found = {"scored": apply_release(release, people, tiers, settings)}
     if settings.model.challenger:
         found["challenged"] = _challenged(inputs["model_runs"], people, tiers, day, models, settings)
     return found
 
 
-def score(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
+def score_users(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
     """One row of user_scores per eligible user of O, and of shadow_scores where a challenger is configured.
 
-    ``inputs``: of ``staged``, ``scored`` and ``challenged``, and the tiers of the days before.
+    ``inputs``: ``scored`` and ``challenged`` as ``stage_scores`` made them, ``scores`` of the days before.
     """
     (day,) = days
     contract, tiers = tables(settings), tiers_in_force(inputs.get("thresholds"), settings)
     # one row a user on both sides: the join keeps the grain
     known = inputs["scored"].join(_previous_tier(inputs["scores"]), "user_id", "left")
     at_risk = F.round(F.col("probability") * F.col("value_cents")).cast("bigint")
-    made = ranked_users(known, tiers, settings).withColumns({"day": F.lit(day), "value_at_risk_cents": at_risk})
+    made = with_tier(known, tiers, settings).withColumns({"day": F.lit(day), "value_at_risk_cents": at_risk})
     found = {"user_scores": made.select(*contract.user_scores.schema.names)}
     if "challenged" in inputs:
-        strangers = inputs["challenged"].withColumn("previous_tier", F.lit(None).cast("string"))
-        shadow = ranked_users(strangers, tiers, settings).withColumns({"day": F.lit(day)})
+        shadow = inputs["challenged"].withColumn("previous_tier", F.lit(None).cast("string"))
+        shadow = with_tier(shadow, tiers, settings).withColumns({"day": F.lit(day)})
         found["shadow_scores"] = shadow.select(*contract.shadow_scores.schema.names)
     return found
 
 
-def staged_by(release: Any, people: DataFrame, tiers: Sequence[Tier], settings: Settings) -> DataFrame:
-    """One row per row of ``people`` (of user_features): what ``release`` says of them, as ``STAGED`` with ``model_version``."""
+def apply_release(release: Any, people: DataFrame, tiers: Sequence[Tier], settings: Settings) -> DataFrame:
+    """Score the rows of ``people`` (columns of user_features) with ``release``: schema STAGED and ``model_version``."""
     schema = Schema.from_json(release.schema)
-    spec, by = _spec(release, schema, people.columns, settings)
+    scorer, segment = _scorer(release, schema, people.columns, settings)
     users = people.select(
         "user_id",
         _value_cents(settings).alias("value_cents"),
         F.xxhash64("user_id").alias("user_hash"),
         *(user_group(settings) or [F.lit(EVERYBODY).alias("user_group")]),
-        *([F.col(by).alias("segment")] if by else []),
-        # a column each: an array would be made and taken apart again, value by value
+        *([F.col(segment).alias("segment")] if segment else []),
+        # one column a feature: an array would be built and taken apart again, value by value
         *(F.col(name).alias(f"{worker.FEATURE}{n}") for n, name in enumerate(schema.features)),
     )
-    if "pieces" in spec["model"] and spec["model"]["pieces"] is None:
-        spec["exactly"] = may_be_acted_on(settings.tiers, tiers, _ranks_before(users, spec))
-    return mapped(users, worker.scored, spec, STAGED).withColumn("model_version", F.lit(release.version))
+    if isinstance(scorer.model, DeepTreeModel):
+        scorer = replace(scorer, exact=exact_bounds(settings.tiers, tiers, _ranks_before(users, scorer.model)))
+    return map_batches(users, worker.score_batches, scorer, STAGED).withColumn("model_version", F.lit(release.version))
 
 
-def ranked_users(scored: DataFrame, tiers: Sequence[Tier], settings: Settings) -> DataFrame:
-    """Adds ``percentile`` and ``tier``, by counts of users by group and cell: a million cells, whatever the base."""
+def with_tier(scored: DataFrame, tiers: Sequence[Tier], settings: Settings) -> DataFrame:
+    """Add ``percentile`` and ``tier``, from counts of users by group and cell: at most a million cells, whatever the base."""
     table = scored.groupBy("user_group", "cell").agg(F.count("*").alias("users")).toArrow()
     cells, users = table.column("cell").to_numpy(), table.column("users").to_numpy()
-    ranks = ranked(cells, users)
+    ranks = rank_cells(cells, users)
     by_cell = pa.table({"cell": pa.array(ranks.cells, pa.int64()), "percentile": pa.array(ranks.percentile, pa.float64())})
-    # Arrow without rows makes no frame
-    session, nothing = scored.sparkSession, "cell long, percentile double"
-    percentiles = session.createDataFrame(by_cell) if by_cell.num_rows else session.createDataFrame([], nothing)
+    # Spark makes no frame of an Arrow table without rows
+    session, empty = scored.sparkSession, "cell long, percentile double"
+    percentiles = session.createDataFrame(by_cell) if by_cell.num_rows else session.createDataFrame([], empty)
     # one row a cell: the join keeps the grain
     with_percentile = scored.join(F.broadcast(percentiles), "cell")
-    groups = within_groups(table.column("user_group").to_pylist(), cells, users)
+    groups = rank_within_groups(table.column("user_group").to_pylist(), cells, users)
     return with_percentile.withColumn("tier", tier_of(settings.tiers, tiers, groups))
 
 
-def _ranks_before(users: DataFrame, spec: Mapping[str, Any]) -> Ranks:
-    """Ranks of users who are not scored yet: a pass of its own."""
-    counts = mapped(users, worker.counted, {"model": spec["model"], "width": spec["width"]}, COUNTED)
+def _ranks_before(users: DataFrame, model: WorkerModel) -> Ranks:
+    """Ranks of users before they are scored, in a pass of its own."""
+    counts = map_batches(users, worker.count_cells, model, CELLS)
     table = counts.groupBy("cell").agg(F.sum("users").alias("users")).toArrow()
-    return ranked(table.column("cell").to_numpy(), table.column("users").to_numpy())
+    return rank_cells(table.column("cell").to_numpy(), table.column("users").to_numpy())
 
 
 def _challenged(
     model_runs: DataFrame, people: DataFrame, tiers: Sequence[Tier], day: date, models: Any, settings: Settings
 ) -> DataFrame:
-    """What the configured challenger says of the same people.
+    """Score the same users with the configured challenger.
 
-    The challenger never stops the release: where it cannot be applied, a warning says why and no row is written.
+    A challenger that cannot be applied does not fail the job: a warning says why, and no row is written.
     """
     run = settings.model.challenger or ""
     attempts = model_runs.where(F.col("mlflow_run_id") == run)
-    # of several algorithms the one that went to the gate: its artifacts are the run's
+    # of several algorithms the one that went to the gate: the run's artifacts are its own
     row = attempts.orderBy(F.col("artifacts_hash").desc_nulls_last(), "algorithm").first()
     why = f"model_runs knows no attempt with this mlflow_run_id as of {day}: correct model.challenger or leave it out"
     if row is not None:
@@ -132,7 +136,7 @@ def _challenged(
         try:
             release = models.load(version, run, row["artifacts_hash"])
             _refuse_other_features(Schema.from_json(release.schema), people, version, day, settings)
-            return staged_by(release, people, tiers, settings).withColumn("model_version", F.lit(f"{version} (shadow)"))
+            return apply_release(release, people, tiers, settings).withColumn("model_version", F.lit(f"{version} (shadow)"))
         except (JobFailed, Refused) as error:
             why = str(error)
     LOG.warning("the challenger %s was not applied: %s", run, why)
@@ -140,30 +144,33 @@ def _challenged(
 
 
 def only_eligible(features: DataFrame, inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:
-    """Keeps users who have not churned yet, as labels of the primary definition know them; ``inputs`` as ``eligible_users``
-    takes them. What the definition does not count (a bill, a visit) makes nobody eligible, and a bot
-    is nobody: percentiles and thresholds are those of people."""
+    """Keep users who are eligible for the primary definition, without bots; ``inputs`` as ``eligible_users`` takes them.
+
+    An event that the definition does not count (a bill, a visit) makes no user eligible. Bots are left out, so that percentiles
+    and thresholds describe people.
+    """
     eligible = eligible_users(inputs, days, settings, settings.churn.primary)
     return only_people(features).join(eligible.select("day", "user_id"), ["day", "user_id"], "left_semi")
 
 
 def _refuse_other_features(schema: Schema, features: DataFrame, version: str, day: date, settings: Settings) -> None:
-    """Refuses features that are gone, and those that configuration makes otherwise than when the model was trained; a release
-    of before meanings were kept is held to the names alone, and the log says so."""
-    anew = f"train one on the features of today with `churnwatch run train_model --day {day}`"
+    """Raise Refused when features are gone, or are configured with another meaning than when the model was trained.
+
+    Models trained before feature definitions were stored are checked by feature name only (logged).
+    """
+    anew = f"train a model on today's features with `churnwatch run train_model --day {day}`"
     if gone := [name for name in schema.features if name not in features.columns]:
         raise Refused(
             f"model version {version} reads {len(gone)} features that user_features lacks ({', '.join(gone[:3])}): {anew}"
         )
     if not schema.meanings:
-        LOG.info("model version %s does not say what its features meant when it was trained: names alone were compared", version)
+        LOG.info("model version %s has no stored feature definitions: its features were checked by name only", version)
     if other := schema.redefined(feature_meanings(settings)):
         (name, (then, now)), more = next(iter(other.items())), len(other) - 1
         raise Refused(
-            f"model version {version} learnt {name} as `{then}`, by measures.yaml it is `{now}` today"
-            f"{f' (and {more} more features are others)' if more else ''}; nothing was scored. Take the change back or give what "
-            f"is new a name of its own; or build the history again (build_activity and build_features with --from and --to) and "
-            f"{anew}"
+            f"model version {version} was trained with {name} = `{then}`, measures.yaml now defines it as `{now}`"
+            f"{f' ({more} more features changed)' if more else ''}; nothing was scored. Hint: undo the change, or give the new "
+            f"measure a new name; or build the history again (build_activity and build_features with --from and --to) and {anew}"
         )
 
 
@@ -171,36 +178,36 @@ def _value_cents(settings: Settings) -> Column:
     return F.coalesce(F.expr(f"try_cast(round({settings.model.value}) AS bigint)"), F.lit(0).cast("bigint"))
 
 
-def _spec(release: Any, schema: Schema, columns: Sequence[str], settings: Settings) -> tuple[dict[str, Any], str | None]:
-    """What workers need, and the column that tells which users are alike."""
-    measures = list(dict.fromkeys(schema.measures))
+def _scorer(release: Any, schema: Schema, columns: Sequence[str], settings: Settings) -> tuple[worker.Scorer, str | None]:
+    """What workers apply, and the segment column by whose values usual values differ (None without one)."""
+    segment, values, usual = usual_matrix(release.reference, schema.features)
+    if segment not in columns:
+        # the segment is no longer configured: the usual values of all users remain
+        segment, values, usual = None, [], usual[-1:]
+    scorer = worker.Scorer(
+        model=worker_model_of(release.text, schema, schema.features, reasons=True),
+        calibration=release.calibration,
+        measures=_measures(schema, settings),
+        reasons=settings.causes.reasons,
+        segments=values,
+        usual=usual,
+    )
+    return scorer, segment
+
+
+def _measures(schema: Schema, settings: Settings) -> worker.Measures:
+    names = list(dict.fromkeys(schema.measures))
     causes: dict[str, str] = {}
     for cause, what in settings.causes.causes.items():
         for measure in what.measures:
             causes.setdefault(measure, cause)
-    by, segments, usual = usual_matrix(release.reference, schema.features)
-    if by not in columns:
-        # the segment is gone from conf: what is usual for everybody remains
-        by, segments, usual = None, [], usual[-1:]
-    group = [measures.index(measure) for measure in schema.measures]
-    own = [[feature for feature, of in enumerate(group) if of == measure] for measure in range(len(measures))]
+    number = {name: n for n, name in enumerate(names)}
+    of_feature = [number[measure] for measure in schema.measures]
+    own = [[feature for feature, of in enumerate(of_feature) if of == measure] for measure in range(len(names))]
     most = max(map(len, own), default=1)
-    # measures with fewer features repeat their first: workers look them up as one matrix
-    members = [features + features[:1] * (most - len(features)) for features in own]
-    spec = {
-        "model": packed(release.text, schema, schema.features, reasons=True),
-        "width": len(schema.features),
-        "calibration": release.calibration,
-        "exactly": None,
-        "group": group,
-        "members": members,
-        "measures": measures,
-        "causes": [causes.get(measure) for measure in measures],
-        "reasons": settings.causes.reasons,
-        "segments": segments,
-        "usual": usual,
-    }
-    return spec, by
+    # measures with fewer features repeat their first one, so that workers index one matrix
+    members = np.array([features + features[:1] * (most - len(features)) for features in own], dtype=np.int64)
+    return worker.Measures(names, [causes.get(name) for name in names], of_feature, members)
 
 
 def _previous_tier(scores: DataFrame) -> DataFrame:

@@ -1,0 +1,48 @@
+"""Sends models and functions to Spark's workers by value, and maps frames with them."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pyspark import cloudpickle
+from pyspark.sql import DataFrame
+
+from churnwatch.model import linear, shap, trees, worker, worker_model, worker_sums
+from churnwatch.model.schema import Schema
+from churnwatch.model.worker_model import DeepTreeModel, LinearModel, Path, TreeModel, WorkerModel
+
+# executors need numpy, pyarrow and lightgbm, and nothing of ours
+for module in (worker_model, worker, worker_sums):
+    cloudpickle.register_pickle_by_value(module)
+
+
+def worker_model_of(text: str, schema: Schema, names: Sequence[str], reasons: bool = False) -> WorkerModel:
+    """The model of a text as workers apply it; ``names``: the columns in the array of values, in order.
+
+    ``reasons``: with the tables that contributions need.
+    """
+    place = {name: n for n, name in enumerate(names)}
+    places, fills = [place[name] for name in schema.features], list(schema.fills)
+    if linear.is_linear(text):
+        parts = linear.parse(text)
+        coefficients, means = np.array(parts["coefficients"]), np.array(parts["means"])
+        expected = parts["intercept"] + float(np.dot(coefficients, means))
+        return LinearModel(places, fills, parts["low"], parts["high"], expected, coefficients, means, parts["intercept"])
+    parsed = trees.parse(text)
+    common = (places, fills, *trees.bounds(parsed), shap.expected_value(parsed))
+    tables = shap.tree_tables(parsed, reasons)
+    if tables is not None:
+        return TreeModel(*common, tables)
+    paths = [_path(tree, len(schema.features)) for tree in parsed] if reasons else []
+    return DeepTreeModel(*common, text, trees.base_value(parsed), paths)
+
+
+def _path(tree: trees.Tree, features: int) -> Path:
+    table = trees.path_contributions(tree, features)
+    return Path(tree.leaf_value, [(int(n), np.ascontiguousarray(table[:, n])) for n in np.unique(tree.feature)])
+
+
+def map_batches(frame: DataFrame, function: Callable[..., Any], spec: Any, schema: str) -> DataFrame:
+    """``function(batches, spec)`` over the Arrow batches of each partition; ``function(batches)`` where ``spec`` is None."""
+    return frame.mapInArrow(function if spec is None else partial(function, spec=spec), schema)
