@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from churnwatch.io.models import Models
 from churnwatch.io.store import Store
 from churnwatch.model.reference import build_reference
-from churnwatch.model.schema import Schema, schema_of
+from churnwatch.model.schema import Schema, raw_values, schema_of
 from churnwatch.model.trees import to_text
 from churnwatch.scoring.score import apply_release, with_tier
 from churnwatch.settings import Settings, feature_names
@@ -99,7 +99,8 @@ class ScoringBench:
         text = to_text(Models(self.spark, self.settings, "bench").trees(model), self.schema.features, range(FEATURES))
         used = Schema.from_json(json.loads(json.dumps(self.schema.to_json())))
         plain = self.settings.model_copy(update={"measures": self.settings.measures.model_copy(update={"segments": []})})
-        known = build_reference(self._stored(), self.base.users, text, used, plain)
+        values = self._stored().withColumn("values", raw_values(self.schema))
+        known = build_reference(values, self.schema, self.base.users, text, used, plain)
         release = SimpleNamespace(version="1", text=text, calibration=CALIBRATION, schema=self.schema.to_json(), reference=known)
         store = Store(self.spark, self.settings)
 

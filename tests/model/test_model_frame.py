@@ -103,7 +103,8 @@ def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_o
     users = sorted({a["user_id"] for a in actions} | {"nobody"})
     kept = frame.labelled_rows(inputs_of(spark, one, users, [False] * len(users), actions), [DAY], one)
     weights = {r["user_id"]: r["weight"] for r in kept.select("user_id", "weight").collect()}
-    size = frame.span_sizes(kept.withColumn("span", F.lit("test")))["test"]
+    (sizes,) = frame.span_sizes(kept, [Spans((), (), (DAY,))])
+    size = sizes["test"]
     assert (size.rows, size.weight) == (len(weights), pytest.approx(sum(weights.values())))
     # c0's second row and the late one count among the campaign's own: 3 of 6
     c, d = 3 / 6, 1 / 2
@@ -126,9 +127,10 @@ def test_hyper_parameters_are_judged_on_the_later_days_of_users_that_no_trial_le
     no, n = np.repeat(np.arange(users), 6), np.tile(np.arange(6), users)
     columns = {name: np.zeros(6 * users) for name in schema.features} | {"orders_4d": no * 1.0, "cancels_2d": n * 1.0}
     keys = {"day": pa.array([days[k] for k in n], pa.date32()), "user_id": [f"u{k}" for k in no]}
-    table = pa.table({**keys, "label": np.zeros(6 * users), "weight": np.ones(6 * users), **columns})
+    values = pa.array(np.column_stack([columns[name] for name in schema.features]).tolist())
+    table = pa.table({**keys, "label": np.zeros(6 * users), "weight": np.ones(6 * users), "values": values})
     spans = Spans(tuple(days[:5]), tuple(days[5:]), ())
-    fit = frame.fit_rows(frame.with_span(spark.createDataFrame(table), spans), schema, spans, one)
+    fit = frame.fit_rows(frame.with_span(spark.createDataFrame(table), spans), spans, one)
     searched = []
 
     def search(sample, *_):

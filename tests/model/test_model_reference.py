@@ -4,9 +4,10 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from churnwatch.model import linear, reference
-from churnwatch.model.schema import schema_of
+from churnwatch.model.schema import raw_values, schema_of
 from churnwatch.model.worker_model import fingerprint
 from churnwatch.tables import tables
 from smallworld import rows, settings
@@ -32,7 +33,8 @@ def made(spark):
     ]
     frame = rows(spark, tables(one).user_features, given)
     schema = schema_of(NAMES, one).with_fills({"cancels_2d": 0.75})  # as of a linear model: a mean
-    return reference.build_reference(frame, 24, TEXT, schema, one)
+    values = frame.select("user_id", "day", raw_values(schema).alias("values"), F.array("segment_plan").alias("segments"))
+    return reference.build_reference(values, schema, 24, TEXT, schema, one)
 
 
 def test_shares_edges_and_missing_of_features_and_of_the_margin(made):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from churnwatch.model.origins import SUMMARISED
+from churnwatch.model.spans import SPANS
 from churnwatch.settings import Settings
 
-SPANS = ("train", "calibration", "test")
 SHOWN = ("rule_auc", "auc_minus_rule", "column_auc", "auc_minus_column", "release_auc", "auc_minus_release", "empc_share")
 
 

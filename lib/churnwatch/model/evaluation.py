@@ -160,7 +160,11 @@ def score_histograms(rows: DataFrame, scores: Scores) -> dict[int, Histogram]:
     """The histogram of each score: margins of the models (MODEL, RELEASE) and columns (FIRST_COLUMN + column)."""
     counted = map_batches(rows, worker_sums.count_scores, scores, COUNTS).groupBy("score", "code")
     parts = ("users", "churned", "total", "rows", "hits")
-    table = counted.agg(*(F.sum(name).alias(name) for name in parts)).orderBy("score", "code").toArrow()
+    table = (
+        counted.agg(*(F.sum(name).alias(name) for name in parts))
+        .toArrow()
+        .sort_by([("score", "ascending"), ("code", "ascending")])
+    )
     score = table.column("score").to_numpy()
     found = {}
     for one in (*range(len(scores.models)), *(FIRST_COLUMN + n for n in scores.columns)):

@@ -11,7 +11,7 @@ from churnwatch.activity import only_people
 from churnwatch.core import only_days
 from churnwatch.core.chance import share_of
 from churnwatch.model.schema import Schema, raw_values
-from churnwatch.model.spans import Spans
+from churnwatch.model.spans import SPANS, Spans
 from churnwatch.model.untreated import per_assigned_user
 from churnwatch.settings import Settings
 from churnwatch.settings.names import segment_names
@@ -61,12 +61,25 @@ def _primary(labels: DataFrame, settings: Settings) -> DataFrame:
     return labels.where(F.col("definition") == settings.churn.primary)
 
 
-def with_span(rows: DataFrame, spans: Spans) -> DataFrame:
+def training_frame(inputs: Mapping[str, DataFrame], days: Sequence[date], schema: Schema, settings: Settings) -> DataFrame:
+    """``day, user_id, label, weight, values`` (raw features as one array), ``segments`` of the labelled rows of ``days``.
+
+    Partitioned by user and sorted by user and day, because trees depend on the order and the partitioning of the rows. To be
+    cached by the caller: all spans are parts of it.
+    """
+    rows = labelled_rows(inputs, days, settings)
+    segments = F.array(*[F.col(name).cast("string") for name in segments_of(rows, settings)]).cast("array<string>")
+    values = raw_values(schema).alias("values")
+    narrow = rows.select("day", "user_id", "label", "weight", values, segments.alias("segments"))
+    return narrow.repartition(settings.model.partitions, "user_id").sortWithinPartitions("user_id", "day")
+
+
+def with_span(frame: DataFrame, spans: Spans) -> DataFrame:
     """Keep the rows of the days of ``spans``; add ``span``: train, calibration or test."""
     day = F.col("day")
     later = F.when(day >= spans.test[0], "test") if spans.test else F.when(F.lit(False), "test")
     span = later.when(day >= spans.calibration[0], "calibration").otherwise("train")
-    return only_days(rows, spans.days).withColumn("span", span)
+    return only_days(frame, spans.days).withColumn("span", span)
 
 
 def only_span(rows: DataFrame, span: str) -> DataFrame:
@@ -74,38 +87,47 @@ def only_span(rows: DataFrame, span: str) -> DataFrame:
     return rows.where(F.col("span") == span)
 
 
-def span_sizes(rows: DataFrame) -> dict[str, Size]:
-    """The size of each span, 0 for a span without rows."""
-    counts = rows.groupBy("span").agg(
-        F.count_distinct("user_id").alias("users"),
-        F.count("label").alias("rows"),
-        F.sum("label").alias("positives"),
-        F.sum("weight").alias("weight"),
+def span_sizes(frame: DataFrame, several: Sequence[Spans]) -> list[dict[str, Size]]:
+    """The sizes of the spans of each of ``several``, 0 for a span without rows; in one pass over a ``training_frame``."""
+    spans = [(n, name, days) for n, one in enumerate(several) for name, days in one.by_name.items() if days]
+    inside = [F.col("day").isin(list(days)) for *_, days in spans]
+    # the frame is partitioned by user: users are counted without an exchange
+    per_user = frame.groupBy("user_id").agg(
+        *(F.count_if(here).alias(f"rows{k}") for k, here in enumerate(inside)),
+        *(F.sum(F.when(here, F.col("label")).otherwise(0.0)).alias(f"positives{k}") for k, here in enumerate(inside)),
+        *(F.sum(F.when(here, F.col("weight")).otherwise(0.0)).alias(f"weight{k}") for k, here in enumerate(inside)),
     )
-    found = {row["span"]: Size(row["users"], row["rows"], int(row["positives"]), row["weight"]) for row in counts.collect()}
-    return {span: found.get(span, Size(0, 0, 0, 0.0)) for span in ("train", "calibration", "test")}
+    names = [f"{what}{k}" for what in ("rows", "positives", "weight") for k in range(len(spans))]
+    row = per_user.agg(
+        *(F.count_if(F.col(f"rows{k}") > 0).alias(f"users{k}") for k in range(len(spans))),
+        *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in names),
+    ).collect()[0]
+    found = [{name: Size(0, 0, 0, 0.0) for name in SPANS} for _ in several]
+    for k, (n, name, _) in enumerate(spans):
+        size = Size(row[f"users{k}"], int(row[f"rows{k}"]), int(row[f"positives{k}"]), float(row[f"weight{k}"]))
+        found[n][name] = size
+    return found
 
 
-def fit_rows(rows: DataFrame, schema: Schema, spans: Spans, settings: Settings) -> DataFrame:
+def fit_rows(rows: DataFrame, spans: Spans, settings: Settings) -> DataFrame:
     """``day, user_id, label, weight, values`` (raw features), ``fold, late, last_third, sample_share`` of the train span.
 
     ``fold``: the user is in the validation fold; ``late``: the snapshot belongs to the validation period; ``last_third``: it
     belongs to the part whose features are compared with the earlier ones to measure drift; ``sample_share``: where the user
-    lies in [0, 1) when a sample is drawn. Order and partitioning are fixed, because the trees depend on them. Not cached.
+    lies in [0, 1) when a sample is drawn. Order and partitioning are those of ``training_frame``. Not cached.
     """
     seed = settings.model.seed
-    chosen = only_span(rows, "train").select(
+    return only_span(rows, "train").select(
         "day",
         "user_id",
         "label",
         "weight",
-        raw_values(schema).alias("values"),
+        "values",
         (share_of(F.col("user_id"), f"fold:{seed}") < FOLD_SHARE).alias("fold"),
         (F.col("day") >= F.lit(_from_last(spans.train, FOLD_DAYS_SHARE))).alias("late"),
         (F.col("day") >= F.lit(_from_last(spans.train, 1 / 3))).alias("last_third"),
         share_of(F.col("user_id"), f"search:{seed}").alias("sample_share"),
     )
-    return chosen.repartition(settings.model.partitions, "user_id").sortWithinPartitions("user_id", "day")
 
 
 def _from_last(days: Sequence[date], share: float) -> date:
@@ -118,7 +140,7 @@ def only_sample(fit: DataFrame, users: int, settings: Settings) -> DataFrame:
     return fit.where(F.col("sample_share") < min(1.0, settings.model.search_users / max(users, 1)))
 
 
-def evaluation_rows(rows: DataFrame, schema: Schema, sizes: Mapping[str, Size], settings: Settings) -> DataFrame:
+def evaluation_rows(rows: DataFrame, sizes: Mapping[str, Size], settings: Settings) -> DataFrame:
     """``span, user_hash, label, weight, values`` (raw features as one array), ``segments`` of the calibration and test spans.
 
     At most ``EVALUATION_USERS`` users of a span, by hash.
@@ -128,9 +150,7 @@ def evaluation_rows(rows: DataFrame, schema: Schema, sizes: Mapping[str, Size], 
     if users > EVALUATION_USERS:
         salt = f"evaluation:{settings.model.seed}"
         later = later.where(share_of(F.col("user_id"), salt) < EVALUATION_USERS / users)
-    segments = F.array(*[F.col(name).cast("string") for name in segments_of(rows, settings)]).cast("array<string>")
-    user = F.xxhash64("user_id").alias("user_hash")
-    return later.select("span", user, "label", "weight", raw_values(schema).alias("values"), segments.alias("segments"))
+    return later.select("span", F.xxhash64("user_id").alias("user_hash"), "label", "weight", "values", "segments")
 
 
 def segments_of(rows: DataFrame, settings: Settings) -> list[str]:

@@ -53,9 +53,15 @@ class Origin:
 
 
 def evaluate_earlier_origins(
-    rows: DataFrame, origins: Sequence[Spans], whole: Schema, models: Any, settings: Settings
+    frame: DataFrame,
+    origins: Sequence[Spans],
+    sizes: Sequence[Mapping[str, fr.Size]],
+    whole: Schema,
+    models: Any,
+    settings: Settings,
 ) -> list[Origin]:
-    """Test the procedure at the earlier origins, oldest first; ``origins``: newest first, as ``rolling_origins`` gives them.
+    """Test the procedure at the earlier origins, oldest first. ``frame``: the cached training frame; ``origins`` (with their
+    ``sizes``): newest first, as ``rolling_origins`` gives them.
 
     No origin uses its own test span or later days: features and hyper-parameters are chosen on the oldest origin's train span,
     which every later origin may know. Models are fitted on the sample of ``search_users`` users and tested on all users. An
@@ -64,10 +70,9 @@ def evaluate_earlier_origins(
     tested: list[Origin] = []
     recipe: rc.Recipe | None = None
     for number, spans in reversed(list(enumerate(origins))[1:]):
-        sizes = fr.span_sizes(fr.with_span(rows, spans))
-        if any(size.positives in (0, size.rows) for size in sizes.values()):
+        if any(size.positives in (0, size.rows) for size in sizes[number].values()):
             continue
-        with rc.cached_span(rows, spans, sizes, whole, settings, sampled=True) as span:
+        with rc.cached_span(frame, spans, sizes[number], whole, settings, sampled=True) as span:
             moments: Moments | None = None
             if recipe is None:
                 selection = rc.select(span, settings)
@@ -78,7 +83,7 @@ def evaluate_earlier_origins(
                 moments = feature_moments(span.fit, whole)
             best = rc.fit_candidates(span, recipe, moments, models, settings)[0]
             test = fr.only_span(span.later, "test")
-            capacity = capacity_share(sizes["test"].weight, len(spans.test), settings)
+            capacity = capacity_share(sizes[number]["test"].weight, len(spans.test), settings)
             model, names = best.worker_model(whole), whole.features
             metrics = evaluate(test, [model], best.calibration, names, capacity, settings, compared=False).metrics
         tested.append(Origin(spans, best.algorithm, metrics))

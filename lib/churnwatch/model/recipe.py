@@ -55,8 +55,8 @@ class Trials:
 
 @dataclass(frozen=True)
 class CachedSpan:
-    """Cached rows: ``fit`` of the train span, ``later`` of the spans after it; ``whole``: the schema of all features; ``users``
-    of the train span."""
+    """The rows of a cached training frame: ``fit`` of the train span, ``later`` of the spans after it; ``whole``: the schema of
+    all features; ``users`` of the train span."""
 
     fit: DataFrame
     later: DataFrame
@@ -66,18 +66,23 @@ class CachedSpan:
 
 @contextmanager
 def cached_span(
-    rows: DataFrame, spans: Spans, sizes: Mapping[str, fr.Size], whole: Schema, settings: Settings, sampled: bool = False
+    frame: DataFrame, spans: Spans, sizes: Mapping[str, fr.Size], whole: Schema, settings: Settings, sampled: bool = False
 ) -> Iterator[CachedSpan]:
-    """Cache the rows of ``spans`` while the context is open; ``sampled``: of the train span only the search sample."""
-    placed = fr.with_span(rows, spans)
-    fit = fr.fit_rows(placed, whole, spans, settings)
+    """The rows of ``spans`` in ``frame``, a cached ``training_frame``; ``sampled``: of the train span only the search sample.
+
+    The sample and the rows of the later spans are cached again while the context is open, because they are small parts.
+    """
+    placed = fr.with_span(frame, spans)
+    fit = fr.fit_rows(placed, spans, settings)
     users = sizes["train"].users
-    fit = (fr.only_sample(fit, users, settings) if sampled else fit).cache()
-    later = fr.evaluation_rows(placed, whole, sizes, settings).cache()
+    if sampled:
+        fit = fr.only_sample(fit, users, settings).cache()
+    later = fr.evaluation_rows(placed, sizes, settings).cache()
     try:
         yield CachedSpan(fit, later, whole, min(users, settings.model.search_users) if sampled else users)
     finally:
-        fit.unpersist()
+        if sampled:
+            fit.unpersist()
         later.unpersist()
 
 

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core.chance import share_of
-from churnwatch.model.schema import Schema, raw_values
+from churnwatch.model.schema import Schema
 from churnwatch.model.shipping import worker_model_of
 from churnwatch.model.worker import matrix
 from churnwatch.model.worker_model import Floats
@@ -26,16 +26,18 @@ MARGIN = "(margin)"  # stands among the features for the model's own margin
 DIGITS = 9
 
 
-def build_reference(rows: DataFrame, count: int, text: str, schema: Schema, settings: Settings) -> dict[str, Any]:
-    """The reference of ``count`` training ``rows`` (columns of user_features) and of the model ``text`` over ``schema``.
+def build_reference(rows: DataFrame, whole: Schema, count: int, text: str, schema: Schema, settings: Settings) -> dict[str, Any]:
+    """The reference of ``count`` training ``rows`` (of a ``frame.training_frame`` over ``whole``) and of the model ``text`` over
+    ``schema``.
 
     ``bins``, for each feature and the margin: the distinct deciles (``edges``), the share of rows in each bin, up to an edge
     or above the last one (``shares``), the share ``missing``, and for a feature the ``fill`` imputed for missing values, which
     is a training mean in linear models. ``usual``: the median of each feature for each value of the segment ``usual_by``, then
     for all rows; values with fewer rows than ``privacy.min_group_size`` have none.
     """
-    sample = _sample(rows, count, schema, settings)
-    values = matrix(sample.column("values"), len(schema.features))
+    sample = _sample(rows, count, settings)
+    place = {name: n for n, name in enumerate(whole.features)}
+    values = matrix(sample.column("values"), len(place))[:, [place[name] for name in schema.features]]
     model = worker_model_of(text, schema, schema.features)
     margin = model.margin(model.features(values))
     features = zip(schema.features, values.T, schema.fills, strict=True)
@@ -47,13 +49,11 @@ def build_reference(rows: DataFrame, count: int, text: str, schema: Schema, sett
     }
 
 
-def _sample(rows: DataFrame, count: int, schema: Schema, settings: Settings) -> pa.Table:
+def _sample(rows: DataFrame, count: int, settings: Settings) -> pa.Table:
     keyed = rows.withColumn("_key", F.concat_ws(" ", "user_id", F.col("day").cast("string")))
     share = share_of(F.col("_key"), f"reference:{settings.model.seed}")
-    segment = usual_by(settings)
-    label = F.col(segment) if segment else F.lit(None).cast("string")
-    wanted = keyed.where(share < SAMPLE_ROWS / max(count, 1))
-    return wanted.select(label.alias("segment"), raw_values(schema).alias("values")).toArrow()
+    segment = F.get("segments", F.lit(0)) if usual_by(settings) else F.lit(None).cast("string")
+    return keyed.where(share < SAMPLE_ROWS / max(count, 1)).select(segment.alias("segment"), "values").toArrow()
 
 
 def usual_by(settings: Settings) -> str | None:

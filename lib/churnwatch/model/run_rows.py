@@ -1,7 +1,7 @@
 """The rows of model_runs and the artifacts of an attempt to train, from what was tested and what is released."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -23,14 +23,15 @@ from churnwatch.settings.terms import REFUSED
 
 @dataclass(frozen=True)
 class Attempt:
-    """The days and rows of an attempt: ``origins`` newest first, ``newest`` the spans for the final fit, ``rows`` of all days,
-    ``sizes`` of the newest origin, ``whole`` the schema of all features."""
+    """The days and rows of an attempt: ``origins`` newest first with their ``sizes``, ``newest`` the spans for the final fit with
+    ``newest_sizes``, ``frame`` the cached training frame of all days, ``whole`` the schema of all features."""
 
     today: date
     origins: tuple[Spans, ...]
+    sizes: Sequence[Mapping[str, fr.Size]]
     newest: Spans
-    rows: DataFrame
-    sizes: Mapping[str, fr.Size]
+    newest_sizes: Mapping[str, fr.Size]
+    frame: DataFrame
     whole: Schema
 
     @property
@@ -76,7 +77,7 @@ def base_row(attempt: Attempt, models: Any, settings: Settings) -> dict[str, Any
         "spans": attempt.spans.as_text(),
         "trials": 0,
         "parameters": {},
-        "metrics": _counts(attempt.sizes),
+        "metrics": _counts(attempt.sizes[0]),
         "curves": "{}",
         "outcome": REFUSED,
         "conditions": [],
@@ -92,7 +93,7 @@ def rows_of(attempt: Attempt, tested: Tested, final: Final, models: Any, setting
     spans = base["spans"]
     if final.model is not best:
         spans = spans | {f"released_{name}": text for name, text in final.spans.as_text().items()}
-    metrics = {**evaluation.metrics, **_counts(attempt.sizes), **og.summary(tested.origins), **_search_metrics(best)}
+    metrics = {**evaluation.metrics, **_counts(attempt.sizes[0]), **og.summary(tested.origins), **_search_metrics(best)}
     own = _candidate_columns(best)
     first = base | {
         **own,
@@ -110,7 +111,7 @@ def rows_of(attempt: Attempt, tested: Tested, final: Final, models: Any, setting
     others = [
         base
         | _candidate_columns(one)
-        | {"metrics": _counts(attempt.sizes) | _search_metrics(one), "conditions": [_not_best(one, best)]}
+        | {"metrics": _counts(attempt.sizes[0]) | _search_metrics(one), "conditions": [_not_best(one, best)]}
         for one in tested.candidates[1:]
     ]
     return [first, *others]

@@ -41,7 +41,8 @@ def quality_by_segment(
     scores = worker_sums.Scores([model], len(names))
     spec = worker_sums.Segments(scores, calibration, margins.edges(GROUPS), list(segments))
     sums = map_batches(rows, worker_sums.sum_by_segment, spec, FOUND).groupBy("segment", "value", "bin")
-    table = sums.agg(*(F.sum(name).alias(name) for name in SUMS)).orderBy("segment", "value", "bin").toArrow()
+    table = sums.agg(*(F.sum(name).alias(name) for name in SUMS)).toArrow()
+    table = table.sort_by([(key, "ascending") for key in ("segment", "value", "bin")])
     places: dict[tuple[str, str], list[int]] = {}
     for place, key in enumerate(zip(table["segment"].to_pylist(), table["value"].to_pylist(), strict=True)):
         places.setdefault(key, []).append(place)

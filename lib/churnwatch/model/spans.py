@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from churnwatch.core import Refused
 from churnwatch.settings import Settings
 
+SPANS = ("train", "calibration", "test")
 ANCHOR = date(1970, 1, 5)  # a Monday: the snapshots of every run fall on the same days
 FAR_DAYS = 3 * 366  # how far ahead ``_too_short`` looks for the first day on which training will work
 
@@ -23,14 +24,18 @@ class Spans:
     test: tuple[date, ...]
 
     @property
+    def by_name(self) -> dict[str, tuple[date, ...]]:
+        """The days of each span."""
+        return dict(zip(SPANS, (self.train, self.calibration, self.test), strict=True))
+
+    @property
     def days(self) -> tuple[date, ...]:
         """All snapshot days, in order."""
         return (*self.train, *self.calibration, *self.test)
 
     def as_text(self) -> dict[str, str]:
         """``first..last`` by span, of the spans that have days."""
-        spans = {"train": self.train, "calibration": self.calibration, "test": self.test}
-        return {name: f"{days[0]}..{days[-1]}" for name, days in spans.items() if days}
+        return {name: f"{days[0]}..{days[-1]}" for name, days in self.by_name.items() if days}
 
 
 def is_snapshot(day: date, every: int) -> bool:

@@ -56,9 +56,23 @@ def last_release(model_runs: DataFrame, day: date, settings: Settings) -> Row | 
 
 
 def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings: Settings) -> list[dict[str, Any]]:
-    attempt = _prepare(inputs, today, settings)
+    stored = fr.snapshot_days(inputs, settings)
+    origins = sp.rolling_origins(stored, today, settings)
+    newest = sp.newest_spans(stored, origins[0], settings)
+    days = sorted({day for spans in (*origins, newest) for day in spans.days})
+    whole = schema_of(feature_names(settings), settings)
+    # every span is a part of this frame: features and labels are read and joined once
+    frame = fr.training_frame(inputs, days, whole, settings).cache()
+    try:
+        *sizes, newest_sizes = fr.span_sizes(frame, [*origins, newest])
+        return _fit_and_release(Attempt(today, origins, sizes, newest, newest_sizes, frame, whole), inputs, models, settings)
+    finally:
+        frame.unpersist()
+
+
+def _fit_and_release(attempt: Attempt, inputs: Mapping[str, DataFrame], models: Any, settings: Settings) -> list[dict[str, Any]]:
     _refuse_one_class(attempt)
-    data = gate.Data(attempt.sizes, len(attempt.spans.train), None, len(attempt.origins))
+    data = gate.Data(attempt.sizes[0], len(attempt.spans.train), None, len(attempt.origins))
     if not (early := gate.check_data(data, settings)).passed:
         row = run_rows.base_row(attempt, models, settings) | {"conditions": list(early.conditions)}
         return models.release([row], {}, {}, None)
@@ -68,8 +82,10 @@ def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings
     files = run_rows.files_of(tested, final, settings) | {"card.md": card.markdown(card.parts(rows[0], settings))}
     if tested.verdict.passed:
         # drift is measured against the reference of a release; a refused model needs none
-        trained = fr.only_span(fr.with_span(attempt.rows, final.spans), "train")
-        reference = build_reference(trained, final.sizes["train"].rows, final.model.text, final.model.schema, settings)
+        trained = fr.only_span(fr.with_span(attempt.frame, final.spans), "train")
+        reference = build_reference(
+            trained, attempt.whole, final.sizes["train"].rows, final.model.text, final.model.schema, settings
+        )
         files["reference.json"] = json.dumps(reference)
         rows[0]["reference"] = json.dumps(reference["bins"])
     full = models.release(rows, files, pictures.draw_curves(tested.evaluation.curves), final.model.model)
@@ -77,18 +93,8 @@ def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings
     return full
 
 
-def _prepare(inputs: Mapping[str, DataFrame], today: date, settings: Settings) -> Attempt:
-    stored = fr.snapshot_days(inputs, settings)
-    origins = sp.rolling_origins(stored, today, settings)
-    newest = sp.newest_spans(stored, origins[0], settings)
-    days = sorted({day for spans in (*origins, newest) for day in spans.days})
-    rows = fr.labelled_rows(inputs, days, settings)
-    sizes = fr.span_sizes(fr.with_span(rows, origins[0]))
-    return Attempt(today, origins, newest, rows, sizes, schema_of(feature_names(settings), settings))
-
-
 def _refuse_one_class(attempt: Attempt) -> None:
-    for span, size in attempt.sizes.items():
+    for span, size in attempt.sizes[0].items():
         if size.positives in (0, size.rows):
             raise Refused(
                 f"the {span} span {attempt.spans.as_text()[span]} holds one class alone: {size.positives:,} of {size.rows:,} "
@@ -99,7 +105,7 @@ def _refuse_one_class(attempt: Attempt) -> None:
 def _test(attempt: Attempt, inputs: Mapping[str, DataFrame], models: Any, settings: Settings) -> Tested:
     """Fit the candidates at the newest origin, test the best one, repeat the procedure at earlier origins, ask the gate."""
     spans, whole, names = attempt.spans, attempt.whole, attempt.whole.features
-    with rc.cached_span(attempt.rows, spans, attempt.sizes, whole, settings) as span:
+    with rc.cached_span(attempt.frame, spans, attempt.sizes[0], whole, settings) as span:
         selection = rc.select(span, settings)
         recipe = rc.tune(span, selection.kept, selection.moments, Budget.of(settings), rc.Trials(models, "newest"), settings)
         candidates = rc.fit_candidates(span, recipe, selection.moments, models, settings)
@@ -107,15 +113,15 @@ def _test(attempt: Attempt, inputs: Mapping[str, DataFrame], models: Any, settin
         rival, notes = _last_release_model(inputs, attempt.today, models, names, settings)
         own = best.worker_model(whole)
         test = fr.only_span(span.later, "test")
-        capacity = og.capacity_share(attempt.sizes["test"].weight, len(spans.test), settings)
+        capacity = og.capacity_share(attempt.sizes[0]["test"].weight, len(spans.test), settings)
         evaluation = evaluate(test, [own] if rival is None else [own, rival], best.calibration, names, capacity, settings)
-        segments = fr.segments_of(attempt.rows, settings)
+        segments = fr.segments_of(inputs["features"], settings)
         evaluation.curves["segments"] = quality_by_segment(
             test, own, best.calibration, evaluation.margins, names, segments, settings
         )
-    origins = og.evaluate_earlier_origins(attempt.rows, attempt.origins, whole, models, settings)
+    origins = og.evaluate_earlier_origins(attempt.frame, attempt.origins, attempt.sizes, whole, models, settings)
     origins.append(og.Origin(spans, best.algorithm, evaluation.metrics))
-    data = gate.Data(attempt.sizes, len(spans.train), selection.missing_share, len(origins))
+    data = gate.Data(attempt.sizes[0], len(spans.train), selection.missing_share, len(origins))
     rivals = {"rule": evaluation.rule, "column": evaluation.column}
     verdict = gate.check_release(evaluation.metrics, data, rivals, notes, settings)
     return Tested(candidates, recipe, selection, evaluation, origins, verdict)
@@ -141,12 +147,12 @@ def _last_release_model(
 def _refit(attempt: Attempt, tested: Tested, models: Any, settings: Settings) -> Final:
     """Fit and calibrate a model that passed the gate again on the newest settled days; the tested model where ``model.roll``
     is off, it was refused, or a newest span holds one class alone."""
-    as_tested = Final(tested.best, attempt.spans, attempt.sizes)
+    as_tested = Final(tested.best, attempt.spans, attempt.sizes[0])
     if not (settings.model.roll and tested.verdict.passed) or attempt.newest is attempt.spans:
         return as_tested
-    sizes = fr.span_sizes(fr.with_span(attempt.rows, attempt.newest))
+    sizes = attempt.newest_sizes
     if any(sizes[span].positives in (0, sizes[span].rows) for span in ("train", "calibration")):
         return as_tested
-    with rc.cached_span(attempt.rows, attempt.newest, sizes, attempt.whole, settings) as span:
+    with rc.cached_span(attempt.frame, attempt.newest, sizes, attempt.whole, settings) as span:
         model = rc.refit(span, tested.recipe, tested.best.algorithm, models, settings)
     return Final(model, attempt.newest, sizes)
