@@ -48,8 +48,10 @@ def conf(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_spark_model(monkeypatch):
-    """Spark's own model is logged for real in the tests of training: 7 s."""
+    """The tests of training log a real Spark model, which takes 7 s; these tests need no Spark."""
     import mlflow
+
+    monkeypatch.setattr("churnwatch.io.models.delete_folder", lambda spark, folder: None)
 
     def log_model(model, artifact_path, dfs_tmpdir, pip_requirements):
         assert all("==" in line for line in pip_requirements)
@@ -58,47 +60,47 @@ def no_spark_model(monkeypatch):
     monkeypatch.setattr(import_module("mlflow.spark"), "log_model", log_model)
 
 
-def released(spark, conf, run_id, **changes):
-    (row,) = Models(spark, conf, run_id).release([{**ROW, "run_id": run_id, **changes}], FILES, {"roc.png": b"PNG"}, None)
+def released(conf, run_id, **changes):
+    (row,) = Models(None, conf, run_id).release([{**ROW, "run_id": run_id, **changes}], FILES, {"roc.png": b"PNG"}, None)
     return row
 
 
-def test_an_attempt_is_found_by_its_run_id_and_by_no_other(spark, conf):
-    models = Models(spark, conf, "find")
+def test_an_attempt_is_found_by_its_run_id_and_by_no_other(conf):
+    models = Models(None, conf, "find")
     assert models.find("find") is None
-    full = released(spark, conf, "find")
+    full = released(conf, "find")
     assert models.find("find") == [full]
     assert models.find("fin") is None
     assert (full["at"], full["day"]) == (ROW["at"], ROW["day"])
 
 
-def test_an_attempt_that_broke_off_is_not_found(spark, conf, monkeypatch):
+def test_an_attempt_that_broke_off_is_not_found(conf, monkeypatch):
     monkeypatch.setattr("mlflow.log_metrics", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(JobFailed, match="failed to log the model: disk full"):
-        released(spark, conf, "broken")
-    assert Models(spark, conf, "broken").find("broken") is None
+        released(conf, "broken")
+    assert Models(None, conf, "broken").find("broken") is None
 
 
-def test_a_refused_attempt_registers_nothing(spark, conf):
-    full = released(spark, conf, "refused", outcome="refused")
+def test_a_refused_attempt_registers_nothing(conf):
+    full = released(conf, "refused", outcome="refused")
     assert full["model_version"] is None
-    assert Models(spark, conf, "x").find("refused") == [full]
+    assert Models(None, conf, "x").find("refused") == [full]
 
 
-def test_the_champion_never_moves_back(spark, conf):
-    models = Models(spark, conf, "x")
-    newer = released(spark, conf, "newer", day=date(2025, 6, 14))["model_version"]
+def test_the_champion_never_moves_back(conf):
+    models = Models(None, conf, "x")
+    newer = released(conf, "newer", day=date(2025, 6, 14))["model_version"]
     assert models.champion() == newer
-    older = released(spark, conf, "older", day=date(2025, 6, 7))["model_version"]
+    older = released(conf, "older", day=date(2025, 6, 7))["model_version"]
     assert int(older) > int(newer)
     assert models.champion() == newer
-    newest = released(spark, conf, "newest", day=date(2025, 6, 21))["model_version"]
+    newest = released(conf, "newest", day=date(2025, 6, 21))["model_version"]
     assert models.champion() == newest
 
 
-def test_a_release_is_kept_beside_the_tables_and_its_owner_is_checked(spark, conf, monkeypatch):
-    row = released(spark, conf, "kept")
-    models = Models(spark, conf, "x")
+def test_a_release_is_kept_beside_the_tables_and_its_owner_is_checked(conf, monkeypatch):
+    row = released(conf, "kept")
+    models = Models(None, conf, "x")
     shutil.rmtree(models.copies.folder(row["model_version"]))
     assert models.load(row["model_version"], row["mlflow_run_id"]).text == "tree\n"  # from MLflow
     monkeypatch.setattr(Models, "_texts", lambda *_: (_ for _ in ()).throw(OSError("server is down")))
@@ -109,20 +111,20 @@ def test_a_release_is_kept_beside_the_tables_and_its_owner_is_checked(spark, con
         models.load(row["model_version"], "of another server")
 
 
-def test_only_the_row_that_went_to_the_gate_has_the_version(spark, conf):
+def test_only_the_row_that_went_to_the_gate_has_the_version(conf):
     rows = [{**ROW, "run_id": "two"}, {**ROW, "run_id": "two", "algorithm": "tree", "outcome": "refused"}]
-    models = Models(spark, conf, "two")
+    models = Models(None, conf, "two")
     first, second = models.release(rows, FILES, {}, None)
     assert first["model_version"] is not None and second["model_version"] is None
     assert models.find("two") == [first, second]
 
 
-def test_trials_are_kept_for_a_run_that_breaks_off_and_forgotten_when_it_is_complete(spark, conf):
-    models, trial = Models(spark, conf, "trials"), {"parameters": {"maxDepth": 3}, "loss": 0.5, "found": {}}
+def test_trials_are_kept_for_a_run_that_breaks_off_and_forgotten_when_it_is_complete(conf):
+    models, trial = Models(None, conf, "trials"), {"parameters": {"maxDepth": 3}, "loss": 0.5, "found": {}}
     assert models.stored_trial("newest-gbt-1") is None
     models.store_trial("newest-gbt-1", trial)
     assert models.stored_trial("newest-gbt-1") == trial
-    assert Models(spark, conf, "another").stored_trial("newest-gbt-1") is None
+    assert Models(None, conf, "another").stored_trial("newest-gbt-1") is None
     folder = models.trials.folder
     assert [file.name for file in folder.iterdir()] == ["newest-gbt-1.json"], "a part was left behind"
     (folder / "newest-gbt-2.json").write_text('{"parameters": ')  # a file that another writer broke off
@@ -131,10 +133,10 @@ def test_trials_are_kept_for_a_run_that_breaks_off_and_forgotten_when_it_is_comp
     assert models.stored_trial("newest-gbt-1") is None and not folder.exists()
 
 
-def test_kept_files_serve_while_the_server_is_down_if_their_hash_agrees(spark, conf, monkeypatch, caplog):
-    row = released(spark, conf, "offline")
+def test_kept_files_serve_while_the_server_is_down_if_their_hash_agrees(conf, monkeypatch, caplog):
+    row = released(conf, "offline")
     assert row["artifacts_hash"] == artifacts_hash(FILES) != artifacts_hash({**FILES, "reference.json": "{}"})
-    models, version = Models(spark, conf, "x"), row["model_version"]
+    models, version = Models(None, conf, "x"), row["model_version"]
     kept = models.copies.folder(version)
     answers = {}
     monkeypatch.setattr(Models, "_texts", lambda *_: answers.get("now") or (_ for _ in ()).throw(OSError("server is down")))
@@ -152,9 +154,9 @@ def test_kept_files_serve_while_the_server_is_down_if_their_hash_agrees(spark, c
     assert (kept / "model.txt").read_text() == "tree\n"
 
 
-def test_a_release_of_an_older_version_has_neither_hash_nor_reference(spark, conf):
+def test_a_release_of_an_older_version_has_neither_hash_nor_reference(conf):
     older = {name: text for name, text in FILES.items() if name != "reference.json"}
-    (row,) = Models(spark, conf, "older").release([{**ROW, "run_id": "older"}], older, {}, None)
-    models = Models(spark, conf, "x")
+    (row,) = Models(None, conf, "older").release([{**ROW, "run_id": "older"}], older, {}, None)
+    models = Models(None, conf, "x")
     shutil.rmtree(models.copies.folder(row["model_version"]))
     assert models.load(row["model_version"], row["mlflow_run_id"], None).reference is None

@@ -39,16 +39,16 @@ def frame_(spark, tmp_path_factory):
     label = (np.nan_to_num(raw[:, 0]) - np.nan_to_num(raw[:, 1]) + rng.normal(size=500) > 0).astype(float)
     values = pa.array([[None if np.isnan(v) else v for v in row] for row in raw.tolist()], pa.list_(pa.float64()))
     table = pa.table({"label": label, "weight": np.where(rng.random(500) < 0.1, 5.0, 1.0), "values": values})
-    return one, whole, raw, spark.createDataFrame(table).repartition(1).cache()  # xgboost takes no coalesced rows
+    given = spark.createDataFrame(table).repartition(1).cache()  # xgboost takes no coalesced rows
+    return one, whole, raw, given, feature_moments(given, whole)
 
 
 @pytest.mark.parametrize("name", list(POINTS))
 def test_the_text_gives_sparks_numbers(spark, frame_, name):
     from churnwatch.model.recipe import _means, _schema
 
-    one, whole, raw, given = frame_
+    one, whole, raw, given, seen = frame_
     kind = algorithm(name)
-    seen = feature_moments(given, whole)
     schema = _schema(kind, whole.features[:6], seen, whole)
     rows = given.withColumn("vector", array_to_vector(filled_values(schema, whole))).select("label", "weight", "vector")
     model = kind.estimator(POINTS[name], one, False).fit(rows)
