@@ -51,7 +51,9 @@ def test_the_text_gives_sparks_numbers(spark, frame_, name):
     kind = algorithm(name)
     schema = _schema(kind, whole.features[:6], seen, whole)
     rows = given.withColumn("vector", array_to_vector(filled_values(schema, whole))).select("label", "weight", "vector")
-    model = kind.estimator(POINTS[name], one, False).fit(rows)
+    estimator = kind.estimator(POINTS[name], one, False)
+    assert estimator.getOrDefault("weightCol") == "weight"  # held-out users represent treated ones
+    model = estimator.fit(rows)
     means = _means(schema, seen, whole)
     text = kind.text(Fit(model, schema.features, means, rows, Models(spark, one, "r").trees))
     made = worker_model_of(text, schema, whole.features, reasons=True)

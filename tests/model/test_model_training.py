@@ -23,11 +23,22 @@ from smallworld import rows
 
 @pytest.fixture(scope="module")
 def trained(spark, tmp_path_factory):
-    """Settings, inputs and the one row that training at D left."""
+    """Settings, inputs and the one row that training on run day D left."""
     one = conf(tmp_path_factory.mktemp("files"))
     inputs = world(spark, one)
     (row,) = train(inputs, (TODAY,), Models(spark, one, "run1"), settings=one)["model_runs"].collect()
     return one, inputs, row
+
+
+def labelled_of(inputs):
+    """Features and labels of all snapshots, with the hash of the user, on the driver."""
+    both = inputs["features"].join(inputs["labels"], ["day", "user_id"])
+    return both.withColumn("user_hash", F.xxhash64("user_id")).toPandas()
+
+
+@pytest.fixture(scope="module")
+def labelled(trained):
+    return labelled_of(trained[1])
 
 
 def test_a_good_model_is_released(trained):
@@ -45,12 +56,11 @@ def test_a_good_model_is_released(trained):
     assert row.metrics["test_rows"] == 320.0 and row.metrics["train_users"] == 160.0
 
 
-def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained):
-    one, inputs, row = trained
+def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained, labelled):
+    one, _, row = trained
     release = Models(spark, one, "x").load(row.model_version, row.mlflow_run_id)
     schema = Schema.from_json(release.schema)
-    labelled = inputs["features"].join(inputs["labels"], ["day", "user_id"]).where(F.col("day") >= date(2025, 5, 26))
-    found = labelled.withColumn("user_hash", F.xxhash64("user_id")).toPandas()
+    found = labelled[labelled["day"] >= date(2025, 5, 26)]
     label = found["churned"].astype(int).to_numpy()
     made = worker_model_of(release.text, schema, schema.features)
     margin = made.margin(made.features(found[list(schema.features)].to_numpy(float)))
@@ -82,16 +92,14 @@ def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained):
     assert (metrics["auc_low"], metrics["auc_high"]) == pytest.approx((low, high), abs=2e-3)
 
 
-def test_probabilities_are_calibrated_on_the_span_between_train_and_test(spark, trained):
-    one, inputs, row = trained
+def test_probabilities_are_calibrated_on_the_span_between_train_and_test(spark, trained, labelled):
+    one, _, row = trained
     release = Models(spark, one, "x").load(row.model_version, row.mlflow_run_id)
     schema = Schema.from_json(release.schema)
     made = worker_model_of(release.text, schema, schema.features)
 
     def platt_of(span):
-        first, last = row.spans[span].split("..")
-        labelled = inputs["features"].join(inputs["labels"], ["day", "user_id"]).where(F.col("day").between(first, last))
-        found = labelled.toPandas()
+        found = labelled[labelled["day"].between(*map(date.fromisoformat, row.spans[span].split("..")))]
         margin, label = made.margin(made.features(found[list(schema.features)].to_numpy(float))), found["churned"].to_numpy(float)
         fitted = fit_calibration(margin, np.ones(len(label)), label, fewest=0.0)
         return fitted["slope"], fitted["intercept"]
@@ -114,13 +122,12 @@ def test_the_curves_are_points_of_the_test_span(trained):
     assert rates[-1] == pytest.approx(trained[2].metrics["base_rate"], abs=1e-6)
 
 
-def test_quality_by_segment_stands_with_the_curves(trained):
-    _, inputs, row = trained
+def test_quality_by_segment_stands_with_the_curves(trained, labelled):
+    row = trained[2]
     found = json.loads(row.curves)["segments"]
     assert [(one["segment"], one["value"], one["rows"]) for one in found] == [("plan", "basic", 160.0), ("plan", "gold", 80.0)]
-    test = inputs["labels"].join(inputs["features"], ["day", "user_id"]).where(F.col("day") >= date(2025, 5, 26))
-    churned = test.where("segment_plan = 'gold'").agg(F.avg(F.col("churned").cast("double"))).first()[0]
-    assert found[1]["base_rate"] == pytest.approx(churned)
+    gold = labelled[(labelled["day"] >= date(2025, 5, 26)) & (labelled["segment_plan"] == "gold")]
+    assert found[1]["base_rate"] == pytest.approx(gold["churned"].mean())
     assert all(0.5 < one["auc"] < 1 and 0 < one["brier"] < 0.25 for one in found)
 
 
@@ -179,9 +186,9 @@ def test_users_who_got_an_offer_in_time_and_bots_leave_and_the_held_out_stay(spa
     assert len(kept) == 157 and {row.user_id for row in kept}.isdisjoint({"user1", "user3", "user6"})
 
 
-def area_on(inputs, first, last, candidate):
+def area_on(labelled, first, last, candidate):
     """AUC of a candidate's margin over the labelled rows of ``first`` .. ``last``, by scikit-learn."""
-    labelled = inputs["features"].join(inputs["labels"], ["day", "user_id"]).where(F.col("day").between(first, last)).toPandas()
+    labelled = labelled[labelled["day"].between(first, last)]
     names = candidate.schema.features
     made = worker_model_of(candidate.text, candidate.schema, names)
     return roc_auc_score(labelled["churned"], made.margin(made.features(labelled[list(names)].to_numpy(float))))
@@ -236,7 +243,8 @@ def test_algorithms_are_compared_on_the_calibration_span_and_the_best_goes_to_th
     assert {best.algorithm, other.algorithm} == {"tree", "logistic"}
     ours, theirs = best.metrics["calibration_auc"], other.metrics["calibration_auc"]
     span = date(2025, 5, 12), date(2025, 5, 19)
-    areas = {name: area_on(several.inputs, *span, fitted[0]) for name, fitted in several.fitted.items()}
+    labelled = labelled_of(several.inputs)
+    areas = {name: area_on(labelled, *span, fitted[0]) for name, fitted in several.fitted.items()}
     assert (ours, theirs) == pytest.approx((areas[best.algorithm], areas[other.algorithm]), abs=2e-3)
     assert areas[best.algorithm] > areas[other.algorithm] + 0.004, "the world tells the two apart"
     assert "auc" not in other.metrics, "the test span belongs to the one that went to the gate"
