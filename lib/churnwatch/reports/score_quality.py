@@ -1,6 +1,5 @@
 """Scores of a day against what then happened: a bounded histogram made in Spark, metrics from its bins."""
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core.intervals import DIGITS
-from churnwatch.model.metrics import at_capacity
+from churnwatch.model import metrics as m
 from churnwatch.model.origins import capacity_share
 from churnwatch.model.profit import expected_maximum_profit
 from churnwatch.reports.drift import Drift
@@ -115,23 +114,34 @@ def metrics(bins: Sequence[Bin], tiers: Sequence[str] = ()) -> dict[str, float |
     AUC counts a pair in the same bin as half (Hanley and McNeil, Radiology 143 (1982)); average precision is the sum of
     precision x gain in recall from the top (no interpolation).
     """
-    falling = sorted(bins, key=lambda b: -b.bin)
-    total = sum(b.weight for b in falling)
-    churned = sum(b.weight_churned for b in falling)
-    precision = _average_precision(falling, churned)
+    churned, others = _by_class(bins)
+    total, hits_of_all = float((churned + others).sum()), float(churned.sum())
+    precision = m.average_precision(churned, others)
+    known = hits_of_all > 0
     found = {
-        "auc": _auc(falling, churned, total - churned),
-        "average_precision": precision,
-        "average_precision_lift": _ratio(precision, _ratio(churned, total)),
+        "auc": _first(m.auc(churned, others), known and others.sum() > 0),
+        "average_precision": _first(precision, known),
+        "average_precision_lift": _first(m.ratio(precision, m.base_rate(churned, others)), known),
         **calibration_metrics(bins),
-        "top_decile_lift": _ratio(_top_rate(falling, total / 10), _ratio(churned, total)),
+        "top_decile_lift": _first(m.top_decile_lift(churned, others), known),
     }
     for n, tier in enumerate(tiers):
-        taken, hits = (sum(getattr(b, name)[n] for b in falling) for name in ("acted", "acted_churned"))
+        taken, hits = (sum(getattr(b, name)[n] for b in bins) for name in ("acted", "acted_churned"))
         found[f"precision_{tier}"] = _ratio(hits, taken)
-        found[f"recall_{tier}"] = _ratio(hits, churned)
-        found[f"lift_{tier}"] = _ratio(_ratio(hits, taken), _ratio(churned, total))
+        found[f"recall_{tier}"] = _ratio(hits, hits_of_all)
+        found[f"lift_{tier}"] = _ratio(_ratio(hits, taken), _ratio(hits_of_all, total))
     return found
+
+
+def _by_class(bins: Sequence[Bin]) -> tuple[m.Floats, m.Floats]:
+    """Weights of the churned and of the other users by bin, lowest risk first, as ``model.metrics`` takes them."""
+    rising = sorted(bins, key=lambda b: b.bin)
+    weight, churned = np.array([[b.weight for b in rising]]), np.array([[b.weight_churned for b in rising]])
+    return churned, np.maximum(weight - churned, 0.0)  # sums of weights leave a residue of 1e-16
+
+
+def _first(values: m.Floats, known: bool) -> float | None:
+    return float(values[0]) if known else None
 
 
 def calibration_metrics(bins: Sequence[Bin]) -> dict[str, float | None]:
@@ -152,57 +162,25 @@ def _ratio(part: float | None, whole: float | None) -> float | None:
     return None if part is None or not whole else part / whole
 
 
-def _top_rate(falling: Sequence[Bin], room: float) -> float | None:
-    """Churn rate of the ``room`` riskiest; the bin at the edge counts by its share."""
-    hits = taken = 0.0
-    for b in falling:
-        share = min(1.0, (room - taken) / b.weight) if b.weight else 0.0
-        hits, taken = hits + share * b.weight_churned, taken + share * b.weight
-        if taken >= room:
-            break
-    return _ratio(hits, taken)
-
-
-def _auc(falling: Sequence[Bin], churned: float, stayed: float) -> float | None:
-    if not churned or not stayed:
-        return None
-    pairs = above = 0.0
-    for b in falling:
-        stayed_here = b.weight - b.weight_churned
-        pairs += stayed_here * (above + b.weight_churned / 2)
-        above += b.weight_churned
-    return pairs / (churned * stayed)
-
-
-def _average_precision(falling: Sequence[Bin], churned: float) -> float | None:
-    if not churned:
-        return None
-    hits = seen = total = 0.0
-    for b in falling:
-        hits, seen = hits + b.weight_churned, seen + b.weight
-        total += b.weight_churned / churned * hits / seen
-    return total
-
-
 def _calibration_error(bins: Sequence[Bin], total: float) -> float | None:
-    gaps = [0.0] * GROUPS
-    for b in bins:
-        gaps[b.bin * GROUPS // BINS] += b.weight_churned - b.predicted
-    return _ratio(math.fsum(abs(gap) for gap in gaps), total)
+    if not total:
+        return None
+    tenth = [b.bin * GROUPS // BINS for b in bins]
+    columns = np.array([[b.weight_churned, b.weight, b.predicted] for b in bins]).T
+    churned, weight, predicted = (np.bincount(tenth, column).astype(np.float64)[None, :] for column in columns)
+    return float(m.calibration_error(churned, weight, predicted)[0])
 
 
 def profit_metrics(bins: Sequence[Bin], settings: Settings) -> dict[str, float | None]:
     """What one version's ranking of the day was worth, by the formulas of the test span: precision, recall and lift among the
     riskiest users whom the team can work in a day (``capacity_share`` of them), and the expected maximum profit; None where
     one class is alone."""
-    rising = sorted(bins, key=lambda b: b.bin)
-    weight, churned = np.array([[b.weight for b in rising]]), np.array([[b.weight_churned for b in rising]])
-    others = np.maximum(weight - churned, 0.0)  # sums of weights leave a residue of 1e-16
-    capacity = capacity_share(float(weight.sum()), 1, settings)
-    at_work = {f"{name}_at_capacity": values for name, values in at_capacity(churned, others, capacity).items()}
-    known = 0 < sum(b.churned for b in rising) < sum(b.users for b in rising)
+    churned, others = _by_class(bins)
+    capacity = capacity_share(float(sum(b.weight for b in bins)), 1, settings)
+    at_work = {f"{name}_at_capacity": values for name, values in m.at_capacity(churned, others, capacity).items()}
+    known = 0 < sum(b.churned for b in bins) < sum(b.users for b in bins)
     found = {**at_work, **expected_maximum_profit(churned, others, settings.model.profit)}
-    return {"capacity_share": capacity, **{name: float(values[0]) if known else None for name, values in found.items()}}
+    return {"capacity_share": capacity, **{name: _first(values, known) for name, values in found.items()}}
 
 
 def bins_by_version(bins: Sequence[Bin]) -> defaultdict[str, list[Bin]]:
