@@ -98,7 +98,7 @@ def test_the_champion_never_moves_back(conf):
     assert models.champion() == newest
 
 
-def test_a_release_is_kept_beside_the_tables_and_its_owner_is_checked(conf, monkeypatch):
+def test_a_release_is_copied_beside_the_tables_and_its_run_is_checked(conf, monkeypatch):
     row = released(conf, "kept")
     models = Models(None, conf, "x")
     shutil.rmtree(models.copies.folder(row["model_version"]))
@@ -119,7 +119,7 @@ def test_only_the_row_that_went_to_the_gate_has_the_version(conf):
     assert models.find("two") == [first, second]
 
 
-def test_trials_are_kept_for_a_run_that_breaks_off_and_forgotten_when_it_is_complete(conf):
+def test_trials_are_stored_until_the_attempt_is_complete(conf):
     models, trial = Models(None, conf, "trials"), {"parameters": {"maxDepth": 3}, "loss": 0.5, "found": {}}
     assert models.stored_trial("newest-gbt-1") is None
     models.store_trial("newest-gbt-1", trial)
@@ -133,7 +133,7 @@ def test_trials_are_kept_for_a_run_that_breaks_off_and_forgotten_when_it_is_comp
     assert models.stored_trial("newest-gbt-1") is None and not folder.exists()
 
 
-def test_kept_files_serve_while_the_server_is_down_if_their_hash_agrees(conf, monkeypatch, caplog):
+def test_a_copy_is_used_while_the_server_is_down_if_its_hash_agrees(conf, monkeypatch, caplog):
     row = released(conf, "offline")
     assert row["artifacts_hash"] == artifacts_hash(FILES) != artifacts_hash({**FILES, "reference.json": "{}"})
     models, version = Models(None, conf, "x"), row["model_version"]

@@ -75,7 +75,7 @@ def test_the_text_gives_sparks_numbers(spark, frame_, name):
         assert (parts["low"], parts["high"]) == pytest.approx((ours.min(), ours.max()))
 
 
-def test_boosting_stops_itself_on_the_fold_and_not_before_it_has_learnt(frame_):
+def test_boosting_stops_early_on_the_validation_fold_with_a_small_tolerance(frame_):
     """Spark's own tolerance of 0.01 keeps one tree of fifteen."""
     one, *_ = frame_
     searching, final = (algorithm("gbt").estimator(POINTS["gbt"], one, how) for how in (True, False))
@@ -85,7 +85,7 @@ def test_boosting_stops_itself_on_the_fold_and_not_before_it_has_learnt(frame_):
     assert not final.isDefined("validationIndicatorCol") and final.getMaxIter() == 4
 
 
-def test_every_algorithm_that_the_settings_know_is_there():
+def test_every_configurable_algorithm_exists():
     from typing import get_args
 
     from churnwatch.settings.model import Algorithm

@@ -1,4 +1,4 @@
-"""The card says what is known and nothing that is not, and the curves become pictures."""
+"""The model card and the pictures of the curves."""
 
 import json
 from datetime import date

@@ -1,4 +1,4 @@
-"""Users who were treated leave the frame, and the held-out stand for them."""
+"""Treated users are left out of the training frame, and held-out users represent them."""
 
 from datetime import date, timedelta
 
@@ -41,7 +41,7 @@ def inputs_of(spark, one, users, churned, actions, **columns):
     }
 
 
-def test_the_model_does_not_learn_that_saved_users_were_never_at_risk(spark, tmp_path):
+def test_held_out_users_replace_the_users_who_were_saved(spark, tmp_path):
     one = conf(tmp_path, offers=OFFERS)
     rng = np.random.default_rng(11)
     at_risk = rng.random(USERS) < 0.5
@@ -74,7 +74,7 @@ def test_the_model_does_not_learn_that_saved_users_were_never_at_risk(spark, tmp
     assert (churned & ~saved)[at_risk].mean() < 0.25
 
 
-def test_an_offer_that_still_works_after_the_snapshot_leaves_too(spark, tmp_path):
+def test_a_user_whose_offer_still_works_after_the_snapshot_is_left_out(spark, tmp_path):
     tour = {"name": "tour", "channel": "email", "cost_cents": 1}
     one = conf(tmp_path, offers={"campaigns": [{"name": "c", "tiers": ["low"], "offers": [tour], "expires_days": 5}]})
     actions = [action("works", "offer", days=-5), action("over", "offer", days=-6), action("held", "control", days=-5)]
@@ -86,7 +86,7 @@ def test_an_offer_that_still_works_after_the_snapshot_leaves_too(spark, tmp_path
     assert weights == pytest.approx({"held": 1 / (share + (1 - share) / 3), "nobody": 1.0, "over": 1.0})
 
 
-def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_out_everywhere(spark, tmp_path):
+def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_out_in_all_campaigns(spark, tmp_path):
     one = conf(tmp_path, offers=OFFERS)
     # campaign c holds out 1 of 4 of its own users, d 1 of 2
     arms = {"c": ["control", "offer", "offer", "offer"], "d": ["control", "offer"]}
@@ -114,7 +114,7 @@ def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_o
     )
 
 
-def test_hyper_parameters_are_judged_on_the_later_days_of_users_that_no_trial_learns_from(spark, tmp_path, monkeypatch):
+def test_the_validation_fold_is_the_later_days_of_users_whom_no_trial_is_fitted_on(spark, tmp_path, monkeypatch):
     one = conf(tmp_path)
     days, users = [DAY + timedelta(days=7 * n) for n in range(6)], 200
     schema = schema_of(feature_names(one), one)

@@ -93,13 +93,13 @@ def test_a_model_as_good_as_the_last_release_does_not_take_its_place(domain):
         assert (better.outcome, equal.outcome) == ("released", "refused")
 
 
-def test_without_a_release_nobody_is_compared_with_it():
+def test_without_a_release_there_is_no_condition_on_it():
     metrics = {name: value for name, value in GOOD.items() if "release" not in name}
     found = check_release(metrics, Data(SIZES, 4, 0.1, 3), RIVALS, [], CONF)
     assert found.passed and not any("release" in text for text in found.conditions)
 
 
-def test_whether_the_data_will_do_is_known_before_anything_is_fitted():
+def test_conditions_on_the_data_are_checked_before_anything_is_fitted():
     assert check_data(Data(SIZES, 4, None, 3), CONF).passed
     found = check_data(Data(SIZES | {"train": Size(400, 1600, 3, 1600.0)}, 4, None, 3), CONF)
     told = "train churned: 3 >= 20 (wait for more, lengthen model.train_days, or lower model.gate.min_positives): failed"

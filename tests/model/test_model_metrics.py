@@ -24,7 +24,7 @@ IDENTITY = LinearModel([0], [0.0], -2.0, 2.0, 0.0, np.ones(1), np.zeros(1), 0.0)
 
 
 def of_plain_rows(margin, users, churned, kind="auto"):
-    """The calibration of rows that stand for themselves."""
+    """The calibration of rows with weight 1."""
     return fit_calibration(margin, users, churned, min(churned.sum(), (users - churned).sum()), kind)
 
 
@@ -43,7 +43,7 @@ def test_rankings_equal_scikit_learn(weight):
     assert m.base_rate(churned, others)[0] == pytest.approx(np.average(LABEL, weights=weight))
 
 
-def test_the_lift_of_the_top_tenth_counts_the_bin_at_the_edge_by_its_share():
+def test_the_top_decile_lift_counts_the_bin_at_the_edge_in_proportion():
     # 40 rows, lowest risk first: the riskiest tenth are 2 rows (both churned) and half of the next 4 (1 churned of 4)
     churned, others = np.array([[3.0, 1.0, 2.0]]), np.array([[31.0, 3.0, 0.0]])
     assert m.top_decile_lift(churned, others)[0] == pytest.approx((2 + 0.5) / 4 / (6 / 40))
@@ -54,7 +54,7 @@ def test_the_calibration_error_weighs_bins_by_rows():
     assert error[0] == pytest.approx((10 * 0.1 + 30 * 0.1) / 40)
 
 
-def test_a_users_weights_are_a_hash_and_poisson_with_mean_one():
+def test_bootstrap_weights_are_a_hash_of_the_user_and_poisson_with_mean_one():
     users = np.arange(50_000, dtype=np.int64) * 7919 - 3
     weights = worker_sums.poisson_weights(users, 3)
     assert weights[:, 0].tolist() == [1.0] * len(users)
@@ -83,7 +83,7 @@ def test_rows_of_one_key_are_added_up():
     assert found.to_pylist() == [{"key": 2, "sums": [5.0, 6.0]}, {"key": 4, "sums": [11.0, 22.0]}]
 
 
-def test_much_data_are_calibrated_as_scikit_learn_does_it():
+def test_many_rows_are_calibrated_by_scikit_learns_isotonic_regression():
     margin = np.sort(RNG.normal(size=5000))
     users = np.ones(5000)
     churned = (RNG.random(5000) < 1 / (1 + np.exp(-2 * margin))).astype(float)
@@ -96,7 +96,7 @@ def test_much_data_are_calibrated_as_scikit_learn_does_it():
     assert ours.min() > 0 and ours.max() < 1
 
 
-def test_little_data_are_calibrated_by_a_logistic():
+def test_few_rows_are_calibrated_by_a_logistic():
     margin = np.linspace(-3, 3, 200)
     users = np.full(200, 2.0)
     churned = np.round(users * (RNG.random(200) < 1 / (1 + np.exp(1 - 0.5 * margin))))
@@ -109,7 +109,7 @@ def test_little_data_are_calibrated_by_a_logistic():
     assert found["slope"] == pytest.approx(plain.coef_[0, 0], rel=0.05)
 
 
-def test_a_ranking_turned_round_does_not_turn_the_probabilities():
+def test_calibration_never_reverses_the_ranking():
     margin = np.linspace(-1, 1, 100)
     found = of_plain_rows(margin, np.ones(100), (margin < 0).astype(float))
     assert (np.diff(worker.probabilities(margin, found)) >= 0).all()
@@ -127,14 +127,14 @@ def test_quality_at_the_capacity_of_the_team():
 
 
 @pytest.mark.parametrize(("kind", "rows"), [("isotonic", 60), ("platt", 4000)])
-def test_the_calibration_can_be_named(kind, rows):
+def test_the_kind_of_calibration_can_be_configured(kind, rows):
     margin = np.linspace(-2, 2, rows)
     churned = (RNG.random(rows) < 1 / (1 + np.exp(-margin))).astype(float)
     assert of_plain_rows(margin, np.ones(rows), churned, kind)["kind"] == kind
     assert of_plain_rows(margin, np.ones(rows), churned)["kind"] != kind
 
 
-def test_few_rows_that_stand_for_many_are_few(monkeypatch):
+def test_few_rows_with_large_weights_count_as_few_in_calibration(monkeypatch):
     margin, rows = np.linspace(-2, 2, 600), np.ones(600)
     churned = (RNG.random(600) < 1 / (1 + np.exp(-margin))).astype(float)
     weight = np.full(600, 3.0)
@@ -161,7 +161,7 @@ def test_a_histogram_has_weights_and_plain_counts():
     }
 
 
-def test_a_segment_of_few_rows_that_weigh_much_has_few_rows_and_no_ranking():
+def test_a_segment_of_few_rows_with_large_weights_has_no_auc():
     # users, churned, probability, squared, log_loss, rows, hits of two bins: 38 rows weigh 380
     bins = np.array([[190.0, 30.0, 38.0, 20.0, 60.0, 19.0, 3.0], [190.0, 160.0, 152.0, 30.0, 90.0, 19.0, 16.0]])
     found = segment_quality._quality(bins)
@@ -174,7 +174,7 @@ def test_a_segment_of_few_rows_that_weigh_much_has_few_rows_and_no_ranking():
     assert segment_quality._quality(bins)["auc"] == pytest.approx((160 * 160 + (30 * 160 + 160 * 30) / 2) / 190**2)
 
 
-def test_the_team_works_a_share_of_all_whom_the_rows_stand_for():
+def test_the_capacity_is_a_share_of_the_weights():
     one = settings(model={"capacity_users": 10, "capacity_share": 0.3})
     assert origins.capacity_share(400.0, 2, one) == pytest.approx(20 / 400)
     assert origins.capacity_share(5.0, 2, one) == 1.0

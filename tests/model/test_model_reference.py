@@ -1,4 +1,4 @@
-"""What a release says of its training data."""
+"""The reference of a release: bins and usual values of its training data."""
 
 from datetime import date, timedelta
 
@@ -37,7 +37,7 @@ def made(spark):
     return reference.build_reference(values, schema, 24, TEXT, schema, one)
 
 
-def test_shares_edges_and_missing_of_features_and_of_the_margin(made):
+def test_bins_of_features_and_of_the_margin(made):
     assert made["rows"] == 24 and list(made["bins"]) == [*NAMES, "(margin)"]
     orders, cancels, margin = made["bins"].values()
     assert orders["edges"] == [1, 2, 3, 4, 5, 6, 8, 9, 10] and orders["missing"] == 0
@@ -49,7 +49,7 @@ def test_shares_edges_and_missing_of_features_and_of_the_margin(made):
     assert (orders["fill"], cancels["fill"]) == (0.0, 0.75) and "fill" not in margin
 
 
-def test_what_is_usual_is_a_median_by_segment_and_small_groups_have_none(made):
+def test_usual_values_are_medians_by_segment_and_small_groups_have_none(made):
     assert (made["usual"]["by"], made["usual"]["values"]) == ("segment_plan", ["gold"])
     assert made["usual"]["medians"] == {"orders_4d": [1.5, 5.5], "cancels_2d": [1.0, 1.0]}
     by, values, medians = reference.usual_matrix(made, ["cancels_2d", "new_1d"])
@@ -61,7 +61,7 @@ def test_a_feature_that_is_missing_everywhere_has_one_bin():
     assert reference.bin_shares(np.full(4, np.nan)) == {"edges": [], "shares": [0.0], "missing": 1.0}
 
 
-def test_fingerprints_tell_rows_apart_by_value_and_place():
+def test_fingerprints_depend_on_values_and_places():
     base = np.array([[0.0, 1.0, 2.0]]).T
     assert fingerprint(base) == fingerprint(np.array([[-0.0, 1.0, 2.0]]).T)
     others = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 2.0000001], [0.0, 2.0, 1.0], [np.nan, 1.0, 2.0]]).T

@@ -1,4 +1,4 @@
-"""Which features leave, and the sums that tell it; Spark makes those of drift alone."""
+"""Which features are dropped, and the sums that decide it; only drift needs Spark."""
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ def correlated():
     return correlation
 
 
-def test_the_first_of_twins_stays_and_constants_leave():
+def test_the_first_of_near_duplicates_is_kept_and_constants_are_dropped():
     left = reasons_left_out(NAMES, seen(correlated()), None, Selection(max_correlation=0.999))
     assert left == {
         "twin_of_a": "near-duplicate of a: correlation 0.99990",
@@ -37,12 +37,12 @@ def test_the_first_of_twins_stays_and_constants_leave():
     }
 
 
-def test_a_twin_of_what_left_stays():
+def test_a_near_duplicate_of_a_dropped_feature_is_kept():
     left = reasons_left_out(NAMES, seen(correlated(), (False, True, True, True, True)), None, Selection(max_correlation=0.999))
     assert list(left) == ["a"]
 
 
-def test_drift_over_the_training_days_is_a_reason_and_limits_can_be_off():
+def test_features_that_drift_are_dropped_and_limits_can_be_off():
     psi = [0.1, 3.0, 0.1, 0.0, 0.1]
     left = reasons_left_out(NAMES, seen(np.eye(5)), psi, Selection(max_psi=1.0))
     assert left == {"b": "unstable: psi 3.000 > 1.0", "still": "constant"}
@@ -50,7 +50,7 @@ def test_drift_over_the_training_days_is_a_reason_and_limits_can_be_off():
     assert list(reasons_left_out(NAMES, seen(correlated()), psi, off)) == ["still"]
 
 
-def test_the_index_of_stability_by_hand():
+def test_the_population_stability_index_by_hand():
     codes = np.arange(10)
     even = np.full(10, 100.0)
     assert population_stability(Histogram(codes, 2 * even, even, codes * 0.0, 2 * even, even)) == pytest.approx(0.0, abs=1e-12)
@@ -91,7 +91,7 @@ def test_moments_are_numpys():
     assert np.array(numbers[3:]) == pytest.approx(filled.T @ filled)
 
 
-def test_drift_is_that_of_the_last_third_and_where_all_drift_the_message_says_what_to_loosen(spark):
+def test_drift_compares_the_last_third_and_the_error_says_what_to_loosen(spark):
     one = settings(model={"selection": {"max_psi": 0.5, "max_correlation": 0.99}})
     given = [(float(n % 7 + 10 * (n >= 60)), float(n % 5), n >= 60) for n in range(90)]
     frame = spark.createDataFrame(

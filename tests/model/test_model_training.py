@@ -169,7 +169,7 @@ def test_shuffled_labels_are_refused_and_the_release_stays(spark, trained):
     assert rival is None and note.endswith("features that mean something else by now (orders_1d): not compared: ok")
 
 
-def test_users_who_got_an_offer_in_time_and_bots_leave_and_the_held_out_stay(spark, trained):
+def test_treated_users_and_bots_are_left_out_and_held_out_users_stay(spark, trained):
     one, inputs, _ = trained
     day = date(2025, 5, 12)
     base = {"campaign": "c", "cost_cents": 0, "expected_value_cents": 0, "arm": "offer", "day": day + timedelta(days=3)}
@@ -252,7 +252,7 @@ def test_algorithms_are_compared_on_the_calibration_span_and_the_best_goes_to_th
     assert other.conditions == [told]
 
 
-def test_the_search_takes_a_sample_of_users_and_everything_is_fitted(several):
+def test_the_search_uses_a_sample_and_the_final_fit_all_users(several):
     whole = 4 * USERS
     # a tree's root holds the rows that it was grown on
     newest, earlier = (trees.parse(made.text)[0].internal_count[0] for made in several.fitted["tree"][:2])
@@ -262,7 +262,7 @@ def test_the_search_takes_a_sample_of_users_and_everything_is_fitted(several):
     assert several.fitted_on == [whole, whole, earlier, earlier, whole], "newest, earlier, released"
 
 
-def test_the_procedure_is_judged_earlier_and_what_passes_is_rolled_on(several):
+def test_the_procedure_is_tested_at_an_earlier_origin_and_a_passing_model_is_fitted_on_the_newest_days(several):
     best, logged = several.rows[0], several.logged
     earlier, newest = json.loads(best.origins)
     assert (earlier["spans"]["test"], newest["spans"]["test"]) == ("2025-05-12..2025-05-19", best.spans["test"])
@@ -284,7 +284,7 @@ def test_the_procedure_is_judged_earlier_and_what_passes_is_rolled_on(several):
     assert several.models.load("7", best.mlflow_run_id).text == logged["model.txt"]
 
 
-def test_too_few_churned_users_end_before_anything_is_fitted(spark, trained, monkeypatch):
+def test_too_few_churned_users_are_refused_before_anything_is_fitted(spark, trained, monkeypatch):
     one, inputs, _ = trained
     monkeypatch.setattr(recipe, "search", lambda *_: pytest.fail("it was fitted"))
     labels = inputs["labels"].withColumn("churned", F.col("user_id") == "user2")
@@ -305,7 +305,7 @@ def test_a_span_of_one_class_is_refused(spark, trained):
         train({**inputs, "labels": labels}, (TODAY,), Models(spark, one, "one class"), settings=one)
 
 
-def test_a_tracking_server_that_is_down_stops_before_anything_is_fitted(spark, trained, monkeypatch):
+def test_an_unreachable_tracking_server_fails_before_anything_is_fitted(spark, trained, monkeypatch):
     _, inputs, _ = trained
     down = conf("unused", mlflow={"tracking_uri": "http://127.0.0.1:9"})
     monkeypatch.setattr(training.fr, "snapshot_days", lambda *_: pytest.fail("it went on"))

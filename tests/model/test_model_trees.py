@@ -76,7 +76,7 @@ def test_the_text_gives_sparks_margins_also_for_missing_values(spark_trees):
     assert np.abs(_margin(replace(made, fills=[np.nan] * 3), rows) - margin).max() > 1e-3
 
 
-def test_a_linear_text_wants_a_mean_for_each_coefficient():
+def test_a_linear_text_needs_a_mean_for_each_coefficient():
     with pytest.raises(ValueError, match="2 coefficients, but 1 means"):
         linear.to_text([1.0, 2.0], 0.0, [1.0], 0.0, 1.0)
 
@@ -98,7 +98,7 @@ def test_contributions_add_up_to_the_margin_along_paths_and_exactly(spark_trees,
     assert low <= margin.min() and margin.max() <= high
 
 
-def test_counts_of_spark_add_up_also_where_trees_see_a_part_of_the_rows(spark_trees):
+def test_sparks_row_counts_add_up_with_subsampling(spark_trees):
     _, _, text, _ = spark_trees
     trees = parse(text)
     for tree in trees:
@@ -122,7 +122,7 @@ def test_a_stump_by_hand():
     assert bounds([first, second]) == pytest.approx((-0.5, 2.0))
 
 
-def test_a_split_on_a_feature_that_the_schema_lacks_is_no_model():
+def test_a_split_on_a_feature_outside_the_schema_is_an_error():
     with pytest.raises(ValueError, match="feature 2"):
         to_text([(1.0, STUMP)], NAMES, [0, 1])
 
@@ -142,7 +142,7 @@ def test_the_measure_of_a_feature(feature, measure):
     assert measure_of(feature) == measure
 
 
-def test_the_hash_of_a_schema_knows_names_order_and_fills():
+def test_the_hash_of_a_schema_depends_on_names_order_and_fills():
     conf = settings()
     hashes = {
         schema_of(NAMES, conf).hash,

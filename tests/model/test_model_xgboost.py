@@ -23,7 +23,7 @@ def test_without_xgboost_the_message_says_what_to_install(monkeypatch):
         train({}, (date(2025, 6, 7),), None, settings=CONF)  # before anything is looked at
 
 
-def test_less_than_in_float32_is_at_most_in_doubles():
+def test_less_than_in_float32_equals_at_most_the_bound_in_doubles():
     rng = np.random.default_rng(1)
     thresholds = np.concatenate([rng.normal(size=300), rng.integers(-50, 50, 300), 10.0 ** rng.integers(-20, 20, 100)])
     for threshold in thresholds.astype(np.float32):

@@ -58,7 +58,7 @@ def test_a_later_span_begins_when_the_labels_of_the_earlier_are_known(ahead, eve
     assert (today - spans.train[0]).days < conf.model.history_days(ahead, conf.label_lag_days("silent"))
 
 
-def test_too_little_history_says_how_many_days_are_missing_and_from_when_it_works():
+def test_the_error_for_too_short_a_history_names_the_missing_days_and_the_first_day_that_works():
     conf = settings(model=MODEL)
     stored = mondays(date(2025, 5, 12), MONDAY)  # one Monday too few
     with pytest.raises(Refused, match=r"7 more days are needed, training works from 2025-06-14 on"):
@@ -72,7 +72,7 @@ def test_no_snapshot_at_all_names_the_commands():
         split_spans([MONDAY + timedelta(days=1)], MONDAY + timedelta(days=9), settings(model=MODEL))
 
 
-def test_days_that_were_not_built_move_a_span_back_and_never_together():
+def test_missing_days_move_a_span_back_but_never_closer_to_the_next():
     hole = (date(2025, 4, 1), MONDAY)
     stored = [day for day in mondays(date(2025, 1, 6), MONDAY) if not hole[0] < day < hole[1]]
     spans = split_spans(stored, MONDAY + timedelta(days=5), settings(model=MODEL))
@@ -86,7 +86,7 @@ def test_a_span_without_any_stored_day_is_named():
         split_spans([date(2025, 5, 5), MONDAY], MONDAY + timedelta(days=5), conf)
 
 
-def test_three_origins_end_where_the_next_one_is_tested_and_the_release_rolls_on():
+def test_three_origins_end_before_the_next_test_span_and_the_release_is_fitted_on_the_newest_days():
     conf = settings(model=MODEL)
     stored = mondays(date(2025, 1, 6), MONDAY)
     newest, before, oldest = rolling_origins(stored, MONDAY + timedelta(days=5), conf)
@@ -120,7 +120,7 @@ def test_a_short_history_has_fewer_origins():
     lengths=st.tuples(*[st.integers(1, 30)] * 3),
     holes=st.sets(st.integers(0, 300)),
 )
-def test_no_day_is_tested_twice_and_an_origin_reads_what_the_flow_declares(ahead, every, lengths, holes):
+def test_no_day_is_tested_twice_and_origins_stay_within_the_days_that_the_flow_reads(ahead, every, lengths, holes):
     churn = {"definitions": {"silent": {"horizon_days": ahead, "active_within_days": 2}}}
     model = dict(zip(["train_days", "calibration_days", "test_days"], lengths, strict=True)) | {"snapshot_every_days": every}
     conf = settings(churn=churn, model=model)

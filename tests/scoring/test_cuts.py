@@ -1,4 +1,4 @@
-"""Tiers from ranks: who enters, who stays, within groups, by profit; and the cuts that were moved."""
+"""Tiers from ranks: who enters, who stays, within groups, by profit; and adjusted cuts."""
 
 from datetime import date
 
@@ -30,7 +30,7 @@ def made(*cuts, **more):
     return Tiers(tiers=[*cuts, {"name": "low"}], levels=LEVELS, **more)
 
 
-def test_a_tier_is_left_only_when_the_risk_falls_short_of_its_cut_by_the_margin(spark):
+def test_a_user_leaves_a_tier_only_when_the_risk_is_below_its_cut_by_the_margin(spark):
     # critical: 2 of 10, kept up to 3 of 10; high: from 0.5 on, kept down to 0.25
     tiers = made({"name": "critical", "top_share": 0.2}, {"name": "high", "min_probability": 0.5}, stay_share=0.5)
     users = {
@@ -61,7 +61,7 @@ def test_a_capacity_is_never_exceeded_whoever_stays(spark):
     assert [n for n in range(10) if found[f"{n} critical"] == "critical"] == [6, 7, 8, 9]
 
 
-def test_contact_pays_where_the_saved_value_is_above_its_cost(spark):
+def test_a_profit_tier_takes_users_whose_saved_value_exceeds_the_cost(spark):
     profit = {"save_share": 0.1, "cost_cents": 300, "least_cents": 100}
     tiers = made({"name": "contact", "profit": profit}, stay_share=0.25)
     users = {  # 0.5 x 0.1 x value - 300 > 100, kept above 100 - 0.25 x 400
@@ -75,7 +75,7 @@ def test_contact_pays_where_the_saved_value_is_above_its_cost(spark):
     assert {name for name, tier in found.items() if tier == "contact"} == {"pays", "stays"}
 
 
-def test_who_may_be_acted_on_is_known_by_rank_or_probability_else_everybody_may_be():
+def test_exact_bounds_are_a_rank_or_a_probability_else_all_users():
     ranks = rank_cells(np.arange(100, 110), np.ones(10, dtype=np.int64))
     red = {"name": "critical", "level": "red"}
     by_share = made(red | {"top_share": 0.2}, {"name": "high", "top_share": 0.5}, stay_share=0.5)
@@ -108,7 +108,7 @@ def test_users_of_one_cell_are_counted_over_groups_and_batches():
     assert ranks["b"].percentile.tolist() == [0.25]
 
 
-def test_cuts_in_force_are_the_newest_known_within_the_bounds_of_today(spark):
+def test_cuts_in_force_are_the_newest_ones_within_the_configured_bounds(spark):
     adjust = {"lowest": 0.1, "highest": 0.2}
     tiers = [
         {"name": "critical", "top_share": 0.1, "level": "red", "adjust": adjust},

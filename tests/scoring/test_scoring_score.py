@@ -204,7 +204,7 @@ def test_every_eligible_user_is_scored_by_the_release_as_of_the_day(scored):
     assert {row.user_id: row.previous_tier for row in found.values() if row.previous_tier} == {"user3": "high"}
 
 
-def test_percentiles_and_tiers_are_those_of_a_plain_sort(scored):
+def test_percentiles_and_tiers_equal_those_of_a_sort(scored):
     _, _, found, hashes = scored
     low, high = -1.2 - 0.7 - 0.1, 1.8 + 0.6 + 0.8
 
@@ -253,7 +253,7 @@ def test_reasons_are_exact(scored):
 
 
 @pytest.mark.parametrize("at_least", [False, True])
-def test_of_forests_too_deep_for_tables_they_are_exact_where_people_act_alone(spark, scored, monkeypatch, at_least):
+def test_reasons_of_deep_forests_are_exact_only_in_tiers_with_a_level(spark, scored, monkeypatch, at_least):
     _, given, found, _ = scored
     monkeypatch.setattr("churnwatch.model.shap.MOST_BYTES", 10)
     by_probability = {"name": "critical", "min_probability": 0.5, "level": "red"}
@@ -279,7 +279,7 @@ def test_of_forests_too_deep_for_tables_they_are_exact_where_people_act_alone(sp
             assert {r.measure for r in row.reasons} == {r.measure for r in found[row.user_id].reasons}
 
 
-def test_what_is_usual_is_the_median_of_the_segment_and_for_strangers_that_of_all(scored):
+def test_usual_values_are_those_of_the_segment_or_of_all_users(scored):
     _, given, found, _ = scored
     for user in given:
         first = {"basic": 10.0, "gold": 20.0}.get(user["segment_plan"], 30.0)
@@ -335,7 +335,7 @@ class Both(Stub):
         return SimpleNamespace(**{**vars(self.release), "text": to_text(TREES[:1], FEATURES, range(len(FEATURES)))})
 
 
-def test_a_challengers_scores_stand_beside_the_releases_and_never_stop_them(spark, caplog):
+def test_a_challengers_scores_are_written_separately_and_its_failure_is_only_logged(spark, caplog):
     given = users(8)
 
     def inputs_with(challenger):
@@ -368,7 +368,7 @@ def test_a_challengers_scores_stand_beside_the_releases_and_never_stop_them(spar
         assert f"challenger {wrong} was not applied: {why}" in caplog.text
 
 
-def test_without_a_release_as_of_the_day_it_is_skipped_with_the_command(spark):
+def test_without_a_release_the_job_is_skipped_with_the_command(spark):
     one = settings()
     later = runs(spark, one, {"day": date(2025, 6, 3)}, {"day": DAY, "outcome": "refused"}, {"day": DAY, "definition": "other"})
     with pytest.raises(Skipped, match=r"no release as of 2025-06-02: .*`churnwatch run train_model --day 2025-06-02`"):
@@ -385,7 +385,7 @@ def test_features_that_are_gone_are_refused_by_name(spark):
         stage_scores(inputs, (DAY,), port, settings=one)
 
 
-def test_a_measure_that_was_redefined_under_its_name_is_refused_and_a_release_that_kept_no_meanings_is_not(spark, caplog):
+def test_a_redefined_measure_is_refused_unless_the_release_has_no_stored_meanings(spark, caplog):
     caplog.set_level("INFO")
     one = settings()
     inputs = {
@@ -427,12 +427,12 @@ def test_users_of_one_cell_are_counted_together():
 
 def test_workers_need_nothing_of_ours(tmp_path):
     model = worker_model_of(to_text(TREES, FEATURES, range(6)), schema_of(FEATURES, settings()), FEATURES)
-    (tmp_path / "sent").write_bytes(cloudpickle.dumps((worker.count_cells, model)))
+    (tmp_path / "sent").write_bytes(cloudpickle.dumps((worker.count_cells, worker.score_batches, model)))
     code = """
 import pickle, sys
 sys.modules["churnwatch"] = sys.modules["pydantic"] = sys.modules["mlflow"] = None
 import pyarrow as pa
-function, model = pickle.load(open(sys.argv[1], "rb"))
+function, _, model = pickle.load(open(sys.argv[1], "rb"))
 features = {f"feature_{n}": [1.0, 1.0] for n in range(6)}
 batch = pa.RecordBatch.from_pydict({"user_hash": [5, 5], **features})
 (found,) = function(iter([batch]), model)

@@ -8,7 +8,6 @@ feature of the model, missing values imputed, and one column a user.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -167,11 +166,14 @@ class DeepTreeModel(WorkerModel):
     base: float
     paths: Sequence[Path]
 
-    @cached_property
+    @property
     def _booster(self) -> Any:
-        import lightgbm
+        # functools.cached_property holds a lock, with which a class cannot be pickled by value
+        if "booster" not in self.__dict__:
+            import lightgbm
 
-        return lightgbm.Booster(model_str=self.text)
+            self.__dict__["booster"] = lightgbm.Booster(model_str=self.text)
+        return self.__dict__["booster"]
 
     def margin(self, features: Floats) -> Floats:
         """Sum of one leaf of each tree."""
