@@ -19,12 +19,12 @@ from churnwatch.model.tuning import loss_of
 from churnwatch.settings import feature_names
 
 POINTS = {
-    "gbt": {"maxDepth": 3, "stepSize": 0.3, "subsamplingRate": 0.8, "minInstancesPerNode": 5, "maxIter": 4},
+    "gbt": {"maxDepth": 3, "stepSize": 0.3, "subsamplingRate": 0.8, "minInstancesPerNode": 5, "maxIter": 2},
     "tree": {"maxDepth": 3, "minInstancesPerNode": 10},
-    "forest": {"maxDepth": 3, "minInstancesPerNode": 5, "numTrees": 4, "feature_share": 0.6},
-    "logistic": {"regParam": 0.01, "elasticNetParam": 0.5},
-    "svm": {"regParam": 0.01},
-    "xgboost": {"max_depth": 3, "learning_rate": 0.3, "subsample": 1.0, "min_child_weight": 2, "n_estimators": 4},
+    "forest": {"maxDepth": 3, "minInstancesPerNode": 5, "numTrees": 2, "feature_share": 0.6},
+    "logistic": {"regParam": 0.1, "elasticNetParam": 0.0},
+    "svm": {"regParam": 1.0},
+    "xgboost": {"max_depth": 3, "learning_rate": 0.3, "subsample": 1.0, "min_child_weight": 2, "n_estimators": 2},
 }
 
 
@@ -82,7 +82,7 @@ def test_boosting_stops_early_on_the_validation_fold_with_a_small_tolerance(fram
     assert searching.getValidationTol() * 1000 < 0.01 == searching.__class__().getValidationTol()
     assert searching.getOrDefault("validationIndicatorCol") == "fold"
     # fitted on all rows with the trees that the search kept: nothing is held out
-    assert not final.isDefined("validationIndicatorCol") and final.getMaxIter() == 4
+    assert not final.isDefined("validationIndicatorCol") and final.getMaxIter() == 2
 
 
 def test_every_configurable_algorithm_exists():

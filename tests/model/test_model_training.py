@@ -221,7 +221,14 @@ def several(spark, tmp_path_factory):
         seen.searched_on.append(sample.count())
         return real_search(sample, *given)
 
-    more = {"algorithms": ["tree", "logistic"], "search_users": USERS // 2, "origins": 2, "origin_evals": 1, "roll": True}
+    more = {
+        "algorithms": ["tree", "logistic"],
+        "search_users": USERS // 2,
+        "origins": 2,
+        "origin_evals": 1,
+        "roll": True,
+        "max_evals": 1,
+    }
     model = MODEL | more | {"gate": MODEL["gate"] | {"min_origins": 2}}
     seen.settings = conf(tmp_path_factory.mktemp("several"), model=model)
     seen.inputs = world(spark, seen.settings, earlier=1)
@@ -238,8 +245,8 @@ def several(spark, tmp_path_factory):
 
 def test_algorithms_are_compared_on_the_calibration_span_and_the_best_goes_to_the_gate(several):
     best, other = several.rows
-    assert (best.outcome, best.model_version, best.trials) == ("released", "7", 2)
-    assert (other.outcome, other.model_version, other.trials) == ("refused", None, 2)
+    assert (best.outcome, best.model_version, best.trials) == ("released", "7", 1)
+    assert (other.outcome, other.model_version, other.trials) == ("refused", None, 1)
     assert {best.algorithm, other.algorithm} == {"tree", "logistic"}
     ours, theirs = best.metrics["calibration_auc"], other.metrics["calibration_auc"]
     span = date(2025, 5, 12), date(2025, 5, 19)
