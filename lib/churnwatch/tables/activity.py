@@ -9,31 +9,40 @@ from churnwatch.settings import Settings
 from churnwatch.settings.names import definition_column, first_day_column, last_day_column, summed_measures
 from churnwatch.tables.columns import INTERVAL, NUMBER_BY_NAME, PROBABILITY, day, table, user
 
-HOURS = "hours with an event: bit h stands for the hour h (0 .. 23) of the clock in clock.time_zone"
+HOURS = "hours of the clock with an event, as bits: bit h is hour h (0 .. 23) in clock.time_zone"
 
 
 def daily_activity(settings: Settings) -> Table:
     """The contract of ``daily_activity`` under ``settings``."""
     return table(
         "daily_activity",
-        "what a user did on a day: measures without windows; sorted by bucket and user",
+        "activity of a user on a day; files are sorted by bucket and user",
         [
             day(),
             user(),
-            column("bucket", "integer", "pmod(xxhash64(user_id), activity.buckets)", nullable=False),
-            column("events", "long", "events of the day, all types", nullable=False),
-            column("sessions", "long", "sessions that started on the day", nullable=False),
-            column("first_time", "timestamp", "instant of the first event", nullable=False),
-            column("last_time", "timestamp", "instant of the last event", nullable=False),
-            # nullable: days that were stored before these columns were known have none until they are built again
+            column(
+                "bucket",
+                "integer",
+                "part of the table that holds the user: pmod(xxhash64(user_id), activity.buckets)",
+                nullable=False,
+            ),
+            column("events", "long", "events of the day, of all types", nullable=False),
+            column("sessions", "long", "sessions that began on the day", nullable=False),
+            column("first_time", "timestamp", "instant of the first event of the day", nullable=False),
+            column("last_time", "timestamp", "instant of the last event of the day", nullable=False),
+            # nullable: days that were stored before these columns existed lack them until they are built again
             column("hours", "integer", HOURS),
-            column("bot", "boolean", "more events or hours than the limits of bots in measures.yaml: no person"),
+            column(
+                "bot",
+                "boolean",
+                "true when the day's events or hours exceed the limits of bots in measures.yaml; null: stored before this column",
+            ),
             *_measure_columns(settings),
             *(
                 column(
                     definition_column(name),
                     "long",
-                    f"events of the day that count for churn definition {name}",
+                    f"events of the day that churn definition {name} counts",
                     nullable=False,
                 )
                 for name in settings.churn.definitions
@@ -51,20 +60,28 @@ def monthly_activity(settings: Settings) -> Table:
     """The contract of ``monthly_activity`` under ``settings``."""
     return table(
         "monthly_activity",
-        "what a user did in a calendar month: the month's days of daily_activity put together",
+        "activity of a user in a calendar month: the days of daily_activity, combined",
         [
             day("last day of the calendar month"),
             user(),
-            column("bucket", "integer", "pmod(xxhash64(user_id), activity.buckets)", nullable=False),
-            column("active_days", "long", "days of the month with an event", nullable=False),
+            column(
+                "bucket",
+                "integer",
+                "part of the table that holds the user: pmod(xxhash64(user_id), activity.buckets)",
+                nullable=False,
+            ),
+            column("active_days", "long", "days of the month with an event, 1 .. 31", nullable=False),
             column("first_day", "date", "first day of the month with an event", nullable=False),
             column("last_day", "date", "last day of the month with an event", nullable=False),
-            column("events", "long", "events of the month, all types", nullable=False),
-            column("sessions", "long", "sessions that started in the month", nullable=False),
+            column("events", "long", "events of the month, of all types", nullable=False),
+            column("sessions", "long", "sessions that began in the month", nullable=False),
             column("hours", "integer", HOURS),
-            column("bot", "boolean", "whether the user was a bot on any day of the month"),
+            column("bot", "boolean", "true when the user was a bot on a day of the month"),
             *_measure_columns(settings),
-            *(column(last_day_column(name), "date", f"last day of the month with {name}") for name in settings.measures.measures),
+            *(
+                column(last_day_column(name), "date", f"last day of the month with {name}; null: none")
+                for name in settings.measures.measures
+            ),
             *_monthly_definitions(settings),
         ],
         ("day", "user_id"),
@@ -76,8 +93,8 @@ def monthly_activity(settings: Settings) -> Table:
 
 FIRST_SEEN = table(
     "first_seen",
-    "users on the first day on which they were active",
-    [day("first active day"), user()],
+    "a user, on the first day with an event",
+    [day("first day with an event of the user"), user()],
     ("day", "user_id"),
     partitions=("day",),
     pick="earliest",
@@ -87,19 +104,19 @@ FIRST_SEEN = table(
 
 ACTIVITY_TREND = table(
     "activity_trend",
-    "how a segment fares: last week's users who came back this week, and indicators; 'all' is the base; no bots",
+    "weekly return of a segment: the share of the users of the week before who came back, and indicators; without bots",
     [
-        day("last day of this week (7 days)"),
+        day("last day of the week of 7 days"),
         column(
             "segment",
             "string",
-            "'all', 'tenure' (new: under 30 days), 'cohort' (month of the first day) or a configured segment",
+            "'all' (all users), 'tenure' (new: under 30 days), 'cohort' (month of the first active day) or a segment",
             nullable=False,
         ),
         column("value", "string", "value of the segment", nullable=False),
-        column("active", "long", "users active in the 7 days before the last 7", nullable=False),
-        column("came_back", "long", "of them, users active in the last 7 days", nullable=False),
-        column("share", "double", "came_back / active"),
+        column("active", "long", "users active in the week before: O-13 .. O-7", nullable=False),
+        column("came_back", "long", "users counted in active who were active again in O-6 .. O", nullable=False),
+        column("share", "double", "came_back / active; null: active is 0"),
         column("low", "double", f"{INTERVAL} (Wilson) of share, lower end"),
         column("high", "double", f"{INTERVAL} (Wilson) of share, upper end"),
         column("indicators", NUMBER_BY_NAME, "indicators of measures.yaml by name; null: none is configured"),
@@ -123,7 +140,7 @@ def _measure_columns(settings: Settings) -> Iterator[StructField]:
             yield column(
                 name,
                 ArrayType(LongType(), False),
-                f"{text}: sorted hashes of the distinct values, capped",
+                f"{text}: sorted hashes of the distinct values, at most activity.distinct_cap of them",
                 nullable=False,
             )
         else:
@@ -132,7 +149,7 @@ def _measure_columns(settings: Settings) -> Iterator[StructField]:
 
 def _monthly_definitions(settings: Settings) -> Iterator[StructField]:
     for name in settings.churn.definitions:
-        counted, what = definition_column(name), f"events that count for churn definition {name}"
+        counted, what = definition_column(name), f"events that churn definition {name} counts"
         yield column(counted, "long", what, nullable=False)
-        yield column(first_day_column(counted), "date", f"first day of the month with {what}")
-        yield column(last_day_column(counted), "date", f"last day of the month with {what}")
+        yield column(first_day_column(counted), "date", f"first day of the month with {what}; null: none")
+        yield column(last_day_column(counted), "date", f"last day of the month with {what}; null: none")

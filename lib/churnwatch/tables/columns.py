@@ -1,4 +1,4 @@
-"""What the contracts of several tables share: columns, types and wording.
+"""Columns, types and texts that the contracts of several tables share.
 
 Instants are UTC; ``day`` is the business day in ``clock.time_zone``; money is in cents, durations in milliseconds.
 """
@@ -11,9 +11,9 @@ from pyspark.sql.types import ArrayType, DoubleType, MapType, StringType, Struct
 from churnwatch.core import Table, column
 
 BUSINESS_DAY = "business day, in clock.time_zone"
-USER = "user key as the source gives it"
+USER = "key of the user, as the source gives it"
 PROBABILITY = "{0} IS NULL OR ({0} >= 0 AND {0} <= 1)"
-INTERVAL = "95 % interval"
+INTERVAL = "95 % confidence interval"
 
 
 def _structs(**types: str) -> ArrayType:
@@ -48,5 +48,5 @@ def one_of(name: str, values: Iterable[str]) -> str:
 
 
 def user(comment: str = USER) -> StructField:
-    """The column ``user_id`` of a table whose rows are users'."""
+    """The column ``user_id`` of a table with rows per user."""
     return column("user_id", "string", comment, nullable=False)

@@ -3,24 +3,24 @@
 from churnwatch.core import column
 from churnwatch.tables.columns import STRINGS, TEXT_BY_NAME, day, table, user
 
-FULL = column("full", "boolean", "true on rows of a full restatement (first of a month)", nullable=False)
+FULL = column("full", "boolean", "true on rows of a full restatement, which the first of each month holds", nullable=False)
 
 
 REJECTED_EVENTS = table(
     "rejected_events",
-    "rows of a source that cannot be events, with every reason",
+    "a row of a source that was refused, with every reason",
     [
-        day("business day of the row's time, else the file's {day}, else 1970-01-01"),
+        day("business day of the row's time; without a time the {day} of the file, else 1970-01-01"),
         column("source", "string", "name of the source in sources.yaml", nullable=False),
         column(
             "reject_id",
             "string",
-            "hash of file, raw row and its ordinal among identical rows",
+            "hash of file, raw row, and its number among identical rows",
             nullable=False,
         ),
-        column("file", "string", "file or table that the row came from"),
+        column("file", "string", "file or table from which the row was read"),
         column("reasons", STRINGS, "every reason why the row was refused, sorted", nullable=False),
-        column("raw", "string", "the row as the source gave it"),
+        column("raw", "string", "the row as it was read"),
     ],
     ("day", "source", "reject_id"),
     replace_key=("day", "source"),
@@ -31,13 +31,13 @@ REJECTED_EVENTS = table(
 
 USERS = table(
     "users",
-    "changes of users' attributes; a full restatement on the first of each month",
+    "a change of a user's attributes; on the first of each month all users are restated",
     [
-        day("day from which the row is in force"),
+        day("day from which the row is in force, until a newer row of the same key"),
         user(),
-        column("registered_on", "date", "day of registration, where the source knows it"),
-        column("changed_at", "timestamp", "instant of the change, where the source knows it"),
-        column("attributes", TEXT_BY_NAME, "attributes by name, as sources.yaml maps them"),
+        column("registered_on", "date", "day of registration; null: the source does not say"),
+        column("changed_at", "timestamp", "instant of the change; null: the source does not say"),
+        column("attributes", TEXT_BY_NAME, "attributes by name, as the map of sources.yaml names them"),
         FULL,
     ],
     ("day", "user_id"),
@@ -50,19 +50,19 @@ USERS = table(
 
 CONSENTS = table(
     "consents",
-    "changes of users' consents; a full restatement on the first of each month",
+    "a change of a user's consent; on the first of each month all consents are restated",
     [
-        day("day from which the row is in force"),
+        day("day from which the row is in force, until a newer row of the same key"),
         user(),
         column(
             "channel",
             "string",
-            "channel of contact; 'profiling' for the use of data itself",
+            "channel of contact; 'profiling': the use of data for features and scores",
             nullable=False,
         ),
-        column("purpose", "string", "purpose of the consent", nullable=False),
+        column("purpose", "string", "purpose of the consent: contact or profiling", nullable=False),
         column("granted", "boolean", "true: opted in; false: opted out", nullable=False),
-        column("changed_at", "timestamp", "instant of the change, where the source knows it"),
+        column("changed_at", "timestamp", "instant of the change; null: the source does not say"),
         FULL,
     ],
     ("day", "user_id", "channel", "purpose"),
@@ -75,13 +75,13 @@ CONSENTS = table(
 
 CONTEXT = table(
     "context",
-    "changes of series that are no user's: prices, competitors, staff, market",
+    "a change of a series that does not belong to one user: prices, competitors, staff, market; restated monthly",
     [
-        day("day from which the value is in force (published)"),
-        column("scope", "string", "what the value is about: 'base' or segment=value", nullable=False),
+        day("day from which the value is in force: the day of its publication"),
+        column("scope", "string", "whom the value concerns: 'base' (all users) or segment=value", nullable=False),
         column("name", "string", "name of the series", nullable=False),
-        column("value", "double", "value, in the series' own unit"),
-        column("changed_at", "timestamp", "instant of publication, where the source knows it"),
+        column("value", "double", "value, in the unit of the series"),
+        column("changed_at", "timestamp", "instant of publication; null: the source does not say"),
         FULL,
     ],
     ("day", "scope", "name"),
@@ -93,23 +93,23 @@ CONTEXT = table(
 
 EVENTS = table(
     "events",
-    "canonical events, cleaned and without duplicates",
+    "an event in canonical form, cleaned and without duplicates",
     [
         day(),
         column(
             "event_id",
             "string",
-            "the source's id, unique within day and source; else a hash of the row and its ordinal among identical rows",
+            "id by the source, unique within day and source; without one a hash of the row and its number among identical rows",
             nullable=False,
         ),
         user(),
         column("event_time", "timestamp", "instant of the event", nullable=False),
         column("event_type", "string", "type of the event", nullable=False),
-        column("amount_cents", "long", "money of the event, cents"),
-        column("duration_ms", "long", "duration of the event, milliseconds"),
-        column("item_id", "string", "what the event is about: page, product, function"),
-        column("session_id", "string", "session as the source gives it"),
-        column("channel", "string", "channel as the source gives it"),
+        column("amount_cents", "long", "money of the event, cents; null: none"),
+        column("duration_ms", "long", "duration of the event, milliseconds; null: none"),
+        column("item_id", "string", "page, product or function that the event concerns; null: none"),
+        column("session_id", "string", "session as the source gives it; null: the source has none"),
+        column("channel", "string", "channel as the source gives it; null: the source has none"),
         column("properties", TEXT_BY_NAME, "further fields by name"),
         column("source", "string", "name of the source in sources.yaml", nullable=False),
     ],

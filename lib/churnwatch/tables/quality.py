@@ -5,47 +5,58 @@ from churnwatch.tables.columns import INTERVAL, PROBABILITY, day, table
 
 ALERT_QUALITY = table(
     "alert_quality",
-    "users warned on a day against what then happened: by rule, level, cause, owner, segment, and two rules together",
+    "quality of the warnings of a day, once labels are known: by rule, level, cause, owner, segment, and pairs of rules",
     [
         day("day on which the warnings were raised"),
-        column("rule_id", "string", "rule, or 'model'; 'all' where the look is no rule's", nullable=False),
-        column("level", "string", "warning level of a rule's look, or 'all'", nullable=False),
+        column("rule_id", "string", "rule, or 'model'; 'all' where the row is not about a rule", nullable=False),
+        column("level", "string", "warning level of the rule, or 'all'", nullable=False),
         column("fired", "long", "users warned on the day", nullable=False),
         column(
             "matured",
             "long",
-            "of them, with a label and not treated while it matured: a treated user is no false alarm",
+            "warned users whose label window has ended and who got no offer during it; treated users are left out, because an "
+            "offer that worked would look like a false alarm",
             nullable=False,
         ),
-        column("churned", "long", "of the matured, users who churned", nullable=False),
-        column("base_eligible", "long", "labelled users of the day (of the segment) who were not treated", nullable=False),
-        column("base_churned", "long", "of them, users who churned", nullable=False),
-        column("base_rate", "double", "churn rate of the labelled users; the held-out stand for the treated too"),
-        column("precision", "double", "churned of the matured; the held-out stand for the treated too"),
-        column("low", "double", f"{INTERVAL} (Wilson, on the effective number) of precision, lower end"),
-        column("high", "double", f"{INTERVAL} (Wilson, on the effective number) of precision, upper end"),
+        column("churned", "long", "matured users who churned", nullable=False),
+        column(
+            "base_eligible",
+            "long",
+            "users of the day (and segment) with a label who were not treated, warned or not",
+            nullable=False,
+        ),
+        column("base_churned", "long", "users counted in base_eligible who churned", nullable=False),
+        column("base_rate", "double", "churn rate of the users with a label; held-out users also weigh for the treated"),
+        column("precision", "double", "share of the matured users who churned; held-out users also weigh for the treated"),
+        column("low", "double", f"{INTERVAL} (Wilson, on the effective sample size) of precision, lower end"),
+        column("high", "double", f"{INTERVAL} (Wilson, on the effective sample size) of precision, upper end"),
         column(
             "recall",
             "double",
-            "share of the churned users who were warned; the held-out stand for the treated too",
+            "share of the churned users who were warned; held-out users also weigh for the treated",
         ),
         column("lift", "double", "precision / base_rate"),
         column(
             "lead_days",
             "double",
-            "mean days from the warning of a churned user to the day on which the silence had lasted the horizon",
+            "mean days from the warning of a churned user to the day on which the silence had lasted horizon_days; null: churn "
+            "is not silence, or nobody churned",
         ),
-        # nullable: days that were stored before these columns were known have none; they hold rules alone
-        column("by", "string", "the look: rule, level, cause, owner, a segment, together (two rules), all; null: rule"),
-        column("value", "string", "value of the look; the other rule of two; 'all' for rules"),
-        column("treated", "long", "warned users who were treated while their label matured: judged by the held-out"),
-        column("effective", "double", "users without weights that tell as much as the matured: (sum w)^2 / sum w^2"),
+        # nullable: days that were stored before these columns existed lack them; their rows are about rules
+        column(
+            "by",
+            "string",
+            "what the row is about: rule, level, cause, owner, a segment, together (a pair of rules) or all; null: rule",
+        ),
+        column("value", "string", "value of `by`; for together the other rule; 'all' for rules"),
+        column("treated", "long", "warned users who got an offer during their label window; held-out users weigh for them"),
+        column("effective", "double", "effective sample size of the matured users: (sum of weights)^2 / sum of squared weights"),
         column("recall_low", "double", f"{INTERVAL} (Wilson) of recall, lower end"),
         column("recall_high", "double", f"{INTERVAL} (Wilson) of recall, upper end"),
-        column("lift_low", "double", f"{INTERVAL} of lift, lower end; the base rate is taken as known"),
-        column("lift_high", "double", f"{INTERVAL} of lift, upper end; the base rate is taken as known"),
-        column("lead_low", "double", f"{INTERVAL} of lead_days (normal), lower end; null under two users"),
-        column("lead_high", "double", f"{INTERVAL} of lead_days (normal), upper end; null under two users"),
+        column("lift_low", "double", f"{INTERVAL} of lift, lower end, with the base rate taken as exact"),
+        column("lift_high", "double", f"{INTERVAL} of lift, upper end, with the base rate taken as exact"),
+        column("lead_low", "double", f"{INTERVAL} of lead_days (normal), lower end; null: fewer than two users"),
+        column("lead_high", "double", f"{INTERVAL} of lead_days (normal), upper end; null: fewer than two users"),
     ],
     ("day", "rule_id", "level", "by", "value"),
     rules={
@@ -57,27 +68,31 @@ ALERT_QUALITY = table(
 
 MODEL_QUALITY = table(
     "model_quality",
-    "scores of a day against what then happened",
+    "a metric of the scores of a day, once labels are known",
     [
-        day("day that was scored"),
-        column("model_version", "string", "model version that scored; a challenger has '(shadow)'", nullable=False),
+        day("as-of day of the scores"),
+        column("model_version", "string", "model version that scored; '(shadow)' marks a challenger", nullable=False),
         column(
             "metric",
             "string",
-            "auc, average_precision and its lift over the base rate, brier, log_loss, calibration_error, base_rate and "
-            "what was predicted in its place, top_decile_lift; precision, recall and lift of each tier with a level and "
-            "those above it, and at the team's capacity (capacity_share of the users); empc_cents and empc_share, "
-            "expected maximum profit a user and the share contacted for it; margin_psi against training; skew_share: "
-            "users whose features late data changed after they were scored",
+            "auc, average_precision and its lift over the base rate, brier, log_loss, calibration_error, base_rate and the mean "
+            "prediction, top_decile_lift; precision, recall and lift of each tier with a level together with the tiers above "
+            "it, and at the team's capacity (capacity_share of the users); empc_cents, the expected maximum profit per user, "
+            "and empc_share, the share contacted for it; margin_psi, against training; skew_share, the share of users whose "
+            "features were changed by late data after they were scored",
             nullable=False,
         ),
         column("users", "long", "scored users with a label who were not treated", nullable=False),
-        column("churned", "long", "of them, users who churned", nullable=False),
-        column("metric_value", "double", "the metric; the held-out stand for the treated too"),
-        column("note", "string", "why metrics are undefined"),
-        # nullable: days that were stored before these columns were known have none; they hold all users alone
-        column("by", "string", "of whom: all, a tenth by risk (said and seen alone), a segment (errors too); null: all"),
-        column("value", "string", "tenth (1: lowest risk), or value of the segment: the 12 largest; 'all' for all"),
+        column("churned", "long", "users counted in users who churned", nullable=False),
+        column(
+            "metric_value", "double", "value of the metric; held-out users also weigh for the treated; null: undefined, see note"
+        ),
+        column("note", "string", "why the metric is undefined; null: it is defined"),
+        # nullable: days that were stored before these columns existed lack them; their rows are about all users
+        column(
+            "by", "string", "users of the row: all, a tenth by risk (predicted and observed rate alone), or a segment; null: all"
+        ),
+        column("value", "string", "tenth (1: lowest risk), or value of the segment (its 12 largest ones); 'all' for all users"),
     ],
     ("day", "model_version", "metric", "by", "value"),
 )
@@ -85,14 +100,14 @@ MODEL_QUALITY = table(
 
 FEATURE_DRIFT = table(
     "feature_drift",
-    "distribution of a feature among the scored users of a day against training",
+    "drift of a feature: its distribution among the scored users of a day, against training",
     [
-        day("day that was scored"),
+        day("as-of day of the scores"),
         column("feature", "string", "column of user_features", nullable=False),
-        column("reference_day", "date", "last day of the train span that it is compared with"),
-        column("psi", "double", "population stability index over the deciles of training and one bin for missing"),
-        column("missing_share", "double", "share of users without a value"),
-        column("reference_missing_share", "double", "the same in training"),
+        column("reference_day", "date", "last day of the train span that is compared with"),
+        column("psi", "double", "population stability index over the deciles of training and a bin for missing values"),
+        column("missing_share", "double", "share of users without a value, 0 .. 1"),
+        column("reference_missing_share", "double", "missing_share in training"),
     ],
     ("day", "feature"),
 )
@@ -100,17 +115,17 @@ FEATURE_DRIFT = table(
 
 THRESHOLDS = table(
     "thresholds",
-    "the probability from which a level warns: advice; and the cuts of tiers that go by it",
+    "advice on the probability from which a level should warn, and the cuts of tiers that follow it",
     [
-        day("day whose labels the advice rests on"),
+        day("as-of day of the labels behind the advice"),
         column("level", "string", "warning level", nullable=False),
-        column("old", "double", "lowest probability that was warned at the level"),
+        column("old", "double", "lowest probability that was warned of at the level"),
         column("new", "double", "advised lowest probability"),
-        column("reason", "string", "why", nullable=False),
-        # nullable: days that were stored before there were cuts have none, and only tiers with adjust do
-        column("tier", "string", "tier whose cut is adjusted; null: none, the row is advice"),
-        column("cut_before", "double", "cut of the tier, in its own unit: top share of users, or probability"),
-        column("cut", "double", "cut of the tier from the day on which this row was known"),
+        column("reason", "string", "reason for the advice", nullable=False),
+        # nullable: only tiers with adjust have a cut, and days that were stored before these columns existed lack them
+        column("tier", "string", "tier whose cut is adjusted; null: the row is advice alone"),
+        column("cut_before", "double", "cut of the tier before, in its own unit: top share of users, or probability"),
+        column("cut", "double", "cut of the tier from the run day of this row on"),
     ],
     ("day", "level"),
 )

@@ -6,37 +6,37 @@ from churnwatch.tables.columns import NUMBER_BY_NAME, PROBABILITY, REASONS, STRI
 
 MODEL_RUNS = table(
     "model_runs",
-    "attempts to train, with metrics and the gate's outcome",
+    "an attempt to train, by algorithm, with metrics and the decision of the gate",
     [
         day("as-of day of the attempt"),
-        column("run_id", "string", "hash of day, configuration, code and input versions", nullable=False),
-        column("algorithm", "string", "algorithm", nullable=False),
+        column("run_id", "string", "hash of day, configuration, code and versions of the input", nullable=False),
+        column("algorithm", "string", "algorithm of model.yaml", nullable=False),
         column("at", "timestamp", "instant at which the row was written", nullable=False),
         column("definition", "string", "churn definition that the model predicts", nullable=False),
         column(
             "spans",
             TEXT_BY_NAME,
-            "train, calibration and test: first..last day; released_train and released_calibration: those of the "
-            "released model, where the recipe was rolled to the newest days",
+            "first..last day of train, calibration and test; released_train and released_calibration: those of the released "
+            "model, which was fitted again on the newest days",
         ),
-        column("trials", "integer", "hyper-parameter sets that were tried"),
-        column("parameters", TEXT_BY_NAME, "chosen hyper-parameters, trees kept"),
+        column("trials", "integer", "trials of hyper-parameters"),
+        column("parameters", TEXT_BY_NAME, "chosen hyper-parameters, and the number of trees"),
         column(
             "metrics",
             NUMBER_BY_NAME,
-            "metrics on the test span; <name>_low and <name>_high are 95 % intervals; origins_<name>: mean over rolling "
-            "origins; of an algorithm that did not go to the gate what it was compared by",
+            "metrics on the test span; <name>_low and <name>_high: 95 % interval; origins_<name>: mean over the rolling origins. "
+            "An algorithm that did not go to the gate has only the metrics by which algorithms are compared",
         ),
         column("curves", "string", "JSON of calibration bins, ROC, precision-recall and lift points, quality by segment"),
         column("outcome", "string", "released or refused", nullable=False),
-        column("conditions", STRINGS, "the gate's conditions, each with both numbers and ok or failed"),
+        column("conditions", STRINGS, "conditions of the gate, each with both numbers, and ok or failed"),
         column("model_version", "string", "released model version; null when refused"),
-        column("features", STRINGS, "feature columns in order"),
-        column("schema_hash", "string", "hash of the feature columns: names, fills and what configuration makes of them"),
+        column("features", STRINGS, "feature columns, in order"),
+        column("schema_hash", "string", "hash of the features: names, values that fill missing ones, and their definitions"),
         column("mlflow_run_id", "string", "run in MLflow"),
         column("origins", "string", "JSON of the rolling origins, oldest first: spans, algorithm, metrics"),
-        column("left_out", TEXT_BY_NAME, "features that left before the fit, and why"),
-        column("reference", "string", "JSON: edges, shares and fill of the features, and of the margin, in training"),
+        column("left_out", TEXT_BY_NAME, "features that were left out before the fit, with the reason"),
+        column("reference", "string", "JSON: bin edges, shares and fill value of each feature, and of the margin, in training"),
         column("artifacts_hash", "string", "hash of the files that scoring needs"),
     ],
     ("run_id", "algorithm"),
@@ -49,37 +49,37 @@ MODEL_RUNS = table(
 
 USER_SCORES = table(
     "user_scores",
-    "risk of every eligible user of the day",
+    "risk of a user who is eligible on the as-of day",
     [
         day("as-of day of the score"),
         user(),
         column(
             "margin",
             "double",
-            "what the model says before calibration: log-odds, of a forest or a single tree a share of churned",
+            "output of the model before calibration: log-odds; for a forest or a single tree the share of churned users",
             nullable=False,
         ),
-        column("probability", "double", "calibrated probability of churn", nullable=False),
+        column("probability", "double", "calibrated probability of churn, 0 .. 1", nullable=False),
         column(
             "percentile",
             "double",
-            "share of the day's users with a lower risk, 0 .. 1",
+            "share of the day's scored users with a lower risk, 0 .. 1",
             nullable=False,
         ),
         column("tier", "string", "risk tier of tiers.yaml", nullable=False),
-        column("previous_tier", "string", "tier of the newest score in the 7 days before"),
-        column("value_cents", "long", "what the user is worth, cents", nullable=False),
+        column("previous_tier", "string", "tier of the user's newest score in O-7 .. O-1; null: none"),
+        column("value_cents", "long", "value of the user (value of model.yaml), cents", nullable=False),
         column("value_at_risk_cents", "long", "probability x value, cents", nullable=False),
         column(
             "reasons",
             REASONS,
-            "measures that moved the margin most, with value and the median of users of the same segment in training; "
-            "the rest as '(other)' and '(base)': they add up to the margin. Exact Shapley values; of forests too deep "
-            "for tables in tiers with a level alone",
+            "measures that moved the margin most, as exact Shapley values, with the user's value and the usual one: the median "
+            "of users of the same segment in training. The rest is in '(other)' and '(base)', so that contributions add up to "
+            "the margin. Of a forest too deep for path tables only users in tiers with a level have reasons",
             nullable=False,
         ),
         column("model_version", "string", "released model version that scored", nullable=False),
-        column("features_hash", "long", "hash of the values that were scored: tells what late data changed since"),
+        column("features_hash", "long", "hash of the scored feature values, by which a later change by late data is found"),
     ],
     ("day", "user_id"),
     partitions=("day",),
@@ -92,15 +92,15 @@ USER_SCORES = table(
 
 SHADOW_SCORES = table(
     "shadow_scores",
-    "what a challenger (challenger of model.yaml) says of the users of user_scores: nobody acts on it",
+    "scores of the challenger of model.yaml for the users of user_scores; nobody acts on them",
     [
         day("as-of day of the score"),
         user(),
-        column("margin", "double", "what the challenger says before calibration", nullable=False),
-        column("probability", "double", "calibrated probability of churn", nullable=False),
-        column("percentile", "double", "share of the day's users with a lower risk, 0 .. 1", nullable=False),
-        column("tier", "string", "risk tier of tiers.yaml that it would have been", nullable=False),
-        column("model_version", "string", "model version, else run in MLflow, and '(shadow)'", nullable=False),
+        column("margin", "double", "output of the challenger before calibration", nullable=False),
+        column("probability", "double", "calibrated probability of churn, 0 .. 1", nullable=False),
+        column("percentile", "double", "share of the day's scored users with a lower risk, 0 .. 1", nullable=False),
+        column("tier", "string", "risk tier that the score would give", nullable=False),
+        column("model_version", "string", "model version (else the run in MLflow), and '(shadow)'", nullable=False),
     ],
     ("day", "user_id"),
     partitions=("day",),
