@@ -8,7 +8,7 @@ from churnwatch.core import Refused
 from churnwatch.model import selection, worker_sums
 from churnwatch.model.evaluation import Histogram
 from churnwatch.model.schema import Schema
-from churnwatch.model.selection import Moments, population_stability, reasons_left_out
+from churnwatch.model.selection import Moments, drift_of_later_rows, reasons_left_out
 from churnwatch.settings.model import Selection
 from smallworld import settings
 
@@ -53,15 +53,15 @@ def test_features_that_drift_are_dropped_and_limits_can_be_off():
 def test_the_population_stability_index_by_hand():
     codes = np.arange(10)
     even = np.full(10, 100.0)
-    assert population_stability(Histogram(codes, 2 * even, even, codes * 0.0, 2 * even, even)) == pytest.approx(0.0, abs=1e-12)
+    assert drift_of_later_rows(Histogram(codes, 2 * even, even, codes * 0.0, 2 * even, even)) == pytest.approx(0.0, abs=1e-12)
     # two tenths: 150 and 50 of the later rows, 50 and 150 of the earlier
     rows = np.array([200.0, 200.0])
     shares = Histogram(np.arange(2), rows, np.array([150.0, 50.0]), np.zeros(2), rows, np.array([150.0, 50.0]))
     p, q = np.array([150.5, 50.5]) / 201, np.array([50.5, 150.5]) / 201
-    assert population_stability(shares) == pytest.approx(((p - q) * np.log(p / q)).sum())
+    assert drift_of_later_rows(shares) == pytest.approx(((p - q) * np.log(p / q)).sum())
     # a feature that counts days: no value of the later rows was seen before
     apart = Histogram(np.arange(2), rows, np.array([0.0, 200.0]), np.zeros(2), rows, np.array([0.0, 200.0]))
-    assert population_stability(apart) > 5
+    assert drift_of_later_rows(apart) > 5
 
 
 def test_features_that_never_vary_are_refused(monkeypatch):

@@ -147,7 +147,7 @@ class Models:
         folder, copied = self.copies.folder(version), self.copies.read(version, mlflow_run_id)
         if copied is not None and wanted_hash in (None, artifacts_hash(copied)):
             agrees = "" if wanted_hash is None else ", their hash agrees with model_runs"
-            LOG.info("model version %s comes from the files kept in %s%s; MLflow was not asked", version, folder, agrees)
+            LOG.info("model version %s comes from the files kept in %s%s; MLflow was not contacted", version, folder, agrees)
             return Release.of(version, copied)
         why = "" if copied is None else f"; the files kept in {folder} are not those of the release (hash {wanted_hash})"
         with self._reached(f"load model version {version}", why):

@@ -77,7 +77,7 @@ def _sampling(settings: Settings) -> list[str]:
     return [
         f"Snapshots every {model.snapshot_every_days} days; hyper-parameters by {model.max_evals} trials on "
         f"{model.search_users:,} users by hash. Users who got an offer while their label matured are left out; held-out "
-        "users stand for them by inverse-probability weights. Calibration and test keep natural rates."
+        "users represent them with inverse-probability weights. Calibration and test keep natural rates."
     ]
 
 

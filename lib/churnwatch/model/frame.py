@@ -18,7 +18,7 @@ from churnwatch.settings.names import segment_names
 
 FOLD_SHARE = 0.25  # of the users: the validation fold
 FOLD_DAYS_SHARE = 0.4  # of the training snapshots: the validation period, the last of them
-EVALUATION_USERS = 200_000  # at most so many users of a later span, by hash: a larger sample narrows no interval that matters
+EVALUATION_USERS = 200_000  # the most users of a later span, by hash: intervals are narrow enough with them
 
 
 @dataclass(frozen=True)

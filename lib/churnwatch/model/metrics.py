@@ -1,6 +1,7 @@
 """Metrics of a ranking from a histogram: weights of the churned and of the other rows of each bin, lowest risk first.
 
-Most functions take matrices of (replicate, bin) and return one number a replicate. Rows of one bin are ties.
+Most functions take matrices of (replicate, bin) and return one number a replicate; scikit-learn takes one set of weights at a
+time, and a bootstrap has 200. Rows of one bin are ties.
 """
 
 import numpy as np
@@ -61,6 +62,12 @@ def calibration_error(churned: Floats, rows: Floats, probability: Floats) -> Flo
 def ratio(over: Floats, under: Floats) -> Floats:
     """over / under, 0 where ``under`` is not positive."""
     return np.divide(over, under, out=np.zeros(np.broadcast(over, under).shape), where=under > 0)
+
+
+def stability_index(p: Floats, q: Floats) -> float:
+    """Population stability index: the sum of (p - q) ln(p / q) over bins with shares ``p`` and ``q``, which are all positive
+    (Siddiqi, Credit Risk Scorecards, 2006). Below 0.1 little has changed, above 0.25 much."""
+    return float(((p - q) * np.log(p / q)).sum())
 
 
 def with_interval(name: str, values: Floats) -> dict[str, float]:

@@ -57,7 +57,7 @@ def _sample(rows: DataFrame, count: int, settings: Settings) -> pa.Table:
 
 
 def usual_by(settings: Settings) -> str | None:
-    """The column of user_features by whose values usual values are told apart: the first configured segment, None without one."""
+    """The segment column for whose values there are separate usual values: the first configured one, None without segments."""
     return next(iter(segment_names(settings)), None)
 
 

@@ -69,7 +69,7 @@ def select_features(fit: DataFrame, sample: DataFrame, schema: Schema, settings:
         width = len(moments.mean)
         parts = sample.withColumn("label", F.col("last_third").cast("double"))
         counts = score_histograms(parts, Scores([], width, range(width)))
-        psi = [population_stability(counts[FIRST_COLUMN + n]) for n in range(width)]
+        psi = [drift_of_later_rows(counts[FIRST_COLUMN + n]) for n in range(width)]
     left = reasons_left_out(schema.features, moments, psi, conf)
     if not moments.varies.any():
         raise Refused(
@@ -108,19 +108,17 @@ def feature_moments(fit: DataFrame, schema: Schema) -> Moments:
     )
 
 
-def population_stability(histogram: Histogram) -> float:
+def drift_of_later_rows(histogram: Histogram) -> float:
     """Population stability index (PSI) of a feature between later rows (``churned``) and earlier ones, in tenths of both.
 
-    Sum of (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006). Each count is half a row larger, so that the index is
-    finite where a tenth is empty. 0 where only one of the two parts has rows.
+    Each count is half a row larger, so that the index is finite where a tenth is empty. 0 where only one part has rows.
     """
     tenth = np.asarray(m.equal_groups(histogram.users, PSI_BINS))
     later, earlier = (np.bincount(tenth, part, PSI_BINS) for part in (histogram.churned, histogram.others))
     if not (later.sum() and earlier.sum()):
         return 0.0
     used = (later + earlier) > 0
-    p, q = ((part[used] + 0.5) / (part[used] + 0.5).sum() for part in (later, earlier))
-    return float(((p - q) * np.log(p / q)).sum())
+    return m.stability_index(*((part[used] + 0.5) / (part[used] + 0.5).sum() for part in (later, earlier)))
 
 
 def reasons_left_out(names: Sequence[str], moments: Moments, psi: Sequence[float] | None, conf: Selection) -> dict[str, str]:

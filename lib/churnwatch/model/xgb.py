@@ -15,7 +15,7 @@ from churnwatch.model import trees
 from churnwatch.settings import Settings
 
 WHOLE = frozenset({"max_depth", "min_child_weight"})
-PATIENCE_ROUNDS = 5  # boosting ends after so many rounds without a better loss on the validation fold
+PATIENCE_ROUNDS = 5  # rounds without a better loss on the validation fold, after which boosting ends
 
 
 def estimator_class() -> Any:

@@ -1,18 +1,19 @@
 """How far the features and margins of the users scored on a day lie from those of training, and what changed since."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core.chance import share_of
 from churnwatch.model import last_release
+from churnwatch.model.metrics import stability_index
 from churnwatch.model.reference import MARGIN
 from churnwatch.model.schema import schema_of
 from churnwatch.model.shipping import map_batches
@@ -92,8 +93,7 @@ def population_stability(counts: Mapping[int, int], reference: Mapping[str, Any]
     expected = [*reference["shares"], reference["missing"]]
     total = sum(counts.values())
     seen = [counts.get(n, 0) / total for n in range(len(expected))]
-    pairs = [(max(p, EMPTY_SHARE), max(r, EMPTY_SHARE)) for p, r in zip(seen, expected, strict=True)]
-    index = math.fsum((p - r) * math.log(p / r) for p, r in pairs)
+    index = stability_index(np.maximum(seen, EMPTY_SHARE), np.maximum(expected, EMPTY_SHARE))
     return round(index, DIGITS), round(seen[-1], DIGITS), reference["missing"]
 
 
