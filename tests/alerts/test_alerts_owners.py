@@ -106,7 +106,7 @@ def test_a_route_names_columns_and_a_network_owner_a_destination_that_exist():
         (("owners", "owners", "a", "destination"), "destination 'rome' is not known; did you mean 'room'?"),
         (
             ("owners", "routing", 0),
-            "owner 'x' is none of sending.destinations, so that nobody gets the messages; did you mean 'room'?",
+            "owner 'x' has no destination in sending.destinations: nobody gets the messages; did you mean 'room'?",
         ),
     ]
 
@@ -130,7 +130,7 @@ def test_every_owner_by_name_has_a_destination_where_messages_go_over_the_networ
         ("tiers", "levels", 0),
         ("rules", "rules", 0),
     ]
-    assert found[3][1].startswith("owner 'product' is none of sending.destinations")
+    assert found[3][1].startswith("owner 'product' has no destination in sending.destinations")
     told = dict.fromkeys(("a", "head", "boss", "product", "team", "key"), hook)
     assert list(cross_faults(settings(sending={"kind": "network", "destinations": told | {"room": hook}}, **parts))) == []
     assert list(cross_faults(settings(sending={"kind": "file"}, **parts))) == []

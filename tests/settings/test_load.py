@@ -94,7 +94,7 @@ def test_measures_and_indicators_that_mean_nothing_are_told(conf):
         "measure name 'hours' is reserved": "measures.measures.hours={kind: count}",
         "measure name 'orders_last_day' is reserved": "measures.measures.orders_last_day={kind: count}",
         "column 'order' is not known; did you mean 'orders'?": "measures.indicators.value={of: order}",
-        "an indicator divides by its key per, not in 'spend_cents / orders'": "measures.indicators.v={of: spend_cents / orders}",
+        "'spend_cents / orders' divides. Hint": "measures.indicators.v={of: spend_cents / orders}",
     }
     assert {what: what in faults(conf.path, one) for what, one in wrong.items()} == dict.fromkeys(wrong, True)
 
@@ -115,7 +115,7 @@ context: {{logins_7d: {{name: price, scope: plans}}}}"""
         "measure 'loginz' is not known; did you mean 'logins'?",
         "measure 'sessions' is not known",
         "scope 'plans' is not known; did you mean 'plan'?",
-        "two features would be called 'logins_7d'",
+        "two features would be named 'logins_7d'",
     ):
         assert fault in text, text
 
@@ -159,23 +159,23 @@ def test_a_secret_that_is_not_set_is_a_fault(conf, monkeypatch):
 
 def test_a_key_that_stands_twice_and_broken_yaml_are_named(conf):
     line = conf("local.yaml", "clock:", "clock: {time_zone: UTC}\nclock:") + 1
-    assert f"local.yaml:{line}: key 'clock' stands twice" in faults(conf.path)
+    assert f"local.yaml:{line}: key 'clock' is given twice" in faults(conf.path)
     conf.path.write_text("domain: [app")
     assert "is not YAML" in faults(conf.path)
 
 
 RULE_FAULTS = {
-    "when: logins_7d + 1": "is of type double, a condition is true or false: 'logins_7d + 1'",
+    "when: logins_7d + 1": "is of type double, but a condition is true or false: 'logins_7d + 1'",
     "when: loginz_7d > 1": "column 'loginz_7d' is not known; did you mean 'logins_7d'?",
-    "when: avg(logins_7d) > 3": "looks at other rows",
+    "when: avg(logins_7d) > 3": "uses an aggregate",
     "when: 'logins_7d > 1, true'": "is more than one expression",
-    "when: region": "is of type string, a condition is true or false",
+    "when: region": "is of type string, but a condition is true or false",
     "when: (SELECT true)": "subqueries are refused",
     "when: \"java_method('java.lang.Runtime', 'x') = 'y'\"": "function java_method is refused",
     "when: logins_7d > 1, evidence: '{login_7d}'": "placeholder 'login_7d' is not known; did you mean 'logins_7d'?",
     "when: logins_7d > 1, owner: '{managr}'": "placeholder 'managr' is not known",
     "when: logins_7d > 1, evidence: '{user_id}'": "placeholder 'user_id' is not known",
-    "when: logins_7d > 1, needs: [manager]": "columns that the rule does not name, and that are not there: manager",
+    "when: logins_7d > 1, needs: [manager]": "columns that the rule does not use and that do not exist: manager",
     "when: logins_7d > 1, valid_from: 2026-02-01, valid_to: 2026-01-31": "valid_to 2026-01-31 is before valid_from 2026-02-01",
     "when: logins_7d > 1, scope: base": "column 'logins_7d' is not known",
     "when: conversion < conversion_usul, scope: group": "column 'conversion_usul' is not known; did you mean 'conversion_usual'?",
@@ -217,7 +217,7 @@ def test_a_route_whose_facts_are_absent_is_off_and_its_other_names_are_looked_at
     conf("domains/app/owners.yaml", "needs: [class, manager]", "needs: [class, maneger]")
     told = faults(conf.path)
     assert "attribute 'manager' is not known; did you mean 'maneger'?" in told
-    assert "columns that the route does not name, and that are not there: maneger" in told
+    assert "columns that the route does not use and that do not exist: maneger" in told
 
 
 @pytest.mark.parametrize("facts", [("manager",), ("class", "class_level", "manager"), ("balance",)])

@@ -1,4 +1,4 @@
-"""What a table, a span and a job are, and how things fail; no domain words, imports nothing of ours."""
+"""Tables, spans, jobs and errors: the types of the framework, without words of the domain. It imports nothing of ours."""
 
 from churnwatch.core.days import contiguous, day_range, days_predicate, only_days, to_ranges, wall_seconds
 from churnwatch.core.errors import (

@@ -1,4 +1,4 @@
-"""Business days as plain dates, the predicates that cut frames by them, and the clock on the wall."""
+"""Business days as plain dates, SQL that selects rows by them, and local time."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ def day_range(first: date, last: date) -> tuple[date, ...]:
 
 
 def to_ranges(days: Iterable[date]) -> list[tuple[date, date]]:
-    """The shortest list of (first, last) runs of consecutive days that covers exactly ``days``."""
+    """Group ``days`` into runs of consecutive days, as (first, last)."""
     runs: list[tuple[date, date]] = []
     for day in sorted(set(days)):
         if runs and day - runs[-1][1] == ONE_DAY:
@@ -33,7 +33,7 @@ def contiguous(days: Sequence[date]) -> bool:
 
 
 def days_predicate(days: Sequence[date], column: str = "day") -> str:
-    """SQL that is true for exactly ``days``; ``>= AND <=`` and ``IN`` alone, since Delta's replaceWhere fails on BETWEEN."""
+    """SQL that is true for exactly ``days``. It uses ``>= AND <=`` or ``IN``, because Delta's replaceWhere fails on BETWEEN."""
     if not days:
         return "false"
     if contiguous(days):
@@ -42,21 +42,25 @@ def days_predicate(days: Sequence[date], column: str = "day") -> str:
 
 
 def only_days(frame: DataFrame, days: Sequence[date], column: str = "day") -> DataFrame:
-    """Keeps the rows whose ``column`` is one of ``days``; same grain."""
+    """Keep the rows whose ``column`` is one of ``days``."""
     return frame.where(F.expr(days_predicate(days, column)))
 
 
 def wall_seconds(instant: str, days: Sequence[date], zone: ZoneInfo) -> str:
-    """SQL of the seconds since 1970 that a clock in ``zone`` shows at the timestamp ``instant`` of one of ``days`` or of the
-    day before: arithmetic, because Spark's own conversion of instants took a fifth of the CPU of the rollup's first step."""
+    """SQL of the local time in ``zone`` at the timestamp ``instant``, as seconds since 1970-01-01 00:00 of the local clock.
+
+    ``instant`` lies in ``days`` or on the day before the first of them. The offsets are constants in the SQL, because Spark's
+    own conversion of instants took a fifth of the CPU of the rollup's first step.
+    """
     seconds, [(_, shift), *changes] = f"unix_seconds({instant})", utc_offsets(min(days) - ONE_DAY, max(days), zone)
     cases = "".join(f" WHEN {seconds} >= {change} THEN {offset}" for change, offset in reversed(changes))
     return f"{seconds} + CASE{cases} ELSE {shift} END" if cases else f"{seconds} + {shift}"
 
 
 def utc_offsets(first: date, last: date, zone: ZoneInfo) -> list[tuple[int, int]]:
-    """From which second since 1970 on ``zone`` is so many seconds ahead of UTC: the first is in force when ``first`` begins,
-    others are changes up to the end of ``last``. No zone changes twice in a day.
+    """UTC offsets of ``zone`` from the start of ``first`` to the end of ``last``: (second since 1970 UTC, offset in seconds).
+
+    The first entry is the offset at the start of ``first``; each further one is a change. No zone changes twice in a day.
 
     >>> utc_offsets(date(2025, 3, 29), date(2025, 3, 30), ZoneInfo("Europe/Berlin"))
     [(1743202800, 3600), (1743296400, 7200)]

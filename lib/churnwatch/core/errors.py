@@ -1,45 +1,45 @@
-"""One tree of errors: what went wrong, where, how many, what to do; ``exit_code`` is the command's."""
+"""All errors that people read. A message says what went wrong, where, and what to do; ``exit_code`` ends the command."""
 
 
 class ChurnwatchError(Exception):
-    """Base of every error that is meant to be read by a person; exit code 1."""
+    """Base of every error that is written for people; exit code 1."""
 
     exit_code = 1
 
 
 class ConfigError(ChurnwatchError):
-    """Raised before Spark starts, with every fault of every configuration file; exit code 2."""
+    """Raised before Spark starts, for faults of the configuration or the command line; lists all of them; exit code 2."""
 
     exit_code = 2
 
 
 class DataQualityError(ChurnwatchError):
-    """Raised when input is missing or too bad to go on; nothing was published; exit code 3."""
+    """Raised when input is missing, or so bad that the job stops; nothing was published; exit code 3."""
 
     exit_code = 3
 
 
 class NoEventLog(DataQualityError):
-    """Raised when no file of a stranger's log tells who and when; says of every column why; exit code 3."""
+    """Raised when ``init`` finds no file with a user and a time; says for every column why not; exit code 3."""
 
 
 class WriteConflict(ChurnwatchError):
-    """Raised when another run writes the same job and day; exit code 4."""
+    """Raised when another run writes the same job and day at the same time; exit code 4."""
 
     exit_code = 4
 
 
 class ContractError(ChurnwatchError):
-    """Raised when rows break their table's contract; nothing was written."""
+    """Raised when rows break the contract of their table; these rows were not written; exit code 1."""
 
 
 class JobFailed(ChurnwatchError):
-    """Raised when a job cannot do its work for a reason outside the data (a server is down, a store is not writable)."""
+    """Raised when a job fails for a reason outside the data, such as a server that is down; exit code 1."""
 
 
 class Skipped(Exception):
-    """Raised by ``build`` when there is rightly nothing to do (no release as of the day); the run goes on."""
+    """Raised by ``build`` when there is nothing to do, as before the first release; the run goes on."""
 
 
 class Refused(Exception):
-    """Raised by ``build`` when the work would not be sound (too little history to train); the run goes on."""
+    """Raised by ``build`` when the result would not be sound, as with too little history to train; the run goes on."""

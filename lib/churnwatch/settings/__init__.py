@@ -1,4 +1,4 @@
-"""Typed settings: what things mean (domain folder), where it runs (conf/<where>.yaml), ``--set``; see ``load``."""
+"""Typed settings: conf/<where>.yaml, the files of its domain folder and ``--set``; see ``load``."""
 
 from churnwatch.settings.churn import Definition
 from churnwatch.settings.experiments import Experiment

@@ -1,4 +1,4 @@
-"""Checks that span keys and files: names that must exist, expressions that must parse."""
+"""Checks across keys and files: names that must exist, expressions that must parse."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ EVENT_COLUMNS = (
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of the configuration and where it stands."""
+    """A fault of the configuration, and its file and line."""
 
     where: str
     what: str
@@ -48,7 +48,7 @@ class Fault:
 
 
 def cross_faults(settings: Settings) -> list[tuple[KeyPath, str]]:
-    """Every fault that a single key cannot show, with the key's path."""
+    """Faults that concern several keys or files, with the path of the key to change."""
     return [
         *_source_faults(settings),
         *_measure_faults(settings),
@@ -81,7 +81,7 @@ def _source_faults(settings: Settings) -> Found:
     for kind, index, source in groups:
         path = ("sources", kind, "name") if index is None else ("sources", kind, index, "name")
         if source.name in names:
-            yield path, f"source name {source.name!r} stands twice"
+            yield path, f"source name {source.name!r} is given twice. Hint: give each source a name of its own"
         names.append(source.name)
     required = {
         "users": ["user_id"],
@@ -121,19 +121,22 @@ def _measure_faults(settings: Settings) -> Found:
     for name, measure in m.measures.items():
         path: KeyPath = ("measures", "measures", name)
         if name in reserved or name.startswith("def_"):
-            yield path, f"measure name {name!r} is reserved"
+            yield path, f"measure name {name!r} is reserved. Hint: choose another name"
         for key in ("of", "where"):
             if text := getattr(measure, key):
                 yield from sql_faults((*path, key), text, EVENT_COLUMNS)
     known = ["events", "sessions", *measure_names(settings)]
     for name, text in m.ratios.items():
         if name in known:
-            yield ("measures", "ratios", name), f"ratio {name!r} has the name of a measure"
+            yield ("measures", "ratios", name), f"ratio {name!r} has the name of a measure. Hint: choose another name"
         yield from sql_faults(("measures", "ratios", name), text, [*known, "active_days"])
     attributes = _attributes(settings)
     for index, name in enumerate(m.segments):
         if name in (ALL, TENURE, COHORT, BASE_SCOPE):
-            yield ("measures", "segments", index), f"segment name {name!r} is reserved"
+            yield (
+                ("measures", "segments", index),
+                f"segment name {name!r} is reserved. Hint: map the attribute under another name in sources.yaml",
+            )
         yield from known_name(("measures", "segments", index), "segment", name, attributes)
     yield from sql_faults(("model", "value"), settings.model.value, feature_names(settings))
 
@@ -146,7 +149,7 @@ def _indicator_faults(settings: Settings) -> Found:
             faults = list(sql_faults(path, text := getattr(indicator, key), known))
             yield from faults
             if not faults and sqlglot.parse_one(text, dialect="spark").find(exp.Div, exp.IntDiv, exp.Mod):
-                yield path, f"an indicator divides by its key per, not in {text!r}"
+                yield path, f"{text!r} divides. Hint: put the divisor into the key per"
 
 
 def _signal_faults(settings: Settings) -> Found:
@@ -168,13 +171,19 @@ def _signal_faults(settings: Settings) -> Found:
     for name, series in m.context.items():
         yield from known_name(("measures", "context", name, "scope"), "scope", series.scope, [BASE_SCOPE, *m.segments])
         if name in TREND_COLUMNS or name in m.indicators:
-            yield ("measures", "context", name), f"{name!r} is a column of groups already: rules could not tell which is meant"
+            yield (
+                ("measures", "context", name),
+                f"{name!r} is already a column that rules of groups may name. Hint: choose another name",
+            )
     if m.context and not settings.sources.context:
-        yield ("measures", "context"), "no source of context is configured"
+        yield (
+            ("measures", "context"),
+            "no source of context is configured. Hint: add context to sources.yaml, or remove these features",
+        )
     columns = feature_names(settings) + text_names(settings)
     for name in sorted({name for name in columns if columns.count(name) > 1}):
         key = "context" if name.removesuffix("_change") in m.context else "measures"
-        yield ("measures", key), f"two features would be called {name!r}"
+        yield ("measures", key), f"two features would be named {name!r}. Hint: rename one of the measures"
 
 
 def _definition_faults(settings: Settings) -> Found:
@@ -210,7 +219,7 @@ def _cause_faults(settings: Settings) -> Found:
 
 
 def _destination_faults(settings: Settings) -> Found:
-    """Owners by name whose messages nobody would get; whom an attribute names is only known when a message is sent."""
+    """Owners without a destination. Owners whom an attribute names are only known when a message is sent."""
     if settings.sending.kind != "network":
         return
     known, own = settings.sending.destinations, settings.owners.destinations
@@ -219,12 +228,15 @@ def _destination_faults(settings: Settings) -> Found:
     settled = {*known, *own}
     for path, name in _owners_by_name(settings):
         if name not in settled:
-            yield path, f"owner {name!r} is none of sending.destinations, so that nobody gets the messages{nearest(name, known)}"
+            yield (
+                path,
+                f"owner {name!r} has no destination in sending.destinations: nobody gets the messages{nearest(name, known)}",
+            )
         settled.add(name)
 
 
 def _owners_by_name(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
-    """Every owner whom the configuration names, and where."""
+    """Every owner that the configuration names, with the path of the key."""
     owners = settings.owners
     for name, owner in owners.owners.items():
         yield ("owners", "owners", name), name
@@ -272,13 +284,13 @@ def _maturity_faults(settings: Settings) -> Found:
         if lag > view:
             yield (
                 ("offers", "outcomes", name),
-                f"outcome {name!r} is known after {lag} days, campaign_max_days is {view}",
+                f"outcome {name!r} is known after {lag} days, campaign_max_days is {view}. Hint: raise campaign_max_days",
             )
     for index, campaign in enumerate(settings.offers.campaigns):
         if campaign.from_day and campaign.until_day and lags:
             needed = (campaign.until_day - campaign.from_day).days + max(lags.values())
             if needed > view:
-                text = f"from_day to the read-out are {needed} days, campaign_max_days is {view}"
+                text = f"from_day to the read-out are {needed} days, campaign_max_days is {view}. Hint: raise campaign_max_days"
                 yield ("offers", "campaigns", index, "until_day"), text
 
 

@@ -1,4 +1,4 @@
-"""Looks at single names and expressions of the configuration."""
+"""Checks of single names and expressions of the configuration."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,20 +16,20 @@ Found = Iterator[tuple[KeyPath, str]]
 
 
 def known_name(path: KeyPath, what: str, name: str, known: Iterable[str]) -> Found:
-    """A fault where ``name`` is none of ``known``, with the nearest of them."""
+    """Yield a fault when ``name`` is not one of ``known``; it suggests the nearest of them."""
     known = list(known)
     if name not in known:
         yield path, f"{what} {name!r} is not known{nearest(name, known)}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a fault about ``name``: the nearest of ``known``; nothing where there is none."""
+    """The end of a fault about ``name``: the nearest of ``known``; empty when there is none."""
     near = get_close_matches(name, list(known), n=1, cutoff=0.0)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def sql_faults(path: KeyPath, text: str, columns: Iterable[str] | None) -> Found:
-    """Faults of ``text`` as one Spark SQL expression; ``columns``: those that it may name, None for any."""
+    """Yield faults of ``text`` as a Spark SQL expression over ``columns``; None: any column."""
     try:
         tree = sqlglot.parse_one(f"SELECT {text}", dialect="spark")
     except sqlglot.errors.SqlglotError as error:
@@ -49,9 +49,9 @@ def sql_faults(path: KeyPath, text: str, columns: Iterable[str] | None) -> Found
 
 
 def condition_faults(path: KeyPath, text: str, columns: Mapping[str, str]) -> Found:
-    """Faults of ``text`` as a condition over ``columns`` (name -> SQL type): names, and that it is true or false.
+    """Yield faults of ``text`` as a condition over ``columns`` (name -> SQL type): unknown names, or not true or false.
 
-    A function whose type is not known here passes: Spark tells when the rule is judged.
+    A function whose type is not known here passes; Spark checks it when the rule is evaluated.
     """
     faults = list(sql_faults(path, text, columns))
     yield from faults
@@ -62,9 +62,9 @@ def condition_faults(path: KeyPath, text: str, columns: Mapping[str, str]) -> Fo
         yield path, f"is more than one expression: {text!r}"
         return
     if parsed.find(exp.AggFunc, exp.Window, exp.UDTF):
-        yield path, f"looks at other rows (an aggregate, a window or a generator), a condition at one row alone: {text!r}"
+        yield path, f"uses an aggregate, a window or a generator, but a condition sees one row alone: {text!r}"
         return
     tree = qualify_columns(sqlglot.parse_one(f"SELECT {text} AS found FROM here", dialect="spark"), {"here": dict(columns)})
     found = annotate_types(tree, {"here": dict(columns)}, dialect="spark").expressions[0].type
     if found is not None and found.this not in (exp.DataType.Type.BOOLEAN, exp.DataType.Type.UNKNOWN):
-        yield path, f"is of type {found.sql('spark').lower()}, a condition is true or false: {text!r}"
+        yield path, f"is of type {found.sql('spark').lower()}, but a condition is true or false: {text!r}"

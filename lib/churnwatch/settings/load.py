@@ -1,4 +1,4 @@
-"""Reads the three layers into ``Settings``, or tells every fault of every file at once."""
+"""Read the configuration into ``Settings``, or report every fault of every file at once."""
 
 import os
 import re
@@ -19,24 +19,24 @@ from churnwatch.settings.sending import written_secrets
 NEEDED_FILES = ("sources", "measures", "churn", "tiers")
 DOMAIN_FILES = (*NEEDED_FILES, "model", "rules", "causes", "owners", "offers", "experiments", "planted")
 REFERENCE = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)+|domain)\}")
-SHOWN_CHARACTERS = 4  # shorter secrets are not looked for in other faults: they would be found everywhere
+SHORTEST_MASKED = 4  # characters; shorter secrets are not masked in other faults, because they would be found everywhere
 SECRET = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 KeyPath = tuple[str | int, ...]
 
 
 class Origins:
-    """Where each key of the merged tree was written: (file, line)."""
+    """The file and line of each key of the merged tree."""
 
     def __init__(self) -> None:
         self._places: dict[KeyPath, tuple[str, int]] = {}
 
     def add(self, path: KeyPath, file: str, line: int) -> None:
-        """Notes that ``path`` stands in ``file`` at ``line``; the later layer wins."""
+        """Record that ``path`` is in ``file`` at ``line``; a later layer replaces an earlier one."""
         self._places[path] = (file, line)
 
     def at(self, path: Sequence[str | int]) -> str:
-        """``file:line`` of the key, or of the nearest key above it that was written."""
+        """``file:line`` of the key, or of the nearest key above it that a file has."""
         for end in range(len(path), -1, -1):
             if place := self._places.get(tuple(path[:end])):
                 return f"{place[0]}:{place[1]}"
@@ -44,9 +44,9 @@ class Origins:
 
 
 def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
-    """Settings of ``config`` (conf/<where>.yaml), its domain folder and ``key=value`` overrides.
+    """Load ``config`` (conf/<where>.yaml), the files of its domain folder, and ``key=value`` overrides.
 
-    Raises ConfigError that lists every fault with file, line, key, value and the nearest valid key.
+    Raises ConfigError, which lists every fault with file, line, key, value and the nearest valid key.
     """
     origins = Origins()
     faults: list[Fault] = []
@@ -59,14 +59,19 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
             if (file := folder / f"{name}.yaml").exists():
                 tree[name] = _read(file, origins, (name,), faults)
             elif name in NEEDED_FILES:
-                faults.append(Fault(f"{folder}", f"{name}.yaml is missing"))
+                faults.append(
+                    Fault(
+                        f"{folder}",
+                        f"{name}.yaml is missing. Hint: a domain folder needs {', '.join(f'{n}.yaml' for n in NEEDED_FILES)}",
+                    )
+                )
     tree = _merge(_merge(tree, where), overrides)
     secrets = _secrets(tree)
     for below, value in written_secrets(tree.get("sending")):
         path, name = ("sending", *below), re.sub(r"\W", "_", "_".join(below[-2:])).upper()
         text = f"is a secret that is written out; write ${{{name}}} in its place, and set the environment variable {name}"
         faults.append(Fault(origins.at(path), f"{'.'.join(path)}: {text}"))
-        secrets |= {value: "***"} if len(value) >= SHOWN_CHARACTERS else {}
+        secrets |= {value: "***"} if len(value) >= SHORTEST_MASKED else {}
     settings = _typed(_resolved(tree, tree, (), origins, faults), origins, faults, secrets)
     if settings is not None:
         faults += [Fault(origins.at(path), text) for path, text in cross_faults(settings)]
@@ -77,13 +82,13 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
 
 
 def _secrets(tree: Any) -> dict[str, str]:
-    """Values of the environment variables that the files name -> what stands there; also as repr() escapes them."""
+    """Value of each environment variable that the files name -> ``${NAME}``; also as repr() writes the value."""
     named = {name: os.environ.get(name) for name in sorted(set(SECRET.findall(str(tree))))}
     return {shown: f"${{{name}}}" for name, value in named.items() if value for shown in (value, repr(value)[1:-1])}
 
 
 def _masked(text: str, secrets: Mapping[str, str]) -> str:
-    """``text`` without secrets: no fault may print one, not even in part."""
+    """``text`` with secrets replaced by the names of their variables, so that no fault prints a secret."""
     for value in sorted(secrets, key=len, reverse=True):
         text = text.replace(value, secrets[value])
     return text
@@ -103,7 +108,7 @@ def _read(file: Path, origins: Origins, prefix: KeyPath, faults: list[Fault]) ->
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        faults.append(Fault(f"{file}:1", "must hold keys and values"))
+        faults.append(Fault(f"{file}:1", "must hold keys and values, as `key: value`"))
         return {}
     origins.add(prefix, str(file), 1)
     for path, line in _lines(node, prefix, faults, file):
@@ -116,7 +121,9 @@ def _lines(node: yaml.Node | None, path: KeyPath, faults: list[Fault], file: Pat
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen:
-                faults.append(Fault(f"{file}:{key.start_mark.line + 1}", f"key {key.value!r} stands twice"))
+                faults.append(
+                    Fault(f"{file}:{key.start_mark.line + 1}", f"key {key.value!r} is given twice. Hint: keep one of them")
+                )
             seen.add(key.value)
             yield (*path, key.value), key.start_mark.line + 1
             yield from _lines(value, (*path, key.value), faults, file)
@@ -131,7 +138,7 @@ def _overrides(sets: Sequence[str], origins: Origins, faults: list[Fault]) -> di
     for text in sets:
         key, found, value = text.partition("=")
         if not found:
-            faults.append(Fault("--set", f"{text!r} is not key=value"))
+            faults.append(Fault("--set", f"{text!r} is not key=value. Hint: --set model.max_evals=2"))
             continue
         # a Spark setting's own name holds dots
         path = ("spark", key.removeprefix("spark.")) if key.startswith("spark.spark.") else tuple(key.split("."))
@@ -146,7 +153,9 @@ def _overrides(sets: Sequence[str], origins: Origins, faults: list[Fault]) -> di
 
 def _domain_folder(domain: Any, config: Path, origins: Origins, faults: list[Fault]) -> Path | None:
     if not isinstance(domain, str):
-        faults.append(Fault(origins.at(("domain",)), "domain must name a folder under domains/ or a path to a folder"))
+        faults.append(
+            Fault(origins.at(("domain",)), "domain must name a folder under domains/, or the path of a folder. Hint: domain: app")
+        )
         return None
     places = [config.parent / "domains" / domain, config.parent / domain, Path(domain)]
     for place in places:
@@ -155,7 +164,7 @@ def _domain_folder(domain: Any, config: Path, origins: Origins, faults: list[Fau
     faults.append(
         Fault(
             origins.at(("domain",)),
-            f"domain {domain!r} is no folder; looked at {', '.join(map(str, places))}",
+            f"domain {domain!r} is not a folder; looked at {', '.join(map(str, places))}",
         )
     )
     return None
@@ -182,7 +191,12 @@ def _resolved(value: Any, tree: Mapping[str, Any], path: KeyPath, origins: Origi
         for part in match[1].split("."):
             found = found.get(part) if isinstance(found, dict) else None
         if not isinstance(found, str):
-            faults.append(Fault(origins.at(path), f"{'.'.join(map(str, path))}: {match[0]} refers to no text key"))
+            faults.append(
+                Fault(
+                    origins.at(path),
+                    f"{'.'.join(map(str, path))}: {match[0]} is not a key with a text. Hint: name one, as {{storage.files}}",
+                )
+            )
             return match[0]
         return Path(found).name if match[1] == "domain" else _resolved(found, tree, path, origins, faults)
 
@@ -191,7 +205,7 @@ def _resolved(value: Any, tree: Mapping[str, Any], path: KeyPath, origins: Origi
             faults.append(
                 Fault(
                     origins.at(path),
-                    f"{'.'.join(map(str, path))}: environment variable {match[1]} is not set",
+                    f"{'.'.join(map(str, path))}: environment variable {match[1]} is not set. Hint: export {match[1]}=...",
                 )
             )
         return os.environ.get(match[1], "")
@@ -225,7 +239,7 @@ def _typed_fault(one: Any, origins: Origins, secrets: Mapping[str, str]) -> Faul
 
 
 def _keys_at(path: Sequence[str | int]) -> list[str]:
-    """Valid keys of the settings model at ``path``; the empty list where keys are free."""
+    """Valid keys of the settings at ``path``; empty where names are free."""
     model: Any = Settings
     for part in path:
         if isinstance(model, type) and issubclass(model, BaseModel):

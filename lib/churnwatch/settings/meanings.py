@@ -1,4 +1,4 @@
-"""What configuration makes of each feature, as text: a measure that is redefined under its old name is another feature."""
+"""The definition of each feature as text, so that a model notices a measure that was redefined under its old name."""
 
 import re
 
@@ -10,10 +10,10 @@ NAMES = re.compile(r"[A-Za-z_]\w*")
 
 
 def feature_meanings(settings: Settings) -> dict[str, str]:
-    """What every feature is, by name: what the name and the length of a window leave open; '' where they leave nothing.
+    """Definition of each feature, by name, as far as name and window do not say it; '' when they say it all.
 
-    How far back features know at all (``memory_days``) is none of it: what lies beyond is missing, and filled. Comments and
-    white space are none either.
+    ``memory_days`` is not part of it, because values further back are missing and get filled. Neither are comments and white
+    space.
     """
     measures, how = _by_measure(settings), _by_feature(settings)
     return {
@@ -28,7 +28,7 @@ def _by_measure(settings: Settings) -> dict[str, str]:
     own |= {name: _measure(measure, settings) for name, measure in m.measures.items()}
     found = {**own}
     for name, text in m.ratios.items():
-        # a ratio is another one, too, when a measure in it is
+        # a ratio changes when a measure in it does
         parts = "; ".join(f"{part}: {own[part]}" for part in sorted({*NAMES.findall(text)} & own.keys()))
         found[name] = f"{_plain(text)} ({parts})"
     found |= {name: f"{series.name} of {series.scope}" for name, series in m.context.items()}
@@ -51,7 +51,7 @@ def _by_feature(settings: Settings) -> dict[str, str]:
     how |= {f"{name}_slope": f"{m.slope_weeks} weeks" for name in slope_measures(settings)}
     how |= {f"{name}_{what}": f"{m.trend_days} days" for name in m.shifts for what in ("new", "given_up")}
     if m.rfm is not None:
-        # recency knows no window
+        # recency has no window
         window = {"recency": "", "frequency": f"{m.rfm.window_days} days, ", "monetary": f"{m.rfm.window_days} days, "}
         how |= {f"rfm_{part}": f"{window[part]}cuts {list(getattr(m.rfm, f'{part}_cuts'))}" for part in RFM}
     how |= {f"{name}_change": f"{series.change_days} days" for name, series in m.context.items() if series.change_days}

@@ -1,4 +1,4 @@
-"""Names of the columns that configuration makes: the one place that spells them."""
+"""Names of configured columns, all of them defined here."""
 
 from churnwatch.settings.root import Settings
 
@@ -6,7 +6,7 @@ SUMMED = ("count", "sum", "transition")
 
 
 def measure_names(settings: Settings) -> list[str]:
-    """Measures of daily_activity in order: the configured ones; ``events`` and ``sessions`` come before them in the table."""
+    """Configured measures of daily_activity, in order; the table has ``events`` and ``sessions`` before them."""
     return list(settings.measures.measures)
 
 
@@ -31,7 +31,7 @@ def window_column(measure: str, days: int) -> str:
 
 
 def summed_measures(settings: Settings) -> list[str]:
-    """Measures that add up over days: ``events``, ``sessions`` and those of kind count, sum and transition."""
+    """Measures that are summed over days: ``events``, ``sessions`` and those of kind count, sum and transition."""
     return ["events", "sessions"] + [n for n, m in settings.measures.measures.items() if m.kind in SUMMED]
 
 
@@ -49,9 +49,9 @@ def rate_column(measure: str, days: int) -> str:
 
 
 def month_column(measure: str, back: int) -> str:
-    """Column of user_features: the measure in the calendar month ``back`` months before O's, 0: O's month so far.
+    """Column of user_features: the measure in the calendar month ``back`` months before O's; 0: O's month so far.
 
-    Null for a month before O's of which not every day is stored."""
+    Null for a month before O's when not all of its days are stored."""
     return f"{measure}_m{back}"
 
 
@@ -66,7 +66,7 @@ def feature_names(settings: Settings) -> list[str]:
 
 
 def features_with_measure(settings: Settings) -> list[tuple[str, str]]:
-    """Every feature, and the measure that it speaks of: what reasons add up by, and what causes are told by."""
+    """Every feature with its measure. Reasons are summed by measure, and causes are found by it."""
     windows = settings.measures.windows_days
     measures = ["events", "sessions", *measure_names(settings)]
     pairs = [(f"active_days_{w}d", "active_days") for w in windows]
@@ -93,10 +93,10 @@ def _signals(settings: Settings) -> list[tuple[str, str]]:
 
 
 def text_names(settings: Settings) -> list[str]:
-    """Text columns of user_features: the configured segments, and the one by RFM scores."""
+    """Text columns of user_features: the configured segments, and the segment by RFM scores."""
     return [*segment_names(settings), *([RFM_SEGMENT] if settings.measures.rfm else [])]
 
 
 def segment_names(settings: Settings) -> list[str]:
-    """Text columns, one a configured segment of users: ``segment_<name>``."""
+    """Text columns of the configured segments: ``segment_<name>``."""
     return [f"segment_{name}" for name in settings.measures.segments]
