@@ -220,9 +220,10 @@ class Warehouse:
         styles: dict[str, dict[str, Any]] = {"line": {"point": True}, "point": {"filled": True, "size": 90}}
         layers = [getattr(chart, f"mark_{mark}")(**styles.get(mark, {})).encode(**shown)]
         if interval:
-            axis = "x" if _is_number(rows, x) and not _is_number(rows, y) else "y"
+            across = _is_number(rows, x) and not _is_number(rows, y)
+            low = altair.X(interval[0], title=x) if across else altair.Y(interval[0], title=y)
             band = chart.mark_area(opacity=0.2) if mark == "line" else chart.mark_rule(strokeWidth=3)
-            shown |= dict(zip((axis, f"{axis}2"), interval, strict=True))
+            shown |= {"x": low, "x2": interval[1]} if across else {"y": low, "y2": interval[1]}
             layers.insert(0, band.encode(**shown))
         return altair.layer(*layers)
 

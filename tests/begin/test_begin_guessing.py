@@ -282,7 +282,7 @@ def test_who_somebody_is_stays_out_of_the_properties():
     layout = text_layout(lines)
     found = guess_fields(layout, sample_facts(layout))
     assert [column.name for column in found.spare] == ["level"]
-    assert found.left_out == dict.fromkeys(["firstName", "userAgent"], "it tells who somebody is")
+    assert found.left_out == dict.fromkeys(["firstName", "userAgent"], "it identifies a person")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A beginning for a stranger's log: looks at its files, guesses what is what, proposes a domain folder with reasons."""
+"""``churnwatch init``: read the files of an unknown log, guess what its columns are, propose a domain folder with reasons."""
 
 from churnwatch.begin.domain_files import Domain, config_text, file_texts
 from churnwatch.begin.init_summary import summary_lines

@@ -1,4 +1,4 @@
-"""A proposed domain as the files of a domain folder, every guess with its reason beside it as a comment."""
+"""Write a proposed domain as the texts of a domain folder, with the reason of each guess as a comment beside it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ TYPES_LISTED = 30
 
 @dataclass(frozen=True)
 class ProposedSource:
-    """A source of events as it is proposed: ``kind_sql`` gives the event type; notes stand above it."""
+    """A proposed source of events. ``kind_sql``: SQL of the event type; ``notes``: comments above the source."""
 
     name: str
     layout: Layout
@@ -33,7 +33,7 @@ class ProposedSource:
 
 @dataclass(frozen=True)
 class Domain:
-    """All that is proposed."""
+    """A proposed domain. ``churn_kinds``: event types that count as activity, None for all."""
 
     name: str
     sources: Sequence[ProposedSource]
@@ -55,7 +55,7 @@ class Domain:
 
 
 def file_texts(domain: Domain) -> dict[str, str]:
-    """File of the domain folder -> its text."""
+    """Return the text of each file of the domain folder, by file name."""
     return {
         "sources.yaml": _sources(domain),
         "measures.yaml": _measures(domain),
@@ -69,7 +69,7 @@ def file_texts(domain: Domain) -> dict[str, str]:
 
 
 def config_text(domain: Domain, root: str, input_: str, spark: Mapping[str, object]) -> str:
-    """conf/<where>.yaml for ``domain``; ``root``: where its tables will lie; ``input_``: where the log lies."""
+    """Return the text of conf/<where>.yaml. ``root``: folder for the tables; ``input_``: folder of the log."""
     zone = _clock(domain)
     lines = [
         f"# Where {domain.name} runs. Proposed by `churnwatch init`: check what the comments say.",
@@ -94,7 +94,7 @@ def config_text(domain: Domain, root: str, input_: str, spark: Mapping[str, obje
 
 
 def _clock(domain: Domain) -> Zone:
-    """The zone of the business day: that of the sources, where they are of one."""
+    """Return the time zone of the business day: the zone of all sources, or UTC with a note where they differ."""
     zones = {source.guesses.zone.name: source.guesses.zone for source in domain.sources}
     if len(zones) == 1:
         return next(iter(zones.values()))
@@ -147,7 +147,7 @@ def _source(source: ProposedSource) -> list[str]:
     if guesses.spare:
         keys = property_keys(guesses.spare)
         entries = ", ".join(f"{literal(keys[c.name])}, {_as_text(c)}" for c in guesses.spare)
-        lines.append(f"      properties: {_text(f'map({entries})')}    # what else may speak for churn")
+        lines.append(f"      properties: {_text(f'map({entries})')}    # other columns that may predict churn")
     lines += [f"      # not mapped: {_comment(name)}: {_comment(why)}" for name, why in guesses.left_out.items()]
     return lines
 
@@ -166,9 +166,7 @@ def _measures(domain: Domain) -> str:
     made, scale = domain.measures, domain.scale
     lines = [
         "# Measures of a user's day, stored as integers: counts, cents, milliseconds. Proposed by `churnwatch init`.",
-        "measures:"
-        if made.measures
-        else "measures: {}    # nothing but events, sessions and active days: name what else the log tells",
+        "measures:" if made.measures else "measures: {}    # events, sessions and active days only: add what else the log holds",
     ]
     for name, keys in made.measures.items():
         inner = ", ".join(f"{key}: {value if key == 'kind' else _text(value)}" for key, value in keys.items())
@@ -186,7 +184,7 @@ def _measures(domain: Domain) -> str:
 
 
 def churn_name(domain: Domain) -> str:
-    """Name of the proposed definition."""
+    """Return the name of the proposed churn definition."""
     return f"silent_{domain.churn.days}d"
 
 
@@ -194,11 +192,11 @@ def _churn(domain: Domain) -> str:
     within = min(domain.churn.days, domain.scale.windows[-1])
     kinds = f"events: [{', '.join(map(_text, domain.churn_kinds))}], " if domain.churn_kinds is not None else ""
     lines = [
-        "# Return after silence: of those who were silent for so long, and began it early enough to be seen coming back",
-        "# (twice as long before the last day), how many came back later.",
+        "# Return after silence: how many users came back later, of those who were silent for so many days. Silences that began",
+        "# less than twice as many days before the last day are left out, because they are not over.",
         *(f"#   {line}" for line in curve_lines(domain.curve)),
         f"# {domain.churn.days} days: {domain.churn.reason}.",
-        *(["# What takes back (returns, refunds, cancellations) keeps nobody."] if kinds else []),
+        *(["# Returns, refunds and cancellations do not count as activity."] if kinds else []),
         f"primary: {churn_name(domain)}",
         "definitions:",
         f"  {churn_name(domain)}: {{kind: inactivity, {kinds}horizon_days: {domain.churn.days}, lead_days: 0, "
@@ -256,7 +254,7 @@ def _causes(domain: Domain) -> str:
     if made.troubles:
         causes["quality"] = ("errors and complaints", made.troubles)
     causes["sudden"] = ("many leave at once, for a reason still to be found", [])
-    lines = ["# Causes of churn and the measures that speak for them; each measure speaks for one cause alone.", "causes:"]
+    lines = ["# Causes of churn and the measures that point to them; each measure belongs to one cause.", "causes:"]
     for name, (title, measures) in causes.items():
         lines += [f"  {name}:", f"    title: {title}", f"    measures: [{', '.join(measures)}]"]
     return "\n".join(lines) + "\n"
@@ -286,5 +284,5 @@ def _text(value: str) -> str:
 
 
 def _comment(text: str) -> str:
-    """The text on one line."""
+    """Put the text on one line."""
     return " ".join(text.split())

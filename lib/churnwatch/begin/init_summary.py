@@ -1,4 +1,4 @@
-"""What ``churnwatch init`` says when it has written a domain: guesses, the curve, and the commands to go on with."""
+"""What ``churnwatch init`` prints after it has written a domain: guesses, the curve of return, and the next commands."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from churnwatch.begin.return_curve import curve_lines
 
 
 def summary_lines(domain: Domain, folder: str, config: str) -> list[str]:
-    """Lines for a person."""
+    """Print the proposed domain as lines of text; ``folder`` and ``config`` are the written paths."""
     history = (domain.last - domain.first).days + 1
     lines = []
     for source in domain.sources:

@@ -1,4 +1,4 @@
-"""Which column of a stranger's log is what, each guess with its reason; pure, over first rows and counts."""
+"""Guess the columns of an unknown log, above all user and time, each with a reason; pure, over first rows and counts."""
 
 import re
 
@@ -10,20 +10,20 @@ from churnwatch.begin.other_fields import OtherFields
 from churnwatch.begin.times import TimeForm, is_clock, time_forms, with_clock
 from churnwatch.begin.zones import zone_of
 
-LIKE = 100  # from this place on a name is only like one that is known
-# whose names are those of something else is not taken for a user
+LIKE = 100  # ranks from here on: the name resembles a known one, but is not one
+# a column with a name of one of these fields is not taken for a user
 NO_USERS = ("event_time", "event_type", "amount", "duration_s", "item_id", "session_id", "channel", "quantity", "price")
 CLOCK_WORDS = {"time", "clock", "hour", "uhrzeit", "zeit", "heure", "hora"}
 
 
 def sample_facts(layout: Layout) -> Facts:
-    """The counts of the first rows alone."""
+    """Count the first rows of a layout."""
     columns = {c.name: Filled(len(c.filled), len(set(c.filled))) for c in layout.columns}
     return Facts(max((len(c.values) for c in layout.columns), default=0), columns)
 
 
 def guess_fields(layout: Layout, facts: Facts) -> Guesses | NoLog:
-    """The fields of the log, or why it is none."""
+    """Guess the fields of the log, or say why it is no event log."""
     time, times = _time(layout, facts)
     user, users = _user(layout, facts, {time[0].name} if time else set())
     if time is None or user is None:
@@ -44,7 +44,10 @@ def guess_fields(layout: Layout, facts: Facts) -> Guesses | NoLog:
 
 
 def _user(layout: Layout, facts: Facts, taken: set[str]) -> tuple[Guess | None, dict[str, str]]:
-    """The user's column: one with a user's name; else the first whose values look like ids that come again."""
+    """Guess the user: a column with a user's name, else the first whose values look like ids that occur more than once.
+
+    Also return, for each other column, why it was not taken.
+    """
     refused, named, unnamed = {}, [], []
     for column in layout.columns:
         place = rank("user_id", column.name)
@@ -55,15 +58,14 @@ def _user(layout: Layout, facts: Facts, taken: set[str]) -> tuple[Guess | None, 
         elif _looks_like_ids(column, facts):
             unnamed.append(column)
         else:
-            refused[column.name] = "its name is none of a user, its values do not look like ids that come again"
+            refused[column.name] = "its name is none of a user, its values do not look like ids that occur more than once"
     if named:
         column = min(named, key=lambda one: one[0])[1]
         return Guess(id_sql(column), f"its name is one of a user; {distinct_words(column, facts)}", column), refused
     if unnamed:
         column = unnamed[0]
-        reason = (
-            f"no column has a user's name; the first whose values look like ids that come again, {distinct_words(column, facts)}"
-        )
+        found = f"the first whose values look like ids that occur more than once, {distinct_words(column, facts)}"
+        reason = f"no column has a user's name; {found}"
         return Guess(id_sql(column), reason, column), refused
     return None, refused
 
@@ -76,10 +78,10 @@ def _no_user(column: Column, facts: Facts, is_time: bool, named: bool) -> str:
         return "it is empty"
     if filled.distinct <= 2:
         return f"it has {filled.distinct} value(s) in all"
-    # where distinct values are not counted exactly, the count is some per cent off; a column with a user's name is counted
+    # an approximate count is off by some per cent; columns with a user's name are counted exactly
     unique = filled.distinct == filled.rows if filled.exact else not named and filled.distinct >= 0.9 * filled.rows
     if unique:
-        return f"every row has another value ({filled.distinct:,} in {filled.rows:,} rows), so nobody comes twice"
+        return f"every row has another value ({filled.distinct:,} in {filled.rows:,} rows), so no user would have two events"
     form = number_form(column)
     if form and not form.whole:
         return f"it holds amounts such as {column.filled[0][:40]}"
@@ -103,7 +105,7 @@ Time = tuple[Column, TimeForm, str, Column | None]
 
 
 def time_candidates(layout: Layout) -> list[tuple[Column, TimeForm]]:
-    """Every way in which a column could be read as a time."""
+    """List each way in which a column can be read as a time."""
     return [(column, form) for column in layout.columns for form in time_forms(column)]
 
 
@@ -156,7 +158,7 @@ def _is_id(column: Column) -> bool:
 
 
 def id_candidates(layout: Layout, facts: Facts) -> list[str]:
-    """Columns whose distinct values must be counted exactly: users by name, and ids that may differ in every row."""
+    """Name columns whose distinct values must be counted exactly: users by name, and ids that may differ in every row."""
     near = [c.name for c in layout.columns if facts.columns[c.name].distinct >= 0.9 * facts.rows > 0]
     users = [name for name in near if rank("user_id", name) is not None]
     ids = sorted((n for n in near if rank("event_id", n) is not None), key=lambda n: rank("event_id", n) or 0)

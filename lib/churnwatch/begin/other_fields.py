@@ -1,4 +1,4 @@
-"""The fields of an event besides user and time, and what is kept beside them."""
+"""Guess the fields of an event besides user and time, and the columns that are kept as properties."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,14 +9,14 @@ from churnwatch.begin.known import PERSONAL
 from churnwatch.begin.numbers import NumberForm, number_form
 from churnwatch.begin.times import is_clock, time_forms
 
-FEW_TYPES = 200  # more kinds of events than that are no kinds
-FEW_VALUES = 100  # a property with more values tells little
+FEW_TYPES = 200  # a column with more distinct values is no event type
+FEW_VALUES = 100  # a column with more distinct values is no property
 MOST_PROPERTIES = 10
 Fits = Callable[[Column], bool]
 
 
 class OtherFields:
-    """Fields besides user and time, each from a column that no other field took."""
+    """Guess fields besides user and time. Each column serves one field; ``taken``: columns in use already."""
 
     def __init__(self, columns: Sequence[Column], facts: Facts, taken: set[str]) -> None:
         self._facts, self._taken = facts, set(taken)
@@ -25,7 +25,7 @@ class OtherFields:
         self.unit_price = False
 
     def fields(self) -> Iterator[tuple[str, Guess]]:
-        """Field -> guess, in the order in which they choose."""
+        """Yield (field, guess); earlier fields choose their columns first."""
         if column := self._named("event_type", self._is_type):
             kinds = self._facts.columns[column.name].distinct
             yield "event_type", self._guess(column, column.sql, f"its name is one of an event's kind; {kinds:,} kinds")
@@ -40,8 +40,8 @@ class OtherFields:
             yield "duration_s", self._guess(column, sql, f"its name is one of a duration, taken as {unit}")
         for field_, fits in (("item_id", self._repeats), ("session_id", self._any), ("channel", self._few)):
             if column := self._named(field_, fits):
-                told = f"its name is one of {_article(field_)}; {distinct_words(column, self._facts)}"
-                yield field_, self._guess(column, id_sql(column), told)
+                reason = f"its name is one of {_article(field_)}; {distinct_words(column, self._facts)}"
+                yield field_, self._guess(column, id_sql(column), reason)
 
     def _guess(self, column: Column, sql: str, reason: str) -> Guess:
         self._taken.add(column.name)
@@ -65,20 +65,20 @@ class OtherFields:
             self.unit_price = True
             yield "amount", self._guess(column, sql, f"pieces ({self.quantity.name}) times the price of one; {form.words}")
             return
-        sql, told = form.sql, form.words
+        sql, unit = form.sql, form.words
         if "cents" in words(column.name) or key(column.name).endswith("cents"):
-            sql, told = f"try_cast({sql} AS DECIMAL(18,2)) / 100", f"{told}, in cents"
-        yield "amount", self._guess(column, sql, f"its name is one of money; {told}")
+            sql, unit = f"try_cast({sql} AS DECIMAL(18,2)) / 100", f"{unit}, in cents"
+        yield "amount", self._guess(column, sql, f"its name is one of money; {unit}")
 
     def _unnamed_type(self) -> Iterator[tuple[str, Guess]]:
-        """Of a log without names the only column with few words."""
+        """In a log without column names, take the only column with few distinct words as the event type."""
         texts = [c for c in self._columns if c.filled and all(re.fullmatch(r"[A-Za-z][\w .-]{0,40}", v) for v in c.filled)]
         few = [c for c in texts if re.fullmatch(r"column_\d+", c.name) and c.name not in self._taken and self._few(c)]
         if len(few) == 1:
             yield "event_type", self._guess(few[0], few[0].sql, "the only column with few words, so it may be an event's kind")
 
     def _unnamed_amount(self) -> Iterator[tuple[str, Guess]]:
-        """Of a log without names the only column with two decimals in every row."""
+        """In a log without column names, take the only column with two decimals in every row as the amount."""
         money = [c for c in self._columns if c.filled and all(re.fullmatch(r"-?\d+[.]\d\d", v.strip()) for v in c.filled)]
         if len(money) == 1 and re.fullmatch(r"column_\d+", money[0].name) and money[0].name not in self._taken:
             yield (
@@ -87,7 +87,7 @@ class OtherFields:
             )
 
     def spare(self, found: Mapping[str, Guess]) -> tuple[list[Column], dict[str, str]]:
-        """Columns that go into the properties, and why the others do not."""
+        """Return the columns that become properties, and for each other unused column why it does not."""
         used = self._taken | {g.column.name for g in found.values() if g.column}
         kept: list[Column] = []
         left_out = {}
@@ -105,9 +105,9 @@ class OtherFields:
     def _no_property(self, column: Column) -> str:
         filled = self._facts.columns[column.name]
         if filled.distinct <= 1:
-            return "it says the same in every row"
+            return "it has the same value in every row"
         if PERSONAL & ({key(column.name)} | set(words(column.name))):
-            return "it tells who somebody is"
+            return "it identifies a person"
         if column.kind.startswith(("array", "map", "struct", "binary")) or (column.filled and column.filled[0].startswith("[")):
             return "it is a list"
         if is_counted(column):

@@ -1,4 +1,4 @@
-"""From a stranger's files to a proposed domain: look, guess, count, propose."""
+"""Propose a domain for the files of an unknown log: look at files, guess columns, count rows, propose."""
 
 import os
 import re
@@ -23,33 +23,33 @@ from churnwatch.begin.texts import day_pattern, text_layout
 from churnwatch.core import ConfigError, DataQualityError, NoEventLog
 from churnwatch.settings import Source
 
-MOST_GROUPS = 20  # kinds of files that are looked at
+MOST_GROUPS = 20  # layouts of files that are looked at
 MOST_COLUMNS = 100
-MISSED_USERS = 0.01  # from this share of rows without a user on, they are left out, not refused
-RARE = 0.0005  # a file's distance from its events that so few have is a fault
+MISSED_USERS = 0.01  # where at least this share of rows has no user, such rows are left out instead of refused
+RARE = 0.0005  # share of events below which a distance in days between file and event is taken for a fault
 
 
 class Port(Protocol):
-    """What is needed of the world: listings, first rows, frames, and the rows of frames that have few."""
+    """Access to files: listings, first rows, frames, and the rows of small frames."""
 
     def files(self, place: str) -> list[tuple[str, list[str]]]:
-        """Per format the files of a place."""
+        """List the files of a place by format."""
         ...
 
     def lines(self, file: str) -> tuple[list[str], str | None]:
-        """First lines and encoding of a text file."""
+        """Return the first lines and the encoding of a text file."""
         ...
 
     def records(self, format_: str, file: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
-        """First rows and types of a file with types."""
+        """Return the first rows and the column types of a file whose format has types."""
         ...
 
     def rows(self, source: Source) -> DataFrame:
-        """All rows of a source."""
+        """Return all rows of a source."""
         ...
 
     def collect_small(self, frame: DataFrame) -> list[dict[str, Any]]:
-        """The rows of a frame that has few."""
+        """Collect a frame of few rows."""
         ...
 
 
@@ -63,7 +63,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Inspected:
-    """Files of one layout, the path that finds them, and what was found out about them."""
+    """Files of one layout, the path that matches them, and the guesses about their columns."""
 
     group: Group
     path: str
@@ -72,9 +72,9 @@ class Inspected:
 
 
 def propose_domain(places: Sequence[str], name: str, port: Port) -> tuple[Domain, str]:
-    """The domain ``name`` proposed for the logs at ``places``, and the folder under which they lie.
+    """Propose the domain ``name`` for the logs at ``places``; also return the folder that holds them.
 
-    Raises ConfigError where nothing is there to read, NoEventLog where no file tells who and when.
+    Raises ConfigError where there is no file to read, NoEventLog where no file has a column of users and one of times.
     """
     groups, unread = _groups(places, port)
     looked = [_inspect(group, port) for group in groups]
@@ -83,7 +83,7 @@ def propose_domain(places: Sequence[str], name: str, port: Port) -> tuple[Domain
         refused = [line for one in looked for line in (f"{one.path}:", *(f"  {line}" for line in _why_not(one)))]
         raise NoEventLog("\n".join(["this is no log of events, nothing was written:", *refused, *unread]))
     root = _root(groups)
-    # beside a log, a file that names no user, or says of nobody what he did, is rather a list of something else
+    # beside a log, a file without a user's name or without a column of what was done is probably a list of something else
     named = [one for one in logs if _names_user(one)] or logs
     telling = [one for one in named if _says_what(one)] or named
     left_out = [*unread, *(f"{one.path}: {_why_not(one)[0].partition(';')[0]}" for one in looked if one not in telling)]
@@ -120,7 +120,7 @@ def _why_not(one: "Inspected") -> list[str]:
 
 
 def _source_name(path: str, domain: str, taken: Sequence[str]) -> str:
-    """A name for a source: its file's, or the first folder's above it that says more than a day or a part."""
+    """Name a source after its file, or after the nearest folder whose name is more than a day or a part number."""
     parts = [re.sub(r"[.].*|[{]day[}]|[*]", "", part) for part in reversed(path.split("/"))]
     said = (part for part in parts if re.sub(r"[^a-z]", "", part.lower()) not in ("", "day", "date", "dt", "part"))
     return slug(next(said, domain), "log", taken)
@@ -130,7 +130,7 @@ def _source_name(path: str, domain: str, taken: Sequence[str]) -> str:
 
 
 def _groups(places: Sequence[str], port: Port) -> tuple[list[Group], list[str]]:
-    """Files by layout, of files whose names differ in digits alone one is looked at; and why others cannot be read."""
+    """Group files by layout, and list files that cannot be read. Of files whose names differ in digits only, one is read."""
     shaped: dict[tuple[str, str], list[str]] = {}
     for format_, files in (found for place in places for found in port.files(place)):
         for file in files:
@@ -159,7 +159,7 @@ def _layout(format_: str, file: str, port: Port) -> Layout:
 
 
 def _root(groups: Sequence[Group]) -> str:
-    """The folder of all files; of files of several stores the first's."""
+    """Return the folder that holds all files; where they lie in several stores, the folder of the first file."""
     folders = [file.rpartition("/")[0] for group in groups for file in group.files]
     if all(folder.startswith("/") for folder in folders):
         return os.path.commonpath(folders)
@@ -167,7 +167,7 @@ def _root(groups: Sequence[Group]) -> str:
 
 
 def _read(layout: Layout, path: str, port: Port) -> DataFrame:
-    """All rows, all columns of the layout at hand, as ingest will read them."""
+    """Read all rows with all columns of the layout, as ingest will read them."""
     columns = {f"c{i}": column.sql for i, column in enumerate(layout.columns)}
     given = list(layout.given) if layout.given is not None else None
     options = dict(layout.options)
@@ -182,7 +182,7 @@ def _settings(
 
 
 def _inspect(group: Group, port: Port) -> Inspected:
-    """Counts over the whole log, and what they make of its columns."""
+    """Count the whole log and guess its columns from the counts."""
     path, reason = day_pattern(group.files)
     layout = replace(group.layout, columns=group.layout.columns[:MOST_COLUMNS])
     rows = _read(layout, path, port)
@@ -200,16 +200,16 @@ def _inspect(group: Group, port: Port) -> Inspected:
 
 
 def _with_kinds(source: ProposedSource, rows: DataFrame, port: Port) -> tuple[ProposedSource, DataFrame, dict[str, int]]:
-    """The source with its event types and rows without users left out; its events; its counts."""
+    """Return the source with event types, and without rows that have no user; its events; its counts."""
     [counts] = port.collect_small(counting.events_counted(counting.as_events(rows, source.guesses)))
-    sql, reason = _kind(source.guesses, counts)
-    source = replace(source, kind_sql=sql, kind_reason=reason)
+    sql, kind_reason = _kind(source.guesses, counts)
+    source = replace(source, kind_sql=sql, kind_reason=kind_reason)
     missed = counts["no_user"] / max(counts["rows"], 1)
     if missed >= MISSED_USERS:
         user = source.guesses.fields["user_id"].column
-        told = f"{missed:.1%} of the rows name no user and are left out; without this line they are refused and kept as rejects"
-        source = replace(source, where=f"length(trim({user.sql})) > 0" if user else "", where_reason=told)
-    fields = {**source.guesses.fields, "event_type": Guess(sql, reason)}
+        reason = f"{missed:.1%} of the rows have no user and are left out; without this line they are refused and kept as rejects"
+        source = replace(source, where=f"length(trim({user.sql})) > 0" if user else "", where_reason=reason)
+    fields = {**source.guesses.fields, "event_type": Guess(sql, kind_reason)}
     events = counting.as_events(rows, replace(source.guesses, fields=fields))
     if "{day}" in source.path:
         late = {row["late"]: row["events"] for row in port.collect_small(counting.lateness_counted(events))}
@@ -218,13 +218,16 @@ def _with_kinds(source: ProposedSource, rows: DataFrame, port: Port) -> tuple[Pr
 
 
 def file_days(late: Mapping[int, int]) -> tuple[int, ...]:
-    """The days, from an event's own, whose files hold it: all between the first and the last that are not rare."""
+    """Return the days of the files to read for a day, relative to it: from the first to the last that is not rare.
+
+    ``late``: number of events by the distance in days from event to file.
+    """
     usual = [days for days, events in late.items() if events >= RARE * sum(late.values())]
     return tuple(range(min(usual), max(usual) + 1)) if usual else (-1, 0, 1)
 
 
 def _kind(guesses: Guesses, counts: Mapping[str, int]) -> tuple[str, str]:
-    """The event type: a column's, else a constant; what is given back is a kind of its own."""
+    """Return the SQL of the event type and the reason: a column, else a constant. Returned goods are a kind of their own."""
     if "event_type" in guesses.fields:
         guess = guesses.fields["event_type"]
         return guess.sql, f"{guess.column.name}: {guess.reason}" if guess.column else guess.reason
@@ -316,7 +319,7 @@ def _kinds(frames: Sequence[DataFrame], port: Port) -> list[Kind]:
 
 
 def _settle(sources: Sequence[ProposedSource]) -> tuple[int, str]:
-    """Days after which late events are no longer waited for, and why."""
+    """Return how many days late events are waited for, and why."""
     late = [max(source.file_days) for source in sources if "{day}" in source.path]
     if not late:
         return 0, "the log is taken as finished: nothing comes late; 2 where events of a day still arrive after it"

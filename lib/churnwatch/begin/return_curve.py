@@ -1,4 +1,4 @@
-"""The curve of return after silence, and the churn window that it proposes."""
+"""Count how many users return after a silence of n days, and propose a churn window from that curve."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 LENGTHS = (1, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60, 90, 120, 180, 270, 365)
-MOST_RETURN = 0.10  # whoever is silent for the churn window comes back so rarely
-FEWEST = 30  # fewer silences than that tell no share
+MOST_RETURN = 0.10  # at most this share returns after a silence as long as the churn window
+FEWEST = 30  # with fewer silences no share is given
 
 
 @dataclass(frozen=True)
 class Point:
-    """Of the silences of ``days`` days that began early enough, how many ended in a return later."""
+    """Silences of at least ``days`` days that began early enough, and how many of them ended in a return."""
 
     days: int
     silences: int
@@ -22,23 +22,23 @@ class Point:
 
     @property
     def share(self) -> float | None:
-        """Share that returned; None where there are too few silences to tell."""
+        """Share of silences that ended in a return; None below 30 silences."""
         return self.returned / self.silences if self.silences >= FEWEST else None
 
 
 @dataclass(frozen=True)
 class ChurnWindow:
-    """The churn window, days, and why."""
+    """The proposed churn window in days, and the reason."""
 
     days: int
     reason: str
 
 
 def count_silences(active: DataFrame, last: date) -> DataFrame:
-    """One row: users, user_days, and for each length n ``silent_<n>`` and ``returned_<n>``; ``active``: user_id and day.
+    """Count silences of each length: one row with users, user_days, and ``silent_<n>`` and ``returned_<n>`` for each n.
 
-    A silence of n days follows an active day that has no other in the n days after it. It counts where it began at
-    least 2n days before ``last``: so it had as long again to end, and those that the log cuts off do not count as gone.
+    ``active`` has user_id and day. A silence of n days is an active day with no active day in the n days after it. It is
+    counted when it began at least 2n days before ``last``, because silences that the end of the log cuts off are not over.
     """
     window = Window.partitionBy("user_id").orderBy("day")
     known = active.where(F.col("user_id").isNotNull() & (F.col("day") <= F.lit(last)))
@@ -55,24 +55,26 @@ def count_silences(active: DataFrame, last: date) -> DataFrame:
 
 
 def read_curve(row: Mapping[str, int]) -> list[Point]:
-    """The row of ``count_silences`` as a curve, as far as there are silences."""
+    """Turn the row of ``count_silences`` into points; lengths without a silence are left out."""
     return [Point(n, row[f"silent_{n}"], row[f"returned_{n}"]) for n in LENGTHS if row[f"silent_{n}"]]
 
 
 def longest_window(history_days: int) -> int:
-    """The longest churn window, days, with which ``history_days`` are enough to learn from: a window before, three
-    horizons (labels of three spans, forward in time) and eight weeks of snapshots."""
+    """Return the longest churn window in days for which ``history_days`` suffice to train a model.
+
+    A model needs a window of the past, three horizons (labels of three spans, forward in time) and eight weeks of snapshots.
+    """
     return max(1, (history_days - 58) // 4, history_days // 12)
 
 
 def choose_window(curve: Sequence[Point], history_days: int) -> ChurnWindow:
-    """The shortest silence of which at most a tenth end in a return, as far as the history allows it."""
+    """Choose the shortest silence after which at most a tenth return, within what the history allows."""
     limit = longest_window(history_days)
     allowed = [point for point in curve if point.days <= limit and point.share is not None]
     for point in allowed:
         if point.share is not None and point.share <= MOST_RETURN:
-            told = f"the shortest silence of which at most {MOST_RETURN:.0%} end in a return: {point.share:.1%}"
-            return ChurnWindow(point.days, told)
+            reason = f"the shortest silence after which at most {MOST_RETURN:.0%} return: {point.share:.1%}"
+            return ChurnWindow(point.days, reason)
     if not allowed:
         days = max((n for n in LENGTHS if n <= limit), default=1)
         return ChurnWindow(days, f"too few silences to tell; the longest that {history_days} days of history allow")
@@ -85,7 +87,7 @@ def choose_window(curve: Sequence[Point], history_days: int) -> ChurnWindow:
 
 
 def curve_lines(curve: Sequence[Point]) -> list[str]:
-    """The curve as lines of text."""
+    """Print the curve as lines of text."""
     lines = [f"{'silent for':>12} {'silences':>10} {'came back':>10}"]
     for point in curve:
         share = "too few" if point.share is None else f"{point.share:.1%}"
@@ -95,8 +97,10 @@ def curve_lines(curve: Sequence[Point]) -> list[str]:
 
 @dataclass(frozen=True)
 class Scale:
-    """Windows of features and spans of training, days, that a churn window and a history allow; ``needed``: days of
-    history from which on a model can be trained, ``trainable``: whether they are there."""
+    """Feature windows and training spans in days, for a churn window and a history.
+
+    ``needed``: days of history that a model needs; ``trainable``: whether the history has them.
+    """
 
     windows: tuple[int, ...]
     trend: int
@@ -108,7 +112,7 @@ class Scale:
 
 
 def fit_scale(churn_days: int, history_days: int, settle_days: int) -> Scale:
-    """Windows about as long as the churn window, and spans that fill what labels leave of the history."""
+    """Choose windows about as long as the churn window, and training spans that fill the history that labels leave."""
     windows, trend = _windows(churn_days, history_days)
     # three horizons, the time to settle, a snapshot's distance at each end, and half a longest window to warm up
     apart = 3 * churn_days + settle_days + 21 + windows[-1] // 2
@@ -119,7 +123,7 @@ def fit_scale(churn_days: int, history_days: int, settle_days: int) -> Scale:
 
 
 def _windows(churn_days: int, history_days: int) -> tuple[tuple[int, ...], int]:
-    """Windows, and the days of a trend: they and twice as many are windows."""
+    """Return the windows and the length of a trend; the trend and twice the trend are windows."""
     if churn_days >= 120:
         return (30, 60, 90, 180), 30
     if churn_days >= 45:
