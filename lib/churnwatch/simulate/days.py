@@ -1,4 +1,4 @@
-"""What users do on a day: whether they are active, how much, and which trouble shows."""
+"""Activity of users on a day: whether they are active, how many events, and how far their decline has gone."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -27,7 +27,7 @@ STATE = (
 
 
 def active_days(people: DataFrame, world: World, first: int, last: int) -> DataFrame:
-    """One row a user and active day number ``n``: adds strain (0 .. 1, how far the trouble has gone) and ``count`` events.
+    """Return one row per user and active day ``n``: adds strain (0 .. 1, how far the trouble has gone) and ``count`` events.
 
     The row of a day depends on seed, user, day and the user's treatment alone, so any range of days gives the same rows.
     """
@@ -49,7 +49,7 @@ def active_days(people: DataFrame, world: World, first: int, last: int) -> DataF
 
 
 def _with_phase(days: DataFrame) -> DataFrame:
-    """Adds ``present``, ``returned``, and the decline in force on the day: [declining_from, leaving_on)."""
+    """Add ``present``, ``returned``, and the decline in force on the day: [declining_from, leaving_on)."""
     n, spared = F.col("n"), F.col("spared") & (F.col("n") >= F.coalesce(F.col("treated_from"), F.lit(0)))
     leaving = F.when(spared, F.col("stays_until")).otherwise(F.col("leaves"))
     away = spared & (F.col("leaves") <= F.col("treated_from")) & (n < F.col("back"))
@@ -65,7 +65,7 @@ def _with_phase(days: DataFrame) -> DataFrame:
 
 
 def _with_strain(days: DataFrame) -> DataFrame:
-    """Adds ``strain``: 0 before the decline, near 1 at its end; scares rise to 0.7 and end well."""
+    """Add ``strain``: 0 before the decline, near 1 at its end; scares rise to 0.7 and end well."""
     n = F.col("n")
     length = F.greatest(F.col("leaving_on") - F.col("declining_from"), F.lit(1))
     decline = F.least(F.lit(1.0), F.greatest(F.lit(0.0), (n - F.col("declining_from")) / length))
@@ -76,6 +76,6 @@ def _with_strain(days: DataFrame) -> DataFrame:
 
 
 def _paused() -> Column:
-    """Whether the user is on a holiday."""
+    """True while the user is on a holiday."""
     pause = F.get("pauses", F.expr(f"cast(n div {PAUSE_BLOCK} AS int)"))
     return (F.col("n") >= pause["start"]) & (F.col("n") < pause["start"] + pause["length"])

@@ -1,4 +1,4 @@
-"""Chance of a world: hashes of seed, salt and keys, so that no row depends on order, partitions or cores."""
+"""Draw random numbers by hashing seed, salt and keys, so that no row depends on order, partitions or cores."""
 
 import hashlib
 import struct
@@ -45,7 +45,7 @@ def pick(share: Column, weights: Mapping[str, float]) -> Column:
 
 
 def table(weights: Mapping[str, float], places: int = PLACES) -> list[str]:
-    """The names laid out over ``places`` places, each as often as its weight asks for."""
+    """Lay the names out over ``places`` places, each in proportion to its weight."""
     total, below = sum(weights.values()), 0.0
     names: list[str] = []
     for name, weight in weights.items():
@@ -75,6 +75,6 @@ def number_at(numbers: Sequence[float], position: Column) -> Column:
 
 
 def again(share: Column, salt: float = 7919.0) -> Column:
-    """A second number in [0, 1) from the low digits of the first: saves a hash where the two need not be strong."""
+    """Return a second number in [0, 1) from the low digits of the first. Saves a hash where weak independence is enough."""
     larger = share * F.lit(salt)
     return larger - F.floor(larger)

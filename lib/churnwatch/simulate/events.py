@@ -52,7 +52,7 @@ EVENT_COLUMNS = EVENT_FIELDS  # raw files of a world are named as the map names 
 
 
 def events(who: DataFrame, world: World, first: int, last: int) -> DataFrame:
-    """One row a row of the raw files of day numbers ``first`` .. ``last``: EVENT_COLUMNS, ``day`` (the file's) and ``kind``.
+    """Return the rows of the raw files of days ``first`` .. ``last``: EVENT_COLUMNS, ``day`` (the file's) and ``kind``.
 
     kind: event, duplicate, or one of BROKEN; a late row lies in the file of the next day. Amounts in major units,
     durations in seconds, times in UTC. ``who``: all users, see ``people``.
@@ -63,7 +63,7 @@ def events(who: DataFrame, world: World, first: int, last: int) -> DataFrame:
 
 
 def clean_events(days: DataFrame, world: World) -> DataFrame:
-    """One row an event, as it happened: EVENT_COLUMNS, day number ``n`` and the event's ``draw``."""
+    """Return one row per event, as it happened: EVENT_COLUMNS, day number ``n`` and the event's ``draw``."""
     draw, no, n = Draws(world.seed), F.col("no"), F.col("n")
     twice = ~F.col("bot") & (F.col("count") >= 4) & (draw.uniform("sessions", no, n) < 0.35)
     midnight = F.unix_date(F.date_add(F.lit(world.first_day), n - 1)).cast("long") * 86_400_000
@@ -100,7 +100,7 @@ def _draw(world: World, salt: str) -> Column:
 
 
 def _with_type(frame: DataFrame, world: World) -> DataFrame:
-    """Adds ``event_type`` and ``shown``: the place of the symptom in the tables, null where the event is none."""
+    """Add ``event_type`` and ``shown``: the place of the symptom in the tables, null where the event is none."""
     chance, login = _draw(world, "symptom"), (F.col("k") == 0) | (F.col("k") == F.col("first"))
     symptom = ~login & (chance < F.col("symptom_share") * F.col("strain"))
     places = (F.col("weak") - 1) * SYMPTOM_PLACES + place(_draw(world, "which"), SYMPTOM_PLACES)
@@ -166,7 +166,7 @@ def _properties(world: World) -> Column:
 
 
 def _as_written(frame: DataFrame, world: World, first: int, last: int) -> DataFrame:
-    """Adds duplicates (same row, same id) and broken rows (damaged copies with ids of their own), places late rows."""
+    """Add duplicates (same row, same id) and broken rows (damaged copies with ids of their own), places late rows."""
     event, chance = F.lit("event"), _draw(world, "flaw")
     fault = entry(BROKEN, place(_draw(world, "fault"), len(BROKEN)))
     copies = (

@@ -1,4 +1,4 @@
-"""Who lives in a world: one row a user, with the latent state that all behaviour follows."""
+"""The users of a world: one row per user, with the latent state that decides behaviour."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,15 +12,15 @@ from churnwatch.simulate.plan import CHANNELS, PLANS, REGIONS, Run, World
 STAY_BY_PLAN = {"free": 0.85, "basic": 1.05, "premium": 1.5}
 NEVER = 1_000_000  # a day number that no world reaches
 TRIAL_DAYS = 21
-WAVE_DAYS = 3  # a wave's users leave within so many days
-WAVE_DECLINE_DAYS = 2  # and show it for so long
+WAVE_DAYS = 3  # users of a wave leave within this many days
+WAVE_DECLINE_DAYS = 2  # days of decline before they leave
 SCARE_BLOCK = 90
 PAUSE_BLOCK = 60
-BACK_DAYS = 5  # won-back users return within so many days
+BACK_DAYS = 5  # won-back users return within this many days
 
 
 def people(spark: SparkSession, world: World, treated: DataFrame | None = None) -> DataFrame:
-    """One row a user: latent state in day numbers, and what a treatment makes of it.
+    """Return one row per user: latent state in day numbers, and what a treatment makes of it.
 
     ``treated``: [user_id, treated_from], one row a user (see ``treated_users``).
     Columns: no, user_id, region, plan, channel, bot, joined, pace, chatty, variety, cause, declines (start of the
@@ -64,7 +64,7 @@ def treated_users(actions: DataFrame, world: World, runs: Sequence[Run]) -> Data
 
 
 def _with_nature(frame: DataFrame, world: World) -> DataFrame:
-    """Adds what a user is born with: segment, pace, weak spot, day of joining."""
+    """Add what never changes about a user: segment, pace, cause of churn, day of joining."""
     draw, no = Draws(world.seed), F.col("no")
     arrival = draw.uniform("join", no)
     late = (arrival - world.start_share) / max(1e-9, 1 - world.start_share)
@@ -91,7 +91,7 @@ def _with_nature(frame: DataFrame, world: World) -> DataFrame:
 
 
 def _with_leaving(frame: DataFrame, world: World) -> DataFrame:
-    """Adds the day on which a user leaves by nature, the decline before it and a return after it."""
+    """Add the day on which a user leaves by nature, the decline before it and a return after it."""
     draw, no = Draws(world.seed), F.col("no")
     start = F.greatest(F.col("joined"), F.lit(1))
     factor = number_at(
@@ -114,7 +114,7 @@ def _with_leaving(frame: DataFrame, world: World) -> DataFrame:
 
 
 def _with_waves(frame: DataFrame, world: World) -> DataFrame:
-    """Moves a wave's members to its days; adds ``wave_day``. A wave takes only who would have stayed longer."""
+    """Move a wave's members to its days; adds ``wave_day``. A wave takes only users who would have stayed longer."""
     frame = frame.withColumn("wave_day", F.lit(None).cast("int"))
     for index, wave in enumerate(world.waves):
         share = Draws(world.seed).uniform(f"wave {index}", F.col("no"))
@@ -134,7 +134,7 @@ def _with_waves(frame: DataFrame, world: World) -> DataFrame:
 
 
 def _with_weak_spot(frame: DataFrame, world: World) -> DataFrame:
-    """Adds what the user's cause does, as numbers: ``weak`` (place of the cause), ``fade``, ``symptom_share``."""
+    """Add the parameters of the user's cause: ``weak`` (its position), ``fade``, ``symptom_share``."""
     place = F.array_position(F.array(*(F.lit(cause.name) for cause in world.causes)), F.col("cause")).cast("int")
     frame = frame.withColumn("weak", place)
     return frame.withColumns(
@@ -146,7 +146,7 @@ def _with_weak_spot(frame: DataFrame, world: World) -> DataFrame:
 
 
 def _with_spells(frame: DataFrame, world: World) -> DataFrame:
-    """Adds ``scares`` (declines that end well) and ``pauses`` (holidays of 5 .. 18 days, short ones more often).
+    """Add ``scares`` (declines that end well) and ``pauses`` (holidays of 5 .. 18 days, short ones more often).
 
     One {start, length} for each SCARE_BLOCK and PAUSE_BLOCK days up to the world's last day; start NEVER: none.
     """
@@ -176,7 +176,7 @@ def _untreated(frame: DataFrame) -> DataFrame:
 
 
 def _with_treatment(frame: DataFrame, world: World) -> DataFrame:
-    """Adds what the treatment does: a leaver in reach stays or returns, with the chance of the cause, for months."""
+    """Add the effect of the treatment: a leaver in reach stays or returns for months, with the probability of the cause."""
     draw, no, start = Draws(world.seed), F.col("no"), F.col("treated_from")
     save = number_at([cause.save_share for cause in world.causes], F.col("weak"))
     share = draw.uniform("treatment", no)

@@ -1,4 +1,4 @@
-"""The knobs of a world. Days of a world are numbers: day 1 is ``first_day``; days before 1 lie before it."""
+"""The parameters of a world. Days are numbers: day 1 is ``first_day``; days before it are 0, -1 and so on."""
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
@@ -57,7 +57,7 @@ WAVES = (Wave(day=120, region="south"), Wave(day=260, region="west"))
 
 @dataclass(frozen=True)
 class World:
-    """All knobs of a world; ``days`` is the last day number. Whatever lies on a day depends on no later one.
+    """All parameters of a world; ``days`` is the last day number. What happens on a day depends on no later day.
 
     Shares lie in 0 .. 1, lengths are in days. Every row is a function of ``seed``, user, day and the actions of
     earlier days.
@@ -67,7 +67,7 @@ class World:
     days: int = 251
     seed: int = 7
     first_day: date = date(2025, 1, 6)
-    start_share: float = 0.55  # users who are there on day 1; the others join over join_days
+    start_share: float = 0.55  # users who joined before day 1; the others join over join_days
     join_days: int = 280
     mean_stay_days: float = 290.0
     first_stay_days: int = 5  # nobody leaves earlier
@@ -85,8 +85,8 @@ class World:
     broken_share: float = 0.012
     causes: tuple[Cause, ...] = CAUSES
     waves: tuple[Wave, ...] = WAVES
-    win_back_days: int = 21  # treatment reaches users who left at most so long ago
-    reach_days: int = 45  # and those who would leave within so many days
+    win_back_days: int = 21  # treatment reaches users who left at most this many days ago
+    reach_days: int = 45  # and users who would leave within this many days
     retained_days: int = 14  # the truth counts a treated user as retained when active within so many days
 
     def __post_init__(self) -> None:
@@ -103,15 +103,15 @@ class World:
             raise ValueError("; ".join(faults))
 
     def day(self, number: int) -> date:
-        """The date of day ``number``."""
+        """Return the date of day ``number``."""
         return self.first_day + timedelta(days=number - 1)
 
     def number(self, day: date) -> int:
-        """The number of ``day``: 1 is ``first_day``."""
+        """Return the number of ``day``: 1 is ``first_day``."""
         return (day - self.first_day).days + 1
 
     def seasons(self, first: int, last: int) -> list[float]:
-        """What the calendar does to activity on the days ``first`` .. ``last``: week, year and common ups and downs.
+        """Return the factor of the calendar on activity for days ``first`` .. ``last``: week, year and common ups and downs.
 
         Rounded, so that no library's cosine shows.
         """
@@ -123,14 +123,14 @@ class World:
         return WEEK[day.weekday()] * year * BAD_DAY_SWING[number % len(BAD_DAY_SWING)]
 
     def to_json(self, runs: tuple[Run, ...] = ()) -> str:
-        """The knobs and what was written so far, as JSON text."""
+        """Return the parameters and the runs so far as JSON text."""
         return json.dumps(
             {"world": asdict(self) | {"first_day": str(self.first_day)}, "runs": [asdict(r) for r in runs]}, indent=1
         )
 
     @staticmethod
     def from_json(text: str) -> "tuple[World, tuple[Run, ...]]":
-        """What ``to_json`` wrote. Raises ValueError and TypeError for text that it did not."""
+        """Read what ``to_json`` wrote. Raises ValueError and TypeError for other text."""
         tree: dict[str, Any] = json.loads(text)
         knobs = tree["world"]
         pairs = {name: tuple(knobs[name]) for name in ("decline_days", "pace")}
@@ -140,7 +140,7 @@ class World:
         return world, tuple(Run(**run) for run in tree["runs"])
 
     def until(self, days: int) -> "World":
-        """The same world, up to day number ``days``."""
+        """Return the same world up to day number ``days``."""
         return replace(self, days=days)
 
 

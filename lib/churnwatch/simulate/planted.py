@@ -1,4 +1,4 @@
-"""Worlds of a domain's warning rules: for each rule users who are and do what it speaks of, beside usual ones.
+"""Worlds of a domain's warning rules: for each rule, users for whom it must fire, beside usual users.
 
 Nothing is left to chance: a row is a function of the user's number, the pattern and the last day.
 """
@@ -32,7 +32,7 @@ class PlantedWorld:
 
     @property
     def first_day(self) -> date:
-        """The day before which nobody did anything."""
+        """The first day with events."""
         return self.last_day - timedelta(days=self.days - 1)
 
     @property
@@ -41,7 +41,7 @@ class PlantedWorld:
         return {**self.planted.rules, USUAL: self.planted.usual}
 
     def users(self, rule: str) -> int:
-        """How many users follow the pattern of ``rule``."""
+        """Return the number of users with the pattern of ``rule``."""
         return self.usual_users if rule == USUAL else max(self.users_a_rule, self.planted.rules[rule].users)
 
 
@@ -70,7 +70,7 @@ def days_of(events: PlantedEvents, last_day: date) -> Iterator[date]:
 
 
 def _people(spark: SparkSession, world: PlantedWorld) -> DataFrame:
-    """One row a user: user_id and rule."""
+    """Return one row per user: user_id and rule."""
     bounds, end = [], 0
     for rule in world.patterns:
         bounds.append((rule, end, end + world.users(rule)))
@@ -97,7 +97,7 @@ def _events(who: DataFrame, world: PlantedWorld) -> DataFrame:
 
 
 def _done(world: PlantedWorld) -> Iterator[tuple[object, ...]]:
-    """One row a pattern, kind of events and day within the world; bounded by what is configured, not by users."""
+    """Yield one row per pattern, kind of events and day within the world; bounded by what is configured, not by users."""
     for rule, pattern in world.patterns.items():
         usual = world.planted.usual.events if rule != USUAL and pattern.as_usual else []
         for place, events in enumerate([*pattern.events, *usual]):
@@ -108,7 +108,7 @@ def _done(world: PlantedWorld) -> Iterator[tuple[object, ...]]:
 
 
 def _users(who: DataFrame, world: PlantedWorld) -> DataFrame:
-    """One row a user: registered_on, changed_at (the first day) and attributes by name."""
+    """Return one row per user: registered_on, changed_at (the first day) and attributes by name."""
     names = sorted({name for p in world.patterns.values() for name in (*p.attributes, *p.days_ahead)})
     known = []
     for rule, pattern in world.patterns.items():
@@ -123,7 +123,7 @@ def _users(who: DataFrame, world: PlantedWorld) -> DataFrame:
 
 
 def _consents(who: DataFrame, world: PlantedWorld) -> DataFrame:
-    """Everybody may be written to, on every channel, from the first day on."""
+    """Grant every channel to every user from the first day on."""
     granted = F.array(*(F.struct(F.lit(c).alias("channel"), F.lit(p).alias("purpose")) for c, p in CONSENTS))
     rows = who.select("user_id", F.explode(granted).alias("one")).select("user_id", "one.channel", "one.purpose")
     return rows.withColumn("granted", F.lit(True)).withColumn("changed_at", _instant(world.first_day, time(6)))

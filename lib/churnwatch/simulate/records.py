@@ -1,4 +1,4 @@
-"""What stands beside the events: users' attributes, consents, and series that are no user's; each as changes."""
+"""Inputs beside the events: attributes of users, consents, and series of the market; each as changes."""
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -15,7 +15,7 @@ SERIES = {"own_price": (9.99, 0.8), "competitor_price": (9.49, -1.2), "staff_tur
 
 
 def users(who: DataFrame, world: World) -> DataFrame:
-    """One row a change of a user's attributes up to the last day: user_id, registered_on, changed_at, region, plan."""
+    """Return one row per change of a user's attributes up to the last day: user_id, registered_on, changed_at, region, plan."""
     who = who.where(F.col("joined") <= world.days)
     draw = Draws(world.seed).uniform("plan change", F.col("no"))
     changed = F.greatest(F.col("joined"), F.lit(1)) + 20 + F.floor(again(draw) * 200)
@@ -35,7 +35,7 @@ def users(who: DataFrame, world: World) -> DataFrame:
 
 
 def consents(who: DataFrame, world: World) -> DataFrame:
-    """One row a change of a user's consent up to the last day: user_id, channel, purpose, granted, changed_at."""
+    """Return one row per change of a user's consent up to the last day: user_id, channel, purpose, granted, changed_at."""
     who = who.where(F.col("joined") <= world.days)
     parts = []
     for channel, (granted, taken_back) in CONSENTS.items():
@@ -57,7 +57,7 @@ def consents(who: DataFrame, world: World) -> DataFrame:
 
 
 def context(spark: SparkSession, world: World) -> DataFrame:
-    """One row a publication (weekly, base and regions) up to the last day: day, scope, name, value (price, share)."""
+    """Return one row per publication (weekly, base and regions) up to the last day: day, scope, name, value (price, share)."""
     weeks = spark.range(0, (world.days - 1) // 7 + 1).select((F.col("id") * 7 + 1).cast("int").alias("n"))
     scopes = F.array(F.lit(BASE_SCOPE), *(F.lit(f"region={region}") for region in REGIONS))
     rows = weeks.select("n", F.explode(scopes).alias("scope"))
@@ -76,5 +76,5 @@ def _date(world: World, number: Column) -> Column:
 
 
 def _morning(world: World, number: Column) -> Column:
-    """Six in the morning of the day, UTC: before anything that the user does on it."""
+    """Return 06:00 UTC of the day, which is before all events of the user on that day."""
     return F.timestamp_seconds(F.unix_date(_date(world, number)).cast("long") * 86_400 + 6 * 3600)

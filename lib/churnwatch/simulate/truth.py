@@ -1,4 +1,4 @@
-"""The truth of a world: what was planted, in a folder that the flow never reads."""
+"""The truth of a world: what was planted. It lies in a folder that the flow never reads."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -24,7 +24,7 @@ def truth(who: DataFrame, world: World, treated: DataFrame | None = None) -> dic
 
 
 def planted_users(who: DataFrame, world: World) -> DataFrame:
-    """One row a user who joined by the last day, without any treatment.
+    """Return one row per user who joined by the last day, without any treatment.
 
     user_id, bot, joined_on, cause, sudden, decline_from (first day of the decline), leaves_on (first day away; null:
     not within the world's days), returns_on, wave_day. No later knowledge than the last day is in the row.
@@ -50,7 +50,7 @@ def planted_users(who: DataFrame, world: World) -> DataFrame:
 
 
 def treatments(who: DataFrame, world: World, treated: DataFrame) -> DataFrame:
-    """One row a treated user: both outcomes, with and without the treatment.
+    """Return one row per treated user: both outcomes, with and without the treatment.
 
     ``treated``: [user_id, action_day (number), treated_from]. Columns: user_id, day (of the offer), cause, leaves_on
     (without treatment), spared, retained_without and retained_with: active on one of the ``retained_days`` days after
