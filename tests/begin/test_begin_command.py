@@ -80,7 +80,7 @@ def test_a_strangers_orders_become_a_domain_that_reads_them(typed, spark, tmp_pa
 
     before = (tmp_path / "shop.yaml").read_text(encoding="utf-8")
     code, _, err = typed("init", "--from", str(tmp_path / "in"), "--out", str(tmp_path / "shop"))
-    assert code == 2 and "is not written over" in err
+    assert code == 2 and "is not overwritten" in err
     assert (tmp_path / "shop.yaml").read_text(encoding="utf-8") == before
 
 
