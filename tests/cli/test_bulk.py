@@ -61,10 +61,10 @@ def test_every_bad_line_is_named(tmp_path):
     ("text", "said"),
     [
         ('{"alert_id": "a1", "action": "act", "who": "eva", "when": 1}', "unknown column when"),
-        ('{"alert_id": "a1"', "is no JSON"),
-        ("[1]", "no JSON object"),
+        ('{"alert_id": "a1"', "is not JSON"),
+        ("[1]", "not a JSON object"),
         ('{"alert_id": "a1", "action": "act", "who": "eva", "at": "yesterday"}', "yesterday"),
-        ("", "holds no line"),
+        ("", "has no line"),
     ],
 )
 def test_what_is_no_action_is_refused(tmp_path, text, said):

@@ -52,7 +52,7 @@ def test_every_flag_of_run_is_the_runners_own(typed, orders, words, how, order):
 @pytest.mark.parametrize("words", [("all", *RANGE, "--stale", "--resume"), ("score_users", *RANGE, "--stale")])
 def test_what_is_stale_is_found_and_not_named(typed, orders, words):
     code, _, err = typed("run", *words)
-    assert code == 2 and "--stale goes with all, and not with --resume" in err and orders == []
+    assert code == 2 and "--stale goes with the job all and without --resume" in err and orders == []
 
 
 def test_the_plan_of_what_is_stale_tells_facts_from_decisions(typed, orders, monkeypatch):
@@ -80,7 +80,7 @@ def test_an_import_of_an_experiment_is_a_job_of_its_day(typed, orders):
     assert typed("experiment", "import", "gates", "--day", str(LAST), **place)[0] == 0
     assert orders == [("run", Order(("import_experiment:gates",), LAST, LAST))]
     code, _, err = typed("experiment", "import", "gates", **place)
-    assert code == 2 and "give --day" in err
+    assert code == 2 and "--day is missing" in err
     code, _, err = typed("experiment", "import", "gate", "--day", str(LAST), **place)
     assert code == 2 and "no such job: import_experiment:gate" in err
 

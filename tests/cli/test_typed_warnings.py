@@ -108,7 +108,7 @@ def test_closing_writes_outcome_and_lesson_of_every_warning_and_runs_the_job(typ
     code, _, err = typed("alerts", "close", "a1", "--who", "eva", "--outcome", "saved", "--day", str(DAY), sets=sets)
     assert code == 2 and "outcome 'saved' is none of" in err
     code, _, err = typed("alerts", "ack", "a1", "--who", "eva", sets=sets)
-    assert code == 2 and "give --day" in err and len(orders) == 1
+    assert code == 2 and "--day is missing" in err and len(orders) == 1
 
 
 def test_a_file_of_actions_is_put_into_the_inbox_line_by_line_and_leaves_it_when_refused(typed, orders, tmp_path, monkeypatch):

@@ -50,11 +50,11 @@ def test_rows_of_a_table_are_shown_and_an_unknown_table_is_named(typed):
     ("words", "said"),
     [
         (("run", "score_user", "--day", "2025-03-01"), "no such job: score_user"),
-        (("run", "all"), "give --day, or --from and --to"),
-        (("run", "all", "--day", "2025-03-01", "--to", "2025-03-02"), "give --day, or --from and --to"),
+        (("run", "all"), "give either --day, or --from and --to"),
+        (("run", "all", "--day", "2025-03-01", "--to", "2025-03-02"), "give either --day, or --from and --to"),
         (("run", "all", "--from", "2025-03-02", "--to", "2025-03-01"), "is before --from"),
-        (("run", "all", "score_users", "--day", "2025-03-01"), "all stands alone"),
-        (("simulate", "--format", "xml"), "none of parquet, json, csv"),
+        (("run", "all", "score_users", "--day", "2025-03-01"), "all is every job"),
+        (("simulate", "--format", "xml"), "not one of parquet, json, csv"),
     ],
 )
 def test_what_was_typed_wrongly_is_said_and_ends_with_2(typed, words, said):

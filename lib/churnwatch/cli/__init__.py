@@ -1,6 +1,6 @@
-"""``churnwatch <command>``: what a person types; every command ends with one of five exit codes.
+"""The command line: ``churnwatch <command>``.
 
-0 done, 1 failed, 2 configuration or command line, 3 data-quality stop, 4 write conflict.
+Exit codes: 0 done, 1 failed, 2 fault of the configuration or the command line, 3 stopped by data quality, 4 write conflict.
 """
 
 import json
@@ -28,9 +28,9 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Early warning of user churn.",
+    help="Warns of user churn early, and measures whether retention work helps.",
 )
-experiment = typer.Typer(no_args_is_help=True, help="Experiments that were run elsewhere.")
+experiment = typer.Typer(no_args_is_help=True, help="Import experiments that were run elsewhere.")
 app.add_typer(experiment, name="experiment")
 app.add_typer(alerts, name="alerts")
 app.command()(drill)
@@ -38,7 +38,7 @@ app.add_typer(rules, name="rules")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command line and exits with its code; an error is at most five lines unless ``-v`` is given."""
+    """Run a command line and exit with its code. An error prints a few lines, and with ``-v`` the trace."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose = "-v" in given or "--verbose" in given
     TYPED.set(typed(given))
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except typer.Exit as ended:
         code = ended.exit_code
     except typer.TyperException as error:  # an unknown command or option, a missing or impossible value
-        if text := error.format_message():  # none where nothing was typed: the help stands there already
+        if text := error.format_message():  # empty when nothing was typed: the help is printed already
             print(f"churnwatch: {text}", file=sys.stderr)
         code = 2
     except (KeyboardInterrupt, typer.Abort):
@@ -77,27 +77,31 @@ def _told(error: Exception, verbose: bool) -> int:
 
 @app.command()
 def run(
-    jobs: Annotated[list[str], typer.Argument(help="jobs of the flow by name, or all")],
+    jobs: Annotated[list[str], typer.Argument(help="jobs by name (see plan), or all")],
     config: Config = DEFAULT_CONFIG,
     day: Day = None,
-    from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day of a range")] = None,
-    to: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day of a range")] = None,
-    every: Annotated[int | None, typer.Option(min=1, help="snapshots every n days only; 7: Mondays")] = None,
-    decide: Annotated[bool, typer.Option("--decide", help="run the daily jobs of a range too")] = False,
-    only: Annotated[str | None, typer.Option(help="one instance of the job")] = None,
+    from_: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day of a range, instead of --day")
+    ] = None,
+    to: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day of a range, included")] = None,
+    every: Annotated[int | None, typer.Option(min=1, help="of jobs with snapshots only every n-th day; 7: Mondays")] = None,
+    decide: Annotated[
+        bool, typer.Option("--decide", help="run also the daily jobs of a range: scores, warnings, offers, messages")
+    ] = False,
+    only: Annotated[str | None, typer.Option(help="one instance of the job, such as a churn definition")] = None,
     set_: Sets = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, write nothing")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="only what failed or is missing")] = False,
-    stale: Annotated[bool, typer.Option("--stale", help="with all: rebuild what is older than its input")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be done and write nothing")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="run only what failed or was not run")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="with all: rebuild days that are older than their input")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Runs jobs for a day, or for a range of days in one pass."""
+    """Run jobs for a day, or for a range of days."""
     from churnwatch.runner import Order
 
     settings = load(config, set_ or ())
     named = _job_names(jobs, only, settings)
     if stale and (named != (ALL,) or resume):
-        raise ConfigError("--stale goes with all, and not with --resume: it finds out itself what is to be rebuilt")
+        raise ConfigError("--stale goes with the job all and without --resume. Hint: churnwatch run all --day DAY --stale")
     first, last = _span(day, from_, to)
     order = Order(named, first, last, every, decide, dry_run, resume)
     if stale:
@@ -114,9 +118,9 @@ def _job_names(jobs: Sequence[str], only: str | None, settings: Settings) -> tup
     known = {name for job in flow(settings) for name in (job.name, job.full_name)} | {ALL}
     named = tuple(f"{job}:{only}" if only else job for job in jobs)
     if unknown := [name for name in named if name not in known]:
-        raise ConfigError(f"no such job: {', '.join(unknown)}\nthe flow has: {', '.join(sorted(known))}")
+        raise ConfigError(f"no such job: {', '.join(unknown)}\njobs: {', '.join(sorted(known))}")
     if ALL in named and len(named) > 1:
-        raise ConfigError("all stands alone: it is every job of the flow")
+        raise ConfigError("all is every job of the flow. Hint: name all alone, or single jobs")
     return named
 
 
@@ -124,7 +128,7 @@ def _span(day: datetime | None, first: datetime | None, last: datetime | None) -
     if day and not first and not last:
         return day.date(), day.date()
     if day or not first or not last:
-        raise ConfigError("give --day, or --from and --to")
+        raise ConfigError("the days are missing or given twice. Hint: give either --day, or --from and --to")
     if last < first:
         raise ConfigError(f"--to {last.date()} is before --from {first.date()}")
     return first.date(), last.date()
@@ -137,11 +141,11 @@ def _span(day: datetime | None, first: datetime | None, last: datetime | None) -
 def plan(
     config: Config = DEFAULT_CONFIG,
     day: Day = None,
-    stale: Annotated[bool, typer.Option("--stale", help="outputs that are older than their inputs")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="list outputs that are older than their inputs")] = False,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """The flow: for each job D -> O, what it reads and writes."""
+    """Show each job of the flow: its output day O for a run day D, and what it reads and writes."""
     settings = load(config, set_ or ())
     if stale:
         _print_stale(runner_over(settings))
@@ -165,7 +169,7 @@ def plan(
     Console(width=160).print(table)
     users = settings.sources.users
     if users and "changed_at" not in users.map and not users.daily:
-        print("users have no changed_at and no {day} in their path: attributes count from registration on, they are not as-of")
+        print("users have neither changed_at nor {day} in their path: attributes apply from the registration on, not as of a day")
 
 
 def _print_stale(runner: Any) -> None:
@@ -181,7 +185,7 @@ def _print_stale(runner: Any) -> None:
 
 @app.command("tables")
 def tables_(config: Config = DEFAULT_CONFIG, set_: Sets = None) -> None:
-    """The data dictionary, as Markdown."""
+    """Print the data dictionary as Markdown: every table and column."""
     from churnwatch.dictionary import dictionary
 
     print(dictionary(load(config, set_ or ())))
@@ -190,10 +194,10 @@ def tables_(config: Config = DEFAULT_CONFIG, set_: Sets = None) -> None:
 @app.command()
 def docs(
     config: Config = DEFAULT_CONFIG,
-    out: Annotated[Path, typer.Option(help="folder of tables.md and configuration.md")] = Path("docs"),
+    out: Annotated[Path, typer.Option(help="folder for tables.md and configuration.md")] = Path("docs"),
     set_: Sets = None,
 ) -> None:
-    """Write the reference of tables and keys, and JSON schemas for editors beside the config."""
+    """Write tables.md, configuration.md, and beside the config the JSON schemas for editors."""
     from churnwatch.dictionary import write_documents
 
     for path in write_documents(load(config, set_ or ()), Path(config).parent, out):
@@ -202,14 +206,14 @@ def docs(
 
 @app.command()
 def show(
-    table: Annotated[str, typer.Argument(help="table of the data dictionary")],
+    table: Annotated[str, typer.Argument(help="name of a table (see tables)")],
     config: Config = DEFAULT_CONFIG,
     day: Day = None,
-    rows: Annotated[int, typer.Option(min=1)] = 20,
+    rows: Annotated[int, typer.Option(min=1, help="most rows to print")] = 20,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Rows of a table, of one day where --day is given."""
+    """Print rows of a table, with --day of that day alone."""
     settings = load(config, set_ or ())
     runner = runner_over(settings)
     frame = runner.store.read(_table(runner, table), f"day = DATE'{day.date()}'" if day else None)
@@ -219,18 +223,18 @@ def show(
 def _table(runner: Any, name: str) -> Any:
     names = [t.name for t in runner.tables]
     if name not in names:
-        raise ConfigError(f"no such table: {name}\nthere are: {', '.join(names)}")
+        raise ConfigError(f"no such table: {name}\ntables: {', '.join(names)}")
     return runner.tables[name]
 
 
 @app.command()
 def migrate(
     config: Config = DEFAULT_CONFIG,
-    dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be changed and change nothing")] = False,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Creates tables that are missing and adds configured columns that are new."""
+    """Create missing tables; add new columns; update rules and comments of stored tables."""
     from churnwatch.upkeep import migrate as migrated
 
     for line in migrated(runner_over(load(config, set_ or ())), dry_run):
@@ -239,7 +243,7 @@ def migrate(
 
 @app.command()
 def doctor(config: Config = DEFAULT_CONFIG, set_: Sets = None, verbose: Verbose = False) -> None:
-    """Checks Java, JARs, that every target is writable and every table's newest snapshot readable."""
+    """Check Java and JARs, that folders can be written, and that every table can be read."""
     from churnwatch.upkeep import examine
 
     settings, bad = load(config, set_ or ()), 0
@@ -254,14 +258,14 @@ def doctor(config: Config = DEFAULT_CONFIG, set_: Sets = None, verbose: Verbose 
 
 @app.command()
 def init(
-    from_: Annotated[list[str], typer.Option("--from", help="file or folder of events; repeatable")],
-    more: Annotated[list[str] | None, typer.Argument(help="more files, as the shell gives them for --from raw/*.csv")] = None,
-    out: Annotated[str | None, typer.Option(help="new folder for the domain; <out>.yaml comes beside it")] = None,
+    from_: Annotated[list[str], typer.Option("--from", help="file or folder of events; may be repeated")],
+    more: Annotated[list[str] | None, typer.Argument(help="more files, as from --from raw/*.csv")] = None,
+    out: Annotated[str | None, typer.Option(help="new folder for the domain; the config is <out>.yaml")] = None,
     config: Config = DEFAULT_CONFIG,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Looks at a log of events and writes a domain folder and a config to check, each guess with its reason."""
+    """Write a domain and a config for a log of events; each guess has its reason beside it."""
     from churnwatch.begin import config_text, file_texts, propose_domain, summary_lines
     from churnwatch.io.logs import Logs, check_new, plain_name, spark_settings, write_new
 
@@ -282,31 +286,33 @@ def init(
 
 @app.command()
 def simulate(
-    users: Annotated[int, typer.Option(min=1)] = 8000,
-    days: Annotated[int, typer.Option(min=1, help="last day number of the world")] = 251,
-    seed: int = 7,
-    out: str = "./raw",
+    users: Annotated[int, typer.Option(min=1, help="users of the world")] = 8000,
+    days: Annotated[int, typer.Option(min=1, help="number of days of the world")] = 251,
+    seed: Annotated[int, typer.Option(help="the same seed writes the same world")] = 7,
+    out: Annotated[str, typer.Option(help="folder for the raw files")] = "./raw",
     format_: Annotated[str, typer.Option("--format", help="parquet, json or csv")] = "parquet",
-    continue_: Annotated[bool, typer.Option("--continue", help="go on after the last day written")] = False,
-    actions: Annotated[str | None, typer.Option(help="table of retention actions: their treated users change")] = None,
-    truth: Annotated[str | None, typer.Option(help="folder of what was planted; the flow never reads it")] = None,
+    continue_: Annotated[bool, typer.Option("--continue", help="go on after the last day that was written")] = False,
+    actions: Annotated[str | None, typer.Option(help="table of retention actions, to which users respond")] = None,
+    truth: Annotated[str | None, typer.Option(help="folder for what was planted; no job reads it")] = None,
     plant: Annotated[
-        int | None, typer.Option(min=1, help="users a warning rule, as planted.yaml has them, in place of churn")
+        int | None, typer.Option(min=1, help="plant this many users per warning rule (see planted.yaml), instead of churn")
     ] = None,
     config: Config = DEFAULT_CONFIG,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Writes a world of raw events with planted churn; with --plant one of users for each warning rule of the domain."""
+    """Write simulated raw events with planted churn, or with --plant users for each warning rule."""
     from churnwatch.io.planted import plant as planted_files
     from churnwatch.io.raw import simulate as simulated
     from churnwatch.simulate import PlantedWorld, World
 
     if format_ not in ("parquet", "json", "csv"):
-        raise ConfigError(f"--format {format_} is none of parquet, json, csv")
+        raise ConfigError(f"--format {format_} is not one of parquet, json, csv")
     settings = load(config, set_ or ())
     if plant is not None and (continue_ or actions or format_ != "parquet"):
-        raise ConfigError("--plant goes without --continue, --actions and --format: sources.yaml says what files are like")
+        raise ConfigError(
+            "--plant goes without --continue, --actions and --format, because sources.yaml decides the form of the files"
+        )
     runner = runner_over(settings)
     if plant is not None:
         planted = PlantedWorld(settings.planted, World().day(days), days, plant, users)
@@ -320,26 +326,26 @@ def simulate(
 
 @experiment.command("import")
 def import_experiment(
-    name: Annotated[str, typer.Argument(help="experiment of experiments.yaml")],
+    name: Annotated[str, typer.Argument(help="name of an experiment of experiments.yaml")],
     config: Config = DEFAULT_CONFIG,
     day: Day = None,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Reads an outside experiment's units into experiment_units; measure_lift then reads them."""
+    """Read the units of an outside experiment; measure_lift then computes its lift."""
     if day is None:
-        raise ConfigError("give --day: the day of the import")
+        raise ConfigError("--day is missing. Hint: give the day of the import")
     run([f"import_experiment:{name}"], config=config, day=day, set_=set_)
 
 
 @app.command()
 def demo(
-    users: Annotated[int, typer.Option(min=500)] = 8000,
+    users: Annotated[int, typer.Option(min=500, help="users of the world")] = 8000,
     config: Config = DEFAULT_CONFIG,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Plays one story in local mode, from raw events to the measured effect of retention work."""
+    """Play a story on this machine: from raw events to the measured effect of retention work."""
     from churnwatch.demo import play
 
     play(config, users, set_ or ())

@@ -1,4 +1,4 @@
-"""``churnwatch alerts``: list the warnings, say what was done about them."""
+"""``churnwatch alerts``: list warnings and record what was done about them."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +14,7 @@ from churnwatch.core import ConfigError, DataQualityError
 from churnwatch.settings import Settings, load
 from churnwatch.settings.terms import ACKNOWLEDGED, ACTED, CLOSED, LEVELS, OPEN
 
-alerts = typer.Typer(no_args_is_help=True, help="Warnings: list them, say what was done about them.")
+alerts = typer.Typer(no_args_is_help=True, help="List warnings, and record what was done about them.")
 STATES = (OPEN, ACKNOWLEDGED, ACTED, CLOSED)
 
 
@@ -23,22 +23,22 @@ def list_alerts(
     config: Config = DEFAULT_CONFIG,
     day: Annotated[
         datetime | None,
-        typer.Option("--day", formats=["%Y-%m-%d"], help="raised on this day; with --overdue: overdue at this day's end"),
+        typer.Option("--day", formats=["%Y-%m-%d"], help="raised on this day; with --overdue: overdue at the end of this day"),
     ] = None,
-    owner: Annotated[str | None, typer.Option(help="who answers for it now, escalated ones included")] = None,
+    owner: Annotated[str | None, typer.Option(help="present owner, after escalation")] = None,
     state: Annotated[str | None, typer.Option(help="open, acknowledged, acted or closed")] = None,
     level: Annotated[str | None, typer.Option(help="blue, yellow, orange or red")] = None,
-    overdue: Annotated[bool, typer.Option("--overdue", help="nobody acted in time")] = False,
-    rows: Annotated[int, typer.Option(min=1)] = 50,
+    overdue: Annotated[bool, typer.Option("--overdue", help="only those on which nobody acted in time")] = False,
+    rows: Annotated[int, typer.Option(min=1, help="most rows to print")] = 50,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Warnings that may still be open with the newest thing that was done about each, newest and most urgent first."""
+    """List recent warnings with their newest action; the newest and most urgent come first."""
     from churnwatch.alerts import list_alerts, tracked_days
 
     for what, given, known in (("state", state, STATES), ("level", level, LEVELS)):
         if given is not None and given not in known:
-            raise ConfigError(f"--{what} {given} is none of {', '.join(known)}")
+            raise ConfigError(f"--{what} {given} is not one of {', '.join(known)}")
     settings = load(config, set_ or ())
     runner = runner_over(settings)
     tables, asked = runner.tables, day.date() if day else None
@@ -98,23 +98,23 @@ def _record(
 
 def _business_day(day: datetime | None) -> date:
     if day is None:
-        raise ConfigError("give --day: the business day of the action")
+        raise ConfigError("--day is missing. Hint: give the business day of the action")
     return day.date()
 
 
 Ids = Annotated[list[str], typer.Argument(help="ids of warnings")]
-Who = Annotated[str, typer.Option(help="who did it")]
+Who = Annotated[str, typer.Option(help="who acted")]
 
 
 @alerts.command("ack")
 def acknowledge(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
-    """Somebody has seen the warnings."""
+    """Record that somebody has seen the warnings."""
     _record("acknowledged", ids, who, note, config, day, set_ or ())
 
 
 @alerts.command("act")
 def act(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
-    """Somebody has acted on the warnings."""
+    """Record that somebody has acted on the warnings."""
     _record("acted", ids, who, note, config, day, set_ or ())
 
 
@@ -123,13 +123,13 @@ def close(
     ids: Ids,
     who: Who,
     outcome: Annotated[str | None, typer.Option(help="retained, churned, false_alarm or expired")] = None,
-    lesson: Annotated[str | None, typer.Option(help="what is to be done otherwise the next time; the page lists it")] = None,
+    lesson: Annotated[str | None, typer.Option(help="what to do differently next time; the page lists it")] = None,
     note: str = "",
     config: Config = DEFAULT_CONFIG,
     day: Day = None,
     set_: Sets = None,
 ) -> None:
-    """The warnings are over; closing again corrects the outcome."""
+    """Close the warnings; closing again corrects the outcome."""
     _record("closed", ids, who, note, config, day, set_ or (), outcome=outcome, lesson=lesson)
 
 
@@ -141,7 +141,10 @@ def record(
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Many actions at once: alert_id, action (ack, act, close), who, and if wanted note, outcome, lesson, at."""
+    """Record many actions from a file.
+
+    Columns: alert_id, action (ack, act or close), who; optional: note, outcome, lesson, at.
+    """
     from churnwatch.cli.bulk import lines_of
 
     settings = load(config, set_ or ())

@@ -1,4 +1,4 @@
-"""What was done about many warnings, from a file: CSV with a header, or JSON lines."""
+"""Actions on warnings from a file: CSV with a header, or JSON lines."""
 
 import csv
 import json
@@ -12,13 +12,13 @@ from churnwatch.core import DataQualityError
 
 COLUMNS = ("alert_id", "action", "who", "note", "outcome", "lesson", "at")
 NEEDED = ("alert_id", "action", "who")
-NAMED = 20  # bad lines that a message names
+LISTED = 20  # bad lines that a message lists
 
 
 def lines_of(path: Path, now: datetime) -> list[str]:
-    """Lines for the inbox, one a row of ``path``; a row without ``at`` (an instant, ISO 8601, UTC without a zone) was now.
+    """Lines for the inbox, one per row of ``path``. ``at`` is an instant (ISO 8601, UTC where it has no zone); default: ``now``.
 
-    Raises DataQualityError that names every bad line by file and line; then none is recorded.
+    Raises DataQualityError, which lists bad lines by file and line; then nothing is recorded.
     """
     made, faults = [], []
     for number, row in _rows(path):
@@ -28,8 +28,8 @@ def lines_of(path: Path, now: datetime) -> list[str]:
         except ValueError as error:
             faults.append(f"{place}: {error}")
     if faults or not made:
-        more = [f"and {len(faults) - NAMED} more"] if len(faults) > NAMED else []
-        told = [*faults[:NAMED], *more] or [f"{path.name}: holds no line"]
+        more = [f"and {len(faults) - LISTED} more"] if len(faults) > LISTED else []
+        told = [*faults[:LISTED], *more] or [f"{path.name}: has no line"]
         raise DataQualityError(f"{len(faults)} bad line(s), nothing was recorded:\n  " + "\n  ".join(told))
     return made
 
@@ -55,13 +55,13 @@ def _line(row: Any, now: datetime, place: str) -> str:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Line number and row as a mapping, or the ValueError that says why it is none."""
+    """Line number, and the row as a mapping or the ValueError that says what is wrong with it."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix.lower() == ".csv":
                 reader = csv.DictReader(file)
                 for row in reader:
-                    # a line with more fields than the header has them under None
+                    # DictReader puts surplus fields under None
                     yield reader.line_num, ValueError("has more fields than the header") if None in row else row
                 return
             for number, text in enumerate(file, 1):
@@ -75,5 +75,5 @@ def _parsed(text: str) -> Any:
     try:
         row = json.loads(text)
     except ValueError:
-        return ValueError(f"is no JSON: {text.strip()[:80]}")
-    return row if isinstance(row, dict) else ValueError("is no JSON object")
+        return ValueError(f"is not JSON: {text.strip()[:80]}")
+    return row if isinstance(row, dict) else ValueError("is not a JSON object")

@@ -1,4 +1,4 @@
-"""What every command has: its options, and a runner over the warehouse of its settings."""
+"""Options that all commands share, and the runner over the warehouse of the settings."""
 
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -11,36 +11,36 @@ import typer
 from churnwatch.progress import Progress
 from churnwatch.settings import Settings
 
-Config = Annotated[str, typer.Option("--config", help="conf/<where>.yaml")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="key=value, over the files; repeatable")]
-Day = Annotated[datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="the day whose end we stand at")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="traces and logs")]
+Config = Annotated[str, typer.Option("--config", help="configuration: conf/<where>.yaml")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="key=value in place of the files' own; may be repeated")]
+Day = Annotated[datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], help="run day D; its end is taken as now")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="print logs, and the trace of an error")]
 DEFAULT_CONFIG = "conf/local.yaml"
 TYPED = ContextVar("typed", default="churnwatch")  # the command that runs
 NAME_LENGTH = 80
 
 
 def typed(words: Sequence[str]) -> str:
-    """The command as a person would name it: what was typed up to the first option, at most NAME_LENGTH characters."""
+    """The command up to its first option, at most NAME_LENGTH characters."""
     return " ".join(["churnwatch", *takewhile(lambda word: not word.startswith("-"), words)])[:NAME_LENGTH]
 
 
 def started(settings: Settings) -> Any:
-    """Spark's session; the application, and its jobs until a step names its own, are called as the command was typed."""
+    """Start Spark. The command names the application, and Spark jobs outside of any step."""
     from churnwatch.io.session import session
 
     return session(settings, TYPED.get())
 
 
 def runner_over(settings: Settings, **callbacks: Any) -> Any:
-    """A runner over the warehouse of ``settings``; starts Spark."""
+    """Start Spark and make a runner over the warehouse of ``settings``."""
     from churnwatch.runner import Runner
 
     return Runner(settings, started(settings), **callbacks)
 
 
 def run_order(settings: Settings, order: Any, how: Any = None) -> None:
-    """Runs ``order`` and shows its progress; ``how(runner, order)`` in place of the runner's own way."""
+    """Run ``order`` and show its progress; ``how(runner, order)`` replaces ``runner.run``."""
     with Progress() as progress:
         runner = runner_over(settings, on_end=progress.step_ended, on_start=progress.step_started)
         progress.watch(runner.spark)

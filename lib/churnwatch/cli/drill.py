@@ -1,4 +1,4 @@
-"""``churnwatch drill``: an emergency drill on a copy."""
+"""``churnwatch drill``: an emergency drill on a copy of the tables."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -14,22 +14,21 @@ from churnwatch.settings import load
 def drill(
     config: Config = DEFAULT_CONFIG,
     day: Day = None,
-    segment: Annotated[str | None, typer.Option(help="segment=value whose users are lost; absent: of the whole base")] = None,
-    share: Annotated[float, typer.Option(min=0.01, max=1, help="share of these users that is lost")] = 0.5,
-    days: Annotated[int, typer.Option(min=1, max=28, help="days that are played, up to --day")] = 10,
+    segment: Annotated[str | None, typer.Option(help="segment=value whose users are lost; default: all users")] = None,
+    share: Annotated[float, typer.Option(min=0.01, max=1, help="share of these users who are lost")] = 0.5,
+    days: Annotated[int, typer.Option(min=1, max=28, help="days that are played; the last one is --day")] = 10,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Plants a wave of churn into a copy of the tables, runs the chain on it and says how long each step took.
+    """Plant a wave of churn into a copy of the tables, run the jobs on it, and time each step.
 
-    Nothing of the warehouse is written to, messages become files, and the copy is removed. Ends with 1 where a step was
-    not reached.
+    The warehouse is not changed, messages become files, and the copy is removed. Exit code 1 when a step was not reached.
     """
     if day is None:
-        raise ConfigError("give --day: the last day that is played")
+        raise ConfigError("--day is missing. Hint: give the last day that is played")
     name, found, value = (segment or "").partition("=")
     if segment and not (name and found and value):
-        raise ConfigError(f"--segment {segment} is not segment=value")
+        raise ConfigError(f"--segment {segment} is not segment=value. Hint: --segment region=north")
     settings = load(config, set_ or ())
     from churnwatch.drill import Drill, Wave
 

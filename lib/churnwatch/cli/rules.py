@@ -1,4 +1,4 @@
-"""``churnwatch rules``: what the rules of rules.yaml would do."""
+"""``churnwatch rules``: try the rules of rules.yaml."""
 
 from typing import Annotated, Any
 
@@ -10,27 +10,27 @@ from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose, ru
 from churnwatch.core import ConfigError
 from churnwatch.settings import Settings, load
 
-rules = typer.Typer(no_args_is_help=True, help="Warning rules: try them out.")
+rules = typer.Typer(no_args_is_help=True, help="Try warning rules before they warn.")
 
 
 @rules.callback()
 def _group() -> None:
-    """Keeps ``test`` a command of its own while it is the only one."""
+    """Keep ``test`` a subcommand, although it is the only one."""
 
 
 @rules.command("test")
 def try_rules(
     config: Config = DEFAULT_CONFIG,
     day: Day = None,
-    rule: Annotated[str | None, typer.Option(help="one rule and its overlaps")] = None,
+    rule: Annotated[str | None, typer.Option(help="only this rule and its overlaps")] = None,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Shows whom each rule would warn on a day, its overlap with others and its past precision; writes nothing."""
+    """Show how many users each rule would warn of, overlaps and past precision; write nothing."""
     from churnwatch.rulebook import off, tried
 
     if day is None:
-        raise ConfigError("give --day: a day whose features are built")
+        raise ConfigError("--day is missing. Hint: give a day whose features are built")
     settings = load(config, set_ or ())
     trial = tried(runner_over(settings), day.date(), rule)
     console = Console(width=150)
