@@ -1,4 +1,4 @@
-"""The pages port: writes HTML pages into ``storage.files``, and keys the user ids that they show."""
+"""The pages port: write HTML pages into ``storage.files``, and replace the user ids that they show by keyed hashes."""
 
 import hashlib
 import os
@@ -22,9 +22,9 @@ class Pages:
         self._settings = settings
 
     def write(self, name: str, day: date, html: str) -> tuple[str, str, int]:
-        """Writes a page whole or not at all; returns its path, SHA-256 and size in bytes. Again gives the same.
+        """Write a page whole or not at all; return its path, SHA-256 and size in bytes. Writing it again gives the same.
 
-        A page of an earlier day never takes the place of the newest. Raises JobFailed where the folder cannot be written.
+        A page of an earlier day never replaces the newest one. Raises JobFailed where the folder cannot be written.
         """
         page = html.encode("utf-8")
         folder = self._folder()
@@ -34,18 +34,23 @@ class Pages:
             if not any(other.parent.name > str(day) for other in folder.glob(f"????-??-??/{name}.html")):
                 _replace(folder / path.name, page)
         except OSError as error:
-            raise JobFailed(f"{path}: cannot be written: {error.strerror}; is storage.files right?") from error
+            raise JobFailed(
+                f"{path}: cannot be written: {error.strerror}. Hint: check storage.files and the permissions of its folder"
+            ) from error
         return str(path), hashlib.sha256(page).hexdigest(), len(page)
 
     def keyed(self, ids: Iterable[str]) -> dict[str, str]:
-        """Keyed hash (64 hexadecimal digits) of each user id; for the few that a page shows, never for a frame."""
+        """Keyed hash (64 hexadecimal digits) by user id; for the few users on a page, never for a frame."""
         key = id_key(self._settings)
         return {user_id: keyed_id(user_id, key) for user_id in ids}
 
     def _folder(self) -> Path:
         place = urlparse(self._settings.storage.files)
         if place.scheme not in ("", "file"):
-            raise JobFailed(f"storage.files {self._settings.storage.files}: pages need a mounted folder, as /Volumes/... is")
+            raise JobFailed(
+                f"storage.files {self._settings.storage.files}: pages need a mounted folder. Hint: on Databricks, "
+                "/Volumes/... is one"
+            )
         return Path(place.path).resolve() / "pages"
 
 

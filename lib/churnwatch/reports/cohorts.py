@@ -30,12 +30,13 @@ class Period:
 
 
 def measure_cohorts(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """``cohort_churn``: one row per calendar month or ISO week that holds a day of ``days``, cohort with users, segment
-    and value; a period is measured up to its last day in ``days``, with sizes and segments as of that day. Who was a bot
-    in a period, or in the one before it, is left out of its rows.
+    """Measure ``cohort_churn``: one row per calendar month or ISO week that holds a day of ``days``, cohort, segment and value.
 
-    ``change`` compares a complete period with what the cohort before did in the period before, over its whole length
-    and by today's segments; while a period runs it is null, since part of a month against a whole one is no change.
+    A period is measured up to its last day in ``days``, with sizes and segments as of that day. Users who were bots in a
+    period, or in the period before it, are left out of its rows.
+
+    ``change`` compares a complete period with the cohort before in the period before, over its whole length and by today's
+    segments. It is null while a period runs, because part of a month cannot be compared with a whole one.
     """
     periods = measured_periods(days)
     cells = (
@@ -53,7 +54,7 @@ def measure_cohorts(inputs: Frames, days: Sequence[date], settings: Settings) ->
 
 
 def replaced_periods(days: Sequence[date]) -> Mapping[str, str]:
-    """The rows of ``cohort_churn`` that a run of ``days`` replaces: all of the months and weeks that hold one of them."""
+    """Predicate of the rows of ``cohort_churn`` that a run of ``days`` replaces: the months and weeks that hold one of them."""
     parts = []
     for cohort_by in PERIODS:
         firsts = sorted({bounds(cohort_by, day)[0] for day in days})
@@ -85,7 +86,7 @@ def _measured(days: Sequence[date]) -> Iterator[Period]:
 
 
 def per_user_period(first_seen: DataFrame, periods: Sequence[Period]) -> DataFrame:
-    """One row per user and measured period, for users first active up to the period's ``day``; adds their ``cohort``."""
+    """One row per measured period and user first active on or before the period's ``day``, with the user's ``cohort``."""
     rows = ", ".join(f"('{p.cohort_by}', DATE'{p.first}', DATE'{p.as_of}', {str(p.last <= p.as_of).lower()})" for p in periods)
     wanted = first_seen.sparkSession.sql(f"SELECT * FROM VALUES {rows} AS t(cohort_by, period_start, day, complete)")
     seen = first_seen.select("user_id", F.col("day").alias("first_day"))
@@ -95,8 +96,8 @@ def per_user_period(first_seen: DataFrame, periods: Sequence[Period]) -> DataFra
 
 
 def with_presence(frame: DataFrame, activity: DataFrame, periods: Sequence[Period]) -> DataFrame:
-    """Adds ``active`` (in the period, up to its ``day``), ``active_before`` (in the whole period before) and ``bot`` (in
-    any of both; null: in neither active); same grain."""
+    """Add ``active`` (in the period, up to its ``day``), ``active_before`` (in the whole period before) and ``bot`` (in either;
+    null for users active in neither)."""
     rows = ", ".join(
         f"('{p.cohort_by}', DATE'{p.first}', {str(before).lower()}, DATE'{first}', DATE'{last}')"
         for p in periods
@@ -122,7 +123,7 @@ def with_presence(frame: DataFrame, activity: DataFrame, periods: Sequence[Perio
 
 
 def with_change(cells: DataFrame) -> DataFrame:
-    """Adds ``change``: retained of the cell minus that of the cohort before at the same period; null where the period
+    """Add ``change``: the cell's retained share minus that of the cohort before at the same period; null where the period
     still runs or the cohort before has no users."""
     line = Window.partitionBy("cohort_by", "period_start", "segment", "value").orderBy("cohort")
     retained = F.try_divide("active", "size")

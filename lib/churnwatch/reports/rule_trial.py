@@ -1,4 +1,4 @@
-"""A trial of rules: whom each would warn, with whom it agrees, and what became of those it spoke of on a judged day."""
+"""A trial of rules: how many users each would warn, how far two rules overlap, and how precise each was on a judged day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from churnwatch.core.intervals import wilson_interval
 from churnwatch.settings import Rule, Settings
 from churnwatch.settings.terms import ALL, MODEL
 
-EVERYBODY = ""  # stands for all users beside the rules' ids
+EVERYBODY = ""  # id that stands for all users, beside those of the rules
 
 
 @dataclass(frozen=True)
 class RuleOverlap:
-    """Users of whom ``rule_id`` and ``other`` speak both; of one rule where they are the same, of all where it is ''."""
+    """Users for whom both ``rule_id`` and ``other`` fire: users of one rule where they are equal, all users where both are ''."""
 
     rule_id: str
     other: str
@@ -26,7 +26,7 @@ class RuleOverlap:
 
 @dataclass(frozen=True)
 class RulePrecision:
-    """Effective users with a known outcome of whom a rule spoke, the share that churned, and its 95 % interval."""
+    """Effective number of users with a known outcome for whom a rule fired, the share that churned, and its 95 % interval."""
 
     users: float
     precision: float
@@ -40,7 +40,7 @@ def precision_with_interval(hits: float, users: float) -> RulePrecision | None:
 
 
 def count_overlaps(people: DataFrame, rules: Sequence[Rule], settings: Settings) -> list[RuleOverlap]:
-    """How many users each rule, and the model, speaks of, and each two together: one pass over ``people``.
+    """Count the users for whom each rule, the model, and each two of them fire, in one pass over ``people``.
 
     ``people``: features with scores and attributes, one row a user. Collects one row a pair.
     """
@@ -59,8 +59,10 @@ def count_overlaps(people: DataFrame, rules: Sequence[Rule], settings: Settings)
 
 
 def replay_rules(people: DataFrame, known: DataFrame, rules: Sequence[Rule], settings: Settings) -> dict[str, RulePrecision]:
-    """What became of the users of whom each rule speaks on a judged day; under '' of everybody. Treated users are left out,
-    the held-out stand for them; ``known``: per_labelled_user. Collects one row a rule."""
+    """Precision of each rule on a judged day; under '' the churn rate of all users.
+
+    Treated users are left out, and held-out users stand for them. ``known``: ``per_labelled_user``. Collects one row per rule.
+    """
     weight, churned = F.col("weight"), F.col("churned") == 1
     rows = (
         people.join(known.where(~F.col("treated")), "user_id")  # known: one row a user
@@ -82,7 +84,7 @@ def replay_rules(people: DataFrame, known: DataFrame, rules: Sequence[Rule], set
 
 
 def _rules_of_user(rules: Sequence[Rule], settings: Settings) -> Column:
-    """Ids of the rules, and of the model, that speak of the row; with the one that stands for everybody."""
+    """Ids of the rules that fire for the row, and of the model where it warns, with the id that stands for all users."""
     found = [F.when(holds(rule), F.lit(rule.id)) for rule in rules]
     return F.array_compact(F.array(F.lit(EVERYBODY), *found, F.when(has_warning_tier(settings), F.lit(MODEL))))
 
@@ -90,7 +92,7 @@ def _rules_of_user(rules: Sequence[Rule], settings: Settings) -> Column:
 def stored_precision(alert_quality: DataFrame) -> dict[str, RulePrecision]:
     """Precision of each rule over all judged days of ``alert_quality``; collects one row a rule."""
     rows = (
-        # days that were judged before there were looks hold rules alone, without weights
+        # rows written before ``by`` existed are of rules, without weights
         alert_quality.where(f"level = '{ALL}' AND coalesce(by, 'rule') = 'rule' AND precision IS NOT NULL")
         .withColumn("users", F.coalesce("effective", F.col("matured").cast("double")))
         .groupBy("rule_id")

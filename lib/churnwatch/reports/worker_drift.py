@@ -1,4 +1,4 @@
-"""What Spark's workers run to compare a day's features with those of training: numpy and pyarrow alone; travels by value."""
+"""Count users by bin of training inside Spark's workers. Imports numpy and pyarrow alone, because it travels by value."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,13 +9,14 @@ import pyarrow as pa
 import churnwatch.model.worker as w
 from churnwatch.model.worker_model import fingerprint, imputed
 
-SKEW = -1  # stands for a feature: bin 0 counts users whose values are as they were scored, bin 1 those that changed since
+SKEW = -1  # in place of a feature: bin 0 counts users whose values are as when scored, bin 1 those whose values changed
 
 
 def binned(batches: Iterator[pa.RecordBatch], spec: dict[str, Any]) -> Iterator[pa.RecordBatch]:
-    """Users by feature and bin: rows of (feature, bin, users); the last bin is for missing, the last feature is the margin.
+    """Count users per feature and bin: rows of (feature, bin, users).
 
-    Batches have ``values``, ``margin`` and ``features_hash``; bin n holds the values above n of ``spec["edges"]``.
+    Batches have ``values``, ``margin`` and ``features_hash``. Bin n holds the values above n of ``spec["edges"]``, the last bin
+    the missing ones. The last feature is the margin.
     """
     edges = [np.asarray(of_feature) for of_feature in spec["edges"]]
     counts = [np.zeros(len(of_feature) + 2, dtype=np.int64) for of_feature in edges]

@@ -1,4 +1,4 @@
-"""How good the warnings were: by rule, and by level, cause, owner and segment; rules that do not help."""
+"""The page's section on the quality of warnings: by rule, level, cause, owner and segment; rules that do not help."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ def alert_quality_section(facts: PageFacts, settings: Settings) -> Section:
     base = next((r["base_rate"] for r in by_rule), None)
     note = (
         f"The upright line is the churn rate of all users, {percent(base)}. Treated users are no false alarms: they are left "
-        "out, the held-out stand for them. Lead: days gained against waiting until the silence had lasted the horizon."
+        "out, the held-out stand for them. Lead: how many days before the user counts as churned the warning came."
     )
     names = [rule_title(r["rule_id"], settings) for r in by_rule]
     blocks: list[Block] = [_table(f"Warnings of {day}", "Raised by", names, by_rule, base, note, settings)]
@@ -83,15 +83,15 @@ def _cells(name: str, r: Row, axis: Any, base: float | None, few: int) -> list[A
 
 
 def _named(facts: PageFacts, settings: Settings) -> list[str]:
-    """Sentences about rules that have not shown to help, and about rules that say the same."""
+    """Sentences about rules that have not been shown to help, and about rules that nearly always fire together."""
     texts = []
     if useless := unproven_rules(facts.alert_history)[:NAMED]:
-        told = "; ".join(
+        names = "; ".join(
             f"{rule_title(rule, settings)} ({percent(precision)}, at least {percent(low)}; everybody {percent(base)})"
             for rule, precision, low, base in useless
         )
-        texts.append(f"Not shown to help, of {ENOUGH_MATURED} judged users or more: {told}.")
+        texts.append(f"Not shown to help, of {ENOUGH_MATURED} judged users or more: {names}.")
     if pairs := overlapping_rules(facts.alert_history, settings.privacy.min_group_size)[:NAMED]:
-        told = "; ".join(f"{rule_title(a, settings)} and {rule_title(b, settings)} ({whole(n)} users)" for a, b, n in pairs)
-        texts.append(f"Nearly always together, so that one of both would do: {told}.")
+        names = "; ".join(f"{rule_title(a, settings)} and {rule_title(b, settings)} ({whole(n)} users)" for a, b, n in pairs)
+        texts.append(f"Nearly always together, so that one of both would do: {names}.")
     return texts

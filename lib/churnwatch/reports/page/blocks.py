@@ -1,4 +1,4 @@
-"""What a page is made of: sections of tables, figures and notes, all plain values that the template prints."""
+"""The parts of a page: sections of tables, figures and notes, all plain values that the template prints."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence; ``tone`` plain, empty (nothing there yet, and from when) or alarm."""
+    """A sentence; ``tone`` is plain, empty (there are no data yet) or alarm."""
 
     text: str
     tone: str = "plain"
@@ -55,7 +55,7 @@ Block = Table | Figure | Note
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page; ``lede`` says in one or two sentences what its numbers mean."""
+    """A part of the page; ``lede`` explains its numbers in one or two sentences."""
 
     anchor: str
     title: str

@@ -25,7 +25,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """A named line of points; colour by its place."""
+    """A named line of points; its place in the list gives its colour."""
 
     name: str
     points: Sequence[Point]
@@ -33,7 +33,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where data lie in the picture."""
+    """Size of the picture, and the ranges of the data on its axes."""
 
     width: int
     height: int
@@ -82,7 +82,7 @@ def line_chart(series: Sequence[Series], label: str) -> Markup:
 
 
 def calibration_chart(points: Sequence[Point], label: str) -> Markup:
-    """Predicted against observed shares with intervals; the diagonal is a model that says what happens."""
+    """Predicted against observed shares with intervals; a perfectly calibrated model lies on the diagonal."""
     marks = ticks(0.0, min(1.0, max(max(p.x, p.high) for p in points)))
 
     def drawn(width: int, height: int) -> str:
@@ -115,7 +115,7 @@ def interval_bar(value: float, low: float, high: float, axis: tuple[float, float
 
 
 def _both(drawn: Callable[[int, int], str], label: str) -> Markup:
-    """The drawing at both sizes: text keeps its size on a telephone; style sheets show one."""
+    """The drawing at both sizes, because text must keep its size on a telephone; the style sheet shows one of them."""
     pictures = "".join(
         f'<svg class="chart {name}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
         f"{drawn(width, height)}</svg>"

@@ -1,4 +1,4 @@
-"""Data quality: what was refused, what came in, how the jobs ended."""
+"""The page's section on data quality: refused rows, rows of the newest loads, and how the day's jobs ended."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from churnwatch.settings.terms import DONE, FAILED, REFUSED, RUNNING, SKIPPED
 
 TONES = {DONE: "good", FAILED: "red", RUNNING: "yellow", SKIPPED: "plain", REFUSED: "yellow"}
 INGESTS = 7
-NOT_SHOWN = ("all", "render_report")  # the page cannot know how the run that renders it ends
+NOT_SHOWN = ("all", "render_report")  # still running while the page is rendered
 LONGEST_MESSAGE = 240
 
 

@@ -1,4 +1,4 @@
-"""What the work brought, and what churned users had in common: lift, causes and profile."""
+"""The page's sections on lift, and on causes and profile of churned users."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What was learned from warnings: the lessons that people wrote when they closed them."""
+"""The page's section on lessons, which people write when they close a warning."""
 
 from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, badge
 from churnwatch.reports.page.facts import PageFacts

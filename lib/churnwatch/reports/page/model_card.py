@@ -1,4 +1,4 @@
-"""The model's part of the page: what the newest release showed before it was let go, and what it showed since."""
+"""The page's section on the model: the newest release on its test span, its gate, and its quality since then."""
 
 import json
 import math
@@ -75,8 +75,8 @@ def _lede(run: Mapping[str, Any], measured: Mapping[str, float]) -> str:
 
 def _metric_tables(measured: Mapping[str, float]) -> list[Block]:
     names = [name for name in TITLES if name in measured]
-    told = (*ENDS, "_sd", "_users", "_rows", "_positives")  # beside the metric, or on the card
-    others = sorted(n for n in measured if n not in TITLES and not n.endswith(told) and not n.startswith("origins"))
+    shown = (*ENDS, "_sd", "_users", "_rows", "_positives")  # in the metric's row, or on the card
+    others = sorted(n for n in measured if n not in TITLES and not n.endswith(shown) and not n.startswith("origins"))
     if not names:
         return []
     rows = [[TITLES[n][0], _value(n, measured[n]), _interval(n, measured), TITLES[n][1]] for n in names]
@@ -143,9 +143,9 @@ def _compared(run: Mapping[str, Any], runs: Rows) -> list[Block]:
     rows = []
     for r in sorted(same, key=lambda r: (r["outcome"] != RELEASED, r["algorithm"])):
         seen = _numbers(r["metrics"])
-        told = [NONE if name not in seen else number(seen[name]) for name in ("search_loss", "calibration_auc")]
+        numbers = [NONE if name not in seen else number(seen[name]) for name in ("search_loss", "calibration_auc")]
         rows.append(
-            [r["algorithm"], whole(r["trials"] or 0), *told, "; ".join(r["conditions"] or []) if r is not run else RELEASED]
+            [r["algorithm"], whole(r["trials"] or 0), *numbers, "; ".join(r["conditions"] or []) if r is not run else RELEASED]
         )
     columns = [Column("Algorithm"), Column("Trials", True), Column("Loss of the search", True)]
     columns += [Column("AUC on the calibration span", True), Column("Outcome", text=True)]

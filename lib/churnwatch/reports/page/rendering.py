@@ -1,4 +1,4 @@
-"""The job render_report: one self-contained HTML page of a day."""
+"""The job render_report: write one self-contained HTML page per day."""
 
 import importlib.resources
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,10 +26,10 @@ NAME = "report"
 
 
 class PagesPort(Protocol):
-    """What the job needs of io.pages."""
+    """The methods of io.pages that the job calls."""
 
     def write(self, name: str, day: date, html: str) -> tuple[str, str, int]:
-        """Writes a page; path, SHA-256, bytes."""
+        """Write a page; return its path, SHA-256 and size in bytes."""
         ...
 
     def keyed(self, ids: Iterable[str]) -> dict[str, str]:
@@ -48,7 +48,7 @@ def render_report(inputs: Frames, days: Sequence[date], pages: PagesPort, settin
 
 
 def page_html(facts: PageFacts, settings: Settings, keyed: Callable[[Iterable[str]], Mapping[str, str]]) -> str:
-    """The page as HTML: no script, no network, no raw user id."""
+    """The page as HTML, without scripts, network requests and raw user ids."""
     names = keyed([row["user_id"] for row in facts.top_users])
     page = Page(
         title=f"churnwatch {_domain(settings)}: {day_text(facts.day)}",
@@ -89,5 +89,5 @@ def _template() -> Template:
 
 
 def _domain(settings: Settings) -> str:
-    """The domain's name, without the path that it may have been given by."""
+    """The domain's name, without the folder of its path."""
     return settings.domain.rstrip("/").rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Which rules do not help, and which say the same: from the judged days together."""
+"""Review rules over all judged days: those not shown to help, and those that nearly always fire together."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,16 +9,16 @@ from churnwatch.settings.terms import ALL
 
 Rows = Sequence[Mapping[str, Any]]
 
-ENOUGH_MATURED = 100  # users with a known outcome, before a rule is said not to help
+ENOUGH_MATURED = 100  # effective users with a known outcome; a rule with fewer is not reviewed
 TOGETHER_SHARE = 0.95
 
 
 def unproven_rules(history: Rows) -> list[tuple[str, float, float, float]]:
-    """(rule, precision, its lower end, base rate) of rules whose users churned no more often than everybody, best known first.
+    """(rule, precision, its lower end, base rate) of rules that have not been shown to help, those with the most users first.
 
-    ``history``: a look's sums over judged days: ``effective`` users, ``hits`` among them, ``expected`` hits at the base rate
-    of each day. A rule is named when, of at least 100 effective users, the lower end of the 95 % interval is not above the
-    base rate: it may help, but has not shown it.
+    ``history``: sums over judged days per rule and level: ``effective`` users, ``hits`` among them, ``expected`` hits at the
+    base rate of each day. A rule is listed when it has at least 100 effective users and the lower end of its precision's 95 %
+    interval is not above the base rate. Such a rule may help; the data do not show it.
     """
     found = []
     for row in history:
@@ -32,7 +32,7 @@ def unproven_rules(history: Rows) -> list[tuple[str, float, float, float]]:
 
 
 def overlapping_rules(history: Rows, few: int) -> list[tuple[str, str, int]]:
-    """(rule, other, users) of rules that spoke together in at least 95 % of the cases in which the rarer one spoke."""
+    """(rule, other, users) of two rules that fired for the same user in at least 95 % of the cases in which the rarer one did."""
     fired = {row["rule_id"]: row["fired"] for row in history if row["by"] == RULE and row["level"] == ALL}
     pairs = [
         (row["rule_id"], row["value"], row["fired"])

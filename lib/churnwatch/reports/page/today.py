@@ -1,4 +1,4 @@
-"""The first screen and the people: what is the day, what changed, who is at risk and why."""
+"""The page's first screen, and its sections on changes since yesterday and on users at risk."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -58,7 +58,7 @@ def _against(change: int) -> str:
 
 
 def no_scores_because(facts: PageFacts) -> str:
-    """Why there are no scores, as score_users or train_model said it; a plain sentence where neither did."""
+    """Why there are no scores: the message of score_users or train_model, or a plain sentence without one."""
     for job in ("score_users", "train_model"):
         said = [r for r in facts.runs if r["job"] == job and r["day"] == facts.day and r["status"] in (SKIPPED, REFUSED)]
         if said and said[-1]["message"]:

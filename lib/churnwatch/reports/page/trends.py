@@ -26,7 +26,7 @@ def first_day(facts: PageFacts, job: str) -> date | None:
 
 
 def from_when(facts: PageFacts, lag_days: int, what: str, job: str = "ingest_events") -> str:
-    """A sentence for what is not there yet: from which day on it will be, counted from the first day that ``job`` did."""
+    """A sentence that says from which day on there will be data, counted from the first day of ``job`` that is done."""
     first, start = first_day(facts, job), STARTS[job]
     if first and first + timedelta(days=lag_days) > facts.day:
         return (

@@ -1,4 +1,4 @@
-"""Numbers and names as a reader sees them, each with its unit; ``–`` where there is none."""
+"""Format numbers and names for readers, each with its unit; ``–`` stands for None."""
 
 import re
 from collections.abc import Mapping
@@ -106,13 +106,13 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def cause_title(cause: str | None, settings: Settings) -> str:
-    """The title of causes.yaml, else the name."""
+    """The cause's title in causes.yaml, or its name where it has none."""
     known = settings.causes.causes.get(cause or "")
     return known.title if known else (cause or UNKNOWN).replace("_", " ")
 
 
 def rule_title(rule_id: str, settings: Settings) -> str:
-    """The title of rules.yaml; the model is called so."""
+    """The rule's title in rules.yaml; 'the model' for warnings of the model."""
     if rule_id == MODEL:
         return "the model"
     return next((rule.title for rule in settings.rules.rules if rule.id == rule_id), rule_id)
@@ -156,7 +156,7 @@ def measure_value(name: str, value: float | None) -> str:
 
 
 def reason_texts(reasons: list[Mapping[str, Any]], settings: Settings, most: int = 3) -> list[str]:
-    """The measures that moved a score most, in order, with direction, value and what is usual; never the remainders."""
+    """The ``most`` measures that moved a score most, with direction, value and usual value; without (other) and (base)."""
     named = [r for r in reasons if not str(r["measure"]).startswith("(")][:most]
     return [
         f"{'↑' if r['contribution'] > 0 else '↓'} "
