@@ -7,8 +7,8 @@ from alertworld import ALERT, DAY, before, frame, in_force, world
 from pyspark.sql import functions as F
 
 from churnwatch import alerts, upkeep
-from churnwatch.alerts import sending
 from churnwatch.alerts.messages import offer_messages, owner_messages
+from churnwatch.alerts.sending import with_attempts
 from churnwatch.io.keys import keyed, keyed_id
 from churnwatch.io.senders import Senders
 from smallworld import at, contracts
@@ -36,6 +36,10 @@ def with_key(frame, column):
     return keyed(frame, column, KEY)
 
 
+def hashed(user):
+    return keyed_id(user, KEY)
+
+
 GROUP = {"scope": "group", "user_id": None, "segment": "plan", "value": "basic"}
 
 
@@ -43,7 +47,7 @@ def messages(spark, given, settings=None, overdue=None):
     """Messages to owners by (kind, destination), as they are written on DAY."""
     t = contracts()
     handed = None if overdue is None else frame(spark, t.risk_alerts, overdue).withColumn("superior", F.lit("head"))
-    found = owner_messages(frame(spark, t.risk_alerts, given), handed, DAY, with_key, settings or world()).collect()
+    found = owner_messages(frame(spark, t.risk_alerts, given), handed, DAY, hashed, settings or world()).collect()
     assert len({row["message_id"] for row in found}) == len(found)
     return {(row["kind"], row["destination"]): row for row in found}
 
@@ -240,10 +244,11 @@ def doctor(tables, stored, settings):
 def test_evaluating_the_attempts_twice_sends_once(spark, tmp_path):
     t = contracts()
     settings = world(storage={"root": "x", "files": str(tmp_path)}, sending={"folder": str(tmp_path / "outbox")})
-    written = owner_messages(frame(spark, t.risk_alerts, [ALERT]), None, DAY, with_key, settings)
-    waiting = sending.only_unsent(written, frame(spark, t.deliveries, []), 3)
+    written = owner_messages(frame(spark, t.risk_alerts, [ALERT]), None, DAY, hashed, settings)
+    waiting = with_attempts(written, frame(spark, t.deliveries, []), 3).withColumnRenamed("waiting", "due")
     attempts = Senders(spark, settings, "run").send(waiting)
     first = attempts.collect()
+    assert [len(row["tries"]) for row in first] == [1]
     for file in (tmp_path / "outbox").rglob("*.eml"):
         file.unlink()
     assert attempts.collect() == first and files(tmp_path) == []

@@ -67,7 +67,7 @@ def test_a_warning_goes_by_route_then_rule_then_level_and_says_what_is_to_be_don
         "base": ("board", "watch", week),
     }
     # what is about a group or the base is a task of its owner, everything else stands in digests
-    written = owner_messages(frame(spark, contracts().risk_alerts, found), None, DAY, lambda made, _: made, made).collect()
+    written = owner_messages(frame(spark, contracts().risk_alerts, found), None, DAY, lambda user: user, made).collect()
     assert {(row["kind"], row["destination"]) for row in written if row["kind"] == "task"} == {
         ("task", "product"),
         ("task", "board"),

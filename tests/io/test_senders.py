@@ -9,8 +9,9 @@ from email import message_from_bytes, policy
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from webhooks import deliver
 
-from churnwatch.io.delivery import DeliveryConfig, FileSender, MailServer, RetryPolicy, Target, send_messages
+from churnwatch.io.delivery import DeliveryConfig, FileSender, MailServer, RetryPolicy, Target
 from churnwatch.io.keys import id_key, keyed, keyed_id
 from churnwatch.io.senders import Senders
 from smallworld import settings
@@ -78,7 +79,7 @@ def port(mailbox):
 
 
 def sent(messages, sender, most=3):
-    rows = list(send_messages(messages, sender, RetryPolicy(most, most, pause_seconds=0.001)))
+    rows = deliver(messages, sender, RetryPolicy(most, most, pause_seconds=0.001))
     sender.close()
     return rows
 
@@ -257,11 +258,14 @@ def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailb
     rows = [to("retention"), to("refused"), to("stranger", kind="offer"), to("hook")]
     schema = (
         "day date, message_id string, kind string, destination string, channel string, subject string, body string, "
-        "earliest_send_at timestamp, expires_at timestamp, attempts int"
+        "earliest_send_at timestamp, expires_at timestamp, attempts int, due boolean"
     )
-    messages = spark.createDataFrame([tuple(row.values()) for row in rows], schema).repartition(2)
+    given = [(*row.values(), True) for row in rows] + [(*to("retention", message_id="not due").values(), False)]
+    messages = spark.createDataFrame(given, schema).repartition(2)
     before = datetime.now()
-    found = sorted(Senders(spark, made, "run").send(messages).collect())
+    sent_ = Senders(spark, made, "run").send(messages).collect()
+    assert [row["message_id"] for row in sent_ if not row["tries"]] == ["not due"]
+    found = sorted(({"message_id": row["message_id"]} | try_.asDict() for row in sent_ for try_ in row["tries"]), key=str)
     assert told(found) == [
         ("m-hook", 1, "failed", "127.0.0.1: ConnectionRefusedError"),
         ("m-refused", 1, "failed", "550 5.1.1 no such user"),

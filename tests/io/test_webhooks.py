@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from webhooks import Hooks
+from webhooks import Hooks, deliver
 
 from churnwatch.io import posting
-from churnwatch.io.delivery import DeliveryConfig, RetryPolicy, Target, send_messages
+from churnwatch.io.delivery import DeliveryConfig, RetryPolicy, Target
 from churnwatch.io.formats import LONGEST, chat_body, cut, refusal, signed, text_of
 from smallworld import settings
 
@@ -46,7 +46,7 @@ def office(url, kind="json", timeout=0.3, loopback=True, **target):
 
 
 def sent(made, *messages, policy=POLICY):
-    rows = list(send_messages(messages or [MESSAGE], made.make_sender(), policy))
+    rows = deliver(messages or [MESSAGE], made.make_sender(), policy)
     return [(row["attempt"], row["outcome"], row["detail"]) for row in rows]
 
 
@@ -123,7 +123,7 @@ def test_a_receiver_that_is_gone_and_comes_back_loses_nothing(hooks):
     hooks.stop()
     messages = [MESSAGE | {"message_id": f"{n:032d}"} for n in range(4)]
     made = office(f"http://127.0.0.1:{port}/")
-    first = list(send_messages(messages, made.make_sender(), POLICY))
+    first = deliver(messages, made.make_sender(), POLICY)
     # one message found out, the others cost no time-out of their own
     assert [row["attempt"] for row in first] == [1, 2, 3, 1, 1, 1] and {row["outcome"] for row in first} == {"failed"}
     assert first[-1]["detail"] == "not tried: 127.0.0.1: ConnectionRefusedError"
@@ -131,7 +131,7 @@ def test_a_receiver_that_is_gone_and_comes_back_loses_nothing(hooks):
     hooks.start(port)
     hooks.moods = [200, "die", 503]
     again = [message | {"attempts": made_before[message["message_id"]]} for message in messages]
-    list(send_messages(again, made.make_sender(), POLICY))
+    deliver(again, made.make_sender(), POLICY)
     assert sorted(headers["Idempotency-Key"] for _, headers, _ in hooks.taken) == [m["message_id"] for m in messages]
 
 
@@ -142,7 +142,7 @@ def test_one_receiver_that_is_down_does_not_hinder_another(hooks):
         down, up = f"http://127.0.0.1:{silent.getsockname()[1]}/", f"http://127.0.0.1:{hooks.start()}/"
         made = DeliveryConfig("unused", False, None, {"a": Target("json", url=down), "b": Target("json", url=up)}, {}, 0.2, True)
         messages = [MESSAGE | {"message_id": f"m{n}", "destination": name} for n, name in enumerate("aba")]
-        rows = list(send_messages(messages, made.make_sender(), RetryPolicy(1, 5, 0.001)))
+        rows = deliver(messages, made.make_sender(), RetryPolicy(1, 5, 0.001))
     assert [row["outcome"] for row in rows] == ["failed", "sent", "failed"]
     assert "timed out" in rows[0]["detail"] and rows[2]["detail"].startswith("not tried")
 

@@ -6,6 +6,16 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from churnwatch.io.delivery import send_message
+
+
+def deliver(messages, sender, policy):
+    """Attempts to send the messages, as rows with the message's id: what a worker does with a partition."""
+    down = {}
+    return [
+        {"message_id": message["message_id"]} | row for message in messages for row in send_message(message, sender, policy, down)
+    ]
+
 
 class Hooks:
     """Answers POSTs by ``moods``, one a request and then 200; ``taken``: what was answered 2xx, in order."""

@@ -1,4 +1,4 @@
-"""What the system does about warnings: it closes those whose outcome is known, and hands overdue ones to a superior."""
+"""Close cases whose outcome is known or whose time is over, and escalate overdue ones to a superior."""
 
 from datetime import date
 
@@ -6,11 +6,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.alerts.owners import superior_of
-from churnwatch.alerts.states import STILL_OPEN, case_id, with_state
+from churnwatch.alerts.states import STILL_OPEN, case_id, events_by_case, state_columns
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import CHURNED, CLOSED, ESCALATED, EXPIRED, RETAINED, SYSTEM
 
-LATE_DAYS = 28  # how long after its time a warning is still closed: runs may have been missed
+LATE_DAYS = 28  # a case is still closed so many days after its time, because runs may have been missed
 NEWEST = (
     *("alert_id", "day", "scope", "user_id", "segment", "value", "rule_id", "level", "cause", "evidence", "owner", "due_on"),
     "value_at_risk_cents",
@@ -18,49 +18,59 @@ NEWEST = (
 
 
 def case_days(settings: Settings) -> int:
-    """Days after the newest warning of a case by which its outcome is known, or it is over."""
+    """Return the days after the newest warning of a case by which its outcome is known; then the case is over."""
     return max(settings.tiers.open_days, settings.label_lag_days(settings.churn.primary))
 
 
 def tracked_days(settings: Settings) -> int:
-    """How far back a warning lies at the most that the system still closes, or hands up."""
+    """Return the age in days of the oldest warning that the system may still close or escalate."""
     return case_days(settings) + LATE_DAYS
 
 
 def select_due_cases(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day: date, settings: Settings) -> DataFrame:
-    """Cases of which the system tells something on ``day``: one row a case, as its newest warning has it.
+    """Return the cases that are closed or escalated on ``day``: one row per case, with the columns of its newest warning.
 
-    ``outcome``: churned as soon as a warning's label says so, retained when that of the newest does, expired where there is
-    none after ``case_days``: groups and the base have no labels, nor has every user; else ``superior``: to whom an overdue
-    case goes, once. What the system itself told on ``day`` is not looked at, so that a second run of the day tells the same.
+    ``outcome``: churned as soon as the label of any of its warnings is churned, retained when the label of the newest is not,
+    expired when no label came within ``case_days`` (groups, the base and ineligible users have none); else null.
+    ``superior``: who gets an overdue case without an outcome; a case is escalated once. Null for cases that are closed.
+    Events of the system on ``day`` are left out, so that a second run of the day finds the same cases.
     """
     earlier = alert_events.where(~((F.col("who") == SYSTEM) & (F.col("day") == F.lit(day))))
     known = labels.where(F.col("definition") == settings.churn.primary).select("day", "user_id", "churned")
+    warnings = alerts.join(known, ["day", "user_id"], "left").select(  # known: one row per day and user
+        case_id().alias("case"),
+        "churned",
+        F.struct("day", "alert_id").alias("order"),
+        F.struct(*NEWEST, "churned").alias("warning"),
+    )
     going_on = (
-        with_state(alerts, earlier)
-        .where(F.col("state") != CLOSED)
-        .join(known, ["day", "user_id"], "left")  # known: one row a day and user
-        .groupBy(case_id().alias("case"))
+        warnings.unionByName(events_by_case(alerts, earlier), allowMissingColumns=True)
+        .groupBy("case")
         .agg(
             F.bool_or("churned").alias("lost"),
-            F.max_by(F.struct(*NEWEST, "churned", "state", "escalated_to"), F.struct("day", "alert_id")).alias("newest"),
+            F.max_by("warning", "order").alias("newest"),
+            F.max("order.day").alias("risen_on"),
+            F.collect_list("event").alias("events"),
         )
-        .select("case", "lost", "newest.*")
+        .where(F.col("newest").isNotNull())  # events alone: the warning is too old to be read
+        .withColumn("now", F.struct(*state_columns()))
+        .where(F.col("now.state") != CLOSED)
+        .select("case", "lost", "newest.*", "now.state", "now.escalated_to")
     )
-    unattended = F.col("state").isin(*STILL_OPEN)
     outcome = (
         F.when(F.col("lost"), CHURNED)
         .when(~F.col("churned"), RETAINED)
         .when(F.datediff(F.lit(day), "day") > case_days(settings), EXPIRED)
     )
-    late = unattended & (F.col("due_on") < F.lit(day)) & F.col("escalated_to").isNull()
-    superior = superior_of(F.col("owner"), settings)
-    judged = going_on.withColumn("outcome", outcome).withColumn("superior", F.when(late & F.col("outcome").isNull(), superior))
-    return judged.where(F.col("outcome").isNotNull() | F.col("superior").isNotNull())
+    unattended = F.col("state").isin(*STILL_OPEN)
+    overdue = unattended & (F.col("due_on") < F.lit(day)) & F.col("escalated_to").isNull()
+    superior = F.when(overdue & F.col("outcome").isNull(), superior_of(F.col("owner"), settings))
+    cases = going_on.withColumn("outcome", outcome).withColumn("superior", superior)
+    return cases.where(F.col("outcome").isNotNull() | F.col("superior").isNotNull())
 
 
 def make_case_events(cases: DataFrame, day: date, at: Column) -> DataFrame:
-    """Rows of alert_events for the cases of ``select_due_cases``, at the instant ``at``."""
+    """Return rows of alert_events for the cases of ``select_due_cases``, at the instant ``at``."""
     action = F.when(F.col("outcome").isNotNull(), CLOSED).otherwise(ESCALATED)
     note = (
         F.when((F.col("outcome") == EXPIRED) & F.col("state").isin(*STILL_OPEN), "nobody acted in time")
@@ -68,7 +78,7 @@ def make_case_events(cases: DataFrame, day: date, at: Column) -> DataFrame:
         .when(F.col("outcome").isNotNull(), "the label is known")
         .otherwise(F.concat(F.lit("due on "), F.col("due_on").cast("string")))
     )
-    # no instant in the id: a day tells a thing once
+    # the id leaves the instant out, so that a second run of the day writes no second event
     parts = F.concat_ws("\x1f", "case", F.lit(str(day)), F.lit(SYSTEM), action)
     return cases.select(
         F.lit(day).alias("day"),

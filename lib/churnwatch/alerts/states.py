@@ -7,61 +7,74 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.settings.terms import ACKNOWLEDGED, CLOSED, LEVELS, OPEN
+from churnwatch.settings.terms import ACKNOWLEDGED, CLOSED, ESCALATED, LEVELS, OPEN
 
 STILL_OPEN = (OPEN, ACKNOWLEDGED)  # states in which somebody still has to act
+EVENT = ("day", "at", "event_id", "action", "who", "note", "outcome", "owner")  # in this order the newest event is the largest
 
 
 def case_id() -> Column:
-    """The case that a warning belongs to: its own, or the open one whose level it raises."""
+    """Return the case of a warning: ``escalates`` if it raised the level of an open case, else its own ``alert_id``."""
     return F.coalesce("escalates", "alert_id")
 
 
 def with_state(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
-    """Adds what was done last about the warning's case; same grain. ``alerts`` hold all rows of their cases, but for the
-    first.
+    """Add the state of each warning's case; same grain.
 
-    state (open, acknowledged, acted, closed), state_at, state_by, state_note, outcome; escalated_to: who answers for it
-    since it is overdue, else null.
+    ``state``: open, acknowledged, acted or closed. ``state_at``, ``state_by``, ``state_note``, ``outcome``: from the newest
+    event, null while the state is open. ``escalated_to``: who answers for an overdue case, null before an escalation.
+    ``alerts`` may lack a case's first warning if it is too old to be read.
     """
-    # a day is told again with instants of now: the business day leads; the id decides between equal instants
-    done = F.struct("day", "at", "event_id", "action", "who", "note", "outcome")
-    escalated = F.col("action") == "escalated"
-    cases = alerts.withColumn("case", case_id())
-    risen = cases.groupBy("case").agg(F.max("day").alias("risen_on"))
-    # what was done before the level rose answers the lower level: the case is open again, and its new owner's
-    counts = (F.col("action") == CLOSED) | F.coalesce(F.col("day") >= F.col("risen_on"), F.lit(True))
-    newest = (
-        alert_events.join(cases.select("alert_id", "case"), "alert_id", "left")  # cases: one row a warning
-        .withColumn("case", F.coalesce("case", "alert_id"))  # a first warning that is too old to be read
-        .join(risen, "case", "left")  # risen: one row a case
-        .where(counts)
+    warnings = alerts.select(case_id().alias("case"), "day")
+    per_case = (
+        warnings.unionByName(events_by_case(alerts, alert_events), allowMissingColumns=True)
         .groupBy("case")
-        .agg(
-            F.max(F.when(~escalated, done)).alias("newest"),
-            F.max_by("owner", F.when(escalated, F.col("at"))).alias("escalated_to"),
-        )
+        .agg(F.max("day").alias("risen_on"), F.collect_list("event").alias("events"))
+        .select("case", *state_columns())
     )
+    names = ("state", "state_at", "state_by", "state_note", "outcome", "escalated_to")
     return (
         alerts.withColumn("case", case_id())
-        .join(newest, "case", "left")  # newest: one row a case
-        .select(
-            *alerts.columns,
-            F.coalesce("newest.action", F.lit(OPEN)).alias("state"),
-            F.col("newest.at").alias("state_at"),
-            F.col("newest.who").alias("state_by"),
-            F.col("newest.note").alias("state_note"),
-            F.col("newest.outcome").alias("outcome"),
-            "escalated_to",
-        )
+        .join(per_case, "case", "left")  # per_case: one row per case
+        .select(*alerts.columns, *names)
     )
+
+
+def events_by_case(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
+    """Return one row per event: ``case``, and ``event``, a struct of EVENT."""
+    cases = alerts.select("alert_id", case_id().alias("case"))  # unique by alert_id
+    # without its warning, which is then too old to be read, an event belongs to a case that this warning began
+    return alert_events.join(cases, "alert_id", "left").select(
+        F.coalesce("case", "alert_id").alias("case"), F.struct(*EVENT).alias("event")
+    )
+
+
+def state_columns() -> list[Column]:
+    """Return the columns that ``with_state`` adds, from a case's ``events`` and ``risen_on``, the day of its newest warning.
+
+    An action from before that day answered the lower level, so it no longer counts; closing a case always counts.
+    """
+    counting = F.filter("events", lambda e: (e["action"] == CLOSED) | F.coalesce(e["day"] >= F.col("risen_on"), F.lit(True)))
+    # rerunning a day writes its events with a later instant, so the business day comes first; event_id breaks ties
+    newest = F.array_max(F.filter(counting, lambda e: e["action"] != ESCALATED))
+    escalations = F.transform(
+        F.filter(counting, lambda e: e["action"] == ESCALATED), lambda e: F.struct(e["at"].alias("at"), e["owner"].alias("owner"))
+    )
+    return [
+        F.coalesce(newest["action"], F.lit(OPEN)).alias("state"),
+        newest["at"].alias("state_at"),
+        newest["who"].alias("state_by"),
+        newest["note"].alias("state_note"),
+        newest["outcome"].alias("outcome"),
+        F.array_max(escalations)["owner"].alias("escalated_to"),
+    ]
 
 
 def list_alerts(alerts: DataFrame, alert_events: DataFrame, only: Mapping[str, Any], late_on: date | None) -> DataFrame:
-    """Warnings as people look at them, the most urgent first: with their state, and ``about``: whom they are about.
+    """Return warnings with their state, the most urgent first; ``about`` is the user, or segment=value.
 
-    ``owner`` is who answers now, also after an escalation. ``only``: column -> value (None: any); ``late_on``: those of
-    which nobody had acted when that day, on which they were overdue, ended.
+    ``owner`` is who answers now, also after an escalation. ``only``: column -> value (None: any value). ``late_on``: keep
+    only warnings that were overdue on that day while nobody had acted.
     """
     answers = F.coalesce("escalated_to", "owner")
     about = F.coalesce("user_id", F.concat("segment", F.lit("="), "value"))

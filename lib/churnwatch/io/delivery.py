@@ -1,4 +1,4 @@
-"""Sending one message after the other, as it runs inside Spark's workers: the standard library alone."""
+"""Send messages one by one. Runs inside Spark's workers and needs the standard library alone."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import smtplib
 import ssl
 import time
 import zlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -20,7 +19,7 @@ from churnwatch.io.posting import NotPosted, post
 Message = dict[str, Any]
 ID_DOMAIN = "churnwatch"  # right side of the header Message-ID
 LONGEST_DETAIL = 500
-LONGEST_PAUSE = 60.0  # seconds; what is down for longer is tried in the next run
+LONGEST_PAUSE = 60.0  # seconds; the next run tries what is down for longer
 
 
 class NotSent(Exception):
@@ -38,7 +37,7 @@ class NotSent(Exception):
 
 @dataclass(frozen=True)
 class MailServer:
-    """A mail server as the workers need it."""
+    """A mail server of the configuration."""
 
     host: str
     port: int
@@ -51,73 +50,73 @@ class MailServer:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a message is tried in a run and in all, and the pauses between, which double from ``pause_seconds``."""
+    """How often a message is tried per run and in all; pauses double from ``pause_seconds``."""
 
     tries_a_run: int = 3
     max_attempts: int = 9
     pause_seconds: float = 1.0
 
     def wait_seconds(self, message_id: str, number: int, requested_seconds: float = 0.0) -> float:
-        """Seconds after the ``number``-th attempt of a run; a hash of the message spreads them over half to the whole.
+        """Return the pause after attempt ``number`` of a run, in seconds: at least what the receiver requested, at most
+        LONGEST_PAUSE.
 
-        What the receiver asks for is waited for, as far as LONGEST_PAUSE; both ways the same for the same message.
+        A hash of the message spreads the pauses over half to the whole of their length; a message's pauses are always the same.
         """
         spread = 0.5 + zlib.crc32(f"{message_id}/{number}".encode()) / 2**33
         return min(max(self.pause_seconds * 2 ** (number - 1) * spread, requested_seconds), LONGEST_PAUSE)
 
 
 class Sender(Protocol):
-    """Sends one message after the other."""
+    """Sends messages one by one."""
 
     def __call__(self, message: Message) -> str:
-        """The receiver's answer; raises NotSent."""
+        """Send the message and return the receiver's answer. Raises NotSent."""
         ...
 
     def receiver(self, message: Message) -> str:
-        """What the message depends on: when it is down for one message, it is for all of the same place."""
+        """Return what takes the message (server, URL or folder); if it is down, it is down for all its messages."""
         ...
 
     def close(self) -> None:
-        """Ends what is held open."""
+        """Close open connections."""
         ...
 
 
-def send_messages(messages: Iterable[Message], sender: Sender, policy: RetryPolicy) -> Iterator[dict[str, Any]]:
-    """One row an attempt: day and message_id of the message, attempt, at, outcome (sent or failed), detail.
+def send_message(message: Message, sender: Sender, policy: RetryPolicy, down: dict[str, str]) -> list[dict[str, Any]]:
+    """Send one message and return its attempts: attempt, at, outcome (sent or failed) and detail.
 
-    ``message["attempts"]`` attempts were made before; with this call's they are at most ``max_attempts``. What may
-    pass is tried again after a pause that doubles; a refusal is not. When a place is down, the messages to it after the
-    one that found out are given one failed row each and no time-out of their own; others are not hindered.
+    ``message["attempts"]`` attempts were made before; with these they are at most ``max_attempts``. After a failure that may
+    pass the message is tried again, after a pause; a refusal is final. ``down``: receiver -> why it takes nothing now. It is
+    filled here, and a message to such a receiver gets one failed attempt without a connection, so that one receiver that is
+    down does not cost a time-out per message.
     """
-    down: dict[str, NotSent] = {}
-    for message in messages:
-        receiver, before = sender.receiver(message), message["attempts"]
-        last = min(before + policy.tries_a_run, policy.max_attempts)
-        for number in range(before + 1, last + 1):
-            row = {"day": message["day"], "message_id": message["message_id"], "attempt": number, "at": datetime.now(UTC)}
-            if receiver in down:
-                yield row | {"outcome": "failed", "detail": f"not tried: {down[receiver].detail}"[:LONGEST_DETAIL]}
-                break
-            try:
-                yield row | {"outcome": "sent", "detail": sender(message)[:LONGEST_DETAIL]}
-                break
-            except NotSent as error:
-                yield row | {"outcome": "failed", "detail": error.detail[:LONGEST_DETAIL]}
-                if not error.may_retry or number == last:
-                    if error.receiver_down:
-                        down[receiver] = error
-                    break
-                time.sleep(policy.wait_seconds(message["message_id"], number - before, error.wait_seconds))
+    receiver, before = sender.receiver(message), message["attempts"]
+    last = min(before + policy.tries_a_run, policy.max_attempts)
+    made: list[dict[str, Any]] = []
+    for number in range(before + 1, last + 1):
+        row = {"attempt": number, "at": datetime.now(UTC)}
+        if receiver in down:
+            return [*made, row | {"outcome": "failed", "detail": f"not tried: {down[receiver]}"[:LONGEST_DETAIL]}]
+        try:
+            return [*made, row | {"outcome": "sent", "detail": sender(message)[:LONGEST_DETAIL]}]
+        except NotSent as error:
+            made.append(row | {"outcome": "failed", "detail": error.detail[:LONGEST_DETAIL]})
+            if not error.may_retry or number == last:
+                if error.receiver_down:
+                    down[receiver] = error.detail
+                return made
+            time.sleep(policy.wait_seconds(message["message_id"], number - before, error.wait_seconds))
+    return made
 
 
 def make_mail(message: Message, sender: str, address: str) -> EmailMessage:
-    """The message as a mail; its Message-ID is made from ``message_id``, so a receiver sees a repeat as one."""
+    """Return the message as a mail. Its Message-ID is made from ``message_id``, so that a receiver recognises a repeat."""
     made = EmailMessage()
     made["Message-ID"] = f"<{message['message_id']}@{ID_DOMAIN}>"
     made["Date"] = format_datetime(datetime.now(UTC))
     made["From"] = sender
     made["To"] = address
-    made["Subject"] = " ".join(message["subject"].split())  # a line break would begin another header
+    made["Subject"] = " ".join(message["subject"].split())  # a line break would start another header
     made["X-Churnwatch-Destination"] = message["destination"]
     if message["earliest_send_at"]:
         made["Deferred-Delivery"] = format_datetime(message["earliest_send_at"])
@@ -126,13 +125,13 @@ def make_mail(message: Message, sender: str, address: str) -> EmailMessage:
 
 
 class FileSender:
-    """Writes ``<folder>/<day>/<message_id>``: .json for an offer, else .eml; the same id is the same file."""
+    """Writes ``<folder>/<day>/<message_id>.json`` for an offer, else ``.eml``; a repeat overwrites the same file."""
 
     def __init__(self, folder: str, sender: str = MailServer.sender) -> None:
         self._folder, self._sender = Path(folder), sender
 
     def __call__(self, message: Message) -> str:
-        """Name of the file under the folder; raises NotSent where it cannot be written."""
+        """Write the file and return its name under the folder. Raises NotSent if it cannot be written."""
         to_owner = message["kind"] != "offer"
         name = Path(str(message["day"])) / f"{message['message_id']}.{'eml' if to_owner else 'json'}"
         if to_owner:
@@ -150,22 +149,22 @@ class FileSender:
         return f"file {name}"
 
     def receiver(self, message: Message) -> str:
-        """The folder."""
+        """Return the folder."""
         return str(self._folder)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is open."""
 
 
 class MailSender:
-    """Mails to ``address`` over one connection, opened at the first message."""
+    """Sends mails over one connection, which the first message opens."""
 
     def __init__(self, server: MailServer) -> None:
         self._server = server
         self._open: smtplib.SMTP | None = None
 
     def send(self, message: Message, address: str) -> str:
-        """The server's answer; raises NotSent with it, or with what broke."""
+        """Send the message to ``address`` and return the server's answer. Raises NotSent with the answer or the error."""
         try:
             connection = self._open or self._connected()
         except (OSError, smtplib.SMTPException) as error:
@@ -176,10 +175,10 @@ class MailSender:
         try:
             refused = connection.send_message(make_mail(message, self._server.sender, address), self._server.sender, [address])
         except ValueError as error:
-            raise NotSent("the message or its address holds a character that no mail can have") from error
+            raise NotSent("the message or its address holds a character that a mail cannot have") from error
         except (OSError, smtplib.SMTPException) as error:
             if not _answered(error):
-                self.close()  # the connection is in no known state
+                self.close()  # the state of the connection is unknown
             raise NotSent(_answer(error), may_retry=_may_pass(error)) from error
         return "250 accepted" if not refused else str(refused)
 
@@ -197,7 +196,7 @@ class MailSender:
         return connection
 
     def close(self) -> None:
-        """Says good-bye where the server still listens."""
+        """Close the connection, politely if the server still answers."""
         if self._open is not None:
             try:
                 self._open.quit()
@@ -208,7 +207,7 @@ class MailSender:
 
 @dataclass(frozen=True)
 class Target:
-    """A destination of conf as the workers need it; see settings.sending.Destination."""
+    """A destination of the configuration, see settings.sending.Destination."""
 
     kind: str
     address: str | None = None
@@ -220,9 +219,10 @@ class Target:
 
 
 class Router:
-    """Sends every message to its destination, by mail or HTTP, or all of them into files; offers without a gateway too.
+    """Sends each message to its destination by mail or HTTP; with ``only_files`` all messages become files.
 
-    A message to an owner without a destination fails: a file that nobody looks into is not sent.
+    An offer whose channel has no gateway becomes a file. A message to an owner without a destination fails, because nobody
+    would read the file.
     """
 
     def __init__(self, config: "DeliveryConfig") -> None:
@@ -231,7 +231,7 @@ class Router:
         self._mails = MailSender(config.server) if config.server else None
 
     def __call__(self, message: Message) -> str:
-        """The receiver's answer; raises NotSent."""
+        """Send the message and return the receiver's answer. Raises NotSent."""
         target = self._target(message)
         if target is None and self._config.only_files:
             return self._files(message)
@@ -246,7 +246,7 @@ class Router:
         return self._mails.send(message, target.address)
 
     def receiver(self, message: Message) -> str:
-        """The mail server, the URL, or the folder; nothing is down where there is no destination."""
+        """Return the URL, "mail", "files", or "nowhere" if the message has no destination."""
         target = self._target(message)
         if target is None:
             return "files" if self._config.only_files or message["kind"] == "offer" else "nowhere"
@@ -257,18 +257,18 @@ class Router:
             return None
         name = message["destination"]
         if message["kind"] == "offer":
-            # to a user, by the gateway of the channel; a user's hash is no name of a destination
+            # the channel's gateway takes offers; their destination is a user's hash
             name = self._config.gateways.get(message["channel"])
         return self._config.targets.get(name) if name else None
 
     def close(self) -> None:
-        """Ends the connection to the mail server."""
+        """Close the connection to the mail server."""
         if self._mails:
             self._mails.close()
 
 
 def post_message(message: Message, target: Target, timeout_seconds: float, loopback: bool) -> str:
-    """Posts the message to the URL of ``target``, its id in a header; raises NotSent."""
+    """Post the message to the URL of ``target``, with its id in a header. Raises NotSent."""
     if target.kind == "json":
         body: dict[str, Any] = whole_body(message)
     elif target.kind == "sms":
@@ -292,7 +292,7 @@ def post_message(message: Message, target: Target, timeout_seconds: float, loopb
 
 @dataclass(frozen=True)
 class DeliveryConfig:
-    """Makes the sender of a worker: plain values alone, so that it travels."""
+    """Plain values from which each worker makes its sender; Spark pickles them."""
 
     folder: str
     only_files: bool = True
@@ -303,7 +303,7 @@ class DeliveryConfig:
     loopback: bool = False
 
     def make_sender(self) -> Router:
-        """A sender of its own for each partition: a connection cannot be shared."""
+        """Return a new sender; each partition needs its own, because connections cannot be shared."""
         return Router(self)
 
 
@@ -320,7 +320,8 @@ def _answered(error: Exception) -> bool:
 
 
 def _may_pass(error: Exception) -> bool:
-    """A 4xx answer or a broken connection may pass; a 5xx answer, a feature the server lacks or a bad certificate not."""
+    """Return whether a later attempt may succeed: yes after a 4xx answer or a broken connection, no after a 5xx answer, a
+    missing feature of the server or a bad certificate."""
     if replies := _replies(error):
         return all(code < 500 for code, _ in replies)
     return not isinstance(error, smtplib.SMTPNotSupportedError | ssl.SSLCertVerificationError)
