@@ -7,9 +7,10 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 
 from churnwatch.activity import only_people
-from churnwatch.alerts.groups import matching_groups, with_base
+from churnwatch.alerts.groups import group_inputs, matching_groups, with_base
 from churnwatch.alerts.rules import check_conditions, with_scores_and_attributes
 from churnwatch.core import ConfigError, DataQualityError, Job
+from churnwatch.core.small_frames import collect_together
 from churnwatch.reading import Step
 from churnwatch.reports.labelled_users import per_labelled_user
 from churnwatch.reports.rule_trial import EVERYBODY, RuleOverlap, RulePrecision, count_overlaps, replay_rules, stored_precision
@@ -93,8 +94,11 @@ def _replayed(runner: Runner, raising: Job, on: date, day: date, rules: Sequence
 
 
 def _people(runner: Runner, raising: Job, on: date, day: date) -> DataFrame:
-    features, scores, users, trend = _cuts(runner, raising, ("features", "scores", "users", "trend"), on, day)
-    return with_base(with_scores_and_attributes(only_people(features), scores, users, runner.settings), trend, runner.settings)
+    aliases = ("features", "scores", "users", "trend", "rates")
+    features, scores, users, trend, rates = _cuts(runner, raising, aliases, on, day)
+    small = collect_together(group_inputs(trend, rates, runner.settings))
+    people = with_scores_and_attributes(only_people(features), scores, users, runner.settings)
+    return with_base(people, small["trend"], runner.settings)
 
 
 def _cuts(runner: Runner, job: Job, aliases: Sequence[str], on: date, day: date) -> list[DataFrame]:

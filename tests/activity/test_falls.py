@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from churnwatch.activity import detect_falls, fall_detector
 from fallworld import trend, verdicts
-from smallworld import contracts, rows
 
 DAYS = 730
 SIZES = (50, 300, 5_000, 2_000_000)
@@ -150,10 +150,9 @@ def test_a_fall_that_is_everywhere_names_nobody():
     assert verdicts(given)["all", "all"]["fall_because"] == "no segment stands out: it falls everywhere alike"
 
 
-def test_workers_judge_the_newest_day_of_every_group(spark):
+def test_falls_are_detected_on_the_newest_day_of_every_group():
     given = trend(100, fall=0.3)
     gone = [row | {"value": "closed shop", "day": row["day"] - timedelta(days=9)} for row in given if row["value"] == "north"]
-    found = detect_falls(rows(spark, contracts().activity_trend, given + gone)).collect()
-    expected = verdicts(given)
-    assert {(r["segment"], r["value"]): r.asDict() for r in found} == expected
-    assert detect_falls(rows(spark, contracts().activity_trend, [])).collect() == []
+    table = pa.Table.from_pylist(given + gone)
+    assert {(row["segment"], row["value"]): row for row in detect_falls(table)} == verdicts(given)
+    assert detect_falls(table.slice(0, 0)) == []

@@ -5,16 +5,12 @@ by their median (``level``) or by a robust line through them (``line``), whichev
 deviation in the same week of the year before, such as a holiday, is added to the forecast. The distance between share and
 forecast is measured in binomial standard errors, widened by the spread of the group's earlier distances (median absolute
 deviation), so that small groups and groups with large variation need a larger fall.
-
-The module runs in Spark workers, pickled by value (``activity.falls``), and so uses numpy and pyarrow alone.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 WEEK_DAYS = 7
@@ -161,34 +157,6 @@ def rate_and_mix(weight: Floats, share: Floats, usual_weight: Floats, usual_shar
     rate = (share - usual_share) * (weight + usual_weight) / 2
     mix = (weight - usual_weight) * ((share + usual_share) / 2 - middle)
     return rate, mix
-
-
-def detect_in_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Turn rows of (day, segment, value, active, came_back) into one row per group of the newest day; see ``detect``."""
-    given = [batch for batch in batches if batch.num_rows]
-    if not given:
-        return
-    table = pa.Table.from_batches(given)
-    rows = detect(
-        table.column("day").cast(pa.int32()).to_numpy(),
-        table.column("segment").to_pylist(),
-        table.column("value").to_pylist(),
-        table.column("active").to_numpy().astype(float),
-        table.column("came_back").to_numpy().astype(float),
-    )
-    yield pa.RecordBatch.from_pylist(
-        rows,
-        pa.schema(
-            [
-                ("segment", pa.string()),
-                ("value", pa.string()),
-                ("expected_share", pa.float64()),
-                ("fall_z", pa.float64()),
-                ("fall_p", pa.float64()),
-                ("fall_because", pa.string()),
-            ]
-        ),
-    )
 
 
 def detect(

@@ -1,4 +1,4 @@
-"""Cases: a warning about a subject and cause with the rows that raised its level, from its first day until it is over."""
+"""Cases: the warnings about a subject and cause, from the first one, with those that raised its level, until it is over."""
 
 from datetime import date
 
@@ -6,17 +6,18 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.alerts.closing import case_days
-from churnwatch.alerts.states import case_id
+from churnwatch.alerts.states import case_id, events_by_case
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import CLOSED
 
 
 def subject() -> Column:
-    """Whom a warning is about, as text: the user, else segment=value."""
+    """Return whom a warning is about, as text: the user, or segment=value."""
     return F.coalesce(F.col("user_id"), F.concat("segment", F.lit("="), "value"))
 
 
 def level_rank(settings: Settings) -> Column:
-    """Place of the row's level among the levels, from 0 for the mildest; null for one that is not configured."""
+    """Return the place of the row's level among the levels, 0 for the mildest; null for a level that is not configured."""
     ranks = F.lit(None).cast("int")
     for place, level in enumerate(settings.tiers.levels):
         ranks = F.when(F.col("level") == level.name, F.lit(place)).otherwise(ranks)
@@ -24,29 +25,35 @@ def level_rank(settings: Settings) -> Column:
 
 
 def cases_per_subject(alerts: DataFrame, alert_events: DataFrame, day: date, settings: Settings) -> DataFrame:
-    """One row a subject with ``cases``, as known before ``day``: (cause, case_id, rank, signals, open, ended_on).
+    """Return one row per subject with ``cases``, as known before ``day``: (cause, case_id, rank, signals, open, ended_on).
 
-    A case is over on the day on which one of its rows was closed, else ``case_days`` after its last row.
+    A case ends on the day on which one of its warnings was first closed, or ``case_days`` after its last warning. A later
+    closing only corrects the outcome. All warnings of a case have one subject and one cause.
     """
     before = F.col("day") < F.lit(day)
-    # of any of its rows, the first among them even where that is too old to be read; a later closing corrects the outcome
-    closed = (
-        alert_events.where(before & (F.col("action") == "closed"))
-        .join(alerts.select("alert_id", case_id().alias("case_id")), "alert_id", "left")  # alerts: one row a warning
-        .groupBy(F.coalesce("case_id", "alert_id").alias("case_id"))
-        .agg(F.min("day").alias("closed_on"))
+    warnings = alerts.where(before).select(
+        case_id().alias("case_id"),
+        subject().alias("subject"),
+        "cause",
+        "day",
+        level_rank(settings).alias("rank"),
+        # rows from before there were signals have their rule alone
+        F.coalesce("signals", F.array("rule_id")).alias("signals"),
+    )
+    closings = events_by_case(alerts, alert_events.where(before & (F.col("action") == CLOSED))).select(
+        F.col("case").alias("case_id"), F.col("event.day").alias("closed_on")
     )
     per_case = (
-        alerts.where(before)
-        .groupBy(subject().alias("subject"), "cause", case_id().alias("case_id"))
+        warnings.unionByName(closings, allowMissingColumns=True)
+        .groupBy("case_id")
         .agg(
-            F.coalesce(F.max(level_rank(settings)), F.lit(0)).alias("rank"),
-            # rows of before there were signals tell their rule alone
-            F.array_distinct(F.flatten(F.collect_list(F.coalesce("signals", F.array("rule_id"))))).alias("signals"),
-            F.date_add(F.max("day"), case_days(settings)).alias("silent_since"),
+            F.max("subject").alias("subject"),
+            F.max("cause").alias("cause"),
+            F.coalesce(F.max("rank"), F.lit(0)).alias("rank"),
+            F.array_distinct(F.flatten(F.collect_list("signals"))).alias("signals"),
+            F.least(F.min("closed_on"), F.date_add(F.max("day"), case_days(settings))).alias("ended_on"),
         )
-        .join(closed, "case_id", "left")  # closed: one row a case
-        .withColumn("ended_on", F.least("closed_on", "silent_since"))
+        .where(F.col("subject").isNotNull())  # closings alone: the warnings are too old to be read
         .withColumn("open", F.col("ended_on") >= F.lit(day))
     )
     kept = F.struct("cause", "case_id", "rank", "signals", "open", "ended_on")
@@ -54,12 +61,12 @@ def cases_per_subject(alerts: DataFrame, alert_events: DataFrame, day: date, set
 
 
 def with_open_case(signals: DataFrame, cases: DataFrame, day: date) -> DataFrame:
-    """One row a signal, ``signals`` exploded, that is no repetition: adds ``open``, the open case of its cause or null.
+    """Explode ``signals`` and drop those in cool-down. Add ``open``: the open case with the same cause, or null.
 
-    A signal of a case that is over keeps quiet for its ``cool_down_days`` from the day on which that ended, unless its
-    level is above the case's. ``signals``: rows with ``subject`` and an array of signals.
+    A signal that a case already had is in cool-down for its ``cool_down_days`` after the case ended, unless its level is above
+    the case's. ``signals``: rows with ``subject`` and an array of signals.
     """
-    each = signals.join(cases, "subject", "left").select(  # cases: one row a subject
+    each = signals.join(cases, "subject", "left").select(  # cases: one row per subject
         *(name for name in signals.columns if name != "signals"), "cases", F.explode("signals").alias("signal")
     )
     heard, cause, rule_id = F.col("signal"), F.col("signal.cause"), F.col("signal.rule_id")

@@ -1,39 +1,51 @@
-"""What raises a warning by a level besides its rules: value at risk, and many causes at once."""
+"""Raise a warning's level for reasons besides its rules: much value at risk, or many causes at once."""
 
-from pyspark.sql import Column, DataFrame, Window
+from collections.abc import Iterable, Mapping
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
 
-PARTS = 64  # bins of value a doubling: a cut is exact to 1.1 %
+PARTS = 64  # bins of value per doubling, so that a cut is exact to 1.1 %
 TOP_VALUE = "top_value"
 
 
-def with_top_value(scores: DataFrame, settings: Settings) -> DataFrame:
-    """Adds ``top_value``: whether the user's value at risk is among the configured share of the day's; same grain.
+def per_value_bin(scores: DataFrame) -> DataFrame:
+    """Count users per bin of value at risk: one row per non-empty ``bin``, a few thousand at most, with ``users``."""
+    return scores.groupBy(_bin().alias("bin")).agg(F.count("*").alias("users"))
 
-    The cut comes from a histogram of its logarithm, at most some thousand bins, so that nothing is sorted; it takes whole
-    bins, and never more users than the share.
+
+def top_value_cut(bins: Iterable[Mapping[str, int]], share: float) -> int | None:
+    """Return the lowest bin of the users with the most value at risk; None if the share takes no whole bin.
+
+    The cut takes whole bins and never more users than ``share`` of all. Bin 0, without value, is never taken.
+
+    >>> top_value_cut([{"bin": 0, "users": 6}, {"bin": 500, "users": 3}, {"bin": 700, "users": 1}], share=0.3)
+    700
     """
-    share = settings.tiers.raises.value_at_risk_top_share
-    if share is None:
-        return scores.withColumn(TOP_VALUE, F.lit(False))
+    counts = {row["bin"]: row["users"] for row in bins}
+    limit, taken, cut = sum(counts.values()) * share, 0, None
+    for place in sorted(counts, reverse=True):
+        taken += counts[place]
+        if taken > limit or place <= 0:
+            break
+        cut = place
+    return cut
+
+
+def is_top_value(cut: int | None) -> Column:
+    """Return whether the row's value at risk lies in bin ``cut`` or above."""
+    return F.lit(False) if cut is None else F.coalesce(_bin() >= cut, F.lit(False))
+
+
+def _bin() -> Column:
     value = F.greatest(F.col("value_at_risk_cents"), F.lit(0))
-    place = F.floor(F.log2(value + 1) * PARTS).cast("int")
-    bins = scores.groupBy(place.alias("bin")).agg(F.count("*").alias("users"))
-    above = Window.orderBy(F.desc("bin")).rowsBetween(Window.unboundedPreceding, 0)  # over bins, not over users
-    everybody = Window.orderBy(F.desc("bin")).rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
-    cut = (
-        bins.select("bin", F.sum("users").over(above).alias("taken"), F.sum("users").over(everybody).alias("all"))
-        .where((F.col("taken") <= F.col("all") * share) & (F.col("bin") > 0))
-        .agg(F.min("bin").alias("cut"))
-    )
-    dated = scores.crossJoin(F.broadcast(cut))  # cut: one row
-    return dated.withColumn(TOP_VALUE, F.coalesce(place >= F.col("cut"), F.lit(False))).drop("cut")
+    return F.floor(F.log2(value + 1) * PARTS).cast("int")
 
 
 def immediate_raises(settings: Settings) -> Column:
-    """Levels by which the row's warnings are raised: 1 where its value is at the top or it has signals of many causes."""
+    """Return the levels to add to the row's signals: 1 if its value is at the top or its signals have many causes, else 0."""
     raises = settings.tiers.raises
     because = F.coalesce(F.col(TOP_VALUE), F.lit(False))
     if raises.causes_at_once is not None:

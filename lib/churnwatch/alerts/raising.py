@@ -1,16 +1,17 @@
-"""Warnings of a day, by rules and by the model, for users, groups and the base."""
+"""Raise the warnings of a day, by rules and by the model, for users, groups and the base."""
 
 from collections.abc import Sequence
 from datetime import date
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType
 
 from churnwatch.activity import only_people
 from churnwatch.alerts.cases import cases_per_subject, subject, with_open_case
-from churnwatch.alerts.groups import group_filters, per_group, with_base
-from churnwatch.alerts.level_raises import TOP_VALUE, immediate_raises, with_top_value
+from churnwatch.alerts.groups import group_filters, group_inputs, per_group, with_base
+from churnwatch.alerts.level_raises import TOP_VALUE, immediate_raises, is_top_value, per_value_bin, top_value_cut
 from churnwatch.alerts.model_warnings import model_signal
 from churnwatch.alerts.owners import group_owner, routed_owner
 from churnwatch.alerts.rules import (
@@ -23,6 +24,7 @@ from churnwatch.alerts.rules import (
     value_for,
 )
 from churnwatch.core.job import Frames
+from churnwatch.core.small_frames import collect_together
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import named_columns, routed_by, rules_on
 from churnwatch.settings.terms import ALL, BASE_SCOPE
@@ -32,46 +34,59 @@ SUBJECT = ("scope", "user_id", "segment", "value")
 
 
 def raise_alerts(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """Warnings of the day: one row a day, subject (user, group or base) and cause that is new or has risen.
+    """Return the warnings of the day: one row per subject (user, group or base) and cause that is new or has risen.
 
-    All rules of users and the model's tiers are judged in one pass over the features; rules of groups and the base on
-    the newest day of ``trend`` before the day. A subject has one open warning a cause: what speaks of the cause while it is
-    open is silent, unless it raises the level; then the new row names the open warning in ``escalates``.
+    Rules of users and the model's tiers are evaluated in one pass over the features; rules of groups and the base on the
+    newest day of ``trend``, which ends the day before. A subject has at most one open case per cause: while it is open, a
+    signal of its cause is dropped unless it raises the level; then the new row names the case in ``escalates``. Collects
+    ``trend`` and ``rates``, and the users per bin of value at risk: bounded by groups, days and bins.
     """
     (day,) = days
-    users = _about_users(inputs, day, settings)
-    groups = _about_groups(inputs, day, settings)
-    found = users.unionByName(groups).withColumn("subject", subject())
+    share = settings.tiers.raises.value_at_risk_top_share
+    small = collect_together(
+        group_inputs(inputs["trend"], inputs["rates"], settings)
+        | ({} if share is None else {"bins": per_value_bin(inputs["scores"])})
+    )
+    cut = None if share is None else top_value_cut(small["bins"].to_pylist(), share)
+    found = _about_users(inputs, small["trend"], cut, day, settings)
+    if any(rule.scope != "user" for rule in rules_on(day, settings)):
+        context = inputs.get("context")
+        groups = per_group(found.sparkSession, small["trend"], small["rates"], context, day, settings)
+        found = found.unionByName(_about_groups(groups, day, settings))
+    found = found.withColumn("subject", subject())
     cases = cases_per_subject(inputs["alerts"], inputs["alert_events"], day, settings)
     warnings = _per_cause(with_open_case(found, cases, day), settings)
     return {"risk_alerts": _as_alerts(warnings, day, settings)}
 
 
-def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
-    """One row a user with signals. Rules of features alone are judged where features are read, the model's tiers where scores
-    are: only what they found travels on. What other rules and routes ask for travels with every user."""
-    features = with_base(only_people(inputs["features"]), inputs["trend"], settings)
-    scores = with_top_value(inputs["scores"], settings)
+def _about_users(inputs: Frames, trend: pa.Table, cut: int | None, day: date, settings: Settings) -> DataFrame:
+    """Return one row per user with signals.
+
+    Rules that name features alone are evaluated on the features, and the model's tiers on the scores, so that the join carries
+    only what they found. The columns that other rules and routes name are joined for every user. ``cut``: see is_top_value.
+    """
+    features = with_base(only_people(inputs["features"]), trend, settings)
+    scores = inputs["scores"].withColumn(TOP_VALUE, is_top_value(cut))
     rules = [rule for rule in rules_on(day, settings) if rule.scope == "user"]
     early = [rule for rule in rules if named_columns(rule) <= set(features.columns)]
     late = [rule for rule in rules if rule not in early]
-    asked = {name for rule in late for name in named_columns(rule)} | routed_by(settings)
-    asked -= {"user_id"}  # travels anyhow
-    of_features = [name for name in features.columns if name in asked]
-    of_scores = [name for name in scores.columns if name in asked and name not in features.columns]
-    of_users = sorted(asked - {*features.columns, *scores.columns})
+    needed = {name for rule in late for name in named_columns(rule)} | routed_by(settings)
+    needed -= {"user_id"}  # is joined in any case
+    of_features = [name for name in features.columns if name in needed]
+    of_scores = [name for name in scores.columns if name in needed and name not in features.columns]
+    of_users = sorted(needed - {*features.columns, *scores.columns})
     everybody = bool(late or of_features)
     check_conditions(features, early)
-    told = scores.select(
+    by_model = scores.select(
         *dict.fromkeys(("user_id", "value_at_risk_cents", TOP_VALUE, *of_scores)), model_signal(settings).alias("by_model")
     )
     people = (
         (features if everybody else only_matching(features, early))
         .select("user_id", *of_features, present_signals(rule_signals(early, features.schema, settings)).alias("found"))
-        .join(told, "user_id", "left" if everybody else "full")  # told: one row a user
+        .join(by_model, "user_id", "left" if everybody else "full")  # by_model: one row per user
     )
     if of_users:
-        people = people.join(attributes(inputs["users"], of_users), "user_id", "left")  # users: one row a user
+        people = people.join(attributes(inputs["users"], of_users), "user_id", "left")  # users: one row per user
     check_conditions(people, late)
     found = present_signals([*rule_signals(late, people.schema, settings), F.col("by_model")])
     none = F.lit(None).cast("string")
@@ -91,15 +106,15 @@ def _about_users(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     )
 
 
-def _about_groups(inputs: Frames, day: date, settings: Settings) -> DataFrame:
-    groups = per_group(inputs["trend"], inputs["rates"], inputs.get("context"), day, settings)
-    judged = group_filters(settings)
-    rules = [rule for rule in rules_on(day, settings) if rule.scope in judged]
+def _about_groups(groups: DataFrame, day: date, settings: Settings) -> DataFrame:
+    """Return the rows of ``per_group`` with signals."""
+    filters = group_filters(settings)
+    rules = [rule for rule in rules_on(day, settings) if rule.scope in filters]
     check_conditions(groups, rules)
     found = rule_signals(rules, groups.schema, settings)
-    judged_by_scope = [F.when(judged[rule.scope], one) for rule, one in zip(rules, found, strict=True)]
+    filtered = [F.when(filters[rule.scope], one) for rule, one in zip(rules, found, strict=True)]
     return (
-        groups.withColumn("signals", present_signals(judged_by_scope))
+        groups.withColumn("signals", present_signals(filtered))
         .where(F.size("signals") > 0)
         .select(
             F.when(F.col("segment") == ALL, F.lit(BASE_SCOPE)).otherwise(F.lit("group")).alias("scope"),
@@ -114,17 +129,17 @@ def _about_groups(inputs: Frames, day: date, settings: Settings) -> DataFrame:
     )
 
 
-def _per_cause(heard: DataFrame, settings: Settings) -> DataFrame:
-    """One row a subject and cause that is to be warned of: the strongest signal and the level that it comes to.
+def _per_cause(signals: DataFrame, settings: Settings) -> DataFrame:
+    """Return one row per subject and cause to warn about, with the strongest signal and the rank of the warning's level.
 
-    Without an open case the level is the signal's, raised by what raises it. With one it is that level where it is above the
-    case's; else one above the case's where another rule than before speaks; else there is nothing to say.
+    New case: the signal's level plus any raise. Open case: warn only if that level is higher than the case's, or if a
+    different rule fired (then one level above the case's).
     """
     last = len(settings.tiers.levels) - 1
-    causes = heard.groupBy("subject", *SUBJECT, "signal.cause").agg(
+    causes = signals.groupBy("subject", *SUBJECT, "signal.cause").agg(
         F.max("signal").alias("best"),
         F.sort_array(F.collect_set("signal.rule_id")).alias("signals"),
-        F.first("open").alias("open"),  # the same for all signals of a cause
+        F.first("open").alias("open"),  # equal for all signals of a cause
         F.first("value_at_risk_cents").alias("value_at_risk_cents"),
         F.first("raised_by").alias("raised_by"),
         F.first("routed").alias("routed"),
@@ -137,7 +152,7 @@ def _per_cause(heard: DataFrame, settings: Settings) -> DataFrame:
 
 
 def _as_alerts(warnings: DataFrame, day: date, settings: Settings) -> DataFrame:
-    # no name, day or rule id holds the separator, so that no two subjects write the same text
+    # no name, day or rule id contains the separator, so each subject has a text of its own
     text = F.concat_ws("\x1f", F.lit(str(day)), "best.rule_id", "subject")
     levels = settings.tiers.levels
     level = F.element_at(F.array(*(F.lit(one.name) for one in levels)), F.col("rank") + 1) if levels else F.lit(None)
