@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from alertworld import DAY, frame, in_force
 from pyspark.sql import functions as F
 
-from churnwatch import activity, alerts
-from churnwatch.alerts.rules import holds
+from churnwatch import activity
+from churnwatch.alerts.groups import with_base
+from churnwatch.alerts.rules import holds, present_signals, rule_signals, with_scores_and_attributes
 from churnwatch.settings import load
 from churnwatch.settings.names import features_with_measure
 from churnwatch.settings.rule_columns import FALL_COLUMNS, rule_columns
@@ -204,7 +206,7 @@ TELECOM = {
     "key_account_need": ({"class": "D", "open_need": "true"}, {"class": "E"}, {"open_need": "false"}),
     "asks_competitor": ({"competitor_enquiries_30d": 1}, {"competitor_enquiries_30d": 0}),
 }
-BASE = {"day": DAY, "segment": "all", "value": "all", "indicators": {"satisfaction": 4.2}}
+BASE = pa.Table.from_pylist([{"day": DAY, "segment": "all", "value": "all", "satisfaction": 4.2}])
 # of groups and the base alike
 FALL = ({"fall_p": 0.049, "share": 0.479, "expected_share": 0.5}, {"fall_p": 0.05}, {"share": 0.481}, {"fall_p": None})
 FALLS = {"group_stays_away": FALL, "base_stays_away": FALL}
@@ -228,34 +230,25 @@ GROUPS = {
 def test_each_rule_of_a_domain_warns_on_one_side_of_its_edge(spark, domain, cases):
     settings = load(CONF / "local.yaml", [f"domain={domain}"])
     t = tables(settings)
-    of_users = [rule for rule in settings.rules.rules if rule.scope == "user"]
+    rules = [rule for rule in settings.rules.rules if rule.scope == "user"]
+    assert set(cases) == {rule.id for rule in rules}
+    known = set(t.user_features.schema.names)
     people, attributes = [], []
     for rule, (warns, *others) in cases.items():
         for number, values in enumerate([warns, *(warns | differs for differs in others)]):
-            person = {"day": DAY, "user_id": f"{rule} {number}"}
-            known = set(t.user_features.schema.names)
-            people.append(person | {k: v if v is None else float(v) for k, v in values.items() if k in known})
+            case = f"{rule} {number}"
+            features = {k: v if v is None else float(v) for k, v in values.items() if k in known}
+            people.append({"day": DAY, "user_id": case} | features)
             texts = {k: v for k, v in values.items() if k not in known}
-            attributes.append({"user_id": person["user_id"], "attributes": texts, "full": False})
-    inputs = {
-        "features": rows(spark, t.user_features, people),
-        "users": in_force(spark, t.users, attributes),
-        "trend": rows(spark, t.activity_trend, [BASE]),
-    }
-    for alias, table in [
-        ("scores", t.user_scores),
-        ("rates", t.churn_rates),
-        ("alerts", t.risk_alerts),
-        ("alert_events", t.alert_events),
-    ]:
-        inputs[alias] = frame(spark, table, [])
-    # of a user's rules of one cause one warning is left: each rule is looked for among its signals
-    alone = settings.model_copy(update={"rules": settings.rules.model_copy(update={"rules": of_users})})
-    warned = alerts.raise_alerts(inputs, (DAY,), alone)["risk_alerts"].collect()
-    about = {(w["user_id"], rule) for w in warned for rule in w["signals"]}
-    assert {(user, rule) for user, rule in about if user.split()[0] == rule} == {(f"{rule} 0", rule) for rule in cases}
-    assert set(cases) == {rule.id for rule in of_users}
-    assert all(w["evidence"] and w["owner"] and w["due_on"] for w in warned)
+            attributes.append({"user_id": case, "attributes": texts, "full": False})
+    # every case of the domain in one frame, all rules in one query
+    given = rows(spark, t.user_features, people), frame(spark, t.user_scores, []), in_force(spark, t.users, attributes)
+    frame_ = with_base(with_scores_and_attributes(*given, settings), BASE, settings)
+    signals = present_signals(rule_signals(rules, frame_.schema, settings))
+    found = [row.asDict() for row in frame_.select("user_id", F.explode(signals).alias("s")).select("user_id", "s.*").collect()]
+    of_own_rule = {row["user_id"] for row in found if row["user_id"].split()[0] == row["rule_id"]}
+    assert of_own_rule == {f"{rule} 0" for rule in cases}
+    assert all(row["evidence"] for row in found)
 
 
 @pytest.mark.parametrize("domain", ["app", "ecommerce", "telecom"])

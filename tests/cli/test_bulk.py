@@ -50,10 +50,10 @@ def test_every_bad_line_is_named(tmp_path):
     assert str(error.value).splitlines() == [
         "5 bad line(s), nothing was recorded:",
         "  calls.csv:3: lacks alert_id",
-        "  calls.csv:4: action 'like' is none of ack, act, close",
+        "  calls.csv:4: action 'like' is not one of ack, act, close",
         "  calls.csv:5: has more fields than the header",
         "  calls.csv:6: lacks who",
-        "  calls.csv:7: who 'system' is churnwatch itself",
+        "  calls.csv:7: who 'system' is reserved for churnwatch itself",
     ]
 
 

@@ -106,7 +106,7 @@ def test_closing_writes_outcome_and_lesson_of_every_warning_and_runs_the_job(typ
     said = {"who": "eva", "action": "closed", "outcome": "retained", "lesson": "call earlier", "note": "spoke"}
     assert written(tmp_path) == [{"alert_id": "a1", **said}, {"alert_id": "a2", **said}]
     code, _, err = typed("alerts", "close", "a1", "--who", "eva", "--outcome", "saved", "--day", str(DAY), sets=sets)
-    assert code == 2 and "outcome 'saved' is none of" in err
+    assert code == 2 and "outcome 'saved' is not one of" in err
     code, _, err = typed("alerts", "ack", "a1", "--who", "eva", sets=sets)
     assert code == 2 and "--day is missing" in err and len(orders) == 1
 

@@ -78,7 +78,7 @@ def test_every_fault_is_told_with_its_count(spark, make_settings):
     assert "1 of 7 rows cannot be read" in message
     assert "1 rows have no unit" in message
     assert "2 rows have an arm that is not in shares (for one, blue)" in message
-    assert "1 units stand in 3 rows" in message
+    assert "1 units have 3 rows" in message
 
 
 def test_an_import_replaces_the_whole_experiment_and_no_other():

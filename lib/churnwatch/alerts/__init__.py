@@ -1,4 +1,4 @@
-"""Warnings: rules and the model in one table, what people do about them, and the messages they lead to."""
+"""Warnings: raised by rules and the model, worked by people, and sent to their owners."""
 
 from churnwatch.alerts.closing import case_days, tracked_days
 from churnwatch.alerts.groups import trend_days

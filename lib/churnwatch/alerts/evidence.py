@@ -1,4 +1,4 @@
-"""Evidence: the numbers behind a warning, as text."""
+"""Write the numbers behind a warning as text."""
 
 import re
 from functools import reduce
@@ -13,7 +13,7 @@ PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 def short_text(value: Column, data_type: DataType) -> Column:
-    """The value as text: whole numbers without decimals, other numbers with two, null as 'unknown'."""
+    """Return the value as text: whole numbers without decimals, other numbers with two, null as 'unknown'."""
     if not isinstance(data_type, NumericType):
         return F.coalesce(value.cast("string"), F.lit(UNKNOWN))
     number = value.cast("double") + F.lit(0.0)  # -0.0 becomes 0.0
@@ -22,7 +22,7 @@ def short_text(value: Column, data_type: DataType) -> Column:
 
 
 def fill_template(template: str, schema: StructType) -> Column:
-    """``template`` with each ``{column}`` replaced by the row's value, shortly."""
+    """Return ``template`` with each ``{column}`` replaced by the row's value as ``short_text``."""
     parts: list[Column] = []
     end = 0
     for found in PLACEHOLDER.finditer(template):
@@ -33,7 +33,10 @@ def fill_template(template: str, schema: StructType) -> Column:
 
 
 def named_owner(template: str | None, schema: StructType) -> Column:
-    """The owner that a rule names, each ``{column}`` replaced by the row's value; null without one, or where a value is."""
+    """Return the owner that a rule names, with each ``{column}`` replaced by the row's value.
+
+    Null without a template, or if one of the values is null or blank.
+    """
     if template is None:
         return F.lit(None).cast("string")
     names = PLACEHOLDER.findall(template)

@@ -1,4 +1,4 @@
-"""Rules of rules.yaml as columns: null where a rule does not hold, else its signal: what it says of the row."""
+"""Turn the rules of rules.yaml into columns: the rule's signal where the rule is true, else null."""
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -15,21 +15,23 @@ from churnwatch.settings import Rule, Settings
 SIGNAL = (
     StructType()
     .add("rank", "integer")  # of the level, from 0 for the mildest
-    .add("before", "integer")  # decides between equal ranks: the model's 1, then rules as they stand, falling
+    .add(
+        "before", "integer"
+    )  # decides between equal ranks: 1 for the model, then 0, -1, ... for rules in the order of rules.yaml
     .add("rule_id", "string")
     .add("cause", "string")
     .add("evidence", "string")
     .add("owner", "string")  # null: the level's
     .add("cool_down_days", "integer")
 )
-# column of the user attributes -> not an attribute of its own
+# columns of the table users, so not in its map of attributes
 OWN_FIELDS = ("user_id", "registered_on", "changed_at")
 
 
 def signal(
     rule_id: str, rank: Column, before: int, cause: Column, evidence: Column, owner: Column, cool_down_days: int
 ) -> Column:
-    """What a rule or the model says of a row, as a struct of type SIGNAL."""
+    """Return a struct of type SIGNAL: what a rule, or the model, finds in a row."""
     return F.struct(
         rank.cast("int").alias("rank"),
         F.lit(before).alias("before"),
@@ -42,7 +44,7 @@ def signal(
 
 
 def value_for(values: Mapping[str, object], key: Column) -> Column:
-    """The value of ``values`` for the row's ``key``; null where there is none."""
+    """Return the value of ``values`` for the row's ``key``; null if there is none."""
     chosen = F.lit(None)
     for name, value in values.items():
         chosen = F.when(key == name, F.lit(value)).otherwise(chosen)
@@ -50,13 +52,15 @@ def value_for(values: Mapping[str, object], key: Column) -> Column:
 
 
 def holds(rule: Rule) -> Column:
-    """Whether the rule's expression is true of the row; what is unknown is not."""
+    """Return whether the rule's expression is true for the row; false if it is null."""
     return F.coalesce(F.expr(rule.when), F.lit(False))
 
 
 def check_conditions(frame: DataFrame, rules: Sequence[Rule]) -> None:
-    """Raises ConfigError that names the rules whose expression Spark does not take over ``frame``, or finds no condition:
-    what the configuration could not tell before Spark was there. Looks at types alone."""
+    """Raise ConfigError with the rules whose expression Spark rejects for ``frame`` or whose type is not boolean.
+
+    Only Spark can find these faults, so loading the configuration does not. Looks at types, reads no rows.
+    """
     try:
         found = frame.select(*(F.expr(rule.when).alias(rule.id) for rule in rules)).schema
         wrong = {f.name: f"is of type {f.dataType.simpleString()}" for f in found if not isinstance(f.dataType, BooleanType)}
@@ -76,7 +80,7 @@ def _refused(frame: DataFrame, rule: Rule) -> str:
 
 
 def rule_signals(rules: Sequence[Rule], schema: StructType, settings: Settings) -> list[Column]:
-    """Each rule's signal where its expression is true; null where it is false or unknown."""
+    """Return each rule's signal where its expression is true; null where it is false or null."""
     ranks = [level.name for level in settings.tiers.levels]
     return [
         F.when(
@@ -96,30 +100,30 @@ def rule_signals(rules: Sequence[Rule], schema: StructType, settings: Settings) 
 
 
 def only_matching(frame: DataFrame, rules: Sequence[Rule]) -> DataFrame:
-    """Keeps rows of which a rule is true: the texts of a warning are then made for few rows, not for all."""
+    """Keep rows for which any of ``rules`` is true, so that texts are made for few rows."""
     return frame.where(reduce(Column.__or__, map(holds, rules), F.lit(False)))
 
 
 def present_signals(found: Sequence[Column]) -> Column:
-    """Those of ``found`` that are not null, as an array of SIGNAL."""
-    return F.array_compact(F.array(F.lit(None).cast(SIGNAL), *found))  # the null gives the array its type where nothing is found
+    """Return the signals of ``found`` that are not null, as an array of SIGNAL."""
+    return F.array_compact(F.array(F.lit(None).cast(SIGNAL), *found))  # the null gives an empty array its type
 
 
 def with_scores_and_attributes(features: DataFrame, scores: DataFrame, users: DataFrame, settings: Settings) -> DataFrame:
-    """Adds the day's scores and the users' attributes to features: null where there are none; same grain.
+    """Add the day's scores and the users' attributes to features, null if a user has none; same grain.
 
-    All three frames hold one row a user. Where names meet, features win over scores, and scores over attributes.
+    All three frames have one row per user. If names collide, features win over scores, and scores over attributes.
     """
     source = settings.sources.users
     taken = {*features.columns, *scores.columns}
     mapped = [*OWN_FIELDS[1:], *(source.map if source else ())]
     names = [name for name in dict.fromkeys(mapped) if name not in taken]
     fresh = [name for name in scores.columns if name not in features.columns]
-    # scores and users: one row a user
+    # scores and users: one row per user
     return features.join(scores.select("user_id", *fresh), "user_id", "left").join(attributes(users, names), "user_id", "left")
 
 
 def attributes(users: DataFrame, names: Sequence[str]) -> DataFrame:
-    """The users' attributes ``names`` as columns, one row a user."""
+    """Return the users' attributes ``names`` as columns, one row per user."""
     own = [F.col(name) if name in OWN_FIELDS else F.col("attributes")[F.lit(name)].alias(name) for name in names]
     return users.select("user_id", *own)

@@ -1,4 +1,4 @@
-"""One HTTP POST as it runs inside Spark's workers: the standard library alone, to public addresses alone, no redirects."""
+"""Send one HTTP POST, to public addresses only and without redirects. Runs inside Spark's workers, with the standard library."""
 
 import contextlib
 import http.client
@@ -10,10 +10,10 @@ import threading
 from typing import Any
 from urllib.parse import urlsplit
 
-LONGEST_ANSWER = 64 * 1024  # bytes that are read of an answer
+LONGEST_ANSWER = 64 * 1024  # bytes; the rest of an answer is not read
 LATER = (408, 425, 429, 500, 502, 503, 504)  # answers after which another attempt may help
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # all that is given out; IPv4-compatible and site-local forms lie outside
+PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # all addresses in use; IPv4-compatible and site-local ones lie outside
 
 
 class NotPosted(Exception):
@@ -30,16 +30,16 @@ class NotPosted(Exception):
 
 
 def post(url: str, body: dict[str, Any], headers: dict[str, str], timeout_seconds: float, loopback: bool) -> str:
-    """Posts ``body`` as JSON and returns the text of a 2xx answer, cut after 64 KiB; raises NotPosted.
+    """Post ``body`` as JSON and return the text of a 2xx answer, cut after 64 KiB. Raises NotPosted.
 
-    The whole exchange takes at most ``timeout_seconds``, the look-up of the host's name and TLS included, however slowly
-    the other side drips. Every address of the host is checked, and the connection goes to a checked one: a name that
-    resolves anew cannot lead elsewhere.
+    The whole exchange takes at most ``timeout_seconds``, including the look-up of the host's name and TLS, however slowly
+    the server answers. Each address of the host is checked, and the connection goes to a checked address, so that a second
+    look-up of the name cannot lead to another one.
     """
     exchange = _Exchange(url, timeout_seconds, loopback)
     content = json.dumps(body, ensure_ascii=False).encode()
     headers = {"Content-Type": "application/json; charset=utf-8", **headers}
-    # a thread of its own: nothing else ends a look-up that hangs
+    # in a thread, because nothing else ends a look-up that hangs
     thread = threading.Thread(target=exchange.run, args=(content, headers), daemon=True)
     thread.start()
     thread.join(timeout_seconds)
@@ -52,7 +52,7 @@ def post(url: str, body: dict[str, Any], headers: dict[str, str], timeout_second
 
 
 class _Exchange:
-    """One POST, which ``abort`` ends at any point from another thread; afterwards ``text``, or why it ``failed``."""
+    """One POST. Another thread may ``abort`` it at any point. Afterwards ``text`` is the answer, or ``failed`` the error."""
 
     def __init__(self, url: str, timeout_seconds: float, loopback: bool) -> None:
         self._parts = urlsplit(url)
@@ -64,26 +64,26 @@ class _Exchange:
         self.failed: Exception | None = None
 
     def run(self, content: bytes, headers: dict[str, str]) -> None:
-        """Posts; raises nothing, since nobody hears it in a thread."""
+        """Post. Keeps errors in ``failed``, because an error raised in a thread is lost."""
         try:
             self.text = self._post(content, headers)
         except ssl.SSLCertVerificationError as error:
             self.failed = NotPosted(f"{self.host}: {error.verify_message}", receiver_down=True)
-        except ValueError:  # a secret with a line break, say; its text would show it
+        except ValueError:  # for example a secret with a line break; the error's text would show it
             what = "the address, a header or a secret holds a character that cannot be sent"
             self.failed = NotPosted(f"{self.host}: {what}", receiver_down=True)
         except (OSError, http.client.HTTPException) as error:
             what = "timed out" if isinstance(error, TimeoutError) else type(error).__name__
             self.failed = NotPosted(f"{self.host}: {what}", may_retry=True, receiver_down=True)
-        except Exception as error:  # of whatever kind: told by the thread that waits
+        except Exception as error:  # any other; the waiting thread raises it
             self.failed = error
 
     def abort(self) -> None:
-        """Ends the exchange: its next read or write fails at once, and nothing more is begun."""
+        """End the exchange: its next read or write fails at once, and it starts nothing more."""
         self._aborted.set()
         if self._sock is not None:
             with contextlib.suppress(OSError):
-                # not the one of ssl, which takes the state away from under a read that goes on
+                # not the method of the ssl socket, which removes state that a running read still needs
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def _post(self, content: bytes, headers: dict[str, str]) -> str:
@@ -105,7 +105,7 @@ class _Exchange:
         return _accepted(self.host, answer, text)
 
     def _connect(self, addresses: list[tuple[Any, ...]], secure: bool) -> None:
-        """Connects to the first address that takes one; raises what the last one raised."""
+        """Connect to the first address that accepts. Raises the error of the last one if none does."""
         for number, address in enumerate(addresses, 1):
             self._stop_if_aborted()
             try:
@@ -118,7 +118,7 @@ class _Exchange:
             raise OSError("no address")
         self._sock.settimeout(self._timeout_seconds)
         if secure:
-            # the handshake comes after: it can be cut then
+            # the handshake runs after wrapping, so that abort can end it
             context = ssl.create_default_context()
             made = context.wrap_socket(self._sock, server_hostname=self.host, do_handshake_on_connect=False)
             self._sock = made
@@ -127,7 +127,7 @@ class _Exchange:
         self._stop_if_aborted()
 
     def _stop_if_aborted(self) -> None:
-        """Raises TimeoutError once the exchange is cut."""
+        """Raise TimeoutError if the exchange was aborted."""
         if self._aborted.is_set():
             raise TimeoutError
 
@@ -144,7 +144,7 @@ def _accepted(host: str, answer: http.client.HTTPResponse, text: str) -> str:
 
 
 def checked_addresses(host: str, port: int, loopback: bool) -> list[tuple[Any, ...]]:
-    """Socket addresses of ``host``; raises NotPosted where one of them is not public (this machine: ``loopback``)."""
+    """Return the socket addresses of ``host``. Raises NotPosted if any is not public; ``loopback`` allows this machine's."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -156,9 +156,9 @@ def checked_addresses(host: str, port: int, loopback: bool) -> list[tuple[Any, .
 
 
 def is_allowed(address: str, loopback: bool) -> bool:
-    """Whether messages may go to the IP address: a public one, or this machine where ``loopback`` says so.
+    """Return whether messages may go to the IP address: yes if it is public, or this machine's and ``loopback`` is true.
 
-    An IPv4 address inside an IPv6 one (mapped, 6to4, NAT64) is judged as what it is.
+    An IPv4 address inside an IPv6 one (mapped, 6to4, NAT64) is checked as the IPv4 address.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     if ip.version == 6 and not ip.is_loopback and ip not in PUBLIC_IPV6 and ip not in NAT64 and ip.ipv4_mapped is None:

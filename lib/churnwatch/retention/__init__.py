@@ -1,4 +1,4 @@
-"""Who gets which offer, who is held out, and what it brought: assignment blind to the arm, lift with intervals."""
+"""Retention: who gets which offer, who is held out, and the lift with intervals."""
 
 from churnwatch.retention.experiments import experiment_predicate, import_experiment
 from churnwatch.retention.lift import measure_lift

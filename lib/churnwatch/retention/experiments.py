@@ -1,4 +1,4 @@
-"""Outside experiments: their units, arms and outcomes, as rows of one table."""
+"""Import outside experiments: units, arms and outcomes, as rows of one table."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -16,10 +16,10 @@ from churnwatch.tables import tables
 def import_experiment(
     inputs: Mapping[str, DataFrame], days: Sequence[date], sources: Any, settings: Settings, experiment: str
 ) -> Frames:
-    """One row a unit of ``experiment``: arm, day, cluster, stratum, outcomes and covariates as numbers.
+    """Return one row per unit of ``experiment``: arm, day, cluster, stratum, outcomes and covariates as numbers.
 
-    A value that is no number is null: the unit has no such outcome. Raises DataQualityError, with counts, where a
-    unit repeats or is missing, an arm is not in the experiment's shares, or a row cannot be read.
+    A value that is not a number becomes null: the unit has no such outcome. Raises DataQualityError, with counts, if a unit
+    repeats or is missing, an arm is not in the experiment's shares, or a row cannot be read.
     """
     contract = tables(settings).experiment_units
     conf = settings.experiments[experiment]
@@ -44,12 +44,12 @@ def import_experiment(
 
 
 def experiment_predicate(days: Sequence[date], experiment: str) -> Mapping[str, str]:
-    """The rows that an import replaces: all of the experiment, whatever their day."""
+    """Return the condition of the rows that an import replaces: all rows of the experiment, of any day."""
     return {"experiment_units": f"experiment = '{experiment}'"}
 
 
 def _with_all_columns(conf: Experiment) -> Source:
-    """The source with a map that names every column that is needed: some formats read no others."""
+    """Return the source with a map of all needed columns, because some formats read only mapped ones."""
     numbers = {**{f"outcome_{k}": v for k, v in conf.outcomes.items()}, **{f"x_{k}": v for k, v in conf.covariates.items()}}
     return conf.source.model_copy(update={"map": {**numbers, **conf.source.map}})
 
@@ -92,10 +92,10 @@ def _faults(units: DataFrame, conf: Experiment) -> list[str]:
         F.count_if(repeated).alias("units"),
         F.coalesce(F.sum(F.when(repeated, F.col("rows"))), F.lit(0)).alias("repeats"),
     ).collect()[0]
-    told = {
+    counted = {
         "broken": f"{found['broken']:,} of {found['rows']:,} rows cannot be read",
         "no_unit": f"{found['no_unit']:,} rows have no unit",
         "odd_arm": f"{found['odd_arm']:,} rows have an arm that is not in shares (for one, {found['odd']})",
-        "units": f"{found['units']:,} units stand in {found['repeats']:,} rows; a unit has one row",
+        "units": f"{found['units']:,} units have {found['repeats']:,} rows; each unit must have one row",
     }
-    return [text for name, text in told.items() if found[name]]
+    return [text for name, text in counted.items() if found[name]]

@@ -1,4 +1,4 @@
-"""Budget and capacity of a day by rank of expected value, without a sort of all candidates in one place."""
+"""Limit a day's candidates by budget and capacity, best expected value first, without sorting all candidates in one task."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,16 +12,16 @@ from churnwatch.settings import Campaign
 OVER_CAPACITY = "over capacity"
 OVER_BUDGET = "budget exhausted"
 
-DIGITS = 8  # binary digits of an amount that its bin keeps: bins are narrower than 1/128 of the amount
-SLICES = 32  # parts of a bin by hash: the most that one task sorts is the fullest bin / 32
+DIGITS = 8  # leading binary digits of an amount that its bin keeps, so bins are narrower than 1/128 of the amount
+SLICES = 32  # parts of a bin, by hash, so one task sorts at most the fullest bin / 32
 
 
 def with_limits(frame: DataFrame, campaigns: Sequence[Campaign], day: date) -> DataFrame:
-    """Suppresses the rows of each campaign beyond its users and cents a day, best expected value first.
+    """Suppress the rows of each campaign beyond its users and cents per day, best expected value first.
 
-    ``frame``: a row a user and campaign with ``expected_value_cents``, ``cost_cents``, ``suppressed_because``. Amounts
-    count in bins (under 0.8 % wide, exact below 256 cents); within a bin the order is that of a hash of user and day.
-    Everybody who is not suppressed counts, whatever the arm will be, so that the limits cannot tell the arms apart.
+    ``frame``: one row per user and campaign with ``expected_value_cents``, ``cost_cents``, ``suppressed_because``. Amounts are
+    compared in bins (under 0.8 % wide, exact below 256 cents); within a bin a hash of user and day gives the order. Everybody
+    who is not suppressed counts, whatever the arm will be, so that the limits cannot differ between arms.
     """
     if all(c.max_users_a_day is None and c.daily_budget_cents is None for c in campaigns):
         return frame
@@ -34,7 +34,7 @@ def with_limits(frame: DataFrame, campaigns: Sequence[Campaign], day: date) -> D
         .withColumn("_cents", F.when(wanted, F.col("cost_cents")).otherwise(0))
     )
     cell = ["campaign", "_bin", "_slice"]
-    # at most 2 x 7,300 bins x 32 slices a campaign, however many the users
+    # at most 2 x 7,300 bins x 32 slices per campaign, for any number of users
     counts = placed.groupBy(*cell).agg(F.sum("_users").alias("_n"), F.sum("_cents").alias("_c"))
     better = Window.partitionBy("campaign").orderBy(F.desc("_bin"), "_slice").rowsBetween(Window.unboundedPreceding, -1)
     ahead = counts.select(
@@ -45,7 +45,7 @@ def with_limits(frame: DataFrame, campaigns: Sequence[Campaign], day: date) -> D
     within = Window.partitionBy(*cell).orderBy("_tie", "user_id").rowsBetween(Window.unboundedPreceding, Window.currentRow)
     place = F.col("_users_ahead") + F.sum("_users").over(within)
     spent = F.col("_cents_ahead") + F.sum("_cents").over(within)
-    # one row a cell on the right side: the join keeps the grain
+    # ahead: one row per cell, so the join keeps the grain
     return (
         placed.join(ahead, cell, "inner")
         .withColumn("_place", place)
@@ -56,18 +56,18 @@ def with_limits(frame: DataFrame, campaigns: Sequence[Campaign], day: date) -> D
 
 
 def _bin(cents: Column) -> Column:
-    """A number that rises with the amount: its first DIGITS binary digits and how many follow; exact integers."""
+    """Return the amount's bin, a whole number that rises with it: its first DIGITS binary digits and how many follow."""
     size = F.abs(cents)
     length = F.length(F.bin(size))
     cut = F.greatest(length - DIGITS, F.lit(0))
     half = 1 << (DIGITS - 1)
-    # of an amount with more digits the first DIGITS are half .. 2 x half - 1, so each further digit adds half
+    # an amount with more digits has first DIGITS of half .. 2 x half - 1, so each further digit adds half
     kept = F.floor(size / F.pow(F.lit(2.0), cut)).cast("int")
     return (F.signum(cents.cast("double")).cast("int") * (cut * half + kept)).cast("int")
 
 
 def _tie(campaigns: Sequence[Campaign], day: date) -> Column:
-    # a salt of its own: with the arms' salt the last places of a budget would all go to one arm
+    # its own salt, because with the arms' salt the last places of a budget would all go to one arm
     salted = [F.when(F.col("campaign") == c.name, share_of(F.col("user_id"), f"rank:{c.name}:{day}")) for c in campaigns]
     return F.coalesce(*salted)
 
