@@ -125,6 +125,7 @@ def test_an_id_is_of_day_destination_and_content(spark):
 def test_only_treated_users_who_have_opted_in_are_written_to(spark):
     cases = {  # user: what differs in the action, in the consent, whether there is a message
         "treated": ({}, {}, True),
+        "treated too": ({}, {}, True),
         "control": ({"arm": "control"}, {}, False),
         "suppressed": ({"arm": None, "suppressed_because": "budget"}, {}, False),
         "opted out": ({}, {"granted": False}, False),
@@ -140,6 +141,7 @@ def test_only_treated_users_who_have_opted_in_are_written_to(spark):
     in_force_then = in_force(spark, t.consents, consents).withColumn("until", until)
     found = offer_messages(frame(spark, t.retention_actions, actions), in_force_then, DAY, with_key).collect()
     assert {row["destination"] for row in found} == {keyed_id(user, KEY) for user, case in cases.items() if case[2]}
+    assert len({row["message_id"] for row in found}) == len(found) == 2, "the id depends on the destination"
 
 
 def test_an_offer_names_the_user_by_hash_and_not_why(spark):
