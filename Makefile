@@ -7,7 +7,7 @@ export PYTHONPATH := lib
 .PHONY: demo test check format bench docs jars clean requirements
 
 demo: .venv/ready
-	$(BIN)/churnwatch demo --config $(CONF)
+	@$(BIN)/churnwatch demo --config $(CONF)
 
 test: .venv/ready
 	$(BIN)/python -m pytest
@@ -36,6 +36,7 @@ requirements:
 
 # the pins of setup.cfg decide whether anything must be installed
 .venv/ready: setup.cfg pyproject.toml lib/churnwatch/io/jars.py | requirements
+	@echo 'installing into .venv, once: a few minutes'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
 	$(BIN)/python -m churnwatch.io.jars .jars
