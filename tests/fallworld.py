@@ -1,4 +1,4 @@
-"""A made-up activity_trend in which one part of the base falls in the last week."""
+"""A simulated activity_trend in which one segment falls in the last week."""
 
 from datetime import date, timedelta
 

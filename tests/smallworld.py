@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -158,6 +159,24 @@ def worlds(draw: Any, first: date, length: int) -> dict[str, list[Row]]:
         "users": [plan_of(u, first + timedelta(days=o), plan) for (u, o), plan in changes.items()],
         "consents": [opted(u, first + timedelta(days=o), granted) for (u, o), granted in refusals.items()],
     }
+
+
+def many_worlds(count: int, first: date, length: int, seed: int = 0) -> dict[str, list[Row]]:
+    """``count`` random worlds in one, as ``worlds`` draws them; the users of the n-th are named ``w<n>_a`` .. ``w<n>_d``."""
+    chance = Random(seed)
+    made: dict[str, list[Row]] = {"activity": [], "users": [], "consents": []}
+    for number in range(count):
+        user_days = [(f"w{number}_{user}", first + timedelta(days=n)) for user in "abcd" for n in range(length)]
+        for user, day in sorted(chance.sample(user_days, chance.randint(length, 3 * length))):
+            counts = {name: chance.randint(0, 3) for name in ("orders", "cancels", "def_silent")}
+            values = {"spend_cents": chance.randint(-99, 99), "slowest_ms": chance.choice([None, 0, 1, 2, 3])}
+            items = sorted(chance.sample(range(1, 6), chance.randint(0, 3)))
+            made["activity"].append(activity(user, day, items=items, **counts, **values))
+        changes = chance.sample(user_days, chance.randint(0, 6))
+        made["users"] += [plan_of(user, day, chance.choice(["gold", "basic", None])) for user, day in changes]
+        refusals = chance.sample(user_days, chance.randint(0, 4))
+        made["consents"] += [opted(user, day, chance.random() < 0.5) for user, day in refusals]
+    return made
 
 
 def inputs_of(

@@ -1,4 +1,4 @@
-"""Events of hand for tests of the rollup, and the rollup over them as the runner calls it."""
+"""Hand-made events, and the rollup over them as the runner calls it."""
 
 from datetime import date, timedelta
 
@@ -10,7 +10,7 @@ NEXT = date(2024, 3, 1)
 
 
 def event(user="u", day=DAY, time="12:00", kind="view", **more):
-    """An event of ``day``, a view at noon unless told otherwise."""
+    """An event of ``day``: a view at noon unless ``more`` says otherwise."""
     return {"day": day, "event_id": "e", "user_id": user, "event_time": at(day, time), "event_type": kind, **more}
 
 

@@ -1,4 +1,4 @@
-"""The detector of sudden falls on worlds whose truth is known: silent without a wave, quick with one, and it says where."""
+"""The detector of sudden falls on simulated series: no alarm without a wave, a quick one with it, and its explanation."""
 
 from datetime import timedelta
 
@@ -34,14 +34,14 @@ def world(seed, days=DAYS):
 
 
 def alarms(active, came_back, at):
-    """Days of ``at`` on which the shipped rule would warn."""
+    """Return the days of ``at`` on which the shipped rule warns."""
     expected, z = fall_detector.expected_and_fall(active, came_back, at)
     rare = np.array([bool(np.isfinite(v)) and fall_detector.alarms_a_year(v, len(SIZES)) < 0.05 for v in z])
     return at[rare & (came_back[at] / active[at] < expected - 0.02)]
 
 
 def with_cool_down(days, pause=7):
-    """Warnings that are left of ``days`` when each is followed by a pause."""
+    """Return the days that remain when each warning is followed by a pause."""
     kept = []
     for day in days:
         if not kept or day - kept[-1] > pause:
@@ -67,7 +67,7 @@ def test_a_wave_is_found_within_two_days_of_being_visible(left):
         for active, came_back, share in world(seed):
             variance = share * (1 - share)
             noise = np.sqrt(variance / active + (variance * OVERDISPERSION) ** 2 + (variance * DRIFT) ** 2 * 14)
-            # who knew the truth would be as sure as that; what shows weeks later alone is no sudden fall
+            # days on which the fall is 6 standard errors of the true series; one that shows weeks later is not sudden
             visible = start + np.flatnonzero((share * gone > 6 * noise)[start : start + 14])
             if len(visible):
                 found = alarms(active, np.round(came_back * (1 - gone)), np.arange(start, start + 20))
@@ -95,7 +95,7 @@ def test_a_season_that_comes_every_year_is_expected_the_second_time():
     assert second[1][0] < 2 and second[0][0] == pytest.approx(0.4, abs=0.01)
 
 
-def test_small_groups_need_a_larger_fall_and_a_short_past_says_nothing():
+def test_small_groups_need_a_larger_fall_and_a_short_past_gives_no_z():
     def z(size, now, days=400):
         chance = np.random.default_rng(5)
         came_back = chance.binomial(size, 0.5, days).astype(float)
@@ -141,7 +141,7 @@ def test_the_segment_that_explains_the_fall_is_named_with_rate_and_mix():
     assert found["all", "all"]["expected_share"] == pytest.approx(0.6, abs=0.01)
 
 
-def test_a_fall_that_is_everywhere_names_nobody():
+def test_a_fall_of_all_groups_names_no_segment():
     given = trend(200, fall=0.0)
     last = max(row["day"] for row in given)
     for row in given:

@@ -2,8 +2,6 @@
 
 from datetime import date, timedelta
 
-import pytest
-
 from churnwatch.activity.segments import per_segment, with_segments
 from smallworld import as_of, collected, contracts, plan_of, settings
 
@@ -28,22 +26,22 @@ def test_a_segment_is_the_one_of_its_day(spark):
     }
 
 
-@pytest.mark.parametrize(
-    ("registered", "seen", "tenure", "group"),
-    [
-        pytest.param(ago(30), ago(5), 30, "established", id="registration decides"),
-        pytest.param(ago(29), ago(29), 29, "new", id="29 days are new"),
-        pytest.param(None, ago(40), 40, "established", id="else the first active day"),
-        pytest.param(DAY + timedelta(days=1), ago(2), 2, "new", id="a registration ahead of the day is none"),
-        pytest.param(None, None, None, None, id="nothing known"),
-    ],
-)
-def test_tenure(spark, registered, seen, tenure, group):
-    frame = spark.createDataFrame([(DAY, "u")], "day date, user_id string")
-    users = as_of(spark, contracts().users, [plan_of("u", ago(1), None, registered)], (DAY,))
-    first = as_of(spark, contracts().first_seen, [{"day": seen, "user_id": "u"}] if seen else [], (DAY,))
-    (row,) = with_segments(frame, users, settings(), first).collect()
-    assert (row.tenure_days, row.segment_tenure) == (tenure, group)
+def test_tenure(spark):
+    # case: registration, first active day, tenure in days, segment
+    cases = {
+        "registration decides": (ago(30), ago(5), 30, "established"),
+        "29 days are new": (ago(29), ago(29), 29, "new"),
+        "else the first active day": (None, ago(40), 40, "established"),
+        "a registration after the day is ignored": (DAY + timedelta(days=1), ago(2), 2, "new"),
+        "nothing known": (None, None, None, None),
+    }
+    frame = spark.createDataFrame([(DAY, case) for case in cases], "day date, user_id string")
+    registered = [plan_of(case, ago(1), None, day) for case, (day, *_) in cases.items()]
+    seen = [{"day": day, "user_id": case} for case, (_, day, _, _) in cases.items() if day]
+    users, first = as_of(spark, contracts().users, registered, (DAY,)), as_of(spark, contracts().first_seen, seen, (DAY,))
+    rows = with_segments(frame, users, settings(), first).collect()
+    found = {row.user_id: (row.tenure_days, row.segment_tenure) for row in rows}
+    assert found == {case: (tenure, group) for case, (_, _, tenure, group) in cases.items()}
 
 
 def test_a_row_a_segment_and_unknown_where_there_is_no_value(spark):

@@ -3,11 +3,9 @@
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
 
 from churnwatch.churn import labels, rates, replaced_definition
-from smallworld import activity, as_of, collected, contracts, inputs_of, plan_of, rows, settings, stacked, worlds
+from smallworld import activity, as_of, collected, contracts, inputs_of, many_worlds, plan_of, rows, settings, stacked
 
 TODAY = date(2024, 2, 28)  # the next is 29 February
 SPANS = {"before": (-1, 0), "after": (1, 3)}  # active within 2 days; lead 1, horizon 2
@@ -21,21 +19,19 @@ def labelled(spark, world, days=(TODAY,)):
     return labels(inputs_of(spark, world, days, **SPANS), days, settings(), "silent")["user_labels"]
 
 
-@pytest.mark.parametrize(
-    ("offsets", "label"),
-    [
-        pytest.param([-2, 2], None, id="not active within the days: no label"),
-        pytest.param([-1], (True, -1), id="silent"),
-        pytest.param([-1, 0, 1], (True, 0), id="what falls into the lead decides nothing"),
-        pytest.param([0, 2], (False, 0), id="the first day of the horizon"),
-        pytest.param([-1, 3], (False, -1), id="the last day of the horizon"),
-        pytest.param([0, 4], (True, 0), id="a day too late"),
-    ],
-)
-def test_who_is_labelled_and_how(spark, offsets, label):
-    found = collected(labelled(spark, {"activity": [activity("u", on(n)) for n in offsets]}))
-    expected = [] if label is None else [(label[0], on(label[1]))]
-    assert [(r["churned"], r["last_active_day"]) for r in found] == expected
+def test_who_is_labelled_and_how(spark):
+    # case: offsets of active days, label (churned, offset of the last active day)
+    cases = {
+        "not active within the days: no label": ([-2, 2], None),
+        "silent": ([-1], (True, -1)),
+        "events in the lead are ignored": ([-1, 0, 1], (True, 0)),
+        "the first day of the horizon": ([0, 2], (False, 0)),
+        "the last day of the horizon": ([-1, 3], (False, -1)),
+        "a day too late": ([0, 4], (True, 0)),
+    }
+    world = {"activity": [activity(case, on(n)) for case, (offsets, _) in cases.items() for n in offsets]}
+    found = {r["user_id"]: (r["churned"], (r["last_active_day"] - TODAY).days) for r in collected(labelled(spark, world))}
+    assert found == {case: label for case, (_, label) in cases.items() if label}
 
 
 def test_only_the_definition_s_events_count_and_of_people_alone(spark):
@@ -54,16 +50,14 @@ def test_only_the_definition_s_events_count_and_of_people_alone(spark):
     ]
 
 
-@examples(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(world=worlds(TODAY - timedelta(days=3), 11))
-def test_a_range_equals_day_by_day_and_the_definition(spark, world):
-    days = (TODAY, on(1), on(2), on(4))
+def test_a_range_equals_day_by_day_and_the_definition(spark):
+    world, days = many_worlds(30, TODAY - timedelta(days=3), 11), (TODAY, on(1), on(2), on(4))
     at_once = collected(labelled(spark, world, days))
     assert at_once == collected(stacked(labelled(spark, world, (day,)) for day in days))
     counted = {(r["user_id"], (r["day"] - TODAY).days) for r in world["activity"] if r["def_silent"]}
     expected = {
         (user, day): not {(user, n + 2), (user, n + 3)} & counted
-        for user in "abcd"
+        for user in {r["user_id"] for r in world["activity"]}
         for n, day in ((0, TODAY), (1, on(1)), (2, on(2)), (4, on(4)))
         if {(user, n), (user, n - 1)} & counted
     }

@@ -13,16 +13,16 @@ UNDATED = date(1970, 1, 1)
 STATE = ("users", "consents", "context")
 
 
-def json_source(folder, **changes):
-    """A source of JSON lines, a file a day."""
-    return {"name": "log", "format": "json", "path": f"{folder}/log_{{day}}.jsonl", "map": MAP} | changes
+def json_source(folder, name="log", **changes):
+    """A source of JSON lines, a file per day."""
+    return {"name": name, "format": "json", "path": f"{folder}/{name}_{{day}}.jsonl", "map": MAP} | changes
 
 
 def settings(*sources, **changes):
     """Settings with event ``sources``; ``users``, ``consents``, ``context`` and other parts by name."""
-    people = {kind: changes.pop(kind, None) for kind in STATE}
+    state = {kind: changes.pop(kind, None) for kind in STATE}
     changes.setdefault("quality", {"max_rejected_share": 1.0})
-    return smallworld.settings(sources={"events": list(sources), **people}, **changes)
+    return smallworld.settings(sources={"events": list(sources), **state}, **changes)
 
 
 def write_lines(path, lines):
@@ -38,20 +38,20 @@ class Ingest:
         self.spark, self.conf, self.contracts = spark, conf, tables(conf)
         self.stored = {name: [] for name in ("rejected_events", *STATE, "events")}
 
-    def run(self, first, last=None):
-        """Ingests ``first`` .. ``last`` in one pass."""
-        days = tuple(first + timedelta(days=n) for n in range(((last or first) - first).days + 1))
+    def run(self, *days):
+        """Ingests ``days`` in one pass."""
         inputs = {
             kind: smallworld.as_of(self.spark, self.contracts[kind], self.stored[kind], (days[0] - timedelta(days=1), *days))
             for kind in STATE
         }
         staged = events.classify_rows(inputs, days, Sources(self.spark, self.conf), self.conf)
-        inputs |= {name: frame.cache() for name, frame in staged.items()}
+        # a local copy, as the runner stages rows in files: later queries do not see the plan that made them
+        inputs |= {name: self.spark.createDataFrame(frame.toArrow(), frame.schema) for name, frame in staged.items()}
         counts = events.gate(inputs, days, self.conf)
         for name, frame in events.build_tables(inputs, days, self.conf).items():
             assert sorted(frame.columns) == sorted(self.contracts[name].schema.names)
             if name in STATE and not getattr(self.conf.sources, name):
-                continue  # nothing was said: seconds saved
+                continue  # a kind without a source has no rows; saves seconds
             new = [row.asDict(recursive=True) for row in frame.collect()]
             replaced = (*days, UNDATED) if name == "rejected_events" else days
             kept = [row for row in self.stored[name] if row["day"] not in replaced]

@@ -1,4 +1,4 @@
-"""Every row that cannot be an event is kept with all its reasons, and every row read is counted once."""
+"""Every refused row is stored with all its reasons, and every row read is counted once."""
 
 import json
 from collections import Counter
@@ -141,7 +141,7 @@ def test_empty_days_stop_where_they_are_not_allowed(spark, tmp_path):
     write_lines(tmp_path / f"log_{DAY}.jsonl", [GOOD])
     strict = settings(json_source(tmp_path), quality={"allow_empty_days": False})
     with pytest.raises(DataQualityError, match="no event on 2025-03-13, 2025-03-14"):
-        Ingest(spark, strict).run(DAY, date(2025, 3, 14))
+        Ingest(spark, strict).run(DAY, date(2025, 3, 13), date(2025, 3, 14))
 
 
 def test_a_day_far_below_the_usual_stops(spark, tmp_path):
@@ -151,7 +151,7 @@ def test_a_day_far_below_the_usual_stops(spark, tmp_path):
         )
     conf = settings(json_source(tmp_path), quality={"min_rows_share_of_usual": 0.5})
     ingest = Ingest(spark, settings(json_source(tmp_path)))
-    ingest.run(date(2025, 3, 1), date(2025, 3, 8))
+    ingest.run(*(date(2025, 3, n) for n in range(1, 9)))
     accepted = [("log", "accepted", row["day"], None) for row in ingest.events]
     rows = spark.createDataFrame(accepted, "source STRING, verdict STRING, day DATE, reasons ARRAY<STRING>")
     before = spark.createDataFrame([(row["day"],) for row in ingest.events], "day DATE")

@@ -153,7 +153,10 @@ def computed(spark, domain):
         # the months before DAY's; built from stored days, as build_months does
         months = per_user_month({"activity": activity}, day_range(FIRST, date(2026, 2, 28)), one)["monthly_activity"]
         inputs["months"] = rows(spark, t.monthly_activity, collected(months))
-    features = {row["user_id"]: row for row in collected(per_user(inputs, (DAY,), one)["user_features"])}
+    # the columns of the cases alone: Spark then leaves out what makes the others
+    asked = sorted({name for _, of, _, expected in OF_A_USER if of == domain for name in expected})
+    made = per_user(inputs, (DAY,), one)["user_features"].select("user_id", *asked)
+    features = {row["user_id"]: row for row in collected(made)}
     shown = {(row["segment"], row["value"]): row for row in collected(trend(inputs, (DAY,), one)["activity_trend"])}
     return features, shown
 
