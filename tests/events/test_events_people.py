@@ -5,6 +5,12 @@ from datetime import date, datetime, timedelta
 import pytest
 from ingestworld import Ingest, settings, write_lines
 
+import smallworld
+from churnwatch.events import build_tables
+from churnwatch.events.event_rows import EVENT_SCHEMA
+from churnwatch.events.statements import STATEMENT_SCHEMA
+from churnwatch.tables import tables
+
 MAR = date(2025, 3, 1)
 USERS = {"user_id": "u", "registered_on": "since", "changed_at": "at", "plan": "plan"}
 
@@ -137,3 +143,16 @@ def test_a_late_old_change_does_not_undo_a_newer_one(spark, tmp_path):
     ingest = Ingest(spark, settings(users=daily))
     ingest.run(*days(3, 7))
     assert changes_of(ingest) == [(day(3), "a", "pro", False), (day(6), "a", "max", False)]
+
+
+def test_a_kind_without_a_source_is_restated_on_the_first_of_a_month_alone(spark):
+    conf, april = settings(), date(2025, 4, 1)
+    staged = {"events": spark.createDataFrame([], EVENT_SCHEMA), "statements": spark.createDataFrame([], STATEMENT_SCHEMA)}
+    stored = {"users": [smallworld.plan_of("u", day(2), "gold")], "consents": [], "context": []}
+    found = {}
+    for one in (day(31), april):
+        state = {kind: smallworld.as_of(spark, getattr(tables(conf), kind), rows, (one,)) for kind, rows in stored.items()}
+        users = build_tables(staged | state, (one,), conf)["users"]
+        assert sorted(users.columns) == sorted(tables(conf).users.schema.names)
+        found[one] = [(row["user_id"], row["full"]) for row in users.collect()]
+    assert found == {day(31): [], april: [("u", True)]}

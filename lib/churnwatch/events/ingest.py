@@ -45,6 +45,9 @@ def build_tables(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
     configured = state_sources(settings)
     frames = {"rejected_events": _rejects(events, statements)}
     for kind in KEYS:
+        if kind not in configured and all(day.day > 1 for day in days):
+            frames[kind] = inputs[kind].drop("until").where(F.lit(False))  # no statement, and nothing to restate
+            continue
         accepted = statements.where((F.col("kind") == kind) & (F.col("verdict") == "accepted"))
         daily = kind in configured and configured[kind].daily
         frames[kind] = changed_rows(accepted, inputs[kind], kind, days, daily)
