@@ -1,4 +1,4 @@
-"""Candidates of the day's campaigns: the cause of each, the offer that answers it, and what stands against contact."""
+"""Find the candidates of a day's campaigns: the cause of each, the offer for it, and reasons against contact."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -19,10 +19,10 @@ OFFER_TYPE = "struct<offer:string, channel:string, cost_cents:bigint, save_share
 
 
 def per_candidate(scores: DataFrame, alerts: DataFrame, campaigns: Sequence[Campaign]) -> DataFrame:
-    """One row a scored user and campaign that takes the user's tier, with cause, offer and expected value.
+    """Return one row per scored user and campaign that takes the user's tier, with cause, offer and expected value.
 
-    ``expected_value_cents`` = round(probability x value x save_share) - cost; without an offer that fits it is 0 and
-    ``offer`` is null. ``pause_days`` is the campaign's.
+    ``expected_value_cents`` = round(probability x value x save_share) - cost; 0 without an offer that fits, and ``offer`` is
+    then null. ``pause_days`` is the campaign's.
     """
     # one row a user on both sides: the join keeps the grain
     warned = scores.join(_warned_causes(alerts), "user_id", "left").withColumn(
@@ -40,9 +40,9 @@ def per_candidate(scores: DataFrame, alerts: DataFrame, campaigns: Sequence[Camp
 
 
 def with_suppression(candidates: DataFrame, consents: DataFrame, assigned: DataFrame, day: date) -> DataFrame:
-    """Adds ``suppressed_because``: no offer, no consent (unknown is no), or assigned within the pause; null where none.
+    """Add ``suppressed_because``: no offer fits, no consent (unknown counts as no), or assigned within the pause; else null.
 
-    ``assigned``: earlier rows of retention_actions. Any arm pauses, so that the arms stay comparable.
+    ``assigned``: earlier rows of retention_actions. An assignment to any arm pauses, so that the arms stay comparable.
     """
     consented = consents.where((F.col("purpose") == CONTACT) & F.col("granted")).select(
         "user_id", "channel", F.lit(True).alias("consented")
@@ -71,7 +71,7 @@ def _warned_causes(alerts: DataFrame) -> DataFrame:
 
 
 def _terms(campaign: Campaign) -> Column:
-    """What the campaign has for the row's user; null where it does not take the user's tier."""
+    """Return the campaign and its first offer that fits the row; null if the campaign does not take the user's tier."""
     fits = [F.when(_fits(offer), _offer(offer)) for offer in campaign.offers]
     chosen = F.coalesce(*fits, F.lit(None).cast(OFFER_TYPE))
     return F.when(
@@ -85,8 +85,8 @@ def _terms(campaign: Campaign) -> Column:
 
 
 def _fits(offer: Offer) -> Column:
-    worth = F.col("value_cents") >= offer.min_value_cents
-    return worth & F.col("cause").isin(offer.causes) if offer.causes else worth
+    enough_value = F.col("value_cents") >= offer.min_value_cents
+    return enough_value & F.col("cause").isin(offer.causes) if offer.causes else enough_value
 
 
 def _offer(offer: Offer) -> Column:

@@ -1,4 +1,4 @@
-"""Lift of campaigns and experiments: intention to treat, one read-out, many looks corrected."""
+"""Measure the lift of campaigns and experiments: intention to treat, one read-out, q for many looks."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ Arms = Mapping[str, Mapping[str, Any]]  # arm -> its counts and sums
 
 @dataclass(frozen=True)
 class Reading:
-    """One outcome of a campaign or experiment: its arms by (segment, value), and how to read them."""
+    """One outcome of a campaign or experiment: the sums of its arms by (segment, value), and how to compare them."""
 
     campaign: str
     outcome: str
@@ -47,13 +47,13 @@ class Reading:
 
 
 def measure_lift(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> Frames:
-    """One row a day of reading, campaign or experiment, treated arm, outcome, segment and value.
+    """Return one row per day of reading, campaign or experiment, treated arm, outcome, segment and value.
 
-    Intention to treat: all assigned users of the campaign by the arm of their first assignment, each once. A campaign
-    with ``until_day`` has its read-out when the outcome of that day's assignments is known; rows before are interim
-    and carry no p, as are all rows of a campaign without an end (those read the last ``campaign_max_days``). After the
-    read-out the same rows come again for as long as all of the campaign's days are in view. The arm global_control
-    counts in the sample ratio alone. Collects sums by campaign, outcome, segment and arm.
+    Intention to treat: each assigned user of a campaign counts once, in the arm of the first assignment. A campaign with
+    ``until_day`` has its read-out when the outcome of that day's assignments is known. Rows before are interim and have no p,
+    as are all rows of a campaign without an end, which reads the last ``campaign_max_days``. After the read-out the same rows
+    come again as long as the days that are read hold all of the campaign's. The arm global_control counts in the sample ratio
+    alone. Collects sums by campaign, outcome, segment and arm.
     """
     (day,) = days
     contract = tables(settings).retention_lift
@@ -73,7 +73,7 @@ def _campaign_readings(inputs: Mapping[str, DataFrame], day: date, settings: Set
         inputs["actions"]
         .where(F.col("campaign").isin(list(campaigns)))
         .transform(per_assignment)
-        # first assignments of all time, of which the newest are read: a second one depends on what the first did
+        # the first assignments of all time are found first, because a second one depends on the effect of the first
         .where(F.col("day") >= F.lit(day - timedelta(days=offers.campaign_max_days)))
         .transform(with_outcomes, inputs["labels"], inputs["activity"], day, settings)
         .transform(per_outcome, list(offers.outcomes))
@@ -98,7 +98,7 @@ def _campaign_readings(inputs: Mapping[str, DataFrame], day: date, settings: Set
 
 
 def _in_view(campaign: Campaign, day: date, settings: Settings) -> bool:
-    """Whether the days that are read hold every assignment of the campaign; one without an end is read as it is."""
+    """Return whether the days that are read hold every assignment of the campaign; always true for one without an end."""
     if campaign.from_day is None or campaign.until_day is None:
         return True
     return campaign.from_day >= day - timedelta(days=settings.offers.campaign_max_days)
@@ -143,7 +143,7 @@ def _place(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _rows(reading: Reading, alarm_p: float) -> Iterator[dict[str, Any]]:
-    """The reading's rows, without their day; ``alarm_p``: limit of the sample-ratio checks of the whole campaign."""
+    """Return the reading's rows without ``day``; ``alarm_p``: limit of p in the sample-ratio checks of the whole campaign."""
     days = [arms for (segment, _), arms in reading.arms.items() if segment == BY_DAY]
     large = [arms for arms in days if comparison.enough_for_ratio(sum(arm["assigned"] for arm in arms.values()), reading.shares)]
     by_day = [_ratio_p(reading, arms, "assigned") for arms in large]
@@ -161,7 +161,7 @@ def _rows(reading: Reading, alarm_p: float) -> Iterator[dict[str, Any]]:
 
 
 def _with_q(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Adds q: over the segments' rows; the whole campaign is the one planned look, so that its q is its p."""
+    """Add q: p corrected over the rows of segments (Benjamini-Hochberg). The overall row is the planned test, so its q is p."""
     planned = [row for row in rows if row["segment"] == ALL]
     looks = [row for row in rows if row["segment"] != ALL]
     yield from (row | {"q": row["p"]} for row in planned)

@@ -1,4 +1,4 @@
-"""What became of assigned users: one row a user and campaign, and the sums that the comparison needs."""
+"""Outcomes of assigned users, and the sums of them that the comparison of arms needs."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -10,11 +10,11 @@ from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, UNKNOWN
 
 SEGMENTS = ("tier", "cause", "offer")
-BY_DAY = "(day)"  # segment of the sample-ratio check by day of assignment; never a row of the table
+BY_DAY = "(day)"  # segment of the sample-ratio check by day of assignment; it is never in retention_lift
 
 
 def per_assignment(actions: DataFrame) -> DataFrame:
-    """One row a user and campaign: the first assignment (its day, arm, tier, cause, offer, value), the cost of all."""
+    """Return one row per user and campaign: the first assignment (day, arm, tier, cause, offer, value) and the cost of all."""
     first = F.min_by(F.struct("day", "arm", *SEGMENTS, "value_cents"), "day")
     return (
         actions.where(F.col("arm").isNotNull())
@@ -25,11 +25,11 @@ def per_assignment(actions: DataFrame) -> DataFrame:
 
 
 def with_outcomes(assigned: DataFrame, labels: DataFrame, activity: DataFrame, day: date, settings: Settings) -> DataFrame:
-    """Adds ``matured_<outcome>``, ``y_<outcome>`` and ``x_<outcome>`` for every configured outcome; same grain.
+    """Add ``matured_<outcome>``, ``y_<outcome>`` and ``x_<outcome>`` for every configured outcome; same grain.
 
-    y of a label is 1 - churned by the label of the assignment's day, null where the user was not eligible; of a
-    measure its sum over the ``days`` after that day. x is the measure over the ``before_days`` that end with the day
-    before it. Both are null until the outcome has matured: assignment + lag <= ``day``.
+    ``y`` of a label is 1 - churned of the label of the assignment's day, null if the user was not eligible. ``y`` of a measure
+    is its sum over the ``days`` after that day, 0 if the user was not active. ``x`` is the measure's sum over the
+    ``before_days`` that end on the day before it. Both are null until the outcome has matured: assignment + lag <= ``day``.
     """
     outcomes = settings.offers.outcomes
     found = assigned.transform(_with_labels, labels, settings).transform(_with_measures, activity, settings)
@@ -45,7 +45,7 @@ def with_outcomes(assigned: DataFrame, labels: DataFrame, activity: DataFrame, d
 
 
 def per_outcome(assigned: DataFrame, outcomes: Sequence[str]) -> DataFrame:
-    """One row a user, campaign and outcome: y, x, matured, with the user's segments and the day of assignment."""
+    """Return one row per user, campaign and outcome: y, x, matured, with the user's segments and the day of assignment."""
     each = [
         F.struct(
             F.lit(name).alias("outcome"),
@@ -61,10 +61,10 @@ def per_outcome(assigned: DataFrame, outcomes: Sequence[str]) -> DataFrame:
 
 
 def per_unit(units: DataFrame, clustered: Sequence[str]) -> DataFrame:
-    """Rows of ``experiment_units`` in the form of ``per_outcome``: a unit and outcome; units of a cluster are one.
+    """Return rows of ``experiment_units`` in the form of ``per_outcome``: one per unit and outcome.
 
-    In the experiments named by ``clustered`` arms were given to clusters, so that a cluster's mean is what is
-    compared, each cluster with the same weight.
+    In the experiments named by ``clustered`` whole clusters were assigned to arms, so a cluster is one row: the means of its
+    units, with the same weight for each cluster.
     """
     names = ["campaign", "arm", "day", "stratum", "outcome", "y", "x"]
     long = units.select(
@@ -89,9 +89,9 @@ def per_unit(units: DataFrame, clustered: Sequence[str]) -> DataFrame:
 
 
 def per_arm(outcomes: DataFrame, segments: Sequence[str]) -> DataFrame:
-    """One row a campaign, outcome, segment, value and arm: counts and sums; small whatever the number of users.
+    """Return counts and sums by campaign, outcome, segment, value and arm: few rows for any number of users.
 
-    ``segments``: columns of ``outcomes``; 'all' and the day of assignment come with them; a null value is no group.
+    The segments are ``segments`` (columns of ``outcomes``), 'all', and the day of assignment. A null value is no group.
     """
     y, x = F.col("y"), F.when(F.col("y").isNotNull(), F.col("x"))
     sums = {
@@ -107,7 +107,7 @@ def per_arm(outcomes: DataFrame, segments: Sequence[str]) -> DataFrame:
         "cost_cents": F.sum(F.when(F.col("matured"), F.col("cost_cents"))),
         "beyond_rate": F.sum((y.isNotNull() & ~y.isin(0.0, 1.0)).cast("long")),
     }
-    # users are added up once, by all their segments together; what is then repeated by segment is small
+    # users are added up once, by all segments together; only these few rows are then repeated by segment
     cell = ["campaign", "outcome", "arm", *segments, "day"]
     cells = outcomes.groupBy(*cell).agg(*[column.alias(name) for name, column in sums.items()])
     groups = {ALL: F.lit(ALL), **{s: F.col(s) for s in segments}, BY_DAY: F.col("day").cast("string")}
@@ -129,7 +129,7 @@ def _with_labels(assigned: DataFrame, labels: DataFrame, settings: Settings) -> 
         name: F.max(F.when(F.col("definition") == definition, 1.0 - F.col("churned").cast("double")))
         for name, definition in used.items()
     }
-    # one row a day and user on the right side: the join keeps the grain
+    # known: one row per day and user, so the join keeps the grain
     known = (
         labels.where(F.col("definition").isin(sorted(set(used.values()))))
         .groupBy("day", "user_id")
@@ -164,7 +164,7 @@ def _with_measures(assigned: DataFrame, activity: DataFrame, settings: Settings)
     )
     joined = assigned.join(summed, ["campaign", "user_id"], "left")
     for name, outcome in measured.items():
-        y = F.coalesce(F.col(f"y_{name}").cast("double"), F.lit(0.0))  # nobody active: nothing bought, not unknown
+        y = F.coalesce(F.col(f"y_{name}").cast("double"), F.lit(0.0))  # without activity the sum is 0, not unknown
         x = F.coalesce(F.col(f"x_{name}").cast("double"), F.lit(0.0)) if outcome.before_days else F.lit(None)
         joined = joined.withColumn(f"y_{name}", y).withColumn(f"x_{name}", x.cast("double"))
     return joined

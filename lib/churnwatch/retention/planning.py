@@ -1,4 +1,4 @@
-"""The day's retention actions: eligibility, offer and limits blind to the arm, then the arm, then the hours."""
+"""Plan a day's retention actions: candidates, offers and limits without knowing the arm, then the arm, then send times."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,10 +16,10 @@ from churnwatch.tables import tables
 
 
 def plan_retention(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> Frames:
-    """One row a day, user and campaign that takes the user's tier: offer, arm, or why the user is in no arm.
+    """Return one row per day, user and campaign that takes the user's tier: offer and arm, or why the user is in no arm.
 
-    Candidates are the day's scored users; users without a score are in no tier and so in no campaign. Control users
-    are rows with the offer they would have had. Without scores or outside a campaign's days there are no rows.
+    Candidates are the day's scored users, because a user without a score has no tier. Control users are rows with the offer
+    that they would have had. There are no rows without scores or outside a campaign's days.
     """
     (day,) = days
     contract = tables(settings).retention_actions
@@ -32,7 +32,7 @@ def plan_retention(inputs: Mapping[str, DataFrame], days: Sequence[date], settin
         .transform(with_suppression, inputs["consents"], inputs["actions"], day)
         .transform(with_limits, campaigns, day)
     )
-    # nothing above knows the arm, and nothing below changes who is in one
+    # nothing above depends on the arm, and nothing below changes who is in one
     free = F.col("suppressed_because").isNull()
     arm = arm_of(F.col("user_id"), F.col("campaign"), campaigns, settings.offers)
     start = send_start(day, settings.clock.time_zone, settings.offers)
@@ -46,14 +46,14 @@ def plan_retention(inputs: Mapping[str, DataFrame], days: Sequence[date], settin
 
 
 def send_start(day: date, time_zone: str, offers: Offers) -> datetime:
-    """The first moment after ``day`` (in ``time_zone``) that is outside the quiet hours."""
+    """Return the first instant after ``day`` (in ``time_zone``) outside the quiet hours."""
     begin, end = offers.quiet_hours
     quiet_at_midnight = begin > end or (begin == 0 and end > 0)
     return datetime.combine(day + timedelta(days=1), time(end if quiet_at_midnight else 0), ZoneInfo(time_zone))
 
 
 def _expiry(start: datetime, campaigns: Sequence[Campaign]) -> Column:
-    # days are those of the wall clock: an offer that starts at 8 ends at 8, whatever summer time does
+    # days of the wall clock: an offer that starts at 8:00 ends at 8:00, also across a change to summer time
     ends = [F.when(F.col("campaign") == c.name, _instant(start + timedelta(days=c.expires_days))) for c in campaigns]
     return F.coalesce(*ends)
 
