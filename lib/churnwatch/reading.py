@@ -1,5 +1,6 @@
 """Cut the inputs of a step: to the spans that its job declares, and to what was known on the run day D."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -46,6 +47,20 @@ class Reader:
             return self._as_of(read, step.days[0] - timedelta(days=earlier), last)
         where = _between(first, last) if first is None or contiguous(step.days) else _spans_predicate(step.days, read, last)
         return self._store.read(read.table, f"({where}){self._known_by_instance(step, read)}")
+
+    def rows(self, step: Step) -> float:
+        """Rows that the step is expected to read, from what earlier runs have recorded; infinite when none has."""
+        read = 0.0
+        if "sources" in step.job.ports:
+            # what comes in is expected to be as much as on the day before
+            day_before = step.days[0] - timedelta(days=1)
+            written = sum(self._ledger.rows_between(table.name, day_before, day_before) for table in step.job.writes)
+            read += written * len(step.days) or math.inf
+        for one in step.job.reads.values():
+            first, last = one.span.days(step.days[0], step.days[-1])
+            first = self._restatement(one, step.days[0]) if one.span.as_of else first
+            read += self._ledger.rows_between(one.table.name, first, last)
+        return read
 
     def known(self, step: Step, read: Read) -> date:
         """Newest day of the table that is known on D: D minus the shortest lag of the jobs that write it."""

@@ -1,6 +1,8 @@
 """The runner's promises, shown on jobs of two lines."""
 
 import json
+import math
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from pyspark.sql.types import StructType
 
 from churnwatch.core import ContractError, DataQualityError, Job, Skipped, Table, WriteConflict, column
 from churnwatch.io.store import Store
+from churnwatch.reading import Step
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
 
@@ -290,6 +293,16 @@ def test_a_run_of_the_whole_flow_that_fails_keeps_what_ended_well_and_is_recorde
     assert [o.status for o in world(world.sums(SEEN.on())).run(order(resume=True))] == ["kept", "done"]
 
 
+def test_the_rows_that_a_step_will_read_are_known_from_earlier_runs(world):
+    runner = world(world.sums(SEEN.trailing(3)))
+    runner.run(order(first=D - timedelta(days=4), last=D))
+    ingest, sums = runner.jobs
+    assert runner.reader.rows(Step(sums, D, (D,))) == 3 * 2
+    loading, next_day = replace(ingest, ports=("sources",)), D + timedelta(days=1)
+    assert runner.reader.rows(Step(loading, next_day, (next_day,))) == 2, "as many as came in on the day before"
+    assert runner.reader.rows(Step(loading, D - timedelta(days=9), (D - timedelta(days=9),))) == math.inf
+
+
 def test_many_small_files_of_job_runs_become_one(world, monkeypatch):
     monkeypatch.setattr("churnwatch.io.ledger.COMPACT_EVERY", 4)
     runner = world()
@@ -329,8 +342,6 @@ def test_a_reader_sees_nothing_of_a_lagged_table_that_was_not_known_at_d(world, 
     runner.store.create([late])
     stored = [(D - timedelta(days=n), "a", n) for n in range(4)]
     runner.store.replace(late, spark.createDataFrame(stored, late.schema), "day > DATE'2025-01-01'", {})
-    from churnwatch.reading import Step
-
     seen = runner.reader.cut(Step(runner.jobs[-1], D, (D,)), late.trailing(4))
     assert {(D - r.day).days for r in seen.collect()} == {2, 3}
 
@@ -356,8 +367,6 @@ def test_an_instance_with_a_longer_lag_is_cut_at_its_own_day(world, spark):
     runner.store.create([shared])
     stored = [(D - timedelta(days=n), user, n + 1) for n in range(3) for user in "ab"]
     runner.store.replace(shared, spark.createDataFrame(stored, shared.schema), "day > DATE'2025-01-01'", {})
-    from churnwatch.reading import Step
-
     seen = runner.reader.cut(Step(runner.jobs[-1], D, (D,)), shared.trailing(3))
     assert {(r.user_id, (D - r.day).days) for r in seen.collect()} == {("a", 0), ("a", 1), ("a", 2), ("b", 2)}
 
@@ -368,8 +377,6 @@ def test_as_of_gives_the_row_in_force_by_day(world, spark):
     runner.store.create([state])
     changes = [(D - timedelta(days=9), "a", 1), (D - timedelta(days=5), "a", 2), (D, "a", 3), (D + timedelta(days=1), "a", 4)]
     runner.store.replace(state, spark.createDataFrame(changes, state.schema), "day > DATE'2025-01-01'", {})
-    from churnwatch.reading import Step
-
     days = (D - timedelta(days=1), D)
     found = runner.reader.cut(Step(runner.jobs[-1], D, days), state.as_of()).orderBy("day").collect()
     assert [(r.n, r.until) for r in found] == [(2, D - timedelta(days=1)), (3, date(9999, 12, 31))]

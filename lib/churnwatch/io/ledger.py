@@ -47,15 +47,17 @@ class Ledger:
         self._read_version: int | None = -1
         self._runs: dict[tuple[str, str, str, date], Run] = {}
         self._waiting: list[Mapping[str, Any]] = []
+        self._rows: dict[str, dict[date, float]] = {}
 
     def refresh(self) -> None:
         """Reads the table again when it has a new version."""
         version = self._store.newest(self._table)
         if version == self._read_version:
             return
-        columns = ("run_id", "job", "instance", "day", "at", "status", "days", "message")
+        columns = ("run_id", "job", "instance", "day", "at", "status", "days", "outputs", "message")
         rows = self._store.read(self._table).select(*columns).toArrow().to_pylist()
         self._runs.clear()
+        self._rows.clear()
         for row in sorted(rows, key=lambda r: (r["at"], r["status"] != RUNNING)):
             self._apply_row(row)
         for row in self._waiting:
@@ -68,6 +70,9 @@ class Ledger:
         days = frozenset(d for r in row["days"] for d in day_range(r["first"], r["last"]))
         started = before.started_at if before else row["at"]
         self._runs[key] = Run(*key, row["status"], started, row["at"], days, row["message"] or "")
+        for output in row["outputs"] or ():
+            share = output["rows"] / len(days) if days else 0.0
+            self._rows.setdefault(output["table"], {}).update(dict.fromkeys(days, share))
 
     def write(
         self,
@@ -120,6 +125,13 @@ class Ledger:
     def done_days(self, full_name: str, statuses: Sequence[str] = (DONE,)) -> frozenset[date]:
         """Output days that runs of the job have finished with one of ``statuses``."""
         return frozenset().union(*(r.days for r in self._runs.values() if r.full_name == full_name and r.status in statuses))
+
+    def rows_between(self, table: str, first: date | None, last: date) -> float:
+        """Rows of ``table`` on the days ``first`` (None: the beginning) .. ``last``, as the newest runs have recorded them.
+
+        A run of several days counts as if each day had an equal share of its rows.
+        """
+        return sum(rows for day, rows in self._rows.get(table, {}).items() if (first is None or first <= day) and day <= last)
 
     def good_days(self, full_name: str) -> frozenset[date]:
         """Output days whose newest run of the job was done: a day that was done, and then failed, is not among them."""

@@ -25,6 +25,13 @@ ALWAYS = {
 }
 # spark-submit has set these before it starts this process
 DECIDED_BY_SUBMIT = ("spark.master", "spark.jars", "spark.driver.memory", "spark.submit.", "spark.app.name")
+# for steps over few rows: compiling their code, and planning again at every exchange, costs more CPU than their rows
+FEW_ROWS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+MOST_PARTITIONS = 16  # without adaptive execution each exchange has all of spark.sql.shuffle.partitions: few rows need few
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 LOG4J = Path(__file__).parent / "log4j2.properties"
 # lines of a JVM's stderr that no setting switches off: Java warns of a module that Spark adds, netlib of a missing libblas
@@ -94,6 +101,26 @@ def describe(spark: SparkSession, text: str) -> None:
     """Set the description of the Spark jobs that follow, for the Spark UI and the progress line."""
     if not on_databricks():
         spark.sparkContext.setJobGroup("churnwatch", text)
+
+
+@contextmanager
+def few_rows_settings(spark: SparkSession, enabled: bool) -> Iterator[None]:
+    """Within the block, set FEW_ROWS if ``enabled``; afterwards the settings are what they were.
+
+    Does nothing on Databricks, and where an exchange has more than MOST_PARTITIONS partitions.
+    """
+    partitions = int(spark.conf.get("spark.sql.shuffle.partitions") or MOST_PARTITIONS + 1)
+    if not enabled or on_databricks() or partitions > MOST_PARTITIONS:
+        yield
+        return
+    before = {key: spark.conf.get(key, None) for key in FEW_ROWS}
+    for key, value in FEW_ROWS.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            spark.conf.unset(key) if value is None else spark.conf.set(key, value)
 
 
 def tasks(spark: SparkSession) -> tuple[int, int]:
