@@ -51,8 +51,9 @@ def world(spark, tmp_path):
 
     ingest = Job("ingest_events", build=seen, writes=(SEEN,))
 
-    def made(*jobs):
-        return Runner(settings, spark, jobs=(ingest, *jobs))
+    def made(*jobs, schema=None):
+        storage = settings.storage.model_copy(update={"root": None, "schema_name": schema}) if schema else settings.storage
+        return Runner(settings.model_copy(update={"storage": storage}), spark, jobs=(ingest, *jobs))
 
     made.sums = lambda read, **more: Job("sum", build=sums, reads={"seen": read}, writes=(SUMS,), **more)
     return made
@@ -291,6 +292,29 @@ def test_a_run_of_the_whole_flow_that_fails_keeps_what_ended_well_and_is_recorde
     ended = [(job, status) for job, status in runs(runner) if status != "running"]
     assert ended == [("ingest_events", "done"), ("sum", "failed"), ("all", "failed")]
     assert [o.status for o in world(world.sums(SEEN.on())).run(order(resume=True))] == ["kept", "done"]
+
+
+def test_a_step_looks_up_the_history_of_a_table_at_most_once(spark, world, tmp_path, monkeypatch):
+    looked_up = []
+    real = type(spark).sql
+
+    def counted(self, query, *args, **more):
+        if query.startswith("DESCRIBE HISTORY"):
+            looked_up.append(query.split()[2])
+        return real(self, query, *args, **more)
+
+    spark.sql(f"CREATE SCHEMA looked_up LOCATION '{tmp_path}/tables'")
+    try:
+        runner = world(world.sums(SEEN.trailing(2)), schema="looked_up")
+        runner.run(order(first=D - timedelta(days=1)))
+        monkeypatch.setattr(type(spark), "sql", counted)
+        runner.run(order("ingest_events"))
+        assert [name for name in looked_up if "job_runs" not in name] == ["looked_up.seen"]
+        looked_up.clear()
+        assert runner.run(order("sum"))[0].written[0].rows == 2
+        assert sorted(name for name in looked_up if "job_runs" not in name) == ["looked_up.seen", "looked_up.sums"]
+    finally:
+        spark.sql("DROP SCHEMA IF EXISTS looked_up CASCADE")
 
 
 def test_the_rows_that_a_step_will_read_are_known_from_earlier_runs(world):

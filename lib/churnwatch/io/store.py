@@ -70,10 +70,12 @@ class Store:
         self.spark = spark
         self._storage = settings.storage
         self._versions: dict[str, int | None] = {}
+        self._older: dict[str, int | None] = {}  # versions that were the newest at the last refresh or before
         self._checked: set[str] = set()
 
     def refresh(self) -> None:
         """Forget the known versions, so that the next reads look up the newest."""
+        self._older |= self._versions
         self._versions.clear()
 
     def path(self, table: Table) -> str | None:
@@ -220,18 +222,18 @@ class Store:
         return self._commit(table, conformed(table, frame), stamp, lambda w: w.mode("append"), None)
 
     def append_rows(self, table: Table, rows: list[Mapping[str, Any]], stamp: Mapping[str, Any]) -> int:
-        """Adds a few rows, given as dictionaries, to a log table in one commit; returns its version."""
+        """Add a few rows, given as dictionaries, to a log table in one commit; returns its version."""
         columns = pa.Table.from_pylist(rows, to_arrow_schema(table.schema, timezone="UTC"))
         return self.append(table, self.spark.createDataFrame(columns, table.schema).coalesce(1), stamp).version
 
     def compact(self, table: Table) -> int:
-        """Joins the small files of a log table; returns the version after it. Readers and appends of others are not disturbed."""
+        """Join the small files of a log table, without disturbing readers and appends; returns the version after it."""
         self.spark.sql(f"OPTIMIZE {self.sql_name(table)}")
         self._versions.pop(table.name, None)
         return self.version(table) or 0
 
     def _commit(self, table: Table, frame: DataFrame, stamp: Mapping[str, Any], mode: Any, where: str | None) -> Written:
-        before = self.version(table)
+        before = self._versions.get(table.name, self._older.get(table.name))
         for attempt in range(1, TRIES + 1):
             try:
                 version = self._save(table, mode(frame.write.format("delta").option("userMetadata", json.dumps(stamp))))
@@ -248,12 +250,12 @@ class Store:
                     raise ContractError(self._broken_rows(table, frame, where, error)) from error
                 raise
         if version is None:
-            return Written(table.name, before or 0, 0)
+            return Written(table.name, self.version(table) or 0, 0)
         self._versions[table.name] = version
         return Written(table.name, version, self._rows(table, version))
 
     def _save(self, table: Table, writer: Any) -> int | None:
-        """Writes; returns the version of the commit, None where there was nothing to commit."""
+        """Write; returns the version of the commit, None when there was nothing to commit."""
         self.spark.conf.unset(LAST_COMMIT)
         path = self.path(table)
         if path:
