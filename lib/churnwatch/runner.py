@@ -3,7 +3,6 @@
 import hashlib
 import importlib.resources
 import json
-import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +33,6 @@ from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, DONE, FAILED, RUNNING, SKIPPED
 from churnwatch.tables import tables
 
-LOG = logging.getLogger(__name__)
 ANCHOR = date(1970, 1, 5)  # the Monday that --every counts from
 FEW_ROWS = 100_000  # a step that reads at most so many rows runs faster without compiled code (app domain, 3,000 users)
 UNRECORDED_SECONDS = 10.0  # a run of the whole flow that dies repeats at most so much work that had ended well

@@ -5,7 +5,6 @@ and with catalogs.
 """
 
 import json
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ from pyspark.sql.types import DataType, StructType
 from churnwatch.core import ContractError, JobFailed, Table, WriteConflict
 from churnwatch.settings import Settings
 
-LOG = logging.getLogger(__name__)
 TRIES = 3
 COMMITS = 20  # of other writers that may lie after ours, or before it since we looked
 # Delta puts the version of each commit into this setting of the session: one look-up less than DESCRIBE HISTORY (0.5 s)
