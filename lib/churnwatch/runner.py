@@ -271,8 +271,8 @@ class Runner:
                 frames = job.build(inputs, days, **({} if job.stage else ports))
                 written = self._publish(step, run_id, frames)
         finally:
-            # staged by the job, or by a port
-            self.store.drop_stage(run_id)
+            if job.stage or job.ports:
+                self.store.drop_stage(run_id)
         return written, read_versions, message
 
     def _publish(self, step: Step, run_id: str, frames: Mapping[str, DataFrame]) -> list[Written]:

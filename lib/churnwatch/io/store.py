@@ -204,8 +204,10 @@ class Store:
         version = self.version(table)
         if version is None:
             return self.spark.createDataFrame([], table.schema)
-        frame = self.spark.sql(f"SELECT * FROM {self.sql_name(table)} VERSION AS OF {version}")
-        return frame.where(F.expr(where)) if where else frame
+        # one statement, because each further operation analyses the plan again
+        return self.spark.sql(
+            f"SELECT * FROM {self.sql_name(table)} VERSION AS OF {version}" + (f" WHERE {where}" if where else "")
+        )
 
     def replace(self, table: Table, frame: DataFrame, where: str, stamp: Mapping[str, Any]) -> Written:
         """Replace the rows that meet ``where`` by ``frame``, in one commit. No rows over no rows makes no commit.
