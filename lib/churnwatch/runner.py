@@ -38,6 +38,10 @@ FEW_ROWS = 100_000  # a step that reads at most so many rows runs faster without
 UNRECORDED_SECONDS = 10.0  # a run of the whole flow that dies repeats at most so much work that had ended well
 
 
+Inputs = Sequence[tuple[str, int | None, date | None, date]]  # table, version, first and last day read
+Built = tuple[list[Written], Inputs, str | None]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a step ended: its status, what it wrote, and how long it took."""
@@ -248,12 +252,15 @@ class Runner:
     def _claim(self, claim: claims.Claim) -> None:
         claims.take(self.ledger, claim, self.settings.runs.stale_run_minutes)
 
-    def _built(
-        self, step: Step, run_id: str
-    ) -> tuple[list[Written], list[tuple[str, int | None, date | None, date]], str | None]:
-        job, days = step.job, step.days
+    def _built(self, step: Step, run_id: str) -> Built:
+        """Build and publish the step: what it wrote, the inputs that it read, and the message of its gate."""
         describe(self.spark, step.title)
-        self.store.create([*(t for t in job.writes)])
+        with few_rows_settings(self.spark, enabled=self.reader.rows(step) <= FEW_ROWS):
+            return self._build(step, run_id)
+
+    def _build(self, step: Step, run_id: str) -> Built:
+        job, days = step.job, step.days
+        self.store.create(job.writes)
         self.reader.stop_on_missing_days(step)
         inputs = {alias: self.reader.cut(step, read) for alias, read in job.reads.items()}
         read_versions = [
@@ -262,14 +269,13 @@ class Runner:
         ports = self._ports(job, run_id, self._content_id(step, read_versions))
         message = None
         try:
-            with few_rows_settings(self.spark, enabled=self.reader.rows(step) <= FEW_ROWS):
-                if job.stage:
-                    for alias, frame in job.stage(inputs, days, **ports).items():
-                        inputs[alias] = self.store.stage(run_id, alias, frame)
-                if job.gate:
-                    message = json.dumps(job.gate(inputs, days), default=str)
-                frames = job.build(inputs, days, **({} if job.stage else ports))
-                written = self._publish(step, run_id, frames)
+            if job.stage:
+                for alias, frame in job.stage(inputs, days, **ports).items():
+                    inputs[alias] = self.store.stage(run_id, alias, frame)
+            if job.gate:
+                message = json.dumps(job.gate(inputs, days), default=str)
+            frames = job.build(inputs, days, **({} if job.stage else ports))
+            written = self._publish(step, run_id, frames)
         finally:
             if job.stage or job.ports:
                 self.store.drop_stage(run_id)
@@ -300,7 +306,7 @@ class Runner:
     def _ports(self, job: Job, run_id: str, content_id: str) -> dict[str, Any]:
         return {name: _port(name)(self.spark, self.settings, content_id if name == "models" else run_id) for name in job.ports}
 
-    def _content_id(self, step: Step, inputs: Sequence[tuple[str, int | None, date | None, date]]) -> str:
+    def _content_id(self, step: Step, inputs: Inputs) -> str:
         """Hash of the days, the configuration, the code and the versions of the tables that the job reads and does not write."""
         own = {t.name for t in step.job.writes}
         versions = sorted((i[0], i[1]) for i in inputs if i[0] not in own)

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from churnwatch.core import Table, day_range, to_ranges
+from churnwatch.io.session import few_rows_settings
 from churnwatch.io.store import Store, Written
 from churnwatch.settings.terms import DONE, REFUSED, RUNNING, SKIPPED
 
@@ -50,12 +51,13 @@ class Ledger:
         self._rows: dict[str, dict[date, float]] = {}
 
     def refresh(self) -> None:
-        """Reads the table again when it has a new version."""
+        """Read the table again when it has a new version."""
         version = self._store.newest(self._table)
         if version == self._read_version:
             return
         columns = ("run_id", "job", "instance", "day", "at", "status", "days", "outputs", "message")
-        rows = self._store.read(self._table).select(*columns).toArrow().to_pylist()
+        with few_rows_settings(self._store.spark, enabled=True):
+            rows = self._store.read(self._table).select(*columns).toArrow().to_pylist()
         self._runs.clear()
         self._rows.clear()
         for row in sorted(rows, key=lambda r: (r["at"], r["status"] != RUNNING)):
@@ -88,7 +90,7 @@ class Ledger:
         seconds: float | None = None,
         message: str | None = None,
     ) -> None:
-        """Adds a row: ``running`` when a job starts, one of the other statuses when it ends.
+        """Add a row: ``running`` when a job starts, one of the other statuses when it ends.
 
         The message of a running row names this process, so that others can see whether it is alive.
         """
@@ -110,12 +112,13 @@ class Ledger:
         self._waiting.append(row)
 
     def flush(self, after_seconds: float = 0.0) -> None:
-        """Commits the rows that wait, if the oldest has waited for ``after_seconds`` or longer."""
+        """Commit the rows that wait, if the oldest has waited for ``after_seconds`` or longer."""
         if not self._waiting or (datetime.now(UTC) - self._waiting[0]["at"]).total_seconds() < after_seconds:
             return
         rows, self._waiting = self._waiting, []
         stamp = {"rows": [{name: row[name] for name in ("run_id", "job", "status")} for row in rows]}
-        version = self._store.append_rows(self._table, rows, stamp)
+        with few_rows_settings(self._store.spark, enabled=True):
+            version = self._store.append_rows(self._table, rows, stamp)
         # a commit of another writer in between is read by the next refresh
         follows = self._read_version is not None and version == self._read_version + 1
         if version // COMPACT_EVERY > (version - 1) // COMPACT_EVERY:

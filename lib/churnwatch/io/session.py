@@ -25,11 +25,19 @@ ALWAYS = {
 }
 # spark-submit has set these before it starts this process
 DECIDED_BY_SUBMIT = ("spark.master", "spark.jars", "spark.driver.memory", "spark.submit.", "spark.app.name")
-# for steps over few rows: compiling their code, and planning again at every exchange, costs more CPU than their rows
+# for steps over few rows, where plans cost more CPU than rows
 FEW_ROWS = {
+    # compiling takes longer than interpreting the rows
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    # plans every query again after each of its exchanges, and makes a Spark job of each
     "spark.sql.adaptive.enabled": "false",
+    # infer filters that save rows and files, by comparing all pairs of expressions of a plan
+    "spark.sql.constraintPropagation.enabled": "false",
+    "spark.sql.optimizer.dynamicPartitionPruning.enabled": "false",
+    # else each query writes its plan twice, and in full, for the UI
+    "spark.sql.ui.explainMode": "simple",
+    "spark.sql.debug.maxToStringFields": "5",
 }
 MOST_PARTITIONS = 16  # without adaptive execution each exchange has all of spark.sql.shuffle.partitions: few rows need few
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
