@@ -122,13 +122,20 @@ def few_rows_settings(spark: SparkSession, enabled: bool) -> Iterator[None]:
         yield
         return
     before = {key: spark.conf.get(key, None) for key in FEW_ROWS}
-    for key, value in FEW_ROWS.items():
-        spark.conf.set(key, value)
+    _set(spark, FEW_ROWS)
     try:
         yield
     finally:
-        for key, value in before.items():
-            spark.conf.unset(key) if value is None else spark.conf.set(key, value)
+        _set(spark, before)
+
+
+def _set(spark: SparkSession, values: Mapping[str, str | None]) -> None:
+    """Set each setting; None unsets it."""
+    for key, value in values.items():
+        if value is None:
+            spark.conf.unset(key)
+        else:
+            spark.conf.set(key, value)
 
 
 def tasks(spark: SparkSession) -> tuple[int, int]:
