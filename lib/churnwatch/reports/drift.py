@@ -1,4 +1,4 @@
-"""How far the features and margins of the users scored on a day lie from those of training, and what changed since."""
+"""Drift: how far features and margins of the users scored on a day differ from training, and what late data changed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,20 +19,22 @@ from churnwatch.model.schema import schema_of
 from churnwatch.model.shipping import map_batches
 from churnwatch.reports import worker_drift
 from churnwatch.settings import Settings
-from churnwatch.tables import tables
 
 cloudpickle.register_pickle_by_value(worker_drift)
 
-MOST_USERS = 1_000_000  # compared, by hash: more would not move an index in its third digit
-EMPTY_SHARE = 1e-4  # stands for an empty bin, whose logarithm does not exist
+MOST_USERS = 1_000_000  # are compared, chosen by hash: more would not change an index in its third digit
+EMPTY_SHARE = 1e-4  # share of an empty bin, because the logarithm of 0 does not exist
 DIGITS = 9
 COUNTED = "feature int, bin int, users long"
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Of one model version: index and missing shares of each feature, the index of the margin, the share of users whose
-    features late data changed after they were scored."""
+    """Drift of one model version.
+
+    ``features``: stability index, share of missing values, and the same share in training, by feature. ``margin_psi``: index of
+    the margin. ``skew_share``: share of users whose features late data changed after they were scored; null when unknown.
+    """
 
     model_version: str
     reference_day: date
@@ -42,7 +44,7 @@ class Drift:
 
 
 def measure_drift(inputs: Mapping[str, DataFrame], users: int, day: date, settings: Settings) -> Drift | None:
-    """The drift of the ``users`` or so who were scored on ``day``; None without a release that says what it was trained on.
+    """Measure the drift of the users who were scored on ``day`` (about ``users``); None without a release with a reference.
 
     The skew compares a hash of the values that were scored (``features_hash``) with that of the day's features as they are
     now. One pass over scores joined with features, of at most a million users.
@@ -53,9 +55,9 @@ def measure_drift(inputs: Mapping[str, DataFrame], users: int, day: date, settin
     bins = {name: of for name, of in json.loads(row["reference"]).items() if name == MARGIN or name in inputs["features"].columns}
     names = [name for name in bins if name != MARGIN]
     spec = {"edges": [bins[name]["edges"] for name in (*names, MARGIN)], "width": len(names), "model": None}
-    # releases of before fills were told have those of trees
+    # releases made before fills were stored have those of trees
     schema = schema_of(row["features"], settings).with_fills({name: of["fill"] for name, of in bins.items() if "fill" in of})
-    # what was redefined since cannot be skewed by late data
+    # where a feature was redefined since, a changed hash is no sign of late data
     if schema.matches(row["schema_hash"]) and set(schema.features) <= set(names):
         spec["model"] = ([names.index(name) for name in schema.features], list(schema.fills))
     counts: dict[int, dict[int, int]] = {}
@@ -97,8 +99,8 @@ def population_stability(counts: Mapping[int, int], reference: Mapping[str, Any]
     return round(index, DIGITS), round(seen[-1], DIGITS), reference["missing"]
 
 
-def drift_rows(drift: Drift | None, features: DataFrame, day: date, settings: Settings) -> DataFrame:
+def drift_rows(drift: Drift | None, day: date) -> list[tuple[Any, ...]]:
     """The rows of feature_drift; none where nothing can be compared."""
-    of = drift.features if drift else {}
-    rows = [(day, name, drift.reference_day, *of[name]) for name in sorted(of)] if drift else []
-    return features.sparkSession.createDataFrame(rows, tables(settings).feature_drift.schema)
+    if drift is None:
+        return []
+    return [(day, name, drift.reference_day, *drift.features[name]) for name in sorted(drift.features)]

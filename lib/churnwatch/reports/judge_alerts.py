@@ -1,44 +1,50 @@
-"""The job judge_alerts: what was warned and scored on a day against what then happened."""
+"""The job judge_alerts: compare the warnings and scores of a day with what the users then did."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 from pyspark.sql import DataFrame
 
 from churnwatch.core import Skipped
+from churnwatch.core.job import Frames
 from churnwatch.reports.alert_quality import alert_quality
 from churnwatch.reports.drift import drift_rows, measure_drift
 from churnwatch.reports.labelled_users import per_labelled_user
+from churnwatch.reports.queries import collect_rows
 from churnwatch.reports.score_quality import bins_by_version, quality_rows, score_bins
-from churnwatch.reports.thresholds import threshold_rows
+from churnwatch.reports.thresholds import threshold_inputs, threshold_rows
 from churnwatch.settings import Settings
+from churnwatch.tables import tables
 
 
-def judge_alerts(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
-    """Quality of the warnings and scores of O, drift of its features, advice on thresholds.
+def judge_alerts(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
+    """Judge the warnings and scores of O, measure the drift of its features, advise on thresholds.
 
-    Collects bounded aggregates alone: 1,000 bins a model version, ten a value of a segment, and the lowest probability of
-    each tier that warns.
-    Raises Skipped where nothing was scored and nobody warned on O.
+    Collects bounded aggregates alone: 1,000 bins a model version, ten a value of a segment, and a few rows a tier,
+    level and group of warned users.
+    Raises Skipped where nothing was scored and nobody was warned on O.
     """
     (day,) = days
-    if inputs["scores"].isEmpty() and inputs["alerts"].isEmpty():
+    found = collect_rows(threshold_inputs(inputs, day, settings))
+    if not found["tiers"] and inputs["alerts"].isEmpty():
         raise Skipped(f"nothing was scored and nobody warned on {day}: there is nothing to judge")
     done = (inputs["actions"], inputs["cases"], inputs["alert_events"])
     known = per_labelled_user(inputs["labels"], *done, day, settings)
     bins = score_bins(_with_shadow(inputs), known, inputs["features"], settings)
     whole = bins_by_version(bins)
     drift = measure_drift(inputs, sum(b.users for its in whole.values() for b in its), day, settings)
-    return {
+    rows = {
         "alert_quality": alert_quality(inputs["alerts"], known, inputs["features"], day, settings),
-        "model_quality": quality_rows(inputs["scores"], bins, drift, day, settings),
-        "feature_drift": drift_rows(drift, inputs["features"], day, settings),
-        "thresholds": threshold_rows(inputs, whole, day, settings),
+        "model_quality": quality_rows(bins, drift, day, settings),
+        "feature_drift": drift_rows(drift, day),
+        "thresholds": threshold_rows(found, whole, day, settings),
     }
+    session, contracts = inputs["scores"].sparkSession, tables(settings)
+    return {name: session.createDataFrame(made, getattr(contracts, name).schema) for name, made in rows.items()}
 
 
-def _with_shadow(inputs: Mapping[str, DataFrame]) -> DataFrame:
-    """The day's scores, and those of a challenger, whose version says so."""
+def _with_shadow(inputs: Frames) -> DataFrame:
+    """The day's scores, and those of a challenger, told apart by ``model_version``."""
     columns = ["user_id", "model_version", "probability", "percentile", "tier"]
     scores = inputs["scores"].select(*columns)
     return scores.unionByName(inputs["shadow"].select(*columns)) if "shadow" in inputs else scores

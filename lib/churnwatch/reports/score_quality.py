@@ -1,9 +1,10 @@
-"""Scores of a day against what then happened: a bounded histogram made in Spark, metrics from its bins."""
+"""Quality of scores: a bounded histogram of the scored users and their outcomes, made in Spark, and metrics of its bins."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 from pyspark.sql import Column, DataFrame
@@ -16,20 +17,20 @@ from churnwatch.model.profit import expected_maximum_profit
 from churnwatch.reports.drift import Drift
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL
-from churnwatch.tables import tables
 
 BINS = 1000
 GROUPS = 10
-TENTH = "tenth"  # a look at the scored users by risk; besides: ALL, and the name of a segment
-VALUES = 12  # of a segment, the largest
-SMALLEST = 1e-15  # a probability of exactly 0 or 1 that was wrong would cost infinitely much
+TENTH = "tenth"  # ``by`` of rows by tenth of risk; other values are ALL and the names of segments
+VALUES = 12  # of a segment: those with the most users
+SMALLEST = 1e-15  # log loss is infinite for a wrong probability of exactly 0 or 1
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Untreated, labelled users of one model version whose risk lies in the same 1/1000 of the day's users.
+    """Sums over untreated, labelled users of one model version whose percentile lies in the same 1/1000.
 
-    Of a ``value`` of the segment ``by``: in the same tenth, ``bin`` is its first 1/1000.
+    Where ``by`` is a segment, a bin holds the users of its ``value`` in the same tenth, and ``bin`` is the tenth's first 1/1000.
+    ``acted`` and ``acted_churned`` are weights of the users in each acting tier and the tiers above it.
     """
 
     model_version: str
@@ -56,11 +57,10 @@ def acting_tiers(settings: Settings) -> list[tuple[str, list[str]]]:
 
 
 def score_bins(scores: DataFrame, known: DataFrame, features: DataFrame, settings: Settings) -> list[Bin]:
-    """At most 1,000 bins of ``percentile`` a model version: the sums that the metrics need; and ten for each value of a segment
-    (``features`` tells it; null forms no group), all in one pass.
+    """Collect at most 1,000 bins of ``percentile`` per model version, and ten per value of a segment, in one pass.
 
-    Bins of rank, not of probability: where churn is rare nearly all probabilities lie in a few bins of equal width.
-    ``acted``: weight of the users in each acting tier and those above it.
+    Segments are columns of ``features``; a null value forms no group. Bins are of rank and not of probability, because
+    where churn is rare nearly all probabilities lie in a few bins of equal width.
     """
     judged = scores.select("user_id", "model_version", "probability", "percentile", "tier").join(
         known.where(~F.col("treated")), "user_id"
@@ -145,9 +145,11 @@ def _first(values: m.Floats, known: bool) -> float | None:
 
 
 def calibration_metrics(bins: Sequence[Bin]) -> dict[str, float | None]:
-    """Whether users churned as the model had said: brier and log_loss (exact), calibration_error (the weighted mean of
-    |observed - predicted| over tenths of the day's users by risk; Naeini et al., AAAI 2015), base_rate and what was
-    ``predicted`` in its place."""
+    """Metrics of probabilities: brier, log_loss, calibration_error, base_rate (observed) and predicted (mean probability).
+
+    calibration_error is the weighted mean of |observed - predicted| over tenths of the day's users by risk
+    (Naeini et al., AAAI 2015).
+    """
     total = sum(b.weight for b in bins)
     return {
         "brier": _ratio(sum(b.squares for b in bins), total),
@@ -172,9 +174,11 @@ def _calibration_error(bins: Sequence[Bin], total: float) -> float | None:
 
 
 def profit_metrics(bins: Sequence[Bin], settings: Settings) -> dict[str, float | None]:
-    """What one version's ranking of the day was worth, by the formulas of the test span: precision, recall and lift among the
-    riskiest users whom the team can work in a day (``capacity_share`` of them), and the expected maximum profit; None where
-    one class is alone."""
+    """Value of one version's ranking, by the formulas of the test span; None where all users churned or none did.
+
+    Precision, recall and lift among the riskiest users whom the team can work in a day (``capacity_share`` of all), and the
+    expected maximum profit.
+    """
     churned, others = _by_class(bins)
     capacity = capacity_share(float(sum(b.weight for b in bins)), 1, settings)
     at_work = {f"{name}_at_capacity": values for name, values in m.at_capacity(churned, others, capacity).items()}
@@ -192,11 +196,11 @@ def bins_by_version(bins: Sequence[Bin]) -> defaultdict[str, list[Bin]]:
     return found
 
 
-def quality_rows(scores: DataFrame, bins: Sequence[Bin], drift: Drift | None, day: date, settings: Settings) -> DataFrame:
-    """The rows of model_quality: the metrics of each version on what it scored on ``day``, its drift and its skew; what was
-    said and seen by tenth of risk, and ``calibration_metrics`` by segment."""
+def quality_rows(bins: Sequence[Bin], drift: Drift | None, day: date, settings: Settings) -> list[tuple[Any, ...]]:
+    """The rows of model_quality: metrics of each version over all users, with its drift and skew; rates by tenth of risk;
+    ``calibration_metrics`` by segment."""
     tiers = [name for name, _ in acting_tiers(settings)]
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for version, its in sorted(bins_by_version(bins).items()):
         users, churned = _user_counts(its)
         found = {**metrics(its, tiers), **profit_metrics(its, settings)}
@@ -205,16 +209,16 @@ def quality_rows(scores: DataFrame, bins: Sequence[Bin], drift: Drift | None, da
         note = _one_class(users, churned)
         rows += [(day, version, name, users, churned, _rounded(value), note, ALL, ALL) for name, value in found.items()]
         for by, value, part, names in (*_tenths(its), *_segment_parts(version, bins, settings)):
-            told = calibration_metrics(part)
-            rows += [(day, version, name, *_user_counts(part), _rounded(told[name]), None, by, value) for name in names]
-    return scores.sparkSession.createDataFrame(rows, tables(settings).model_quality.schema)
+            measured = calibration_metrics(part)
+            rows += [(day, version, name, *_user_counts(part), _rounded(measured[name]), None, by, value) for name in names]
+    return rows
 
 
-Part = tuple[str, str, list[Bin], tuple[str, ...]]  # look, value, bins, what is told of them
+Part = tuple[str, str, list[Bin], tuple[str, ...]]  # by, value, bins, names of the metrics that are written
 
 
 def _tenths(bins: Sequence[Bin]) -> Iterator[Part]:
-    """The tenths of the day's users by risk, 1 the lowest: the bins of calibration_error."""
+    """Tenths of the day's users by risk, 1 is the lowest: the groups of calibration_error."""
     groups: defaultdict[int, list[Bin]] = defaultdict(list)
     for one in bins:
         groups[one.bin * GROUPS // BINS].append(one)
@@ -222,7 +226,7 @@ def _tenths(bins: Sequence[Bin]) -> Iterator[Part]:
 
 
 def _segment_parts(version: str, bins: Sequence[Bin], settings: Settings) -> Iterator[Part]:
-    """The largest values of each segment, none with fewer users than ``privacy.min_group_size``."""
+    """The values of each segment with the most users, none with fewer than ``privacy.min_group_size``."""
     for segment in settings.measures.segments:
         values: defaultdict[str, list[Bin]] = defaultdict(list)
         for one in bins:

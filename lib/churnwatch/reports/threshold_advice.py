@@ -1,4 +1,4 @@
-"""Advice on thresholds: did the users from whom a level warns churn as often as the model had said?"""
+"""Advice on thresholds: whether the users at or above a level's threshold churned as often as the model predicted."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,18 +7,18 @@ from churnwatch.reports.score_quality import Bin
 
 
 def expected_rate(old: float, bins: Sequence[Bin]) -> float | None:
-    """The mean probability of the matured users at or above ``old``: what a warning from there on promised; None of nobody."""
+    """Mean probability of the matured users at or above ``old``: the churn rate that the model promised; None without users."""
     warned = [b for b in bins if b.lowest >= old]
     users = sum(b.users for b in warned)
     return sum(b.probability for b in warned) / users if users else None
 
 
 def objection_to_move(promised: float, warned: int, churned: int, falls: bool, smallest_group: int) -> str | None:
-    """Why the level's own warnings of the weeks before speak against a move of its cut; None where they do not, or are fewer
-    than ``smallest_group``.
+    """Reason not to move the threshold, from this level's past warnings; None if there is none.
 
-    ``warned``, ``churned``: matured warnings of the model at the level (alert_quality), and hits among them. A level that is to
-    warn of fewer (``falls``) must have kept less than it promised, one that is to warn of more, more: beyond chance.
+    ``warned``, ``churned``: matured warnings of the model at the level (alert_quality), and hits among them. A move to fewer
+    warnings (``falls``) needs an observed rate below the promised one, a move to more warnings one above it, by more than the
+    95 % interval. Fewer than ``smallest_group`` warnings are no objection.
     """
     if warned < smallest_group:
         return None
@@ -32,11 +32,11 @@ def objection_to_move(promised: float, warned: int, churned: int, falls: bool, s
 
 
 def advise_threshold(old: float, bins: Sequence[Bin], smallest_group: int, earlier: Mapping[str, int]) -> tuple[float, str]:
-    """The probability from which a level should warn, and why; ``old`` where the day's labels give no ground to move.
+    """The probability from which a level should warn, and the reason; ``old`` where the day's labels are no reason to move.
 
     ``bins``: matured users of the model version that warned. The model promised the mean probability of the users at or
-    above ``old``. Where the observed rate's 95 % interval misses it, the advice is the lowest probability at or above which
-    users did churn as often as promised. ``earlier``: how often 'up' and 'down' were advised in the days before.
+    above ``old``. Where the observed rate's 95 % interval does not contain it, the advice is the lowest probability at or above
+    which users churned as often as promised. ``earlier``: how often 'up' and 'down' were advised on earlier days.
     """
     warned = [b for b in bins if b.lowest >= old]
     users, churned = sum(b.users for b in warned), sum(b.churned for b in warned)
