@@ -1,52 +1,51 @@
-"""The job explain_churn: what churned users had in common. Associations, called so."""
+"""The job explain_churn: what churned users had in common. These are associations, and the tables call them so."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from churnwatch.activity import only_people
 from churnwatch.core import Skipped
 from churnwatch.core.intervals import DIGITS, Z95, wilson
-from churnwatch.reports.long import per_feature
 from churnwatch.scoring import first_cause
 from churnwatch.settings import Settings, feature_names
 from churnwatch.settings.terms import UNKNOWN
 
 
 def explain_churn(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
-    """Causes in the reasons of the users of O who then churned, and how their features differed from the others'.
+    """Explain the churn of the users of O: causes in the reasons of those who churned, and how their features differed.
 
-    Raises Skipped where O has no labels or no features: snapshots may be weekly.
+    Raises Skipped where O has no labels or no features, because snapshots may be weekly.
     """
     (day,) = days
     if inputs["features"].isEmpty() or inputs["labels"].isEmpty():
         raise Skipped(f"{day} has no features or no labels: there is nothing to explain")
     labels = inputs["labels"].where(F.col("definition") == settings.churn.primary).select("user_id", "churned")
     return {
-        "churn_causes": _causes(inputs["scores"], labels, day),
+        "churn_causes": _causes(inputs["scores"], labels),
         "churn_profile": _profile(inputs["features"], labels, day, feature_names(settings)),
     }
 
 
 def known_cause() -> Column:
-    """The cause that a user's reasons speak for (``first_cause``); 'unknown' where none does."""
+    """The cause of the user's strongest reason that has one (``first_cause``); 'unknown' without such a reason."""
     return F.coalesce(first_cause(), F.lit(UNKNOWN))
 
 
-def _causes(scores: DataFrame, labels: DataFrame, day: date) -> DataFrame:
-    """One row per cause: share of the churned whose reasons speak for it (Wilson), and the churn rate with it."""
+def _causes(scores: DataFrame, labels: DataFrame) -> DataFrame:
+    """One row per day and cause: its share of the churned users with its Wilson interval, and the churn rate of its users."""
     by_cause = (
-        scores.select("user_id", known_cause().alias("cause"))
+        scores.select("day", "user_id", known_cause().alias("cause"))
         .join(labels, "user_id")
-        .groupBy("cause")
+        .groupBy("day", "cause")
         .agg(F.count("*").alias("users"), F.count_if("churned").alias("churned"))
+        .withColumn("all_churned", F.sum("churned").over(Window.partitionBy("day")))
     )
-    total = by_cause.agg(F.sum("churned").alias("all_churned"))
     low, high = wilson(F.col("churned"), F.col("all_churned"))
-    return by_cause.crossJoin(F.broadcast(total)).select(
-        F.lit(day).alias("day"),
+    return by_cause.select(
+        "day",
         "cause",
         "users",
         "churned",
@@ -59,14 +58,16 @@ def _causes(scores: DataFrame, labels: DataFrame, day: date) -> DataFrame:
 
 
 def _profile(features: DataFrame, labels: DataFrame, day: date, names: Sequence[str]) -> DataFrame:
-    """One row per feature: means of churned and stayed, and Cohen's d with its 95 % interval; missing values left out.
+    """One row per feature: means of users who churned and who stayed, and Cohen's d with its 95 % interval.
+
+    Missing values are left out, and users who were bots.
 
     d = (mean of churned - mean of stayed) / pooled standard deviation; its standard error is
     sqrt((n1 + n0) / (n1 n0) + d^2 / (2 (n1 + n0))) (Hedges and Olkin, Statistical Methods for Meta-Analysis, 1985, p. 86).
     d is null where a group has fewer than two values or nothing varies.
     """
     joined = only_people(features).join(labels, "user_id")  # one bot's millions would be the mean
-    values = per_feature(joined, ["churned"], names)
+    values = _per_feature(joined, ["churned"], names)
     gone, stays = F.when(F.col("churned"), F.col("value")), F.when(~F.col("churned"), F.col("value"))
     sums = values.groupBy("feature").agg(
         *(
@@ -89,3 +90,18 @@ def _profile(features: DataFrame, labels: DataFrame, day: date, names: Sequence[
         F.round(d + Z95 * error, DIGITS).alias("high"),
         F.lit(True).alias("association"),
     )
+
+
+def _per_feature(frame: DataFrame, keep: Sequence[str], features: Sequence[str]) -> DataFrame:
+    """Melt: one row per row of ``frame`` and feature with ``keep``, ``feature``, ``value`` (double; NaN becomes null).
+
+    One aggregation then serves any number of features: hundreds of aggregates in one plan cost more to compile than narrow
+    rows cost to group.
+    """
+    pairs = F.array(*(F.struct(F.lit(name).alias("feature"), _number(name).alias("value")) for name in features))
+    return frame.select(*keep, F.explode(pairs).alias("pair")).select(*keep, "pair.feature", "pair.value")
+
+
+def _number(name: str) -> Column:
+    value = F.col(name).cast("double")
+    return F.when(~F.isnan(value), value)
