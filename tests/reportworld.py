@@ -1,10 +1,14 @@
-"""A made-up but plausible state of the report's tables on a day, as rows by input alias."""
+"""A made-up but plausible state of the tables that the page reads on a day, as rows by input alias."""
 
 import json
 import math
 import random
 from datetime import date, datetime, timedelta
 
+import pyarrow as pa
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from churnwatch.core.intervals import wilson_interval
 from churnwatch.tables import tables
 
 DAY = date(2025, 9, 27)
@@ -46,15 +50,20 @@ def frames(spark, settings, rows=None, reads=None):
 
 
 def frame(spark, schema, rows):
-    """A frame under ``schema``; columns that a row does not name are null."""
-    return spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in rows], schema)
+    """A frame under ``schema``, made of an Arrow table; columns that a row does not name are null."""
+    arrow = to_arrow_schema(schema, timezone="UTC")
+    columns = [pa.array([_arrow_value(row.get(field.name)) for row in rows], field.type) for field in arrow]
+    return spark.createDataFrame(pa.Table.from_arrays(columns, schema=arrow), schema)
+
+
+def _arrow_value(value):
+    """``value`` as Arrow takes it: a map as pairs, which at the top of a column no struct is."""
+    return list(value.items()) if isinstance(value, dict) else value
 
 
 def interval(hits, total):
     """Rate and Wilson interval."""
-    z, p = 1.96, hits / total
-    middle, half = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return p, max(0.0, (middle - half) / (1 + z * z / total)), (middle + half) / (1 + z * z / total)
+    return hits / total, *wilson_interval(hits, total)
 
 
 def full(settings, users=1200):

@@ -1,12 +1,14 @@
-"""Labels given to other users: nothing is left to learn, and what is found all the same is a fault."""
+"""Labels swapped between users: nothing is left to learn, so that a model that finds something shows a fault."""
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 
 def shuffle_labels(labels: DataFrame) -> DataFrame:
-    """``labels`` with each user's given to the user before them in an order by hash, the first user's to the last: so on all
-    days the same pairs of users, as far as both have a label, and as many churned as before."""
+    """Give each user's ``churned`` to the previous user in an order by hash, and the first user's to the last.
+
+    The share of churned users stays the same, and so do the pairs of users on all days, as far as both have a label.
+    """
     order = Window.partitionBy("day", "definition").orderBy(F.xxhash64(F.lit("shuffled"), "user_id"), "user_id")
     return labels.withColumn("churned", F.coalesce(F.lead("churned").over(order), F.first("churned").over(order)))
 

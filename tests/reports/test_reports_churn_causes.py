@@ -1,24 +1,15 @@
 """Drift, causes and profiles against reference values."""
 
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from churnwatch.core.intervals import Z95, wilson_interval
 from churnwatch.reports import explain_churn
-from churnwatch.settings import load
 from reportworld import frames
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
 ON = date(2025, 9, 11)
-
-
-@pytest.fixture(scope="module")
-def settings():
-    """The app domain."""
-    return load(CONF)
 
 
 READS = {"labels": "user_labels", "features": "user_features", "scores": "user_scores"}
@@ -46,7 +37,7 @@ def scored(user, *reasons):
 
 
 @pytest.fixture(scope="module")
-def causes_and_profile(spark, settings):
+def causes_and_profile(spark, app_settings):
     """Forty labelled users with a feature that differs, one that never varies, one with missing values."""
     chance = np.random.default_rng(4)
     values = chance.normal(size=40)
@@ -70,8 +61,8 @@ def causes_and_profile(spark, settings):
     scores = [scored(str(n), down, reason("(base)", 3.0, None), nameless, up) for n in range(10)]
     scores += [scored(str(n), nameless) for n in range(10, 18)]
     scores += [scored("19", down), scored("unlabelled", up)]
-    inputs = frames(spark, settings, {"labels": labels, "features": features, "scores": scores}, READS)
-    out = explain_churn(inputs, (ON,), settings)
+    inputs = frames(spark, app_settings, {"labels": labels, "features": features, "scores": scores}, READS)
+    out = explain_churn(inputs, (ON,), app_settings)
     return values, {name: {r[1]: r.asDict() for r in found.collect()} for name, found in out.items()}
 
 

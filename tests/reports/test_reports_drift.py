@@ -1,14 +1,20 @@
-"""Users by bin of training, as workers count them."""
+"""Drift: users by bin of training as workers count them, the index, and the skew by late data."""
 
+import json
 import math
+from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from judgedday import HALVES, ON, READS, of_all, release, score
 
+from churnwatch.model.schema import schema_of
 from churnwatch.model.worker_model import fingerprint
 from churnwatch.reports import worker_drift
-from churnwatch.reports.drift import population_stability
+from churnwatch.reports.drift import measure_drift, population_stability
+from reportworld import frames
 
 
 def batch(values, margin, hashes):
@@ -50,3 +56,39 @@ def test_the_index_by_hand():
     expected = 0.1 * math.log(0.6 / 0.5) + (1e-4 - 0.4) * math.log(1e-4 / 0.4) + 0.3 * math.log(0.4 / 0.1)
     assert index == pytest.approx(expected) and (missing, before) == (0.4, 0.1)
     assert population_stability({0: 5, 1: 4, 2: 1}, {"edges": [1.0], "shares": [0.5, 0.4], "missing": 0.1})[0] == 0
+
+
+def index(seen, expected):
+    """Population stability index of shares; empty ones are 1e-4."""
+    pairs = [(max(p, 1e-4), max(r, 1e-4)) for p, r in zip(seen, expected, strict=True)]
+    return sum((p - r) * math.log(p / r) for p, r in pairs)
+
+
+def test_drift_is_that_of_the_scored_users_against_training(judged):
+    found = {r["feature"]: r for r in judged["feature_drift"]}
+    assert set(found) == {"logins_7d", "crashes_7d"}
+    assert found["logins_7d"]["psi"] == pytest.approx(index([0, 1, 0], [0.5, 0.5, 0]))
+    assert found["crashes_7d"]["psi"] == pytest.approx(index([0.5, 0, 0.5], [0.5, 0.5, 0]))
+    assert (found["crashes_7d"]["missing_share"], found["crashes_7d"]["reference_missing_share"]) == (0.5, 0.0)
+    assert {r["reference_day"] for r in found.values()} == {date(2025, 7, 28)}
+
+
+def test_drift_of_the_margin_and_skew_by_late_data_are_metrics_of_the_version(judged):
+    found = {r["metric"]: r["metric_value"] for r in of_all(judged)}
+    assert found["margin_psi"] == pytest.approx(index([0.2, 0.8, 0], [0.5, 0.5, 0]))
+    assert found["skew_share"] == pytest.approx(0.2)
+    assert {r["model_version"] for r in judged["model_quality"]} == {"3"}
+
+
+def test_skew_is_found_where_missing_values_are_filled_with_the_mean_of_training(spark, app_settings):
+    features = ["logins_7d", "crashes_7d"]
+    # a release of before schemas told what features mean
+    schema = replace(schema_of(features, app_settings), meanings=()).with_fills({"crashes_7d": 0.3})
+    told = json.dumps({"logins_7d": HALVES | {"fill": 0.0}, "crashes_7d": HALVES | {"fill": 0.3}, "(margin)": HALVES})
+    scored = int(fingerprint(np.array([[2.0], [0.3]]))[0])  # two logins, crashes unknown
+    rows = {
+        "scores": [score(u, 0.5, n, 4) | {"features_hash": scored} for n, u in enumerate("abcd")],
+        "features": [{"day": ON, "user_id": u, "logins_7d": 3.0 if u == "d" else 2.0, "crashes_7d": None} for u in "abcd"],
+        "model_runs": [release(app_settings, schema_hash=schema.hash, reference=told)],
+    }
+    assert measure_drift(frames(spark, app_settings, rows, READS), 4, ON, app_settings).skew_share == 1 / 4

@@ -205,7 +205,7 @@ def test_the_model_stands_beside_base_rate_and_best_rule(full_page):
     assert "Calibration on the test span" in text and "said 0.5 %" in text
 
 
-def test_what_was_said_and_seen_since_is_told_by_tenth_and_segment(full_page):
+def test_predicted_and_observed_rates_are_shown_by_tenth_and_segment(full_page):
     text = Parsed(full_page[0]).text
     part = text[text.index("Were probabilities honest?") :]
     assert part.index("tenth: 2 610") < part.index("tenth: 10 610") < part.index("region: north 900 16.1 % 17.2 %")

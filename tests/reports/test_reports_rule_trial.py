@@ -75,7 +75,7 @@ def test_stored_precision_adds_days_up_and_knows_days_without_looks(spark):
     assert found == {"idle": precision_with_interval(20 + 15, 100)}
 
 
-def test_rules_that_do_not_speak_are_named_with_the_reason():
+def test_rules_not_in_force_are_named_with_the_reason():
     told = {rule.id: why for rule, why in off(ONE, DAY)}
     assert told == {
         "facts": "there is no column balance",
