@@ -79,7 +79,7 @@ def test_superiors_do_not_go_in_a_circle_and_a_route_has_one_owner():
     with pytest.raises(ValueError, match="circle"):
         settings(owners={"owners": circle})
     for route in ({}, {"owner": "x", "attribute": "manager"}):
-        with pytest.raises(ValueError, match="an owner, or the attribute"):
+        with pytest.raises(ValueError, match="either owner or attribute"):
             settings(owners={"routing": [route]})
     made = settings(owners={"owners": {"a": {"superior": "b", "destination": "room"}, "c": {}}}).owners
     assert (made.superiors, made.destinations, made.superior("b")) == ({"a": "b"}, {"a": "room"}, None)

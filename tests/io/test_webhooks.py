@@ -327,7 +327,7 @@ def test_pauses_double_and_are_spread_by_a_hash():
         ({"kind": "email"}, "address"),
         ({"kind": "email", "address": "two words@example.org"}, "address"),
         ({"kind": "sms", "url": "https://sms.example.org"}, "number"),
-        ({"kind": "teams", "url": "https://x.example.org", "secret": "s"}, "knows no secret"),
+        ({"kind": "teams", "url": "https://x.example.org", "secret": "s"}, "has no secret"),
         ("team@example.org", "smtp"),
     ],
 )
@@ -338,5 +338,5 @@ def test_a_destination_that_nothing_may_go_to_is_refused_at_load(destination, sa
 
 def test_a_gateway_is_a_destination_that_takes_whole_messages():
     chat = {"kind": "slack", "url": "https://hooks.example.org/x"}
-    with pytest.raises(ValueError, match="gateway of 'push' is 'ops'"):
+    with pytest.raises(ValueError, match="gateway of channel 'push' is 'ops'"):
         settings(sending={"kind": "network", "destinations": {"ops": chat}, "gateways": {"push": "ops"}})
