@@ -5,11 +5,9 @@ import math
 import random
 from datetime import date, datetime, timedelta
 
-import pyarrow as pa
-from pyspark.sql.pandas.types import to_arrow_schema
-
 from churnwatch.core.intervals import wilson_interval
 from churnwatch.tables import tables
+from frames import frame as of_rows
 
 DAY = date(2025, 9, 27)
 TIERS = (("critical", 0.05), ("high", 0.15), ("medium", 0.4), ("low", 1.0))
@@ -50,15 +48,8 @@ def frames(spark, settings, rows=None, reads=None):
 
 
 def frame(spark, schema, rows):
-    """A frame under ``schema``, made of an Arrow table; columns that a row does not name are null."""
-    arrow = to_arrow_schema(schema, timezone="UTC")
-    columns = [pa.array([_arrow_value(row.get(field.name)) for row in rows], field.type) for field in arrow]
-    return spark.createDataFrame(pa.Table.from_arrays(columns, schema=arrow), schema)
-
-
-def _arrow_value(value):
-    """``value`` as Arrow takes it: a map as pairs, which at the top of a column no struct is."""
-    return list(value.items()) if isinstance(value, dict) else value
+    """A frame under ``schema``; columns that a row does not name are null."""
+    return of_rows(spark, rows, schema)
 
 
 def interval(hits, total):

@@ -8,10 +8,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import DateType, StructField, StructType
 
 from churnwatch.core import Table
 from churnwatch.settings import Settings
 from churnwatch.tables import Tables, tables
+from frames import frame
 
 Row = Mapping[str, Any]
 OPEN_END = date(9999, 12, 31)
@@ -70,9 +72,7 @@ def contracts(**changes: Any) -> Tables:
 
 def rows(spark: SparkSession, table: Table, given: Iterable[Row]) -> DataFrame:
     """A frame of ``table``'s schema; columns that a row leaves out are null. Nullability is not enforced."""
-    names = table.schema.names
-    schema = "struct<" + ", ".join(f"`{f.name}`: {f.dataType.simpleString()}" for f in table.schema) + ">"
-    return spark.createDataFrame([tuple(row.get(name) for name in names) for row in given], schema)
+    return frame(spark, given, table.schema)
 
 
 def on_days(given: Iterable[Row], first: date, last: date) -> list[Row]:
@@ -94,9 +94,7 @@ def as_of(spark: SparkSession, table: Table, given: Iterable[Row], days: Sequenc
         kept += [
             {**row, "until": end} for row, end in zip(changes, ends, strict=True) if end >= min(days) - timedelta(since_days)
         ]
-    names = [*table.schema.names, "until"]
-    schema = ", ".join([*(f"`{f.name}` {f.dataType.simpleString()}" for f in table.schema), "until date"])
-    return spark.createDataFrame([tuple(row.get(name) for name in names) for row in kept], schema)
+    return frame(spark, kept, StructType([*table.schema, StructField("until", DateType())]))
 
 
 def at(day: date, time: str) -> datetime:
