@@ -1,16 +1,36 @@
-# make demo, make test, make check, make bench: each installs what it needs, once
+# make demo, make quick, make test, make long, make check, make bench: each installs what it needs, once
 PYTHON ?= python3
 BIN := .venv/bin
 CONF ?= conf/local.yaml
 export PYTHONPATH := lib
 
-.PHONY: demo test check format bench docs jars clean requirements
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo quick test long faults order check format bench docs jars clean requirements
 
 demo: .venv/ready
 	@$(BIN)/churnwatch demo --config $(CONF)
 
+# transforms, settings and texts: no processes, no real data, no drawn cases, no warehouse with every job run
+quick: .venv/ready
+	$(PYTEST) -m "not (long or processes or realdata or properties or chain)"
+
+# everything but what starts servers or takes minutes
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not long"
+
+# what test leaves out; samples of faults are drawn by the seed that is printed (repeat one: make long SEED=7)
+long: .venv/ready
+	$(PYTEST) -m long $(if $(SEED),--seed $(SEED))
+
+# as long, with every fault
+faults: .venv/ready
+	$(PYTEST) -m long --whole
+
+# measure each test file again, for the order in which they start
+order: .venv/ready
+	$(PYTEST) --order=tests/order.json
 
 check: .venv/ready
 	$(BIN)/ruff format --check lib tests jobs

@@ -1,6 +1,8 @@
-"""One Spark session a run, started by the first test that asks for it."""
+"""One Spark session a process, worlds that all processes of a run share, and what each test is marked with."""
 
+import json
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -8,25 +10,58 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
+# a worker of pytest-xdist has no main file; PySpark takes such a process for doctests of Spark Connect, and exits
+vars(sys.modules["__main__"]).setdefault("__file__", __file__)
 SHARED_DATA = ROOT.parent / "shared" / "data"
+ORDER = ROOT / "tests" / "order.json"  # CPU seconds by file, from make order
+WORLDS = {"history_world", "loaded_world"}
 pytest_plugins = ["processworld", "costs"]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--write-golden", action="store_true", help="store the digests of the world's tables, as they are now")
+    parser.addoption("--seed", type=int, help="draw the same samples of long tests as a run that printed this seed")
+    parser.addoption("--whole", action="store_true", help="draw no samples: long tests run every case")
+
+
+def pytest_configure(config):
+    if config.option.seed is None:  # workers of pytest-xdist get the options of the run
+        config.option.seed = random.randrange(1_000_000)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not config.option.whole:
+        terminalreporter.write_line(f"samples of long tests were drawn with --seed {config.option.seed}")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Tests that wait for processes come last: until then these run beside the others."""
-    items.sort(key=lambda item: item.get_closest_marker("processes") is not None)
+    """Mark tests by what they need, and put the dearest file first: pytest-xdist hands out whole files in this order."""
+    seconds = json.loads(ORDER.read_text())
+    for item in items:
+        if getattr(item.obj, "is_hypothesis_test", False):
+            item.add_marker("properties")
+        if WORLDS.intersection(item.fixturenames):
+            item.add_marker("chain")
+        if item.get_closest_marker("processes"):
+            item.add_marker("long")
+    items.sort(key=lambda item: -seconds.get(file_of(item), 1))
 
 
-def started(request, *names):
-    """Starts those of the fixtures ``names`` that a test of this run waits for later."""
-    asked = {name for item in request.session.items for name in item.fixturenames}
-    for name in asked.intersection(names):
-        request.getfixturevalue(name)
+def file_of(item):
+    """The file of a test, relative to tests/."""
+    return item.path.relative_to(ROOT / "tests").as_posix()
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A target of make whose marks select no test has not failed."""
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.option.markexpr:
+        session.exitstatus = pytest.ExitCode.OK
 
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory, request):
-    """The run's only Spark session, local, in UTC, with Delta."""
+    """The process's only Spark session, local, in UTC, with Delta."""
     from types import SimpleNamespace
 
     from churnwatch.io.session import session
@@ -42,6 +77,31 @@ def spark(tmp_path_factory, request):
     made.stop()
 
 
+@pytest.fixture
+def spark_defaults(spark):
+    """The session with Spark's own settings, for a test that reads plans."""
+    from sparkconf import SPARING
+
+    for key in SPARING:
+        spark.conf.unset(key)
+    yield spark
+    for key, value in SPARING.items():
+        spark.conf.set(key, value)
+
+
+@pytest.fixture(scope="session")
+def sample(request):
+    """``sample(cases, n)``: ``n`` of the cases, drawn by the run's seed, in their order; all of them under --whole."""
+    option = request.config.option
+
+    def drawn(cases, n):
+        cases = list(cases)
+        chosen = set(random.Random(option.seed).sample(range(len(cases)), min(n, len(cases))))
+        return [case for number, case in enumerate(cases) if option.whole or number in chosen]
+
+    return drawn
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of real data sets; the test is skipped, loudly, where it is absent."""
@@ -51,37 +111,60 @@ def shared_data():
 
 
 @pytest.fixture(scope="session")
-def raw_world(spark, tmp_path_factory):
-    """A folder with a small world's raw files; nothing is loaded yet."""
-    import world
-    from churnwatch.io.keys import id_key
+def built_once(tmp_path_factory, worker_id):
+    """``built_once(name, build)``: a folder that the first process of the run fills by ``build(folder)``, for all to read.
 
-    folder = tmp_path_factory.mktemp("world")
-    world.write_raw(spark, folder)
-    id_key(world.world_settings(folder))  # keyed ids of all copies are the same
-    return folder
+    The others wait. A build that fails is tried again by the next process that needs it.
+    """
+    import shutil
+
+    from filelock import FileLock
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent  # workers have a folder each in that of the run
+
+    def made(name, build):
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                build(folder)
+                done.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")
-def history_world(spark, raw_world, tmp_path_factory, request):
+def raw_world(spark, built_once):
+    """A folder with a small world's raw files; nothing is loaded yet."""
+    import world
+
+    return built_once("raw_world", lambda folder: world.write_raw(spark, folder))
+
+
+@pytest.fixture(scope="session")
+def history_world(spark, raw_world, built_once):
     """A copy of the small world with every job run for day 1, days 2..61 loaded in one pass, and a model."""
     import world
 
-    started(request, "killed_runs", "two_runs")
-    folder = world.copied(raw_world, tmp_path_factory.mktemp("history"))
-    of, day = world.runner(spark, folder), world.WORLD.day
-    world.run(of, first=day(1))
-    world.run(of, first=day(2), last=day(61), every=7)
-    world.run(of, "train_model", first=day(61))
-    return folder
+    day = world.WORLD.day
+
+    def build(folder):
+        of = world.runner(spark, world.copied(raw_world, folder))
+        world.run(of, first=day(1))
+        world.run(of, first=day(2), last=day(61), every=7)
+        world.run(of, "train_model", first=day(61))
+
+    return built_once("history_world", build)
 
 
 @pytest.fixture(scope="session")
-def loaded_world(spark, history_world, tmp_path_factory, request):
+def loaded_world(spark, history_world, built_once):
     """A copy of the small world's history with every job run for day 62."""
     import world
 
-    started(request, "cluster_day")
-    folder = world.copied(history_world, tmp_path_factory.mktemp("loaded"))
-    world.run(world.runner(spark, folder), first=world.WORLD.day(62))
-    return folder
+    def build(folder):
+        world.run(world.runner(spark, world.copied(history_world, folder)), first=world.WORLD.day(62))
+
+    return built_once("loaded_world", build)

@@ -1,4 +1,4 @@
-"""A pytest plugin that measures what tests cost: ``pytest --costs FILE`` writes seconds, CPU, Spark jobs and Py4J calls.
+"""A pytest plugin that measures what tests cost: ``pytest --costs=FILE`` writes seconds, CPU, Spark jobs and Py4J calls.
 
 CPU is that of the test process and all its descendants (the JVM, Python workers, processes that a test starts), from /proc.
 A fixture's cost goes to the test that needed it first. Under pytest-xdist each worker measures its own processes.
@@ -18,11 +18,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def pytest_addoption(parser):
     group = parser.getgroup("costs")
     group.addoption("--costs", metavar="FILE", help="write what each test and each file costs, as JSON, the dearest first")
+    group.addoption("--order", metavar="FILE", help="update FILE, the CPU seconds by test file that decide which starts first")
     group.addoption("--rules", metavar="FILE", help="write the time that each rule of Spark's optimizer took in the session")
 
 
 def pytest_configure(config):
-    if config.getoption("--costs"):
+    if config.getoption("--costs") or config.getoption("--order"):
         config.pluginmanager.register(Costs(config), "costs-of-tests")
 
 
@@ -51,7 +52,7 @@ class Costs:
     """Measures each phase of each test where it runs, and adds the phases up where the reports arrive."""
 
     def __init__(self, config):
-        self.file, self.is_worker = config.getoption("--costs"), hasattr(config, "workerinput")
+        self.file, self.order, self.is_worker = config.option.costs, config.option.order, hasattr(config, "workerinput")
         self.calls, self.before = 0, None
         self.tests = defaultdict(lambda: dict.fromkeys(UNITS, 0.0))
         self._count_calls()
@@ -71,8 +72,9 @@ class Costs:
         from pyspark import SparkContext
 
         context, calls = SparkContext._active_spark_context, self.calls
-        # the context of a test that stands in for Spark has no JVM
-        jobs = context._jsc.sc().dagScheduler().numTotalJobs() if getattr(context, "_jsc", None) else 0
+        # a stand-in for Spark's context has no JVM, and a context that was stopped no scheduler
+        scheduler = context._jsc.sc().dagScheduler() if getattr(context, "_jsc", None) else None
+        jobs = scheduler.numTotalJobs() if scheduler else 0
         self.calls = calls  # what is asked here is no test's
         return {"cpu_seconds": cpu_seconds(), "spark_jobs": jobs, "py4j_calls": calls}
 
@@ -102,9 +104,19 @@ class Costs:
         for name, costs in self.tests.items():
             for unit in UNITS:
                 files[name.partition("::")[0]][unit] += costs[unit]
-        total = {unit: round(sum(costs[unit] for costs in files.values()), 2) for unit in UNITS}
-        written = {"total": total, "files": dearest_first(files), "tests": dearest_first(self.tests)}
-        Path(self.file).write_text(json.dumps(written, indent=1))
+        if self.file:
+            total = {unit: round(sum(costs[unit] for costs in files.values()), 2) for unit in UNITS}
+            written = {"total": total, "files": dearest_first(files), "tests": dearest_first(self.tests)}
+            Path(self.file).write_text(json.dumps(written, indent=1))
+        if self.order:
+            update_order(Path(self.order), files)
+
+
+def update_order(file, files):
+    """Store the CPU seconds of the test files that ran, the dearest first; others keep theirs while they exist."""
+    known = {name: cost for name, cost in json.loads(file.read_text()).items() if (file.parent / name).is_file()}
+    known |= {name.removeprefix("tests/"): round(costs["cpu_seconds"]) for name, costs in files.items()}
+    file.write_text(json.dumps(dict(sorted(known.items(), key=lambda pair: (-pair[1], pair[0]))), indent=1) + "\n")
 
 
 def dearest_first(costs):

@@ -1,8 +1,4 @@
-"""What tests start as processes of their own: it runs beside the other tests, from when its world is there.
-
-Each fixture is a Future, started where ``history_world`` or ``loaded_world`` is made if a test of the run asks for it;
-tests that ask for one come last. Nothing here needs the run's Spark session beyond the start.
-"""
+"""Fixtures that start processes of their own: runs that are killed, two runs at once, a cluster."""
 
 import os
 import shutil
@@ -10,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +36,6 @@ class Ended:
     output: str
 
 
-@pytest.fixture(scope="session")
-def beside():
-    """Runs functions beside the tests, one after another; they start processes and wait for them."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        yield pool
-
-
 def held(folder, what, number, *arguments):
     """A process that runs ``churnwatch`` with a fault; one that waits goes on once ``folder``/go is there."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "lib"), "SPARK_LOCAL_IP": "127.0.0.1"}
@@ -64,61 +52,49 @@ def ended(process):
 
 
 @pytest.fixture(scope="session")
-def killed_runs(spark, raw_world, beside, tmp_path_factory):
+def killed_runs(spark, raw_world, tmp_path_factory):
     """The warehouse and the ends of three runs that were killed: before the first table, the last of ingest, the next job's."""
     folder = world.copied(raw_world, tmp_path_factory.mktemp("killed"))
     of = world.runner(spark, folder)
     of.store.create(of.tables)  # quicker here than in a process that has just started
-
-    def killed():
-        jobs = ("ingest_events", "build_activity")
-        return folder, [ended(held(folder, "die", number, *jobs, *FIRST_DAYS)) for number in (1, 5, 6)]
-
-    return beside.submit(killed)
+    jobs = ("ingest_events", "build_activity")
+    return folder, [ended(held(folder, "die", number, *jobs, *FIRST_DAYS)) for number in (1, 5, 6)]
 
 
 @pytest.fixture(scope="session")
-def two_runs(spark, raw_world, beside, tmp_path_factory):
+def two_runs(spark, raw_world, tmp_path_factory):
     """The warehouse and the ends of two runs of the same days, the second started while the first was at work."""
     folder = world.copied(raw_world, tmp_path_factory.mktemp("two"))
     of = world.runner(spark, folder)
-
-    def both():
-        first = held(folder, "wait", 1, "ingest_events", *FIRST_DAYS)
-        until(lambda: world.stored(of, "job_runs"), "the first run claimed nothing")
-        second = ended(held(folder, "wait", 0, "ingest_events", *FIRST_DAYS))
-        (folder / "go").touch()
-        return folder, ended(first), second
-
-    return beside.submit(both)
+    first = held(folder, "wait", 1, "ingest_events", *FIRST_DAYS)
+    until(lambda: world.stored(of, "job_runs"), "the first run claimed nothing")
+    second = ended(held(folder, "wait", 0, "ingest_events", *FIRST_DAYS))
+    (folder / "go").touch()
+    return folder, ended(first), second
 
 
-def until(true, else_told):
-    """Waits until ``true()``."""
+def until(true, else_error):
+    """Wait until ``true()``; fail with ``else_error`` after ``PATIENCE_SECONDS``."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not true():
-        assert time.monotonic() < deadline, else_told
+        assert time.monotonic() < deadline, else_error
         time.sleep(0.5)
 
 
 @pytest.fixture(scope="session")
-def cluster_day(history_world, beside, tmp_path_factory):
+def cluster_day(history_world, tmp_path_factory):
     """The warehouse and the end of a day's flow by spark-submit on a standalone cluster of two workers on loopback."""
     there, work = world.copied(history_world, tmp_path_factory.mktemp("there")), tmp_path_factory.mktemp("cluster")
-
-    def submitted():
-        started = []
-        try:
-            hide_the_installed(work)
-            master = cluster(work, started)
-            return there, ended(submit(master, package(work), there, work))
-        finally:
-            for process in started:
-                process.terminate()
-            for process in started:
-                process.wait(30)
-
-    return beside.submit(submitted)
+    started = []
+    try:
+        hide_the_installed(work)
+        master = cluster(work, started)
+        return there, ended(submit(master, package(work), there, work))
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(30)
 
 
 def package(work):

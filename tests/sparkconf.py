@@ -6,11 +6,25 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # processes that live for a minute: compiling well costs more than it brings; a whole run of the tests lives for long
 SHORT_LIVED = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
-TEST_SPARK = {
-    "spark.master": "local[2]",
-    "spark.driver.memory": "3g",
+# settings that a test which reads plans takes back (fixture ``spark_defaults``)
+SPARING = {
+    # texts of plans, which nobody reads: built for each query, and long
+    "spark.sql.ui.explainMode": "simple",
+    "spark.sql.debug.maxToStringFields": "1",
+    "spark.sql.maxPlanStringLength": "200",
+    # searches through plans that save reading, where a test's tables have one file
+    "spark.sql.constraintPropagation.enabled": "false",
+    "spark.sql.optimizer.dynamicPartitionPruning.enabled": "false",
+    "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
+    # Delta's checks of its own commits
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
+    "spark.databricks.delta.commitValidation.enabled": "false",
+}
+TEST_SPARK = SPARING | {
+    "spark.master": "local[1]",  # a run of the tests has a session a core
+    "spark.driver.memory": "1500m",
     # a collector without threads of its own beside the work, and room for all that is compiled: a fifth of the CPU
-    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:ReservedCodeCacheSize=512m",
+    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=512m",
     "spark.jars": ",".join(str(jar) for jar in sorted((ROOT / ".jars").glob("*.jar"))),
     "spark.ui.enabled": "false",  # a port a session, and seconds at start
     "spark.ui.showConsoleProgress": "false",

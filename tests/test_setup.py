@@ -38,7 +38,6 @@ def path(tmp_path):
     return made
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize(
     ("python", "java", "said"),
     [

@@ -1,5 +1,6 @@
 """A small simulated world for tests: raw files, the settings that read them, and a loaded warehouse to copy."""
 
+import os
 import shutil
 from datetime import date
 from pathlib import Path
@@ -27,8 +28,9 @@ def world_settings(folder: Path, *more: str) -> Settings:
 
 
 def write_raw(spark: SparkSession, folder: Path, world: World = WORLD) -> Path:
-    """Writes the raw files of ``world`` where the settings of ``folder`` look for them."""
+    """Write the raw files of ``world``, and a key of ids, where the settings of ``folder`` look for them."""
     simulate(spark, world, folder / "files" / "raw", folder / "truth")
+    (folder / "files" / "id_key").write_text("0" * 64)  # keyed ids are the same in all copies and all runs
     return folder / "files" / "raw"
 
 
@@ -43,9 +45,20 @@ def run(of: Runner, *jobs: str, first: date, last: date | None = None, **more):
 
 
 def copied(folder: Path, to: Path) -> Path:
-    """A copy of a warehouse that a test may change; Delta folders hold relative paths alone."""
-    shutil.copytree(folder, to, dirs_exist_ok=True)
+    """Copy a warehouse for a test that changes it. Parquet files, which nobody writes twice, are hard links.
+
+    Delta tables hold relative paths only, so that a copy is whole.
+    """
+    shutil.copytree(folder, to, dirs_exist_ok=True, copy_function=link_or_copy)
     return to
+
+
+def link_or_copy(source: str, target: str) -> str:
+    """Link a Parquet file, copy any other."""
+    if not source.endswith(".parquet"):
+        return shutil.copy2(source, target)
+    os.link(source, target)
+    return target
 
 
 # what differs by nature between two runs (instants, ids of runs) and between two copies (where files lie)

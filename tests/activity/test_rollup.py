@@ -174,7 +174,7 @@ def test_a_bucket_lies_in_one_partition_sorted_by_day_and_user(spark):
         assert order == sorted(order)
 
 
-@pytest.mark.usefixtures("three_partitions")
+@pytest.mark.usefixtures("three_partitions", "spark_defaults")
 def test_a_user_with_very_many_events_never_reaches_a_window_event_by_event(spark):
     plan = built(spark, [event()], (DAY,))._jdf.queryExecution().executedPlan().toString()
     above, below = plan.split("Exchange hashpartitioning(bucket", 1)

@@ -62,6 +62,7 @@ def test_evidence_shows_numbers_shortly(spark):
     assert found == [f"{text} of x, 100 %" for _, text in texts]
 
 
+@pytest.mark.usefixtures("spark_defaults")
 @pytest.mark.parametrize("and_more", ["", " AND probability > 0.1"])
 def test_all_rules_of_users_and_the_model_scan_the_features_once(spark, tmp_path, and_more):
     rules = [

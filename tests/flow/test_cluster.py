@@ -7,7 +7,7 @@ import world
 
 @pytest.mark.processes
 def test_a_day_on_a_cluster_equals_the_day_in_local_mode(spark, loaded_world, cluster_day):
-    there, submitted = cluster_day.result()
+    there, submitted = cluster_day
     assert submitted.code == 0, submitted.output[-6000:]
     # the page tells where it lies, and messages' attempts when they were made
     local, remote = (

@@ -36,6 +36,7 @@ def state(folder):
     return {str(file.relative_to(folder)): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
 
 
+@pytest.mark.long
 def test_a_planted_wave_is_found_explained_told_and_answered_and_leaves_no_trace(spark, folder):
     before = state(folder)
     # a share over 7 days falls far enough on the last two days, of which there is a model

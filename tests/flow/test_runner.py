@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from churnwatch.io.store import Store
 from churnwatch.reading import Step
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
+from frames import frame
 
 D = date(2025, 3, 10)
 
@@ -35,19 +37,16 @@ SEEN = table("seen", complete=True)
 SUMS = table("sums", rules={"n_positive": "n IS NULL OR n > 0"})
 
 
-@pytest.fixture
-def world(spark, tmp_path):
-    """A runner over an empty warehouse whose ingest job writes two users a day."""
-    settings = load("conf/local.yaml", [f"storage.root={tmp_path}/w", f"storage.files={tmp_path}/f"])
+def made_in(spark, folder):
+    """``made(*jobs)``: a runner over the warehouse in ``folder`` whose ingest job writes two users a day."""
+    settings = load("conf/local.yaml", [f"storage.root={folder}/w", f"storage.files={folder}/f"])
 
     def seen(inputs, days):
-        days_ = spark.createDataFrame([(d,) for d in days], "day date")
-        people = spark.createDataFrame([("a", 1), ("b", 2)], "user_id string, n bigint")
-        return {"seen": days_.crossJoin(people)}
+        return {"seen": frame(spark, [(d, *user) for d in days for user in (("a", 1), ("b", 2))], SEEN.schema)}
 
     def sums(inputs, days):
-        frame = inputs["seen"].groupBy("user_id").agg(F.sum("n").alias("n"))
-        return {"sums": frame.crossJoin(spark.createDataFrame([(d,) for d in days], "day date"))}
+        by_user = inputs["seen"].groupBy("user_id").agg(F.sum("n").alias("n"))
+        return {"sums": by_user.crossJoin(frame(spark, [(d,) for d in days], "day date"))}
 
     ingest = Job("ingest_events", build=seen, writes=(SEEN,))
 
@@ -57,6 +56,27 @@ def world(spark, tmp_path):
 
     made.sums = lambda read, **more: Job("sum", build=sums, reads={"seen": read}, writes=(SUMS,), **more)
     return made
+
+
+@pytest.fixture
+def world(spark, tmp_path):
+    """Makes runners over an empty warehouse of the test's own."""
+    return made_in(spark, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def one_day(spark, tmp_path_factory):
+    """A warehouse in which ``ingest_events`` has run for day D."""
+    folder = tmp_path_factory.mktemp("one_day")
+    made_in(spark, folder)().run(order("ingest_events"))
+    return folder
+
+
+@pytest.fixture
+def ingested(world, one_day, tmp_path):
+    """As ``world``, over a copy of ``one_day``."""
+    shutil.copytree(one_day, tmp_path, dirs_exist_ok=True)
+    return world
 
 
 def order(*jobs, first=D, last=None, **more):
@@ -105,9 +125,8 @@ def test_an_output_day_before_history_is_skipped(world):
     assert [o.status for o in runner.run(order())] == ["done", "skipped"]
 
 
-def test_a_dry_run_writes_nothing_and_tells_rows_and_what_it_replaces(world):
-    runner = world(world.sums(SEEN.on()))
-    runner.run(order("ingest_events"))
+def test_a_dry_run_writes_nothing_and_tells_rows_and_what_it_replaces(ingested):
+    runner = ingested(ingested.sums(SEEN.on()))
     before = runner.store.newest(SEEN), runner.store.newest(runner.tables.job_runs)
     (outcome,) = runner.run(order("sum", dry_run=True))
     runner.store.refresh()
@@ -129,10 +148,9 @@ def test_a_broken_rule_is_named_with_rows_and_nothing_is_written(world):
     assert rows(runner, SUMS) == once
 
 
-def test_a_running_row_of_another_run_stops_the_second_at_once(world, spark):
-    runner = world(world.sums(SEEN.on()))
-    runner.run(order("ingest_events"))
-    other = world(world.sums(SEEN.on()))
+def test_a_running_row_of_another_run_stops_the_second_at_once(ingested, spark):
+    runner = ingested(ingested.sums(SEEN.on()))
+    other = ingested(ingested.sums(SEEN.on()))
     other.ledger.refresh()
     other.ledger.write("other", "sum", "", D, "running", (D,))
     other.ledger.flush()
@@ -149,9 +167,8 @@ def lost(message="[DELTA_CONCURRENT_APPEND] another commit came first"):
     return PySparkException(message=message)
 
 
-def test_a_commit_that_lost_to_the_same_work_is_a_conflict(world, monkeypatch):
-    runner = world(world.sums(SEEN.on()))
-    runner.run(order("ingest_events"))
+def test_a_commit_that_lost_to_the_same_work_is_a_conflict(ingested, monkeypatch):
+    runner = ingested(ingested.sums(SEEN.on()))
     real = Store._save
 
     def second(self, table, writer):
@@ -166,9 +183,8 @@ def test_a_commit_that_lost_to_the_same_work_is_a_conflict(world, monkeypatch):
     assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
 
 
-def test_a_commit_that_lost_to_other_work_is_tried_again(world, monkeypatch):
-    runner = world(world.sums(SEEN.on()))
-    runner.run(order("ingest_events"))
+def test_a_commit_that_lost_to_other_work_is_tried_again(ingested, monkeypatch):
+    runner = ingested(ingested.sums(SEEN.on()))
     real, losses = Store._save, [lost(), lost()]
 
     def unlucky(self, table, writer):
@@ -181,9 +197,8 @@ def test_a_commit_that_lost_to_other_work_is_tried_again(world, monkeypatch):
     assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
 
 
-def test_a_running_row_of_a_dead_process_is_no_hindrance(world, monkeypatch):
-    runner = world(world.sums(SEEN.on()))
-    runner.run(order("ingest_events"))
+def test_a_running_row_of_a_dead_process_is_no_hindrance(ingested, monkeypatch):
+    runner = ingested(ingested.sums(SEEN.on()))
     monkeypatch.setattr("churnwatch.io.ledger.this_process", lambda: f"pid 4194303 on {__import__('socket').gethostname()}")
     runner.ledger.write("dead", "sum", "", D, "running", (D,))
     runner.ledger.flush()
@@ -365,7 +380,7 @@ def test_a_reader_sees_nothing_of_a_lagged_table_that_was_not_known_at_d(world, 
     )
     runner.store.create([late])
     stored = [(D - timedelta(days=n), "a", n) for n in range(4)]
-    runner.store.replace(late, spark.createDataFrame(stored, late.schema), "day > DATE'2025-01-01'", {})
+    runner.store.replace(late, frame(spark, stored, late.schema), "day > DATE'2025-01-01'", {})
     seen = runner.reader.cut(Step(runner.jobs[-1], D, (D,)), late.trailing(4))
     assert {(D - r.day).days for r in seen.collect()} == {2, 3}
 
@@ -390,7 +405,7 @@ def test_an_instance_with_a_longer_lag_is_cut_at_its_own_day(world, spark):
     runner = world(quick, slow, Job("sum", build=dict, reads={"seen": shared.trailing(2)}, writes=(SUMS,)))
     runner.store.create([shared])
     stored = [(D - timedelta(days=n), user, n + 1) for n in range(3) for user in "ab"]
-    runner.store.replace(shared, spark.createDataFrame(stored, shared.schema), "day > DATE'2025-01-01'", {})
+    runner.store.replace(shared, frame(spark, stored, shared.schema), "day > DATE'2025-01-01'", {})
     seen = runner.reader.cut(Step(runner.jobs[-1], D, (D,)), shared.trailing(3))
     assert {(r.user_id, (D - r.day).days) for r in seen.collect()} == {("a", 0), ("a", 1), ("a", 2), ("b", 2)}
 
@@ -400,7 +415,7 @@ def test_as_of_gives_the_row_in_force_by_day(world, spark):
     runner = world(Job("sum", build=dict, reads={"state": state.as_of()}, writes=(SUMS,)))
     runner.store.create([state])
     changes = [(D - timedelta(days=9), "a", 1), (D - timedelta(days=5), "a", 2), (D, "a", 3), (D + timedelta(days=1), "a", 4)]
-    runner.store.replace(state, spark.createDataFrame(changes, state.schema), "day > DATE'2025-01-01'", {})
+    runner.store.replace(state, frame(spark, changes, state.schema), "day > DATE'2025-01-01'", {})
     days = (D - timedelta(days=1), D)
     found = runner.reader.cut(Step(runner.jobs[-1], D, days), state.as_of()).orderBy("day").collect()
     assert [(r.n, r.until) for r in found] == [(2, D - timedelta(days=1)), (3, date(9999, 12, 31))]

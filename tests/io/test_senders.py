@@ -276,6 +276,7 @@ def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailb
     assert [m["X-Churnwatch-Destination"] for m in mailbox.got] == ["retention"]
 
 
+@pytest.mark.usefixtures("spark_defaults")
 def test_ids_are_hashed_with_the_key_and_the_key_is_in_no_plan(spark):
     # RFC 4231, test case 2
     assert keyed_id("what do ya want for nothing?", b"Jefe") == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"

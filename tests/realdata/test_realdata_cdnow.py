@@ -13,7 +13,7 @@ from churnwatch.events.event_rows import classify_events
 from churnwatch.io.sources import Sources
 from shuffled_labels import finds_nothing
 
-pytestmark = pytest.mark.realdata
+pytestmark = [pytest.mark.realdata, pytest.mark.long]
 
 FIRST, WEEKS_END, LAST = date(1997, 1, 1), date(1997, 9, 30), date(1998, 6, 30)
 CUT_OFFS = days("1997-07-01", "1997-10-01", "1998-01-01", "1998-04-01")

@@ -9,7 +9,7 @@ from readmes import days, numbers
 
 from shuffled_labels import finds_nothing
 
-pytestmark = pytest.mark.realdata
+pytestmark = [pytest.mark.realdata, pytest.mark.long]
 
 FIRST, LAST = date(2010, 12, 1), date(2011, 12, 9)
 CUT_OFFS = days("2011-03-01", "2011-06-01", "2011-09-01")
