@@ -34,10 +34,12 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(f"samples of long tests were drawn with --seed {config.option.seed}")
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items):
-    """Mark tests by what they need, and put the dearest file first: pytest-xdist hands out whole files in this order."""
-    seconds = json.loads(ORDER.read_text())
+    """Mark tests by what they need, and sort the files that -m leaves: pytest-xdist hands out whole files in this order.
+
+    The dearest come first. Of the files that need a world only one does, which builds it; the others would wait for it.
+    """
     for item in items:
         if getattr(item.obj, "is_hypothesis_test", False):
             item.add_marker("properties")
@@ -45,7 +47,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker("chain")
         if item.get_closest_marker("processes"):
             item.add_marker("long")
-    items.sort(key=lambda item: -seconds.get(file_of(item), 1))
+    result = yield
+    seconds = json.loads(ORDER.read_text())
+    chain = {file_of(item) for item in items if item.get_closest_marker("chain")}
+    waiting = chain - {max(chain, key=lambda file: (seconds.get(file, 1), file), default="")}
+    items.sort(key=lambda item: (file_of(item) in waiting, -seconds.get(file_of(item), 1)))
+    return result
 
 
 def file_of(item):
