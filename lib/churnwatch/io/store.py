@@ -104,9 +104,8 @@ class Store:
                 made.append(table.name)
             elif faults := self.differences(table):
                 raise ContractError(
-                    f"{table.name} is stored with other columns than its contract, nothing was written:\n"
-                    + "\n".join(f"  {fault}" for fault in faults)
-                    + "\n  Hint: churnwatch migrate adds new configured columns"
+                    f"{table.name} is stored with other columns than its contract, nothing was written. "
+                    "Hint: churnwatch migrate adds new configured columns\n" + "\n".join(f"  {fault}" for fault in faults)
                 )
             self._checked.add(table.name)
         return made
