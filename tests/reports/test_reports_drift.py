@@ -42,7 +42,7 @@ def test_users_are_counted_by_bin_and_missing_ones_in_the_last():
 def test_a_user_whose_features_changed_since_is_skew_and_one_without_a_hash_is_not_known():
     # the model takes the second column alone and fills 7
     as_scored = [int(h) for h in fingerprint(np.array([[5.0, 7.0, 5.0]]))]
-    spec = {"edges": [[], [], []], "width": 2, "model": {"columns": [1], "fills": [7.0]}}
+    spec = {"edges": [[], [], []], "width": 2, "model": ([1], [7.0])}
     found = counted([batch([[1, 5], [2, None], [3, 6], [4, 5]], [0.0] * 4, [*as_scored, None])], spec)
     assert (found[(worker_drift.SKEW, 0)], found[(worker_drift.SKEW, 1)]) == (2, 1)
 
