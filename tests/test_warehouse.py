@@ -72,6 +72,7 @@ def test_the_plan_names_the_days_of_a_run(closed):
         (lambda w: w.read("user_score"), "no such table: 'user_score'; did you mean 'user_scores'?"),
         (lambda w: w.plan("10.03.2025"), "no such day: '10.03.2025'"),
         (lambda w: w.read("users", last=0), "last=0: must be at least 1"),
+        (lambda w: w.run("all", day="2025-03-10", first="2025-03-11"), "first=2025-03-11 is after day=2025-03-10"),
     ],
 )
 def test_a_wrong_name_or_value_is_refused_with_what_is_allowed(closed, call, message):

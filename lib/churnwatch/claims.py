@@ -27,20 +27,30 @@ class Claim:
 def take(ledger: Ledger, claim: Claim, stale_minutes: int) -> None:
     """Commit the running row of ``claim``. Raises WriteConflict when another live run does some of its steps.
 
-    Two runs may claim at the same moment: both look again after their commit, and the one that started first wins.
+    Two runs may claim at the same moment: each looks again at what was committed before its own row, and gives way to it. The
+    order of commits decides, because clocks and the time that a commit takes differ.
     """
     row = (claim.run_id, claim.job, claim.instance, claim.day)
     ledger.refresh()
     if others := _others(ledger, claim, stale_minutes):
         raise WriteConflict(_conflict(others[0]))
     ledger.write(*row, RUNNING, claim.days)
-    ledger.flush()
-    ledger.refresh()
-    mine = ledger.started_at(claim.run_id, claim.job), claim.run_id
-    if earlier := [run for run in _others(ledger, claim, stale_minutes) if (run.started_at, run.run_id) < mine]:
+    try:
+        ledger.flush()
+    except BaseException as error:
+        ledger.write(*row, FAILED, claim.days, message=f"{type(error).__name__}: {error}"[:2000])
+        raise
+    ledger.refresh(newest=False)
+    if earlier := _others(ledger, claim, stale_minutes):
         ledger.write(*row, FAILED, claim.days, message=_conflict(earlier[0]))
         ledger.flush()
         raise WriteConflict(_conflict(earlier[0]))
+
+
+def renew(ledger: Ledger, claim: Claim) -> None:
+    """Commit the running row of ``claim`` again, so that a run of hours does not count as dead."""
+    ledger.write(claim.run_id, claim.job, claim.instance, claim.day, RUNNING, claim.days)
+    ledger.flush()
 
 
 def _others(ledger: Ledger, claim: Claim, stale_minutes: int) -> list[Run]:

@@ -205,7 +205,9 @@ def copied(settings: Settings, place: str) -> Settings:
     """Settings of a copy under ``place``: tables and files lie there, and messages are only written to files."""
     storage = settings.storage.model_copy(update={"root": f"{place}/tables", "schema_name": None, "files": f"{place}/files"})
     sending = settings.sending.model_copy(update={"kind": "file", "folder": f"{place}/files/outbox"})
-    return settings.model_copy(update={"storage": storage, "sending": sending})
+    # job_runs of the copy has claims of runs that are under way in the warehouse: they do not concern the copy
+    runs = settings.runs.model_copy(update={"stale_run_minutes": 0})
+    return settings.model_copy(update={"storage": storage, "sending": sending, "runs": runs})
 
 
 def _by_groups(job: Job) -> Job:

@@ -145,22 +145,31 @@ class Runner:
         """Run the whole flow: one claim for all of its steps, and a row ``all`` in job_runs when they have ended."""
         steps, days, started = self.steps(order), day_range(order.first, order.last), time.monotonic()
         row = (uuid.uuid4().hex, ALL, "", order.last)
-        self._claim(claims.Claim(*row, days, tuple(steps)))
+        claim = claims.Claim(*row, days, tuple(steps))
+        self._claim(claim)
         status, message = DONE, None
         try:
-            return self._run_steps(steps, order)
+            return self._run_steps(steps, order, claim)
         except BaseException as error:
             status, message = FAILED, _text(error)
             raise
         finally:
             self.ledger.write(*row, status, days, seconds=time.monotonic() - started, message=message)
 
-    def _run_steps(self, steps: Sequence[Step], order: Order) -> list[Outcome]:
+    def _run_steps(self, steps: Sequence[Step], order: Order, claim: claims.Claim | None = None) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        renewed, renew_seconds = time.monotonic(), self.settings.runs.stale_run_minutes * 15.0
         for before, step in zip([None, *steps], steps, strict=False):
             describe(self.spark, step.title)
+            if claim and time.monotonic() - renewed > renew_seconds:
+                claims.renew(self.ledger, claim)
+                renewed = time.monotonic()
             if before and before.day != step.day:
                 self.store.refresh()  # others may have written meanwhile, acknowledgements for example
+            if "senders" in step.job.ports:  # what people did during this run must not be escalated
+                for read in step.job.reads.values():
+                    if read.table.kind == "log":
+                        self.store.newest(read.table)
             outcomes.append(self._dry(step) if order.dry_run else self._run(step, order))
             self.on_end(outcomes[-1])
         return outcomes
@@ -233,11 +242,12 @@ class Runner:
             return Outcome(step, SKIPPED, message=message)
         if claimed:
             self.ledger.write(run_id, job.name, job.instance, step.day, RUNNING, step.days)
-            reads_runs = any(read.table == self.tables.job_runs for read in job.reads.values())
-            self.ledger.flush(0.0 if reads_runs else UNRECORDED_SECONDS)
         else:
             self._claim(claims.Claim(run_id, job.name, job.instance, step.day, step.days, (step,)))
         try:
+            if claimed:
+                reads_runs = any(read.table == self.tables.job_runs for read in job.reads.values())
+                self.ledger.flush(0.0 if reads_runs else UNRECORDED_SECONDS)
             written, inputs, counts = self._built(step, run_id)
         except (Skipped, Refused) as rightly:
             status, text = type(rightly).__name__.lower(), _with_reason(because, str(rightly)) or ""
@@ -325,10 +335,14 @@ class Runner:
 
     def _sweep(self) -> None:
         """Remove the staging folders of runs that are no longer live."""
-        live = {run.run_id for run in self.ledger.live(self.settings.runs.stale_run_minutes)}
-        for run_id in self.store.staged_runs():
-            if run_id not in live:
-                self.store.drop_stage(run_id)
+        if not (staged := self.store.staged_runs()):
+            return
+        self.ledger.refresh()  # after the look at the folders, because a run commits its claim before it stages
+        live = self.ledger.live(self.settings.runs.stale_run_minutes)
+        if any(run.job == ALL for run in live):
+            return  # running rows of its steps may still wait in its memory
+        for run_id in set(staged) - {run.run_id for run in live}:
+            self.store.drop_stage(run_id)
 
     # --- looking ----------------------------------------------------------------------------------------------------
 

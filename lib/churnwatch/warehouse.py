@@ -50,7 +50,10 @@ class Warehouse:
         """The Spark session; the first use starts it where none was given."""
         from churnwatch.io.session import session
 
-        return self._given or session(self.settings, "churnwatch from Python")
+        if self._given is None:
+            return session(self.settings, "churnwatch from Python")
+        self._given.conf.set("spark.sql.session.timeZone", "UTC")  # as in every session of the jobs
+        return self._given
 
     # --- without Spark --------------------------------------------------------------------------------------------------
 
@@ -178,12 +181,16 @@ class Warehouse:
         range, write snapshots of every n-th day only. ``decide``: in a range, also run the daily jobs (warnings, offers,
         messages). ``quiet``: print nothing. Returns one outcome per step. Raises the error of the step that failed.
         """
+        from churnwatch.core import ConfigError
         from churnwatch.progress import Progress
         from churnwatch.runner import Order, Runner
 
+        start, end = _day(first if first is not None else day), _day(day)
+        if start > end:
+            raise ConfigError(f"first={start} is after day={end}: a range ends with day")
         names = (jobs,) if isinstance(jobs, str) else tuple(jobs)
         _check_jobs(names, self._runner.jobs)
-        order = Order(names, _day(first if first is not None else day), _day(day), every, decide)
+        order = Order(names, start, end, every, decide)
         if quiet:
             return self._runner.run(order)
         with Progress() as progress:

@@ -35,6 +35,8 @@ def table(name, **more):
 
 SEEN = table("seen", complete=True)
 SUMS = table("sums", rules={"n_positive": "n IS NULL OR n > 0"})
+ASIDE = table("aside")
+NOTES = table("notes", kind="log")
 
 
 def made_in(spark, folder):
@@ -295,6 +297,86 @@ def test_a_run_of_the_whole_flow_and_one_of_its_jobs_exclude_each_other(world):
     with pytest.raises(WriteConflict, match=f"sum {D} is being run by other"):
         runner.run(order())
     assert ("all", "running") not in [(r.job, r.status) for r in runner.ledger.live(120)]
+
+
+def test_of_two_claims_the_one_that_is_committed_first_wins(ingested, monkeypatch):
+    runner, other = ingested(ingested.sums(SEEN.on())), ingested()
+    flush = runner.ledger.flush
+
+    def too_late():
+        other.ledger.refresh()
+        other.ledger.write("other", "sum", "", D, "running", (D,))  # written later, committed earlier
+        other.ledger.flush()
+        monkeypatch.setattr(runner.ledger, "flush", flush)
+        flush()
+
+    monkeypatch.setattr(runner.ledger, "flush", too_late)
+    with pytest.raises(WriteConflict, match="being run by other"):
+        runner.run(order("sum"))
+    assert not runner.store.exists(SUMS)
+
+
+def test_a_command_beside_a_run_of_the_whole_flow_leaves_its_staged_rows_alone(world):
+    def staged(inputs, days):
+        return {"staged": inputs["seen"].select("user_id", "n")}
+
+    def build(inputs, days):
+        aside = Job("aside", build=lambda inputs, days: {"aside": inputs["seen"]}, reads={"seen": SEEN.on()}, writes=(ASIDE,))
+        world(replace(aside, scheduled=False)).run(order("aside"))
+        return {"sums": inputs["staged"].select(F.lit(days[0]).alias("day"), "user_id", "n")}
+
+    job = Job("sum", stage=staged, build=build, reads={"seen": SEEN.on()}, writes=(SUMS,))
+    runner = world(job)
+    assert [outcome.status for outcome in runner.run(order())] == ["done", "done"]
+    assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
+
+
+def test_the_claim_of_a_long_run_is_renewed(world):
+    runner = world(world.sums(SEEN.on()))
+    runs_settings = runner.settings.runs.model_copy(update={"stale_run_minutes": 0})
+    runner.settings = runner.settings.model_copy(update={"runs": runs_settings})
+    runner.run(order())
+    assert runs(runner).count(("all", "running")) == 3  # the claim, and before each of two steps
+
+
+def test_the_end_of_a_long_step_does_not_wait(world):
+    runner = world()
+    runner.store.create([runner.tables.job_runs])
+    runner.ledger.refresh()
+    runner.ledger.write("one", "sum", "", D, "done", (D,), seconds=3600.0)
+    runner.ledger.flush(10.0)
+    runner.ledger.write("two", "sum", "", D, "done", (D,), seconds=1.0)
+    runner.ledger.flush(10.0)
+    assert runs(runner) == [("sum", "done")]
+
+
+def test_rows_of_a_commit_that_failed_are_stored_by_the_next_one(world, monkeypatch):
+    runner = world()
+    runner.store.create([runner.tables.job_runs])
+    runner.ledger.refresh()
+    runner.ledger.write("one", "sum", "", D, "done", (D,))
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(Store, "append_rows", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
+        with pytest.raises(OSError, match="No space"):
+            runner.ledger.flush()
+    runner.ledger.flush()
+    assert runs(runner) == [("sum", "done")]
+
+
+def test_a_step_that_sends_reads_what_people_logged_during_the_run(world, spark):
+    def acknowledged(inputs, days):
+        row = frame(spark, [(D, "a", 7)], NOTES.schema)
+        world().store.append(NOTES, row, {"job": "people", "day": str(D)})
+        return {"sums": inputs["seen"]}
+
+    def sent(inputs, days, senders):
+        return {"aside": inputs["notes"]}
+
+    first = Job("sum", build=acknowledged, reads={"seen": SEEN.on(), "notes": NOTES.on()}, writes=(SUMS,))
+    runner = world(first, Job("send", build=sent, reads={"notes": NOTES.on()}, writes=(ASIDE,), ports=("senders",)))
+    runner.store.create([NOTES])
+    runner.run(order())
+    assert rows(runner, ASIDE) == [(D, "a", 7)]
 
 
 def test_a_run_of_the_whole_flow_that_fails_keeps_what_ended_well_and_is_recorded(world):

@@ -1,5 +1,7 @@
 """Settings of the session that hold for some steps only."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from churnwatch.io import session
@@ -19,3 +21,10 @@ def test_settings_for_few_rows_hold_within_the_block_alone(spark, monkeypatch, e
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", usual)
     assert spark.conf.get(KEY) == "100"
+
+
+def test_on_databricks_the_number_of_partitions_may_be_a_word(monkeypatch):
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+    theirs = SimpleNamespace(conf=SimpleNamespace(get=lambda key, *default: "auto"))
+    with session.few_rows_settings(theirs, enabled=True):
+        pass

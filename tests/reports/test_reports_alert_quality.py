@@ -8,6 +8,7 @@ from judgedday import BASE, HELD, ON, READS, alert, label, quality
 from churnwatch.core import Skipped
 from churnwatch.core.intervals import wilson_interval
 from churnwatch.reports import judge_alerts
+from churnwatch.reports.alert_quality import rounded
 from churnwatch.reports.labelled_users import per_labelled_user
 from reportworld import frames
 
@@ -115,3 +116,7 @@ def test_lead_is_what_was_gained_against_waiting_for_the_horizon(judged):
 def test_a_day_without_scores_and_warnings_is_skipped(spark, app_settings):
     with pytest.raises(Skipped, match=str(ON)):
         judge_alerts(frames(spark, app_settings, {}, READS), (ON,), app_settings)
+
+
+def test_halves_are_rounded_away_from_zero_as_spark_rounds_them():
+    assert (rounded(1 / 1024), rounded(-1 / 1024), rounded(0.25)) == (0.000976563, -0.000976563, 0.25)

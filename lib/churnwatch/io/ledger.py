@@ -50,9 +50,9 @@ class Ledger:
         self._waiting: list[Mapping[str, Any]] = []
         self._rows: dict[str, dict[date, float]] = {}
 
-    def refresh(self) -> None:
-        """Read the table again when it has a new version."""
-        version = self._store.newest(self._table)
+    def refresh(self, newest: bool = True) -> None:
+        """Read the table again when it has a new version; not ``newest``: only up to the commit of the last ``flush``."""
+        version = self._store.newest(self._table) if newest else self._store.version(self._table)
         if version == self._read_version:
             return
         columns = ("run_id", "job", "instance", "day", "at", "status", "days", "outputs", "message")
@@ -112,18 +112,22 @@ class Ledger:
         self._waiting.append(row)
 
     def flush(self, after_seconds: float = 0.0) -> None:
-        """Commit the rows that wait, if the oldest has waited for ``after_seconds`` or longer."""
-        if not self._waiting or (datetime.now(UTC) - self._waiting[0]["at"]).total_seconds() < after_seconds:
+        """Commit the rows that wait, if the work that they tell of began ``after_seconds`` ago or earlier."""
+        if not self._waiting:
             return
-        rows, self._waiting = self._waiting, []
+        began = min(row["at"] - timedelta(seconds=row["seconds"] or 0.0) for row in self._waiting)
+        if (datetime.now(UTC) - began).total_seconds() < after_seconds:
+            return
+        rows = self._waiting
         stamp = {"rows": [{name: row[name] for name in ("run_id", "job", "status")} for row in rows]}
         with few_rows_settings(self._store.spark, enabled=True):
             version = self._store.append_rows(self._table, rows, stamp)
+        self._waiting = []  # not earlier: rows of a commit that failed wait for the next one
         # a commit of another writer in between is read by the next refresh
         follows = self._read_version is not None and version == self._read_version + 1
-        if version // COMPACT_EVERY > (version - 1) // COMPACT_EVERY:
-            version = self._store.compact(self._table)
         self._read_version = version if follows else -1
+        if version // COMPACT_EVERY > (version - 1) // COMPACT_EVERY:
+            self._store.compact(self._table)  # other writers may have committed before it: the next refresh reads again
 
     def done_days(self, full_name: str, statuses: Sequence[str] = (DONE,)) -> frozenset[date]:
         """Output days that runs of the job have finished with one of ``statuses``."""
@@ -168,10 +172,6 @@ class Ledger:
         oldest = datetime.now(UTC) - timedelta(minutes=stale_minutes)
         running = [r for r in self._runs.values() if r.status == RUNNING and r.at > oldest and not _is_dead(r.message)]
         return sorted(running, key=lambda r: (r.started_at, r.run_id))
-
-    def started_at(self, run_id: str, job: str) -> datetime:
-        """When the run started."""
-        return next(r.started_at for r in self._runs.values() if r.run_id == run_id and r.job == job)
 
 
 def this_process() -> str:

@@ -117,8 +117,9 @@ def few_rows_settings(spark: SparkSession, enabled: bool) -> Iterator[None]:
 
     Does nothing on Databricks, and where an exchange has more than MOST_PARTITIONS partitions.
     """
-    partitions = int(spark.conf.get("spark.sql.shuffle.partitions") or MOST_PARTITIONS + 1)
-    if not enabled or on_databricks() or partitions > MOST_PARTITIONS:
+    # not read on Databricks, where the number may be the word "auto"
+    enabled = enabled and not on_databricks()
+    if not enabled or int(spark.conf.get("spark.sql.shuffle.partitions") or MOST_PARTITIONS + 1) > MOST_PARTITIONS:
         yield
         return
     before = {key: spark.conf.get(key, None) for key in FEW_ROWS}

@@ -278,7 +278,7 @@ class Store:
     def _raise_if_same_work(self, table: Table, stamp: Mapping[str, Any], before: int | None) -> None:
         for metadata in self._metadata_after(table, before):
             other = json.loads(metadata or "{}")
-            if other.get("job") == stamp.get("job") and other.get("day") == stamp.get("day"):
+            if stamp.get("job") and other.get("job") == stamp["job"] and other.get("day") == stamp.get("day"):
                 what = f"run {other.get('run_id')} has just written {stamp.get('job')} for {stamp.get('day')}"
                 raise WriteConflict(f"{table.name}: {what}; nothing was written")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
 from math import sqrt
 from typing import Any
 
@@ -163,7 +164,12 @@ def _rates(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float |
         "lead_low": None if half is None else lead - half,
         "lead_high": None if half is None else lead + half,
     }
-    return {name: None if value is None else round(value, DIGITS) for name, value in values.items()}
+    return {name: None if value is None else rounded(value) for name, value in values.items()}
+
+
+def rounded(value: float) -> float:
+    """``value`` to DIGITS decimals, halves away from 0 as in Spark; Python's ``round`` takes them to the even digit."""
+    return float(Decimal(str(value)).quantize(Decimal(1).scaleb(-DIGITS), ROUND_HALF_UP))
 
 
 def _share(part: float, whole: float | None) -> float | None:

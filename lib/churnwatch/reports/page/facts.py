@@ -92,7 +92,7 @@ def collect_facts(inputs: Frames, day: date, settings: Settings) -> PageFacts:
         profile=rows["profile"],
         alert_quality=_newest_day(rows["alert_quality"]),
         alert_history=_per_look(rows["alert_quality"]),
-        lessons=_ranked(counts["lessons"], LESSONS, "rule_id", "lesson", "who"),
+        lessons=_ranked(rows["lessons"], LESSONS, "rule_id", "lesson", "who"),
         model_quality=rows["model_quality"],
         drift=rows["drift"],
         model_runs=_newest_attempts(rows["model_runs"]),
@@ -128,9 +128,6 @@ def _groups(inputs: Frames, day: date, risky: Sequence[str], settings: Settings)
         "actions": Groups(
             inputs["actions"].where(today), ("campaign", "arm", "suppressed_because"), ("cost_cents", "expected_value_cents")
         ),
-        "lessons": Groups(
-            inputs["alert_events"].where("action = 'closed' AND lesson IS NOT NULL"), ("rule_id", "outcome", "lesson", "who")
-        ),
         "rejected": Groups(inputs["rejected"].withColumn("reason", F.explode("reasons")), ("source", "reason")),
         "rates": Groups(inputs["rates"].where(F.col("definition") == settings.churn.primary)),
         "profile": Groups(inputs["profile"]),
@@ -156,11 +153,19 @@ def _frames(inputs: Frames, day: date, top_users: Sequence[str], counts: Mapping
         "drift": inputs["drift"].where(F.col("day").isin(_newest(counts["drift"]))),
         "model_runs": inputs["model_runs"].where(F.col("day").isin(_days_of_attempts(counts["model_runs"]))),
         "runs": inputs["runs"].select(*RUN_COLUMNS),
+        "lessons": _lessons(inputs["alert_events"]),
     }
     if top_users:
         warned = today & F.col("user_id").isin(*top_users)
         frames["top_warnings"] = alerts.where(warned).select("user_id", "rule_id", "level")
     return frames
+
+
+def _lessons(alert_events: DataFrame) -> DataFrame:
+    """The newest lessons of closed warnings; one that many share is one row. Cut here, because people write any number."""
+    closed = alert_events.where("action = 'closed' AND lesson IS NOT NULL")
+    own = closed.select("day", "rule_id", "outcome", "lesson", "who").distinct()
+    return own.orderBy(F.desc("day"), "rule_id", "lesson", "who").limit(LESSONS)
 
 
 def _newest(counts: Rows) -> list[date]:
