@@ -1,0 +1,360 @@
+"""Guards of the product, each with the test that fails when the guard is taken out.
+
+A guard is a line that keeps a promise. ``python tests/guards.py`` takes out each guard in turn in a copy of the package,
+runs its test against the copy, and reports a guard whose test still passes. Arguments are names of guards (default: all);
+``--sample N --seed S`` takes N of them by the seed.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path("lib") / "churnwatch"
+PATIENCE_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A promise: the text in ``file`` (below lib/churnwatch) that keeps it, what replaces it, and the test that must fail."""
+
+    name: str
+    file: str
+    text: str
+    replacement: str
+    test: str
+
+    @property
+    def path(self) -> Path:
+        """The file of the guard, relative to the project's root."""
+        return PACKAGE / self.file
+
+
+GUARDS = (
+    # events
+    Guard(
+        "a second row with the same id is a duplicate",
+        "events/event_rows.py",
+        'own_id & (F.col("_n") > 1), "duplicate"',
+        'own_id & (F.col("_n") > 99), "duplicate"',
+        "tests/events/test_events_mapping.py::test_of_one_id_on_one_day_the_earliest_stays_and_true_repeats_without_id_stay_all",
+    ),
+    Guard(
+        "an event that lies far from its file's day is refused",
+        "events/event_rows.py",
+        '"time_far_from_file": possible & ~F.col("_near"),',
+        '"time_far_from_file": F.lit(False),',
+        "tests/events/test_events_rejects.py::test_a_thousand_bad_rows_of_twenty_kinds_are_kept_with_every_reason",
+    ),
+    Guard(
+        "a row without a user is refused",
+        "events/event_rows.py",
+        '"no_user": F.col("user_id").isNull(),',
+        '"no_user": F.lit(False),',
+        "tests/events/test_events_rejects.py::test_a_thousand_bad_rows_of_twenty_kinds_are_kept_with_every_reason",
+    ),
+    Guard(
+        "too many refused rows stop the ingest",
+        "events/gates.py",
+        "if count.rejected_share > limit",
+        "if count.rejected_share > 1",
+        "tests/flow/test_chain.py::test_too_many_rejects_stop_before_anything_is_published",
+    ),
+    # activity
+    Guard(
+        "a session ends only after more than the gap",
+        "activity/rollup.py",
+        "idle > gap_minutes * 60_000_000",
+        "idle >= gap_minutes * 60_000_000",
+        "tests/activity/test_rollup.py::test_sessions",
+    ),
+    Guard(
+        "a user is new on the first day only",
+        "activity/newcomers.py",
+        '(F.col("known_day") < F.col("day")), "left_anti"',
+        '(F.col("known_day") < F.col("day")), "left_semi"',
+        "tests/activity/test_newcomers.py::test_only_the_first_active_day_of_users_not_seen_before",
+    ),
+    # features
+    Guard(
+        "users who refuse profiling have no features",
+        "features/users.py",
+        '& ~F.col("granted")).select(',
+        '& F.col("granted")).select(',
+        "tests/features/test_user_features.py::test_the_population_is_who_was_active_within_its_days_and_did_not_refuse",
+    ),
+    Guard(
+        "months of which a part is not stored are null",
+        "features/users.py",
+        'month_end(F.col("day"), back + 1), 1)',
+        'month_end(F.col("day"), back), 1)',
+        "tests/features/test_signals.py::test_every_family_by_hand",
+    ),
+    # churn
+    Guard(
+        "an event in the lead saves nobody",
+        "churn/labelling.py",
+        'F.datediff("last_day_ahead", "day") > first',
+        'F.datediff("last_day_ahead", "day") > 0',
+        "tests/churn/test_churn_labels.py::test_who_is_labelled_and_how",
+    ),
+    Guard(
+        "the horizon ends where it ends",
+        "churn/eligible.py",
+        "newest=-spec.ahead_days)",
+        "newest=-spec.ahead_days - 1)",
+        "tests/churn/test_churn_labels.py::test_who_is_labelled_and_how",
+    ),
+    Guard(
+        "who was active too long ago is not eligible",
+        "churn/eligible.py",
+        'first = F.date_sub("day", spec.seen_days - 1)',
+        'first = F.date_sub("day", spec.seen_days)',
+        "tests/churn/test_churn_labels.py::test_who_is_labelled_and_how",
+    ),
+    Guard(
+        "a definition replaces its own labels alone",
+        "churn/labelling.py",
+        " AND definition = '{definition}'",
+        "",
+        "tests/churn/test_churn_labels.py::test_a_run_replaces_the_days_of_its_definition_alone",
+    ),
+    # reading and writing
+    Guard(
+        "an input is cut at what was known at D",
+        "reading.py",
+        "last = min(last, self.known(step, read))",
+        "last = max(last, last)",
+        "tests/flow/test_runner.py::test_a_reader_sees_nothing_of_a_lagged_table_that_was_not_known_at_d",
+    ),
+    Guard(
+        "trailing(n) holds n days",
+        "core/table.py",
+        "Span(1 - days, 0)",
+        "Span(-days, 0)",
+        "tests/core/test_core.py",
+    ),
+    Guard(
+        "a missing day stops the job",
+        "reading.py",
+        "if missing := sorted(wanted - done):",
+        "if missing := sorted(wanted - wanted):",
+        "tests/flow/test_runner.py::test_a_missing_day_stops_the_job_and_is_named",
+    ),
+    Guard(
+        "rules of a contract are stored with the table",
+        "io/store.py",
+        'properties |= {f"delta.constraints.{name}": rule for name, rule in table.rules.items()}',
+        "",
+        "tests/flow/test_runner.py::test_a_broken_rule_is_named_with_rows_and_nothing_is_written",
+    ),
+    Guard(
+        "a log takes a key once",
+        "runner.py",
+        'return frame.join(stored, list(table.keys), "left_anti")',
+        'return frame.join(stored.limit(0), list(table.keys), "left_anti")',
+        "tests/flow/test_runner.py",
+    ),
+    Guard(
+        "two runs of the same day do not run at once",
+        "claims.py",
+        "live = ledger.live(stale_minutes)",
+        "live: list[Run] = []",
+        "tests/flow/test_runner.py::test_a_running_row_of_another_run_stops_the_second_at_once",
+    ),
+    # model and scoring
+    Guard(
+        "the test span starts when the labels of the span before are known",
+        "model/spans.py",
+        "gap = settings.model, timedelta(days=settings.primary.ahead_days)",
+        "gap = settings.model, timedelta(days=0)",
+        "tests/model/test_spans.py",
+    ),
+    Guard(
+        "treated users are not learnt from",
+        "model/frame.py",
+        '.where("offered IS NOT TRUE")',
+        "",
+        "tests/model/test_model_frame.py",
+    ),
+    Guard(
+        "a model must beat chance",
+        "model/gate.py",
+        "low > CHANCE",
+        "low > 0",
+        "tests/model/test_model_gate.py",
+    ),
+    Guard(
+        "a model must beat the last release",
+        "model/gate.py",
+        'lower end {low:.4f} > {margin}", low > margin',
+        'lower end {low:.4f} > {margin}", True',
+        "tests/model/test_model_gate.py",
+    ),
+    Guard(
+        "a model with other features is refused",
+        "scoring/score.py",
+        "if other := schema.redefined(feature_meanings(settings)):",
+        "if other := {}:",
+        "tests/scoring/test_scoring_score.py",
+    ),
+    Guard(
+        "a capacity is never exceeded",
+        "scoring/cuts.py",
+        "total - below, total)",
+        "total - below - sizes, total)",
+        "tests/scoring/test_cuts.py",
+    ),
+    # alerts
+    Guard(
+        "a rule keeps quiet for its cool-down",
+        "alerts/cases.py",
+        '<= heard["cool_down_days"]',
+        "< 0",
+        "tests/alerts/test_alerts_cases.py",
+    ),
+    Guard(
+        "an offer is sent only with consent",
+        "alerts/messages.py",
+        '(F.col("purpose") == CONTACT) & F.col("granted")',
+        '(F.col("purpose") == CONTACT)',
+        "tests/alerts/test_alerts_messages.py::test_only_treated_users_who_have_opted_in_are_written_to",
+    ),
+    Guard(
+        "the id of a message depends on its destination",
+        "alerts/messages.py",
+        'F.col("day").cast("string"), "destination", "channel",',
+        'F.col("day").cast("string"), "channel",',
+        "tests/alerts/test_alerts_messages.py",
+    ),
+    Guard(
+        "a message that was sent is not sent again",
+        "alerts/sending.py",
+        '~F.coalesce("ended", F.lit(False)) & ',
+        "",
+        "tests/alerts/test_alerts_messages.py",
+    ),
+    # retention
+    Guard(
+        "the hold-out is a hash of user and the campaign's salt",
+        "retention/arms.py",
+        "share_of(user, c.arm_salt) < c.holdout_share",
+        "share_of(user, offers.global_salt) < c.holdout_share",
+        "tests/retention/test_retention_planning.py::test_another_salt_changes_the_arm_and_nothing_else",
+    ),
+    Guard(
+        "nobody without consent is assigned",
+        "retention/candidates.py",
+        '.when(F.col("consented").isNull(), NO_CONSENT)',
+        "",
+        "tests/retention/test_retention_planning.py",
+    ),
+    Guard(
+        "the limits are blind to the arms",
+        "retention/limits.py",
+        'f"rank:{c.name}:{day}"',
+        "c.arm_salt",
+        "tests/retention/test_retention_planning.py",
+    ),
+    Guard(
+        "the first assignment counts",
+        "retention/lift_outcomes.py",
+        'F.min_by(F.struct("day", "arm"',
+        'F.max_by(F.struct("day", "arm"',
+        "tests/retention/test_retention_lift.py",
+    ),
+    Guard(
+        "arms that are out of ratio raise the alarm",
+        "retention/lift.py",
+        "p is not None and p < alarm_p",
+        "p is not None and p < 0",
+        "tests/retention/test_retention_lift.py::test_users_missing_from_an_arm_raise_the_sample_ratio_alarm",
+    ),
+    Guard(
+        "an interim row has no p",
+        "retention/lift.py",
+        '"p": None if reading.interim else found.p',
+        '"p": found.p',
+        "tests/retention/test_retention_lift.py",
+    ),
+    # reports
+    Guard(
+        "small groups are not shown",
+        "reports/page/effects.py",
+        'r["users"] >= settings.privacy.min_group_size and',
+        "",
+        "tests/reports/test_reports_page.py",
+    ),
+    Guard(
+        "texts cannot break out of the page",
+        "reports/page/rendering.py",
+        "Environment(autoescape=True",
+        "Environment(autoescape=False",
+        "tests/reports/test_reports_page.py",
+    ),
+)
+
+
+def without(guard: Guard, folder: Path) -> Path:
+    """Copy the package to ``folder`` without the guard; return the folder that holds the copy. Raises ValueError where the
+    guard's text does not occur exactly once."""
+    lib = folder / "lib"
+    shutil.copytree(ROOT / "lib", lib, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    file = folder / guard.path
+    text = file.read_text(encoding="utf-8")
+    if (found := text.count(guard.text)) != 1:
+        raise ValueError(f"{guard.name}: the text occurs {found} times in {guard.path}, not once: {guard.text!r}")
+    file.write_text(text.replace(guard.text, guard.replacement), encoding="utf-8")
+    return lib
+
+
+def fault(guard: Guard) -> str | None:
+    """Run the guard's test without the guard. Return None where it fails as it must, else what happened."""
+    with tempfile.TemporaryDirectory() as folder:
+        lib = without(guard, Path(folder))
+        # nothing of a run of pytest that this process may be part of
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        environment["PYTHONPATH"] = str(lib)
+        command = [sys.executable, "-m", "pytest", guard.test, "-x", "-n", "0", "-p", "no:cacheprovider"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    last = (done.stdout.strip().splitlines() or ["no output"])[-1]  # 1 failed in ...
+    if done.returncode == 1 and " failed" in last:  # an error of a fixture is no failed test
+        return None
+    return f"{guard.name}: without it {guard.test} ends with {done.returncode}: {last}"
+
+
+def chosen(names: list[str], sample: int | None, seed: int) -> list[Guard]:
+    """The guards of these names (none: all), or ``sample`` of them by ``seed``. Raises SystemExit for an unknown name."""
+    known = {guard.name: guard for guard in GUARDS}
+    if unknown := [name for name in names if name not in known]:
+        raise SystemExit(f"no such guard: {', '.join(unknown)}\nHint: the guards are\n  " + "\n  ".join(known))
+    found = [known[name] for name in names] or list(GUARDS)
+    return random.Random(seed).sample(found, min(sample, len(found))) if sample else found
+
+
+def main() -> None:
+    """Take out the chosen guards one after the other; exit 1 where a test did not notice."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("names", nargs="*")
+    arguments.add_argument("--sample", type=int)
+    arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
+    given = arguments.parse_args()
+    guards = chosen(given.names, given.sample, given.seed)
+    print(f"{len(guards)} of {len(GUARDS)} guards, seed {given.seed}", flush=True)
+    unnoticed = []
+    for guard in guards:
+        found = fault(guard)
+        unnoticed += [found] if found else []
+        print(f"  {'NOT NOTICED' if found else 'noticed'}: {guard.name} ({guard.test})", flush=True)
+    if unnoticed:
+        sys.exit("\n".join(unnoticed))
+
+
+if __name__ == "__main__":
+    main()
