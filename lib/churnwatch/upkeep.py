@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def rebuild_stale(runner: Runner, order: Order) -> list[Outcome]:
 
 
 def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
-    """Create missing tables, add new nullable columns and replace changed rules; yields a line for each change.
+    """Create missing tables, add new nullable columns, replace changed rules and comments; yield a line for each change.
 
     Raises ConfigError, before anything is changed, for a change that cannot be made in place: another type of a column, other
     buckets.
@@ -112,13 +113,24 @@ def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
             rules.append((table, changed))
     if faults:
         raise ConfigError("cannot migrate, nothing was changed:\n" + "\n".join(f"  {fault}" for fault in faults))
-    yield from _migrated(runner, plans, dry_run)
+    lines = chain(_migrated(runner, plans, dry_run), _with_rules(runner, rules, dry_run), _with_comments(runner, dry_run))
+    yield next(lines, "every table is as its contract says")
+    yield from lines
+
+
+def _with_rules(runner: Runner, rules: list[tuple[Table, list[str]]], dry_run: bool) -> Iterator[str]:
     for table, changed in rules:
         if not dry_run:
             runner.store.set_rules(table, changed)
         yield f"{table.name}: rules {'would be ' if dry_run else ''}set: {', '.join(changed)}"
-    if not plans and not rules:
-        yield "every table is as its contract says"
+
+
+def _with_comments(runner: Runner, dry_run: bool) -> Iterator[str]:
+    for table in runner.tables:
+        if runner.store.exists(table) and (outdated := runner.store.outdated_comments(table)):
+            if not dry_run:
+                runner.store.set_comments(table, outdated)
+            yield f"{table.name}: comments {'would be ' if dry_run else ''}set of {len(outdated)} column(s)"
 
 
 def _changed_rules(table: Table, properties: Mapping[str, str]) -> list[str]:

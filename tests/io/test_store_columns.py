@@ -37,3 +37,23 @@ def test_a_new_field_within_reasons_is_added_and_older_rows_lack_it(spark, tmp_p
     fresh.replace(table, rows(spark, table, [row | {"reasons": []}, newer]), f"day = DATE'{DAY}'", {})
     stored = {r.user_id: r for r in fresh.read(table).collect()}
     assert stored["b"].reasons[0].usual == 3.0 and stored["b"].features_hash == 5
+
+
+def test_a_comment_that_changed_stops_no_run_and_is_set_in_one_commit(spark, tmp_path):
+    table = contracts().deliveries
+    older = dataclasses.replace(
+        table,
+        comment="an older text",
+        schema=StructType(
+            [StructField(f.name, f.dataType, f.nullable, {"comment": f"older: it's {f.name}"}) for f in table.schema]
+        ),
+    )
+    Store(spark, settings(storage={"root": str(tmp_path), "files": str(tmp_path)})).create([older])
+    store = Store(spark, settings(storage={"root": str(tmp_path), "files": str(tmp_path)}))
+    store.create([table])  # comments are no difference
+    assert store.outdated_comments(table) == table.schema.names
+    store.set_comments(table, table.schema.names)
+    assert store.outdated_comments(table) == []
+    detail = spark.sql(f"DESCRIBE DETAIL {store.sql_name(table)}").first()
+    assert detail["description"] == table.comment and store.version(table) == 2
+    assert {f.name: f.nullable for f in store.stored_schema(table)} == {f.name: f.nullable for f in table.schema}

@@ -163,6 +163,18 @@ class Store:
         self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD COLUMNS ({fields})")
         self._versions.pop(table.name, None)
 
+    def outdated_comments(self, table: Table) -> list[str]:
+        """Stored columns of the contract whose comment is another one than the contract's."""
+        stored = {f.name: f.metadata.get("comment") for f in self.stored_schema(table).fields}
+        return [f.name for f in table.schema.fields if f.name in stored and stored[f.name] != f.metadata["comment"]]
+
+    def set_comments(self, table: Table, names: Iterable[str]) -> None:
+        """Give the stored columns ``names``, and the table, the comments of the contract, in one commit each."""
+        comments = ", ".join(f"`{name}` COMMENT {_quoted(table.schema[name].metadata['comment'])}" for name in names)
+        self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ALTER COLUMN {comments}")
+        self.spark.sql(f"COMMENT ON TABLE {self.sql_name(table)} IS {_quoted(table.comment)}")
+        self._versions.pop(table.name, None)
+
     def set_rules(self, table: Table, names: Iterable[str]) -> None:
         """Replace the stored rules ``names`` by those of the contract; a rule that the contract lacks is dropped.
 
