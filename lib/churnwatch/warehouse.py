@@ -223,7 +223,7 @@ class Warehouse:
             shades = mark == "rect" and _is_number(rows, color)
             scale = altair.Scale(scheme="blues") if shades else altair.Scale(range=COLORS)
             shown["color"] = altair.Color(color, scale=scale)
-        chart = altair.Chart(rows, title=title or "")
+        chart = altair.Chart(rows)
         styles: dict[str, dict[str, Any]] = {"line": {"point": True}, "point": {"filled": True, "size": 90}}
         layers = [getattr(chart, f"mark_{mark}")(**styles.get(mark, {})).encode(**shown)]
         if interval:
@@ -232,7 +232,7 @@ class Warehouse:
             band = chart.mark_area(opacity=0.2) if mark == "line" else chart.mark_rule(strokeWidth=3)
             shown |= {"x": low, "x2": interval[1]} if across else {"y": low, "y2": interval[1]}
             layers.insert(0, band.encode(**shown))
-        return altair.layer(*layers)
+        return altair.layer(*layers, title=title or "")
 
     def _points(self, data: str | DataFrame, where: str | None, columns: Iterable[str]) -> pandas.DataFrame:
         from pyspark.sql import functions as F
