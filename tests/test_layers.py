@@ -22,7 +22,7 @@ ALLOWED = {
     "runner": BELOW_ROOMS | {"flow", "io", "reading", "claims", "hashes"},
     "upkeep": BELOW_ROOMS | {"alerts", "reading", "runner"},
     "dictionary": BELOW_ROOMS | {"flow"},
-    "demo": BELOW_ROOMS | {"runner", "io", "simulate"},
+    "demo": BELOW_ROOMS | {"io", "simulate", "warehouse"},
     "drill": BELOW_ROOMS | {"activity", "io", "reading", "runner"},
     "progress": {"io"},
     "rulebook": BELOW_ROOMS | {"activity", "alerts", "reports", "runner", "reading"},

@@ -1,83 +1,104 @@
-"""One story in local mode: a simulated app, half a year of history, a model, warnings, offers, and what they brought.
+"""One story in local mode: a simulated app, 251 days of history, a model, warnings, offers, and what they brought.
 
-What was planted is read from the simulator's truth only here, after the flow has ended, to be compared with what was found.
-What is collected here are aggregates: a row a table, run, cause, wave or campaign.
+The simulator's truth is read here only, after the last job has ended, to be compared with what was found. What is collected
+are aggregates: a row per table, model run, cause, wave or campaign.
 """
 
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from churnwatch.core import ConfigError, JobFailed
+from churnwatch.core import ConfigError, DataQualityError, JobFailed
 from churnwatch.io.raw import simulate
-from churnwatch.io.session import peak_memory_mb, reset_peak_memory, session
-from churnwatch.runner import Order, Outcome, Runner
-from churnwatch.settings import Settings, load
-from churnwatch.settings.terms import ALL, MODEL
+from churnwatch.io.session import peak_memory_mb, reset_peak_memory
+from churnwatch.settings import Settings
 from churnwatch.simulate import World
+from churnwatch.warehouse import Warehouse
+from churnwatch.warehouse import open as open_warehouse
 
-HISTORY, DECISIONS, LOADED, READOUTS = 251, range(252, 255), 267, range(268, 271)
+# day numbers of the world: offers are made on DECIDED, and read on the last of READ, when all outcomes are known
+HISTORY, DECIDED, LOADED, READ = 251, range(252, 255), 268, range(269, 271)
+DECIDE = ("score_users", "raise_alerts", "plan_retention", "send_notifications")
+REPORT = ("judge_alerts", "measure_lift", "explain_churn", "render_report")
 RAW, TRUTH, MARK = Path("raw"), Path("truth"), ".demo"
-SHOWN = ("auc", "average_precision", "base_rate", "brier", "calibration_error", "top_decile_lift")
+METRICS = ("auc", "average_precision", "base_rate", "brier", "calibration_error", "top_decile_lift")
+STEPS = 7
+
+
+@dataclass
+class Found:
+    """What was planted beside what was found; shares and points are fractions, intervals are 95 %."""
+
+    users: int
+    events: int
+    model: Mapping[str, float]
+    leavers: Sequence[Row]
+    causes: Sequence[Row]
+    waves: Sequence[Mapping[str, Any]]
+    planted: float | None
+    effects: Sequence[Row]
+    page: str
+
+    @property
+    def proven(self) -> bool:
+        """Whether the interval of each effect covers the planted one and excludes 0."""
+        return bool(self.effects) and all(self.covers(row) and excludes_zero(row) for row in self.effects)
+
+    def covers(self, effect: Row) -> bool:
+        """Whether the interval of ``effect`` covers the planted one."""
+        return self.planted is not None and effect["low"] <= self.planted <= effect["high"]
 
 
 @dataclass
 class Story:
-    """The steps told so far, with what each took."""
+    """The steps of the demo, with what each took: seconds, peak memory in MB, rows written."""
 
-    runner: Runner
-    out: Console
+    warehouse: Warehouse
     world: World
+    verbose: bool
     steps: list[tuple[str, float, int, int]] = field(default_factory=list)
-    rows: int = 0
-    proven: bool = False
 
-    def step(self, name: str, work: Callable[[], Any]) -> Any:
-        """Runs ``work`` and notes its wall seconds, the peak memory of driver and JVM in MB, and the rows written."""
-        self.out.print(f"[bold]{name}[/bold]")
-        self.rows = 0
+    def step(self, name: str, work: Callable[[], int]) -> None:
+        """Run ``work``, which returns the rows that it wrote, and print what it took."""
+        print(f"{len(self.steps) + 1}/{STEPS} {name:<58}", end="\n" if self.verbose else "", flush=True)
         reset_peak_memory()
         started = time.monotonic()
-        result = work()
-        self.steps.append((name, time.monotonic() - started, peak_memory_mb(), self.rows))
-        return result
+        rows = work()
+        seconds = time.monotonic() - started
+        self.steps.append((name, seconds, peak_memory_mb(), rows))
+        print(f"{seconds:6.0f} s", flush=True)
 
-    def tell(self, outcome: Outcome) -> None:
-        """One line a job; a refused or failed one with its reason."""
-        self.rows += sum(w.rows for w in outcome.written)
-        for line in outcome.lines():
-            self.out.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
-
-    def run(self, *jobs: str, first: int, last: int | None = None, every: int | None = None, decide: bool = False) -> None:
-        """Runs jobs for the world's days ``first`` .. ``last``."""
+    def run(self, jobs: str | Sequence[str], first: int, last: int, every: int | None = None) -> int:
+        """Run jobs for the world's days ``first`` .. ``last``; return the rows that they wrote."""
         day = self.world.day
-        self.runner.run(Order(jobs, day(first), day(last or first), every, decide))
+        outcomes = self.warehouse.run(jobs, first=day(first), day=day(last), every=every, quiet=not self.verbose)
+        return sum(written.rows for outcome in outcomes for written in outcome.written)
 
 
-def play(config: str, users: int, sets: Sequence[str]) -> None:
-    """Plays the story; raises ConfigError where a warehouse lies that no demo made."""
-    settings = load(config, sets)
-    _clear(settings)
-    out, spark, world = Console(), session(settings, "churnwatch demo"), World(users=users, days=DECISIONS[-1])
-    story = Story(Runner(settings, spark), out, world)
-    story.runner.on_end = story.tell
-    _before(story, spark)
-    summary = _after(story, spark)
-    for table in (_steps(story), _tables(story), _model(story), _planted(story, spark, summary)):
-        out.print(table)
-    page = story.runner.store.read(story.runner.tables.report_pages).orderBy(F.desc("day")).first()
-    out.print(f"the page: {page['path'] if page else 'was not rendered'}", soft_wrap=True)
-    if not story.proven:
+def play(config: str, users: int, sets: Sequence[str], verbose: bool = False) -> None:
+    """Play the story and print what was planted beside what was found; ``verbose``: every step and all numbers too.
+
+    Raises ConfigError where a warehouse lies that no demo made, JobFailed where the planted effect was not found.
+    """
+    warehouse = open_warehouse(config, sets)
+    _clear(warehouse.settings)
+    story = Story(warehouse, World(users=users, days=DECIDED[-1]), verbose)
+    simulated = _before(story)
+    simulated = {**_after(story), "rows": simulated["rows"]}
+    found = _found(story, simulated)
+    if verbose:
+        for table in (_steps(story), _tables(story), _model(story), _leavers_and_causes(found)):
+            Console().print(table)
+    print("\n".join(["", *summary(found, config)]))
+    if not found.proven:
         raise JobFailed("the effect that was found does not cover the planted one, or does not exclude 0: see above")
 
 
@@ -94,38 +115,175 @@ def _clear(settings: Settings) -> None:
     (root / MARK).touch()
 
 
-def _before(story: Story, spark: SparkSession) -> None:
-    """Half a year of history, a model, and three days of warnings and offers."""
-    made = story.step(f"simulate days 1..{DECISIONS[-1]}", lambda: simulate(spark, story.world, RAW, TRUTH))
-    story.steps[-1] = (*story.steps[-1][:3], made["rows"])
-    story.step(f"load days 1..{HISTORY}, weekly snapshots", lambda: story.run("all", first=1, last=HISTORY, every=7))
-    story.step(f"train at {HISTORY}", lambda: story.run("train_model", first=HISTORY))
-    _decide(story, DECISIONS)
+def _before(story: Story) -> dict[str, Any]:
+    """History, a model, and three days of warnings and offers; returns the simulator's summary."""
+    simulated: dict[str, Any] = {}
+
+    def write() -> int:
+        simulated.update(simulate(story.warehouse.spark, story.world, RAW, TRUTH))
+        return int(simulated["rows"])
+
+    story.step(f"simulate days 1 to {DECIDED[-1]}", write)
+    story.step(f"load days 1 to {HISTORY}, with weekly snapshots", lambda: story.run("all", 1, HISTORY, every=7))
+    story.step(f"train a model on day {HISTORY}", lambda: story.run("train_model", HISTORY, HISTORY))
+    days = f"days {DECIDED[0]} to {DECIDED[-1]}"
+    story.step(f"score, warn and make offers on {days}", lambda: _decided(story, DECIDED))
+    return simulated
 
 
-def _after(story: Story, spark: SparkSession) -> dict[str, Any]:
-    """The days in which only the treated behave differently, and the reading of what that brought."""
-    actions = story.runner.store.read(story.runner.tables.retention_actions)
-    world = story.world.until(READOUTS[-1])
-    summary = story.step(
-        f"simulate days {DECISIONS[-1] + 1}..{READOUTS[-1]} with the actions",
-        lambda: simulate(spark, world, RAW, TRUTH, actions=actions, continue_=True),
+def _after(story: Story) -> dict[str, Any]:
+    """The days in which only treated users behave differently, and what that brought; returns the simulator's summary."""
+    actions = story.warehouse.read("retention_actions")
+    world, simulated = story.world.until(READ[-1]), {}
+
+    def write() -> int:
+        simulated.update(simulate(story.warehouse.spark, world, RAW, TRUTH, actions=actions, continue_=True))
+        return int(simulated["rows"])
+
+    first = DECIDED[-1] + 1
+    story.step(f"simulate days {first} to {READ[-1]}: users with an offer stay longer", write)
+    story.step(f"load days {first} to {LOADED}", lambda: story.run("all", first, LOADED, every=7))
+
+    def read() -> int:
+        return _decided(story, READ) + story.run(REPORT, READ[-1], READ[-1])
+
+    story.step(f"go on to day {READ[-1]}, measure what the offers brought", read)
+    return simulated
+
+
+def _decided(story: Story, days: range) -> int:
+    """Facts of ``days`` in one pass, then the decisions of one day after the other, each as it was known on that day."""
+    return story.run("all", days[0], days[-1]) + story.run(DECIDE, days[0], days[-1])
+
+
+# --- what was found ------------------------------------------------------------------------------------------------------
+
+
+def _found(story: Story, simulated: Mapping[str, Any]) -> Found:
+    warehouse, world, truth = story.warehouse, story.world, story.warehouse.spark.read.parquet(str(TRUTH / "users"))
+    model = warehouse.read("model_runs").where("outcome = 'released'").orderBy(F.desc("at")).limit(1).collect()
+    page = warehouse.read("report_pages").orderBy(F.desc("day")).limit(1).collect()
+    return Found(
+        users=world.users,
+        events=simulated["rows"],
+        model=model[0]["metrics"] if model else {},
+        leavers=_leavers(story, truth),
+        causes=_causes(story, truth),
+        waves=list(_waves(story)),
+        planted=simulated.get("planted_effect"),
+        effects=_effects(story),
+        page=page[0]["path"] if page else "was not rendered",
     )
-    story.steps[-1] = (*story.steps[-1][:3], summary["rows"])
-    first = DECISIONS[-1] + 1
-    story.step(f"load days {first}..{LOADED}", lambda: story.run("all", first=first, last=LOADED, every=7))
-    _decide(story, READOUTS)
-    return dict(summary)
 
 
-def _decide(story: Story, days: range) -> None:
-    """Facts of the days in one pass, then the decisions of one day after the other, each as it was known on that day."""
-    run = partial(story.run, "all", first=days[0], last=days[-1], decide=True)
-    story.step(f"run all for {days[0]}..{days[-1]}", run)
+def _leavers(story: Story, truth: DataFrame) -> Sequence[Row]:
+    """Planted leavers around the first decided day: ``shows``, ``users``, ``top`` of them in the riskiest tenth.
+
+    ``shows``: "quiet" (left within the last 14 days, not yet counted as churned), "declining" or "no sign yet" (both leave
+    within the next 14 days). Users who leave suddenly or with a wave show no sign before.
+    At most three rows, the largest share first.
+    """
+    day = story.world.day(DECIDED[0])
+    scores = story.warehouse.read("user_scores", day=day)
+    leaving = truth.where(F.col("leaves_on").between(F.date_sub(F.lit(day), 14), F.date_add(F.lit(day), 14)))
+    plain = ~F.col("sudden") & F.col("wave_day").isNull()
+    shows = (
+        F.when(F.col("leaves_on") <= F.lit(day), "quiet")
+        .when((F.col("decline_from") <= F.lit(day)) & plain, "declining")
+        .otherwise("no sign yet")
+    )
+    return (
+        scores.join(leaving.select("user_id", shows.alias("shows")), "user_id")
+        .groupBy("shows")
+        .agg(F.count(F.lit(1)).alias("users"), F.count_if(F.col("percentile") >= 0.9).alias("top"))
+        .orderBy(F.desc(F.col("top") / F.col("users")))
+        .collect()
+    )
+
+
+def _causes(story: Story, truth: DataFrame) -> Sequence[Row]:
+    """Users whom the model warned of, by planted ``cause``: ``users``, ``same`` of them warned with this cause."""
+    alerts = story.warehouse.read("risk_alerts").where("array_contains(signals, 'model')")
+    declining = truth.where((F.col("decline_from") <= F.lit(story.world.day(DECIDED[-1]))) & ~F.col("sudden"))
+    return (
+        alerts.select("user_id", F.col("cause").alias("found"))
+        .join(declining.select("user_id", "cause"), "user_id")
+        .groupBy("cause")
+        .agg(F.count(F.lit(1)).alias("users"), F.count_if(F.col("found") == F.col("cause")).alias("same"))
+        .orderBy("cause")
+        .collect()
+    )
+
+
+def _waves(story: Story) -> Iterator[dict[str, Any]]:
+    """Each planted wave with the share of its region that came back, the week before and the second week after it."""
+    waves = story.warehouse.spark.read.parquet(str(TRUTH / "waves")).orderBy("day").collect()
+    trend = story.warehouse.read("activity_trend").where("segment = 'region'")
+    rows = trend.where(F.col("value").isin([wave["region"] for wave in waves])).select("value", "day", "share").collect()
+    shares = {(row["value"], row["day"]): row["share"] for row in rows}
+    days = sorted({row["day"] for row in rows})
+    for wave in waves:
+        before = [day for day in days if (wave["day"] - day).days == 1]
+        after = [day for day in days if (day - wave["day"]).days == 9]
+        if before and after:
+            region = wave["region"]
+            yield {**wave.asDict(), "before": shares[region, before[0]], "after": shares[region, after[0]]}
+
+
+def _effects(story: Story) -> Sequence[Row]:
+    """The final reading of retention of each campaign: treated minus held out, with its interval."""
+    try:
+        lift = story.warehouse.read("retention_lift", day=story.world.day(READ[-1]))
+    except DataQualityError:
+        return []
+    return lift.where("outcome = 'retained' AND segment = 'all' AND NOT interim").orderBy("campaign").collect()
+
+
+def excludes_zero(effect: Row) -> bool:
+    """Whether the interval of ``effect`` lies on one side of 0."""
+    return effect["low"] > 0 or effect["high"] < 0
+
+
+# --- for people ----------------------------------------------------------------------------------------------------------
+
+
+def summary(found: Found, config: str) -> list[str]:
+    """What was planted beside what was found, in lines of at most 80 columns (the path of the page may be longer)."""
+    metrics, warned = found.model, sum(row["users"] for row in found.causes)
+    same = sum(row["same"] for row in found.causes)
+    lines = [
+        "What was planted, and what was found (95 % intervals)",
+        f"  history  {found.users:,} users, {found.events:,} events",
+    ]
+    if metrics:
+        rule = f"the best simple rule has {metrics['rule_auc']:.3f}"
+        lines.append(f"  model    AUC {metrics['auc']:.3f} [{metrics['auc_low']:.3f}, {metrics['auc_high']:.3f}]; {rule}")
+    if found.leavers:
+        shares = ", ".join(f"{row['shows']} {row['top'] / row['users']:.0%}" for row in found.leavers)
+        lines.append(f"  leavers  in the riskiest tenth: {shares}")
+    if warned:
+        lines.append(f"  causes   of {warned:,} warned users in decline, {same / warned:.0%} with the planted cause")
+    for wave in found.waves:
+        came_back = f"{wave['before']:.0%} came back before, {wave['after']:.0%} after"
+        lines.append(f"  wave     {wave['day']}: {wave['share']:.0%} of {wave['region']} leave; {came_back}")
+    for row in found.effects:
+        planted = "?" if found.planted is None else f"{100 * found.planted:+.1f}"
+        points = f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+        lines.append(f"  offers   planted {planted} points of retention, found {points}:")
+        covers, apart = ("yes" if is_so else "NO" for is_so in (found.covers(row), excludes_zero(row)))
+        counts = f"{row['treated']:,} treated, {row['control']:,} held out"
+        lines.append(f"           {counts}; covers the planted: {covers}; excludes 0: {apart}")
+    if not found.effects:
+        lines.append("  offers   no reading of their effect")
+    return [
+        *lines,
+        f"  page     {found.page}",
+        f'  more     churnwatch.open("{config}") in Python; all numbers: --verbose',
+    ]
 
 
 def _steps(story: Story) -> RichTable:
-    table = RichTable("step", "seconds", "peak memory, MB", "rows", title="what it took")
+    table = RichTable("step", "seconds", "peak MB", "rows", title="what it took")
     for name, seconds, memory, rows in story.steps:
         table.add_row(name, f"{seconds:.1f}", f"{memory:,}", f"{rows:,}")
     table.add_row("all", f"{sum(s[1] for s in story.steps):.1f}", f"{max(s[2] for s in story.steps):,}", "")
@@ -134,23 +292,18 @@ def _steps(story: Story) -> RichTable:
 
 def _tables(story: Story) -> RichTable:
     table = RichTable("table", "rows", "first day", "last day", title="tables")
-    store = story.runner.store
-    store.refresh()
-    for contract in story.runner.tables:
-        if store.exists(contract):
-            # one row a table
-            row = store.read(contract).agg(F.count(F.lit(1)), F.min("day"), F.max("day")).collect()[0]
-            table.add_row(contract.name, f"{row[0]:,}", str(row[1] or ""), str(row[2] or ""))
+    for row in story.warehouse.tables().itertuples():
+        table.add_row(row.table, f"{row.rows:,}", str(row.first_day or ""), str(row.last_day or ""))
     return table
 
 
 def _model(story: Story) -> RichTable:
-    table = RichTable("metric", "model", "best recency rule", "difference", title="the model on its test span, 95 % intervals")
-    # one row an attempt and algorithm
-    for run in story.runner.store.read(story.runner.tables.model_runs).orderBy("day", "at", "algorithm").collect():
+    table = RichTable("metric", "model", "best rule", "difference", title="the model on its test span, 95 % intervals")
+    # one row per attempt and algorithm
+    for run in story.warehouse.read("model_runs").orderBy("day", "at", "algorithm").collect():
         metrics, rule = run["metrics"], run["parameters"].get("rule", "")
         table.add_row(f"{run['day']} {run['outcome']}", f"test {run['spans']['test']}", rule, "")
-        for name in SHOWN:
+        for name in METRICS:
             table.add_row(name, *(_with_interval(metrics, n) for n in (name, f"rule_{name}", f"{name}_minus_rule")))
         for condition in run["conditions"]:
             table.add_row("gate", condition)
@@ -160,93 +313,13 @@ def _model(story: Story) -> RichTable:
 def _with_interval(metrics: Mapping[str, float], name: str) -> str:
     if name not in metrics:
         return ""
-    return f"{metrics[name]:.4f} [{metrics[f'{name}_low']:.4f}, {metrics[f'{name}_high']:.4f}]"
+    return f"{metrics[name]:.3f} [{metrics[f'{name}_low']:.3f}, {metrics[f'{name}_high']:.3f}]"
 
 
-def _planted(story: Story, spark: SparkSession, summary: dict[str, Any]) -> RichTable:
-    table = RichTable("what", "planted", "found", title="planted and found")
-    truth = spark.read.parquet(str(TRUTH / "users"))
-    for row in (*_churners(story, truth), *_causes(story, truth), *_waves(story, spark), *_effect(story, summary)):
-        table.add_row(*row)
+def _leavers_and_causes(found: Found) -> RichTable:
+    table = RichTable("planted", "users", "found", title="leavers and causes")
+    for row in found.leavers:
+        table.add_row(f"leavers, {row['shows']}", f"{row['users']:,}", f"{row['top']:,} in the riskiest tenth (by chance 10 %)")
+    for row in found.causes:
+        table.add_row(f"cause {row['cause']}", f"{row['users']:,}", f"{row['same']:,} warned with it")
     return table
-
-
-def _churners(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Planted leavers around the day, by what they show on it, and how many of them stand in the riskiest tenth.
-
-    Who leaves all of a sudden or with a wave shows nothing before; of the others the decline has begun, or they are away
-    already, but not for long enough to count as churned.
-    """
-    day = story.world.day(DECISIONS[0])
-    scores = story.runner.store.read(story.runner.tables.user_scores, f"day = DATE'{day}'")
-    leaving = truth.where(F.col("leaves_on").between(F.date_sub(F.lit(day), 14), F.date_add(F.lit(day), 14)))
-    plain = ~F.col("sudden") & F.col("wave_day").isNull()
-    shows = (
-        F.when(F.col("leaves_on") <= F.lit(day), "1 away, not yet counted as churned")
-        .when((F.col("decline_from") <= F.lit(day)) & plain, "2 in decline, leave within 14 days")
-        .otherwise("3 leave within 14 days, nothing shows yet")
-    )
-    # three rows at the most
-    rows = (
-        scores.join(leaving.select("user_id", shows.alias("shows")), "user_id")
-        .groupBy("shows")
-        .agg(F.count(F.lit(1)).alias("users"), F.count_if(F.col("percentile") >= 0.9).alias("top"))
-        .orderBy("shows")
-        .collect()
-    )
-    for row in rows:
-        found = f"{row['top']:,} in the riskiest tenth ({row['top'] / row['users']:.0%}; by chance 10%)"
-        yield f"users of {day}: {row['shows'][2:]}", f"{row['users']:,}", found
-
-
-def _causes(story: Story, truth: DataFrame) -> Iterator[tuple[str, str, str]]:
-    """How often the cause of the model's warning is the one that was planted."""
-    alerts = story.runner.store.read(story.runner.tables.risk_alerts, f"array_contains(signals, '{MODEL}')")
-    declining = truth.where((F.col("decline_from") <= F.lit(story.world.day(DECISIONS[-1]))) & ~F.col("sudden"))
-    # one row a planted cause
-    rows = (
-        alerts.select("user_id", F.col("cause").alias("found"))
-        .join(declining.select("user_id", "cause"), "user_id")
-        .groupBy("cause")
-        .agg(F.count(F.lit(1)).alias("n"), F.count_if(F.col("found") == F.col("cause")).alias("same"))
-        .orderBy("cause")
-        .collect()
-    )
-    for row in rows:
-        yield (
-            f"cause {row['cause']}",
-            f"{row['n']:,} warned users",
-            f"{row['same']:,} with this cause ({row['same'] / row['n']:.0%})",
-        )
-
-
-def _waves(story: Story, spark: SparkSession) -> Iterator[tuple[str, str, str]]:
-    """The share of a wave's region that came back, in the week before the wave and in the second week after it."""
-    trend = story.runner.store.read(story.runner.tables.activity_trend, "segment = 'region'")
-    for wave in spark.read.parquet(str(TRUTH / "waves")).orderBy("day").collect():
-        rows = trend.where(F.col("value") == wave["region"]).select("day", "share", "low", "high").collect()
-        before = [r for r in rows if (wave["day"] - r["day"]).days == 1]
-        after = [r for r in rows if (r["day"] - wave["day"]).days == 9]
-        if before and after:
-            interval = f"[{after[0]['low']:.1%}, {after[0]['high']:.1%}]"
-            text = f"came back {before[0]['share']:.1%} before, {after[0]['share']:.1%} after {interval}"
-            yield f"wave of {wave['day']} in {wave['region']}", f"{wave['share']:.0%} leave", text
-
-
-def _effect(story: Story, summary: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """The planted effect on the treated beside the read one, its interval and whether that covers it and excludes 0."""
-    last: date = story.world.day(READOUTS[-1])
-    lift = story.runner.store.read(story.runner.tables.retention_lift, f"day = DATE'{last}' AND outcome = 'retained'")
-    planted = summary.get("planted_effect")
-    rows = lift.where(f"segment = '{ALL}' AND NOT interim").collect()
-    if not rows:
-        yield "treatment effect", str(planted), "no read-out"
-    for row in rows:
-        covers, apart = planted is not None and row["low"] <= planted <= row["high"], row["low"] > 0 or row["high"] < 0
-        story.proven = covers and apart
-        answers = ("yes" if covers else "NO", "yes" if apart else "NO")
-        text = (
-            f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], {row['treated']:,} treated, "
-            f"{row['control']:,} held out; covers the planted: {answers[0]}; excludes 0: {answers[1]}"
-        )
-        yield f"effect of {row['campaign']} on 14-day retention", f"{planted:+.3f}" if planted is not None else "?", text
