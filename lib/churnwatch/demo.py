@@ -203,7 +203,7 @@ def _leavers(story: Story, truth: DataFrame) -> Sequence[Row]:
 
 
 def _causes(story: Story, truth: DataFrame) -> Sequence[Row]:
-    """Users whom the model warned of, by planted ``cause``: ``users``, ``same`` of them warned with this cause."""
+    """Count warned users by planted ``cause``: ``users``, and ``same``, warned with this cause. One row per planted cause."""
     alerts = story.warehouse.read("risk_alerts").where("array_contains(signals, 'model')")
     declining = truth.where((F.col("decline_from") <= F.lit(story.world.day(DECIDED[-1]))) & ~F.col("sudden"))
     return (

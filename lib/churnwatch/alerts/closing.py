@@ -10,7 +10,7 @@ from churnwatch.alerts.states import STILL_OPEN, case_id, events_by_case, state_
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import CHURNED, CLOSED, ESCALATED, EXPIRED, RETAINED, SYSTEM
 
-LATE_DAYS = 28  # a case is still closed so many days after its time, because runs may have been missed
+LATE_DAYS = 28  # a case is still closed up to 28 days after its time, because runs may have been missed
 NEWEST = (
     *("alert_id", "day", "scope", "user_id", "segment", "value", "rule_id", "level", "cause", "evidence", "owner", "due_on"),
     "value_at_risk_cents",

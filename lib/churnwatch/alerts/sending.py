@@ -15,7 +15,7 @@ from churnwatch.settings.sending import Sending
 from churnwatch.settings.terms import EXPIRED, SENT
 
 ENDED = (SENT, EXPIRED)
-DELIVERY_DAYS = 7  # a message is tried on its day and on so many days after it
+DELIVERY_DAYS = 7  # a message is tried on its day and on the 7 days after it
 
 
 def send_notifications(inputs: Frames, days: Sequence[date], senders: Any, settings: Settings) -> Frames:

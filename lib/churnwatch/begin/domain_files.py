@@ -192,7 +192,7 @@ def _churn(domain: Domain) -> str:
     within = min(domain.churn.days, domain.scale.windows[-1])
     kinds = f"events: [{', '.join(map(_text, domain.churn_kinds))}], " if domain.churn_kinds is not None else ""
     lines = [
-        "# Return after silence: how many users came back later, of those who were silent for so many days. Silences that began",
+        "# Return after silence: share of silences of at least this many days that ended in a return. Silences that began",
         "# less than twice as many days before the last day are left out, because they are not over.",
         *(f"#   {line}" for line in curve_lines(domain.curve)),
         f"# {domain.churn.days} days: {domain.churn.reason}.",

@@ -72,11 +72,11 @@ class Series(SettingsPart):
 
 
 class Planted(SettingsPart):
-    """planted.yaml: for each warning rule users of whom it warns, beside usual users of whom no rule warns."""
+    """planted.yaml: users for whom a warning rule fires, rule by rule, and usual users for whom no rule fires."""
 
     usual: Pattern = Pattern()
-    """Users of whom no rule warns."""
+    """Users for whom no rule fires."""
     rules: dict[Name, Pattern] = {}
-    """Id of a rule -> a user of whom it warns."""
+    """Id of a rule -> a user for whom it fires."""
     market: dict[Name, Series] = {}
     """Context series by name."""

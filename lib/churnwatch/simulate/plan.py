@@ -87,7 +87,7 @@ class World:
     waves: tuple[Wave, ...] = WAVES
     win_back_days: int = 21  # treatment reaches users who left at most this many days ago
     reach_days: int = 45  # and users who would leave within this many days
-    retained_days: int = 14  # the truth counts a treated user as retained when active within so many days
+    retained_days: int = 14  # days within which a treated user must be active to count as retained in the truth
 
     def __post_init__(self) -> None:
         faults = [

@@ -12,7 +12,7 @@ COHORT_CHURN = table(
         column("cohort", "date", "first day of the month or week in which the users were first active", nullable=False),
         column("segment", "string", "'all' (all users) or a configured segment", nullable=False),
         column("value", "string", "value of the segment", nullable=False),
-        column("period", "integer", "number of periods since that of the cohort, which is 0", nullable=False),
+        column("period", "integer", "number of periods since the cohort's first period, which is 0", nullable=False),
         column("size", "long", "users of the cohort, as of the last measured day", nullable=False),
         column("active", "long", "users of the cohort who were active in the period", nullable=False),
         column("retained", "double", "active / size; null: size is 0"),
