@@ -125,7 +125,7 @@ def _before(story: Story) -> dict[str, Any]:
         return int(simulated["rows"])
 
     story.step(f"simulate days 1 to {DECIDED[-1]}", write)
-    story.step(f"load days 1 to {HISTORY}, with weekly snapshots", lambda: story.run("all", 1, HISTORY, every=7))
+    story.step(f"load days 1 to {HISTORY}, with a snapshot every 8 days", lambda: story.run("all", 1, HISTORY, every=0))
     story.step(f"train a model on day {HISTORY}", lambda: story.run("train_model", HISTORY, HISTORY))
     days = f"days {DECIDED[0]} to {DECIDED[-1]}"
     story.step(f"score, warn and make offers on {days}", lambda: _decided(story, DECIDED))
@@ -143,7 +143,7 @@ def _after(story: Story) -> dict[str, Any]:
 
     first = DECIDED[-1] + 1
     story.step(f"simulate days {first} to {READ[-1]}: users with an offer stay longer", write)
-    story.step(f"load days {first} to {LOADED}", lambda: story.run("all", first, LOADED, every=7))
+    story.step(f"load days {first} to {LOADED}", lambda: story.run("all", first, LOADED, every=0))
 
     def read() -> int:
         return _decided(story, READ) + story.run(REPORT, READ[-1], READ[-1])

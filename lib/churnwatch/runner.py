@@ -22,6 +22,7 @@ from churnwatch.core import (
     Table,
     day_range,
     days_predicate,
+    is_snapshot,
 )
 from churnwatch.flow import flow
 from churnwatch.hashes import code_hash, config_hash
@@ -33,7 +34,6 @@ from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, DONE, FAILED, RUNNING, SKIPPED
 from churnwatch.tables import tables
 
-ANCHOR = date(1970, 1, 5)  # the Monday that --every counts from
 FEW_ROWS = 100_000  # a step that reads at most so many rows runs faster without compiled code (app domain, 3,000 users)
 UNRECORDED_SECONDS = 10.0  # a run of the whole flow that dies repeats at most so much work that had ended well
 
@@ -123,7 +123,7 @@ class Runner:
     def _step(self, job: Job, days: Sequence[date], order: Order) -> Step:
         outputs = [day - timedelta(days=job.lag_days) for day in days]
         if order.every and job.snapshots:
-            outputs = [o for o in outputs if (o - ANCHOR).days % order.every == 0]
+            outputs = [o for o in outputs if is_snapshot(o, order.every)]
         return Step(job, days[-1], tuple(outputs))
 
     def run(self, order: Order) -> list[Outcome]:

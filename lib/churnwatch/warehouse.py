@@ -178,8 +178,9 @@ class Warehouse:
         """Run jobs for the run day ``day``, as ``churnwatch run`` does, and print a line per step.
 
         ``jobs``: a name, several, or ``"all"``. ``first``: the first day of a range that ends with ``day``. ``every`` n: of a
-        range, write snapshots of every n-th day only. ``decide``: in a range, also run the daily jobs (warnings, offers,
-        messages). ``quiet``: print nothing. Returns one outcome per step. Raises the error of the step that failed.
+        range, write snapshots of every n-th day only; 0: of every ``model.snapshot_every_days``-th. ``decide``: in a range, also
+        run the daily jobs (warnings, offers, messages). ``quiet``: print nothing. Returns one outcome per step. Raises the error
+        of the step that failed.
         """
         from churnwatch.core import ConfigError
         from churnwatch.progress import Progress
@@ -190,6 +191,7 @@ class Warehouse:
             raise ConfigError(f"first={start} is after day={end}: a range ends with day")
         names = (jobs,) if isinstance(jobs, str) else tuple(jobs)
         _check_jobs(names, self._runner.jobs)
+        every = self.settings.model.snapshot_every_days if every == 0 else every
         order = Order(names, start, end, every, decide)
         if quiet:
             return self._runner.run(order)

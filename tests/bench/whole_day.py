@@ -91,7 +91,7 @@ def settings_of(folder: Path, sets: tuple[str, ...] = ()) -> Any:
 
 
 def build(folder: Path, users: int = USERS) -> None:
-    """Makes the warehouse: weekly snapshots of the history, a released model, and days of decisions."""
+    """Makes the warehouse: snapshots of the history, 8 days apart, a released model, and days of decisions."""
     from churnwatch.io.raw import simulate
     from churnwatch.io.session import session
     from churnwatch.runner import Order, Runner
@@ -102,7 +102,7 @@ def build(folder: Path, users: int = USERS) -> None:
     spark = session(settings, "bench day")
     simulate(spark, world, Path("raw"), Path("truth"))
     runner = Runner(settings, spark)
-    runner.run(Order(("all",), world.day(1), world.day(LOADED), every=7))
+    runner.run(Order(("all",), world.day(1), world.day(LOADED), every=8))
     runner.run(Order(("train_model",), world.day(LOADED), world.day(LOADED)))
     runner.run(Order(("all",), world.day(LOADED + 1), world.day(DECIDED), decide=True))
     spark.stop()

@@ -473,10 +473,11 @@ def test_a_dry_run_on_an_empty_warehouse_makes_nothing(world, tmp_path):
     assert not (tmp_path / "w").exists()
 
 
-def test_every_keeps_the_mondays_of_snapshots(world):
+def test_every_keeps_days_that_are_whole_steps_after_a_fixed_monday(world):
     runner = world(world.sums(SEEN.on(), snapshots=True))
-    runner.run(order(first=D, last=D + timedelta(days=13), every=7))
-    assert {r[0] for r in rows(runner, SUMS)} == {D, D + timedelta(days=7)}
+    runner.run(order(first=D, last=D + timedelta(days=15), every=8))
+    assert {(r[0] - date(1970, 1, 5)).days % 8 for r in rows(runner, SUMS)} == {0}
+    assert len({r[0].weekday() for r in rows(runner, SUMS)}) == 2
 
 
 def test_an_instance_with_a_longer_lag_is_cut_at_its_own_day(world, spark):

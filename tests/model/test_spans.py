@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from churnwatch.core import Refused
-from churnwatch.model.spans import is_snapshot, newest_spans, rolling_origins, split_spans
+from churnwatch.core import Refused, is_snapshot
+from churnwatch.model.spans import newest_spans, rolling_origins, split_spans, usable_days
 from smallworld import settings
 
 MODEL = {"train_days": 21, "calibration_days": 7, "test_days": 7, "snapshot_every_days": 7}
@@ -102,6 +102,39 @@ def test_three_origins_end_before_the_next_test_span_and_the_release_is_fitted_o
     holes = [day for day in stored if day not in (date(2025, 5, 12), date(2025, 5, 26))]
     tested = split_spans(holes, MONDAY + timedelta(days=5), conf)
     assert newest_spans(holes, tested, conf) is tested
+
+
+EIGHT = MODEL | {"snapshot_every_days": 8, "train_days": 56}
+
+
+def every_eighth(first, last):
+    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+    return [day for day in days if is_snapshot(day, 8)]
+
+
+def test_snapshots_every_eight_days_show_every_weekday():
+    spans = split_spans(every_eighth(date(2025, 1, 1), MONDAY), MONDAY + timedelta(days=5), settings(model=EIGHT))
+    assert len(spans.train) == 7 and {day.weekday() for day in spans.train} == set(range(7))
+
+
+def test_a_warehouse_with_weekly_snapshots_trains_and_takes_the_new_ones_as_they_come():
+    conf, weekly = settings(model=EIGHT), mondays(date(2025, 1, 6), MONDAY)
+    today = MONDAY + timedelta(days=5)
+    assert usable_days(weekly, conf) == weekly
+    assert len(split_spans(weekly, today, conf).train) == 8  # as many as with a distance of 7
+    # daily runs store every day from May on: snapshot days alone are read there, Mondays before
+    may = date(2025, 5, 1)
+    daily = [may + timedelta(days=n) for n in range((MONDAY - may).days + 1)]
+    new = every_eighth(may, MONDAY)
+    found = usable_days({*weekly, *daily}, conf)
+    assert [day for day in found if day >= new[0]] == new
+    assert [day for day in found if day < new[0]] == mondays(date(2025, 1, 6), new[0] - timedelta(days=1))
+    conf = settings(model=EIGHT | {"test_days": 14})
+    tested = split_spans(found, today, conf)
+    assert tested.test == tuple(new[-2:])
+    # the new snapshots are fewer only because they stand further apart: the release is still fitted on the newest days
+    moved = newest_spans(found, tested, conf)
+    assert moved.calibration == (new[-1],) and (len(tested.train), len(moved.train)) == (9, 8)
 
 
 def test_a_short_history_has_fewer_origins():

@@ -220,7 +220,7 @@ def _model(domain: Domain) -> str:
         f"train_days: {scale.train}",
         f"calibration_days: {scale.calibration}",
         f"test_days: {scale.test}",
-        "snapshot_every_days: 7",
+        "snapshot_every_days: 8    # 7 would show a model one weekday alone",
         "max_evals: 8",
         "max_trees: 20",
         f"value: {value}    # {told}",

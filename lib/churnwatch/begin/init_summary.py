@@ -22,7 +22,7 @@ def summary_lines(domain: Domain, folder: str, config: str) -> list[str]:
         f"churn window {churn_name(domain)}: {domain.churn.reason}",
         f"written: {folder}/ and {config}; check the guesses (each has its reason beside it), then:",
     ]
-    run = f"churnwatch run all --config {config} --from {domain.first} --to {domain.last} --every 7"
+    run = f"churnwatch run all --config {config} --from {domain.first} --to {domain.last} --every"
     lines.append(f"  {run}")
     if domain.scale.trainable:
         lines.append(f"  churnwatch run train_model --config {config} --day {domain.last}")

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     TYPED.set(typed(given))
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s: %(message)s")
     try:
-        code = app(given, prog_name="churnwatch", standalone_mode=False)
+        code = app(_with_every(given), prog_name="churnwatch", standalone_mode=False)
     except typer.Exit as ended:
         code = ended.exit_code
     except typer.TyperException as error:  # an unknown command or option, a missing or impossible value
@@ -56,6 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         code = _told(error, verbose)
     sys.exit(int(code or 0))
+
+
+def _with_every(given: Sequence[str]) -> list[str]:
+    """Give ``--every`` without a number the number 0, because Typer knows no option with an optional value."""
+    following = [*given[1:], "-"]
+    pairs = zip(given, following, strict=False)
+    return [f"{word}=0" if word == "--every" and after.startswith("-") else word for word, after in pairs]
 
 
 def _told(error: Exception, verbose: bool) -> int:
@@ -84,7 +91,10 @@ def run(
         datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day of a range, instead of --day")
     ] = None,
     to: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day of a range, included")] = None,
-    every: Annotated[int | None, typer.Option(min=1, help="of jobs with snapshots only every n-th day; 7: Mondays")] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(min=0, help="of jobs with snapshots only every n-th day; without a number: model.snapshot_every_days"),
+    ] = None,
     decide: Annotated[
         bool, typer.Option("--decide", help="run also the daily jobs of a range: scores, warnings, offers, messages")
     ] = False,
@@ -103,6 +113,7 @@ def run(
     if stale and (named != (ALL,) or resume):
         raise ConfigError("--stale goes with the job all and without --resume. Hint: churnwatch run all --day DAY --stale")
     first, last = _span(day, from_, to)
+    every = settings.model.snapshot_every_days if every == 0 else every
     order = Order(named, first, last, every, decide, dry_run, resume)
     if stale:
         from churnwatch.upkeep import rebuild_stale

@@ -1,6 +1,6 @@
 """Tables, spans, jobs and errors: the types of the framework, without words of the domain. It imports nothing of ours."""
 
-from churnwatch.core.days import contiguous, day_range, days_predicate, only_days, to_ranges, wall_seconds
+from churnwatch.core.days import contiguous, day_range, days_predicate, is_snapshot, only_days, to_ranges, wall_seconds
 from churnwatch.core.errors import (
     ChurnwatchError,
     ConfigError,
@@ -34,6 +34,7 @@ __all__ = [
     "contiguous",
     "day_range",
     "days_predicate",
+    "is_snapshot",
     "new_fields",
     "only_days",
     "to_ranges",

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 ONE_DAY = timedelta(days=1)
+SNAPSHOTS_FROM = date(1970, 1, 5)  # a Monday: snapshot days are counted from it, so that those of every run are the same
 
 
 def day_range(first: date, last: date) -> tuple[date, ...]:
@@ -25,6 +26,15 @@ def to_ranges(days: Iterable[date]) -> list[tuple[date, date]]:
         else:
             runs.append((day, day))
     return runs
+
+
+def is_snapshot(day: date, every: int) -> bool:
+    """Whether ``day`` is a snapshot day: a whole number of steps of ``every`` days after 1970-01-05, a Monday.
+
+    >>> is_snapshot(date(2025, 6, 2), 7), is_snapshot(date(2025, 6, 2), 8), is_snapshot(date(2025, 6, 5), 8)
+    (True, False, True)
+    """
+    return (day - SNAPSHOTS_FROM).days % every == 0
 
 
 def contiguous(days: Sequence[date]) -> bool:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from churnwatch.core import Refused
+from churnwatch.core import Refused, is_snapshot
+from churnwatch.core.days import SNAPSHOTS_FROM
 from churnwatch.settings import Settings
 
 SPANS = ("train", "calibration", "test")
-ANCHOR = date(1970, 1, 5)  # a Monday: the snapshots of every run fall on the same days
+WEEK = 7  # distance of the snapshots of older warehouses, on Mondays
 FAR_DAYS = 3 * 366  # how far ahead ``_too_short`` looks for the first day on which training will work
 
 
@@ -38,9 +39,21 @@ class Spans:
         return {name: f"{days[0]}..{days[-1]}" for name, days in self.by_name.items() if days}
 
 
-def is_snapshot(day: date, every: int) -> bool:
-    """Whether ``day`` is a snapshot day; snapshot days are ``every`` days apart."""
-    return (day - ANCHOR).days % every == 0
+def usable_days(snapshots: Sequence[date], settings: Settings) -> list[date]:
+    """The days of ``snapshots`` that training reads, in order: snapshot days, and Mondays where a snapshot day is not stored.
+
+    A Monday is read when the snapshot day before or after it is not stored, so that a warehouse whose snapshots were weekly
+    goes on training while snapshots of the configured distance are being added. A snapshot day after the newest stored day is
+    still to come and does not count as missing.
+    """
+    every, stored = settings.model.snapshot_every_days, set(snapshots)
+
+    def fills_a_hole(day: date) -> bool:
+        past = (day - SNAPSHOTS_FROM).days % every
+        around = (day - timedelta(days=past), day + timedelta(days=every - past))
+        return any(other not in stored and other <= max(stored) for other in around)
+
+    return sorted(day for day in stored if is_snapshot(day, every) or (is_snapshot(day, WEEK) and fills_a_hole(day)))
 
 
 def split_spans(snapshots: Sequence[date], today: date, settings: Settings) -> Spans:
@@ -50,7 +63,7 @@ def split_spans(snapshots: Sequence[date], today: date, settings: Settings) -> S
     days inside the history were not built, with the command that builds them.
     """
     every = settings.model.snapshot_every_days
-    stored = sorted(day for day in set(snapshots) if is_snapshot(day, every))
+    stored = usable_days(snapshots, settings)
     if not stored:
         raise Refused(
             f"no snapshot with features and mature labels as of {today} (labels of {settings.churn.primary} mature after "
@@ -74,7 +87,7 @@ def rolling_origins(snapshots: Sequence[date], today: date, settings: Settings) 
     ``split_spans`` does.
     """
     found = [split_spans(snapshots, today, settings)]
-    stored = sorted(day for day in set(snapshots) if is_snapshot(day, settings.model.snapshot_every_days))
+    stored = usable_days(snapshots, settings)
     while len(found) < settings.model.origins:
         known = [day for day in stored if day < found[-1].test[0]]
         if not known or _ideal(known[-1] + timedelta(days=_lag(settings)), settings).train[0] < stored[0]:
@@ -89,12 +102,15 @@ def rolling_origins(snapshots: Sequence[date], today: date, settings: Settings) 
 def newest_spans(snapshots: Sequence[date], tested: Spans, settings: Settings) -> Spans:
     """The train and calibration spans of ``tested`` moved so that calibration ends on the newest stored snapshot; no test span.
 
-    ``tested`` itself where days that were not built would leave fewer snapshots in a span.
+    ``tested`` itself where days that were not built would leave fewer snapshots in a span than it has and than
+    ``snapshot_every_days`` gives.
     """
-    stored = sorted(day for day in set(snapshots) if is_snapshot(day, settings.model.snapshot_every_days))
-    calibration = _last(stored, stored[-1], settings.model.calibration_days)
-    train = _last(stored, calibration[0] - timedelta(days=settings.primary.ahead_days), settings.model.train_days)
-    if len(train) < len(tested.train) or len(calibration) < len(tested.calibration):
+    model = settings.model
+    stored = usable_days(snapshots, settings)
+    calibration = _last(stored, stored[-1], model.calibration_days)
+    train = _last(stored, calibration[0] - timedelta(days=settings.primary.ahead_days), model.train_days)
+    pairs = ((train, tested.train, model.train_days), (calibration, tested.calibration, model.calibration_days))
+    if any(len(new) < min(len(old), -(-days // model.snapshot_every_days)) for new, old, days in pairs):
         return tested
     return Spans(train, calibration, ())
 

@@ -17,7 +17,7 @@ from churnwatch.settings.terms import UNKNOWN
 def explain_churn(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
     """Explain the churn of the users of O: causes in the reasons of those who churned, and how their features differed.
 
-    Raises Skipped where O has no labels or no features, because snapshots may be weekly.
+    Raises Skipped where O has no labels or no features, because a range may store snapshots only.
     """
     (day,) = days
     if inputs["features"].isEmpty() or inputs["labels"].isEmpty():

@@ -100,8 +100,9 @@ class ModelSettings(SettingsPart):
     """Days of the calibration span."""
     test_days: Days = 14
     """Days of the test span."""
-    snapshot_every_days: Days = 7
-    """Distance of the days whose features and labels are used."""
+    snapshot_every_days: Days = 8
+    """Distance of the days whose features and labels are used. A multiple of 7 shows a model one weekday alone, while scores
+    are made on every day."""
     origins: Count = 3
     """Rolling origins on which the procedure is tested, `test_days` apart; the newest one is the test span."""
     origin_evals: Count = 2
