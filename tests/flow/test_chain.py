@@ -12,7 +12,6 @@ from churnwatch.core import DataQualityError
 from churnwatch.runner import Order
 
 DAY = world.WORLD.day
-LABELS = ("user_labels", "churn_rates")
 
 
 @pytest.fixture
@@ -97,54 +96,6 @@ def test_acknowledgements_survive_a_re_run_and_unknown_warnings_are_refused(ware
     write_lines(inbox(warehouse.settings), DAY(62), [event_line("nobody", at, "ann", "ack")])
     with pytest.raises(DataQualityError, match="nobody"):
         world.run(warehouse, "record_alert_events", first=DAY(62))
-
-
-@pytest.fixture(scope="module")
-def later(spark, loaded_world, tmp_path_factory):
-    """A warehouse that knows three more days than when it decided on day 62: labels of a Monday, 57, are among them."""
-    of = world.runner(spark, world.copied(loaded_world, tmp_path_factory.mktemp("later")))
-    world.run(of, first=DAY(63), last=DAY(65))
-    return of
-
-
-@pytest.fixture(scope="module")
-def at_first(later):
-    """The rows of ``later`` before a test changes any."""
-    return world.tables_of(later)
-
-
-def test_a_range_equals_a_day_and_a_shorter_range(spark, history_world, at_first, tmp_path):
-    at_once = world.runner(spark, world.copied(history_world, tmp_path / "w"))
-    world.run(at_once, first=DAY(62), last=DAY(65))
-    names = {table.name for job in at_once.jobs if job.mode == "range" and job.scheduled for table in job.writes}
-    assert {name for name in names if world.rows(at_once, name) != at_first[name]} == set()
-
-
-def test_a_second_run_of_a_day_equals_the_first_whatever_is_known_by_then(spark, loaded_world, later, at_first):
-    first, names = world.runner(spark, loaded_world), [table.name for table in later.tables if table.name != "job_runs"]
-    of_later_days = {name: world.rows(later, name, after=DAY(62)) for name in names}
-    world.run(later, first=DAY(62))
-    # labels of days before the first run became known on the days after it
-    lacking = {name for name in LABELS if set(world.rows(first, name)) - set(world.rows(later, name))}
-    until = {name: [world.rows(of, name, until=DAY(62)) for of in (first, later)] for name in names if name not in LABELS}
-    assert {name for name, (before, after) in until.items() if before != after} | lacking == set()
-    assert {name for name in names if world.rows(later, name, after=DAY(62)) != of_later_days[name]} == set()
-
-
-def test_training_at_a_day_is_byte_equal_with_later_labels_stored(spark, loaded_world, later):
-    columns = "day, spans, trials, parameters, metrics, curves, outcome, conditions, features, schema_hash"
-
-    def trained(of):
-        of.store.refresh()
-        frame = of.store.read(of.tables.model_runs, f"day = DATE'{DAY(61)}'").orderBy("at")
-        return [r[0] for r in frame.selectExpr(f"to_json(struct({columns}))").collect()]
-
-    (first,) = trained(world.runner(spark, loaded_world))
-    assert later.store.read(later.tables.user_labels, f"day = DATE'{DAY(57)}'").count() > 0, "a snapshot that training reads"
-    world.run(later, "train_model", first=DAY(61))
-    again = trained(later)
-    assert len(again) == 2, "the input's versions differ, so it is fitted anew"
-    assert set(again) == {first}
 
 
 def test_what_late_events_change_is_stale_and_is_rebuilt(warehouse):
