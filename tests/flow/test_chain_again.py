@@ -4,6 +4,7 @@ import pytest
 
 import world
 
+pytestmark = pytest.mark.long  # three days of every job, several times: minutes
 DAY = world.WORLD.day
 LABELS = ("user_labels", "churn_rates")
 

@@ -14,6 +14,7 @@ from churnwatch.core import DataQualityError
 from churnwatch.runner import Order, Runner
 from churnwatch.upkeep import rebuild_stale
 
+pytestmark = pytest.mark.long  # two warehouses over 77 days: minutes
 ZONE = ZoneInfo("Europe/Berlin")  # the clocks change on 31 March
 FIRST, LAST = date(2024, 1, 20), date(2024, 4, 5)
 EMPTY = date(2024, 2, 29)
