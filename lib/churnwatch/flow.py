@@ -109,6 +109,7 @@ def _labels(settings: Settings, t: Tables) -> Iterator[Job]:
             lag_days=settings.label_lag_days(name),
             snapshots=True,
             where=partial(churn.replaced_definition, table=t.user_labels.name, definition=name),
+            gate=partial(churn.check_dates, settings=settings, definition=name) if definition.attribute else None,
             build=partial(churn.labels, settings=settings, definition=name),
         )
     for name in settings.churn.definitions:
@@ -134,8 +135,11 @@ def _up_to(definition: Definition, t: Tables) -> dict[str, Read]:
     reads = {"before": t.daily_activity.trailing(LONGEST_MONTH_DAYS if definition.months_before else days)}
     if definition.months_before:
         reads["months_before"] = t.monthly_activity.trailing(days)
-    if definition.attribute:
+    if definition.attribute or definition.kind == "drop":
         reads["users"] = t.users.as_of()
+    if definition.kind == "drop":
+        # how long a user has been there, and how far history reaches
+        reads["first_seen"] = t.first_seen.as_of()
     return reads
 
 
@@ -145,6 +149,8 @@ def _ahead(definition: Definition, t: Tables) -> dict[str, Read]:
     reads = {"after": t.daily_activity.following(days - LONGEST_MONTH_DAYS + 1 if definition.months_after else 1, days)}
     if definition.months_after:
         reads["months_after"] = t.monthly_activity.following(1, days)
+        if definition.lead_decides:
+            reads["lead"] = t.daily_activity.following(1, definition.lead_days)
     if definition.attribute:
         reads["changes"] = t.users.following(1, days)
     return reads

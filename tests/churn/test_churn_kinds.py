@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from churnwatch.churn import eligible_users, labels
 from churnwatch.flow import flow
 from churnwatch.settings import Definition
-from smallworld import activity, as_of, contracts, on_days, plan_of, rows, settings, stacked
+from smallworld import activity, as_of, contracts, first_days, on_days, plan_of, rows, settings, stacked
 
 TODAY = date(2024, 2, 28)  # the next is 29 February
 CHURN = {
@@ -24,6 +24,7 @@ CHURN = {
             "measure": "spend_cents",
             "before_days": 4,
             "min_before": 10,
+            "min_before_days": 2,
             "keep_share": 0.3,
             "lead_days": 1,
             "horizon_days": 3,
@@ -47,7 +48,7 @@ CHURN = {
             "horizon_days": 5,
         },
         "silent_long": {"horizon_days": 100, "lead_days": 5, "active_within_days": 95},
-        "left_long": {"kind": "event", "events": ["port_out"], "horizon_days": 95, "active_within_days": 100},
+        "left_long": {"kind": "event", "events": ["port_out"], "lead_days": 3, "horizon_days": 95, "active_within_days": 100},
     },
 }
 ONE = settings(churn=CHURN)
@@ -80,6 +81,7 @@ def inputs_of(spark, world, days, name, by_months=False, ahead=True):
     """Inputs as the runner cuts them: from daily rows alone, or as the flow declares them."""
     reads = next(j for j in flow(ONE) if j.full_name == f"label_churn:{name}").reads
     stored = {"daily_activity": world["activity"], "monthly_activity": months_of(world["activity"]), "users": world["users"]}
+    stored["first_seen"] = first_days(world["activity"])
     wide = {
         "before": T.daily_activity.trailing(MEANT[name].seen_days),
         "after": T.daily_activity.following(1, MEANT[name].ahead_days),
@@ -112,12 +114,19 @@ def test_kinds_by_hand(spark):
         + [plan_of("ends in the lead", on(-9), str(on(1))), plan_of("ends too late", on(-9), str(on(5)))]
         + [plan_of("moves on", on(-9), str(on(3))), plan_of("moves on", on(4), str(on(400)))]
         + [plan_of("moves too late", on(-9), str(on(3))), plan_of("moves too late", on(5), str(on(400)))]
-        + [plan_of("says no date", on(-9), "soon")],
+        + [plan_of("says no date", on(-9), "soon")]
+        + [plan_of("registered before", on(-9), None, registered_on=on(-3)), plan_of("bought before", on(-9), None, TODAY)],
         "activity": [
             # 40 cents in 4 days are 10 a day; 30 % of it over 3 days are 9: 9 is kept, 8 is lost
             *spent("keeps 30 %", (-3, 20), (0, 20), (2, 4), (4, 5)),
             *spent("keeps less", (-3, 20), (0, 20), (1, 99), (4, 8), (5, 99)),
             *spent("too little before", (-4, 99), (-3, 9), (0, 0)),
+            # 40 cents in the 2 days since the first one are 20 a day; 30 % of it over 3 days are 18
+            *spent("joined yesterday", (-1, 20), (0, 20), (2, 4), (4, 13)),
+            *spent("joined yesterday, keeps 30 %", (-1, 20), (0, 20), (2, 4), (4, 14)),
+            *spent("registered before", (-1, 20), (0, 20), (2, 4), (4, 5)),
+            *spent("bought before", (-3, 20), (0, 20), (2, 4), (4, 5)),
+            *spent("joined today", (0, 40)),
             *seen("ports out", "left", 2),
             did("ports out", 0),
             did("ports out in the lead", -2),
@@ -132,12 +141,20 @@ def test_kinds_by_hand(spark):
             ),
             did("renews in the lead", 0),
             *seen("renews in the lead", "ends", 1),
-            # days -6, -3, 0: a gap of 3 is usual, 1.5 x 3 is 4.5, so 5 days: O+2 .. O+6
-            *seen("as usual", "habit", -6, -3, 0, 6),
-            *seen("pauses", "habit", -6, -3, 0, 1, 7),
-            # days -1, 0: 1.5 x 1 is 2 days, O+2 .. O+3
-            *seen("daily, a day late", "habit", -1, 0, 4),
-            *seen("daily, in time", "habit", -1, 0, 3),
+            # days -6, -3, 0: a gap of 3 is usual, 1.5 x 3 is 4.5, so a pause of 5 days is no churn
+            *seen("as usual", "habit", -6, -3, 0, 5),
+            *seen("a day too late", "habit", -6, -3, 0, 6),
+            *seen("pauses from the lead on", "habit", -6, -3, 0, 1, 7),
+            *seen("as usual from the lead on", "habit", -6, -3, 0, 1, 6),
+            *seen("began to pause before", "habit", -7, -4, -1, 5),
+            *seen("began to pause before, in time", "habit", -7, -4, -1, 4),
+            # days -1, 0: 1.5 x 1, so 2 days
+            *seen("daily, a day late", "habit", -1, 0, 3),
+            *seen("daily, in time", "habit", -1, 0, 2),
+            *seen("daily, lost in the lead", "habit", -2, -1, 2),
+            *seen("daily, back in the lead", "habit", -2, -1, 1, 3),
+            *seen("daily, lost before", "habit", -7, -6, -5),
+            *seen("daily, lost today", "habit", -3, -2, 2),
             # days -7, 0: 1.5 x 7 is 11, the horizon ends it at 5 days
             *seen("rare, silent", "habit", -7, 0, 7),
             *seen("one day is no habit", "habit", 0),
@@ -146,27 +163,61 @@ def test_kinds_by_hand(spark):
     found = {}
     for r in stacked(labelled(spark, world, (TODAY,), name) for name in ("half", "left", "ends", "habit")).collect():
         found.setdefault(r["definition"], {})[r["user_id"]] = r["churned"]
-    assert found["half"] == {"keeps 30 %": False, "keeps less": True}
-    # whoever was active may leave
+    assert found["half"] == {
+        "keeps 30 %": False,
+        "keeps less": True,
+        "joined yesterday": True,
+        "joined yesterday, keeps 30 %": False,
+        # both had all four days
+        "registered before": False,
+        "bought before": False,
+    }
+    # whoever was active may leave; who left in the lead left before the horizon
     left = {user: churned for user, churned in found["left"].items() if "port" in user or "gone" in user}
-    assert left == {"ports out": True, "ports out in the lead": False, "was gone too long ago to matter": False}
+    assert left == {"ports out": True, "was gone too long ago to matter": False}
     assert found["ends"] == {"lapses": True, "renews in the lead": False, "moves on": False, "moves too late": True}
     assert found["habit"] == {
         "as usual": False,
-        "pauses": True,
+        "a day too late": True,
+        "pauses from the lead on": True,
+        "as usual from the lead on": False,
+        "began to pause before": True,
+        "began to pause before, in time": False,
         "daily, a day late": True,
         "daily, in time": False,
+        "daily, back in the lead": False,
         "rare, silent": True,
     }
+
+
+def test_a_mean_is_over_the_days_that_history_has(spark):
+    registered = [plan_of(user, on(-9), None, registered_on=on(-9)) for user in ("loses", "keeps")]
+    spent = {"loses": {-1: 20, 0: 20, 4: 17}, "keeps": {-1: 20, 0: 20, 4: 18}}
+    world = {
+        "users": registered,
+        "activity": [did(user, n, spend_cents=cents) for user, days in spent.items() for n, cents in days.items()],
+    }
+    found = {r["user_id"]: r["churned"] for r in labelled(spark, world, (TODAY,), "half").collect()}
+    assert found == {"loses": True, "keeps": False}
+
+
+def test_a_loss_is_labelled_while_the_pause_can_end_in_time_and_never_again(spark):
+    # a pause of 5 days is no churn: from O+4 on it is over at the end of the lead
+    world = {"users": [], "activity": [did("u", n, def_habit=1) for n in (-6, -3, 0)]}
+    days = tuple(on(n) for n in range(10))
+    found = sorted((r["day"], r["churned"]) for r in labelled(spark, world, days, "habit").collect())
+    assert found == [(on(n), True) for n in range(4)]
 
 
 # --- the reference ----------------------------------------------------------------------------------------------------
 
 
 def expected(world, day, name):
-    """user -> (churned, last_active_day), from the definition's words alone, day by day."""
+    """user -> (churned, last_active_day) of eligible users, from the definition's words alone, day by day; churned None: no
+    label."""
     meant, counted = MEANT[name], f"def_{name}"
     lead, end = meant.lead_days, meant.ahead_days
+    history = (day - min(r["day"] for r in world["activity"])).days + 1
     found = {}
     for user in {r["user_id"] for r in world["activity"]}:
         by_offset = {(r["day"] - day).days: r for r in world["activity"] if r["user_id"] == user}
@@ -174,14 +225,16 @@ def expected(world, day, name):
         ahead = {n: r for n, r in by_offset.items() if lead < n <= end}
         events = [n for n, r in sorted(before.items()) if r[counted]]
         events_ahead = [n for n, r in sorted(ahead.items()) if r[counted]]
+        in_lead = [n for n, r in sorted(by_offset.items()) if 0 < n <= lead and r[counted]]
         if meant.kind == "inactivity":
             there, churned = events, not events_ahead
         elif meant.kind == "drop":
             there = [n for n in sorted(before) if before[n][meant.measure] != 0]
             total = sum(r[meant.measure] for r in before.values())
-            there = there if total >= meant.min_before else []
+            days = min(meant.before_days, 1 - min(by_offset), history)
+            there = there if total >= meant.min_before and days >= meant.min_before_days else []
             after = Fraction(sum(r[meant.measure] for r in ahead.values()), meant.horizon_days)
-            churned = after < Fraction(str(meant.keep_share)) * Fraction(total, meant.before_days)
+            churned = bool(there) and after < Fraction(str(meant.keep_share)) * Fraction(total, days)
         elif meant.attribute:
             stated = [r for r in world["users"] if r["user_id"] == user]
             ends = {(r["day"] - day).days: dated(r["attributes"]["plan"]) for r in stated}
@@ -190,12 +243,15 @@ def expected(world, day, name):
             moved = any(0 < n <= end and d and (d - day).days > end for n, d in ends.items())
             churned = not moved and not any(r[counted] for n, r in by_offset.items() if 0 < n <= end)
         elif meant.kind == "event":
-            there, churned = [] if events else sorted(before), bool(events_ahead)
+            there, churned = [] if events else sorted(before), None if in_lead else bool(events_ahead)
         else:
             there = events if len(events) >= meant.min_active_days else []
             usual = Fraction(events[-1] - events[0], len(events) - 1) if there else 0
             days = max(meant.min_gap_days, min(meant.horizon_days, ceil(Fraction(str(meant.times)) * usual)))
-            churned = not any(n <= lead + days for n in events_ahead)
+            there = [n for n in there if -there[-1] < days]
+            pause_from = max([*events, *in_lead], default=0)
+            back = min(events_ahead, default=None)
+            churned = None if lead - pause_from >= days else back is None or back - pause_from > days
         if there:
             found[user] = (churned, day + timedelta(days=there[-1]))
     return found
@@ -238,9 +294,11 @@ def test_every_kind_is_as_the_reference_says_day_by_day(spark):
     world = a_world(1, -9, 13, ends=(str(on(2)), str(on(4)), str(on(9)), "never", None))
     days, names = (TODAY, on(1), on(2), on(5)), ("silent", "half", "left", "ends", "habit")
     found = labels_of([labelled(spark, world, days, n) for n in names] + [scored(spark, world, n) for n in names])
-    reference = {(n, d, u): e for n in names for d in days for u, e in expected(world, d, n).items()}
-    reference |= {(f"scored {n}", d, u): (None, e[1]) for (n, d, u), e in reference.items() if d == TODAY}
+    eligible = {(n, d, u): e for n in names for d in days for u, e in expected(world, d, n).items()}
+    reference = {key: e for key, e in eligible.items() if e[0] is not None}
+    reference |= {(f"scored {n}", d, u): (None, e[1]) for (n, d, u), e in eligible.items() if d == TODAY}
     assert found == reference
+    assert {n for (n, *_), (churned, _) in eligible.items() if churned is None} == {"left", "habit"}
     assert {(n, churned) for (n, *_), (churned, _) in found.items() if churned is not None} == {
         (n, churned) for n in names for churned in (True, False)
     }
@@ -248,9 +306,11 @@ def test_every_kind_is_as_the_reference_says_day_by_day(spark):
 
 def test_long_definitions_are_the_same_by_months_and_by_days(spark):
     world = a_world(2, -120, 140)
-    # 29 February, the end and the beginning of a month, and days from which the horizon ends with June and a day before
-    days, names = (TODAY, on(1), on(16), on(17), on(32), on(33)), ("silent_long", "left_long")
-    reference = {(n, d, u): e for n in names for d in days for u, e in expected(world, d, n).items()}
+    # 29 February, the end and the beginning of a month, and days from which a horizon ends with June
+    days, names = (TODAY, on(1), on(17), on(18), on(25), on(32), on(33)), ("silent_long", "left_long")
+    eligible = {(n, d, u): e for n in names for d in days for u, e in expected(world, d, n).items()}
+    reference = {key: e for key, e in eligible.items() if e[0] is not None}
+    assert len(reference) < len(eligible), "some left in the lead"
     assert labels_of(labelled(spark, world, days, n) for n in names) == reference
     assert labels_of(labelled(spark, world, days, n, by_months=True) for n in names) == reference
     alone = labels_of(labelled(spark, world, (on(17),), n, by_months=True) for n in names)
@@ -269,6 +329,10 @@ def test_long_definitions_are_the_same_by_months_and_by_days(spark):
         ({"kind": "event", "active_within_days": 7}, ["has either events or attribute"]),
         ({"kind": "event", "active_within_days": 7, "events": ["x"], "renewed_by": ["y"]}, ["renewed_by with attribute alone"]),
         ({"kind": "gap", "active_within_days": 7, "min_active_days": 3, "times": 1 / 3}, ["times with more than four decimals"]),
+        (
+            {"kind": "drop", "measure": "x", "before_days": 5, "min_before": 1, "keep_share": 0.5, "min_before_days": 6},
+            ["min_before_days 6 above before_days 5"],
+        ),
         (
             {"kind": "gap", "active_within_days": 7, "min_active_days": 3, "times": 2, "min_gap_days": 8},
             ["min_gap_days 8 above its horizon of 7 days"],

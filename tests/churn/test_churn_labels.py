@@ -4,7 +4,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from churnwatch.churn import labels, rates, replaced_definition
+from churnwatch.churn import check_dates, labels, rates, replaced_definition
+from churnwatch.core import DataQualityError
 from smallworld import activity, as_of, collected, contracts, inputs_of, many_worlds, plan_of, rows, settings, stacked
 
 TODAY = date(2024, 2, 28)  # the next is 29 February
@@ -62,6 +63,20 @@ def test_a_range_equals_day_by_day_and_the_definition(spark):
         if {(user, n), (user, n - 1)} & counted
     }
     assert {(r["user_id"], r["day"]): r["churned"] for r in at_once} == expected
+
+
+def test_stored_dates_that_cannot_be_read_stop_the_labels_that_need_them(spark):
+    ends = {"kind": "event", "attribute": "plan", "active_within_days": 2, "horizon_days": 2}
+    churn = {"primary": "ends", "definitions": {"ends": ends}}
+    stated = [plan_of(f"u{n}", TODAY, plan) for n, plan in enumerate(["soon", "2024-03-01", "2024-03-02", None])]
+    inputs = {"users": as_of(spark, contracts().users, stated, (TODAY,))}
+    # a third of those who state one
+    lenient = settings(churn=churn, quality={"max_unreadable_share": 0.34})
+    assert check_dates(inputs, (TODAY,), lenient, "ends") == {"unreadable_plan": 1}
+    with pytest.raises(
+        DataQualityError, match="label_churn:ends 2024-02-28 .*\n.*attribute plan: 1 of 3 values .* no date, such as 'soon'"
+    ):
+        check_dates(inputs, (TODAY,), settings(churn=churn), "ends")
 
 
 def test_rates_by_segment_of_the_day(spark):

@@ -124,6 +124,28 @@ def test_too_many_rejects_stop_with_counts_and_reasons(spark, tmp_path):
     assert "read 20 = 18 accepted + 0 duplicate + 2 rejected + 0 outside_days; no_user 2" in text
 
 
+def test_dates_of_users_that_cannot_be_read_are_counted_and_stop_beyond_a_share(spark, tmp_path):
+    ends = {"kind": "event", "attribute": "ends", "active_within_days": 7, "horizon_days": 7}
+    churn = {"primary": "ends", "definitions": {"ends": ends}}
+    values = ["31.12.2025", "2025", " 2025-12-31 ", "2025-12-31 23:00:00", " ", None, "2025-02-29", "2025-1-2"]
+    write_lines(tmp_path / f"users_{DAY}.jsonl", [{"u": f"u{n}", "ends": value} for n, value in enumerate(values)])
+    source = {"name": "people", "format": "json", "path": f"{tmp_path}/users_{{day}}.jsonl"}
+    source["map"] = {"user_id": "u", "ends": "ends"}
+    write_lines(tmp_path / f"log_{DAY}.jsonl", [GOOD])
+
+    def ingest(limit):
+        share = {"max_rejected_share": 1.0, "max_unreadable_share": limit}
+        return Ingest(spark, settings(json_source(tmp_path), users=source, churn=churn, quality=share)).run(DAY)
+
+    # of the six that are not blank
+    assert ingest(0.5)["people"]["unreadable_ends"] == 3
+    with pytest.raises(DataQualityError) as stopped:
+        ingest(0.4)
+    text = str(stopped.value)
+    assert "nothing was published" in text and "attribute ends: 3 of 6 values (50.0%) are no date, such as '2025'" in text
+    assert "Hint: map it to a date" in text
+
+
 def test_undated_rejects_of_a_whole_file_do_not_stop_a_single_day(spark, tmp_path):
     many = [GOOD | {"event_time": f"2025-03-{n % 20 + 1:02} 10:00:00"} for n in range(96)]
     write_lines(tmp_path / "all.jsonl", [*many, *[GOOD | {"event_time": None}] * 4])

@@ -79,7 +79,7 @@ def test_definitions_of_churn_are_checked_against_their_kind_and_the_measures(co
     )
     text = faults(conf.path)
     assert f"churn.yaml:{line}: churn.definitions.less: kind drop lacks measure; kind drop lacks min_before" in text
-    assert "kind drop has no events (it has measure, before_days, min_before, keep_share)" in text
+    assert "kind drop has no events (it has measure, before_days, min_before, keep_share, min_before_days)" in text
     conf(app, "events: [use]", "measure: use_minutes, min_before: 60")
     assert f"churn.yaml:{line}: summed measure 'use_minutes' is not known; did you mean 'use_ms'?" in faults(conf.path)
 

@@ -10,11 +10,18 @@ from pyspark.sql import functions as F
 from churnwatch.activity.people import only_people, was_bot
 from churnwatch.activity.snapshots import per_snapshot
 from churnwatch.core.job import Frames
+from churnwatch.events.dates import date_in
 from churnwatch.settings import Definition, Settings
 from churnwatch.settings.names import definition_column, last_day_column
 
 # alias of an input -> (its rows are after O, its rows are months)
-SIDES = {"before": (False, False), "months_before": (False, True), "after": (True, False), "months_after": (True, True)}
+SIDES = {
+    "before": (False, False),
+    "months_before": (False, True),
+    "after": (True, False),
+    "lead": (True, False),
+    "months_after": (True, True),
+}
 
 
 def eligible_users(inputs: Frames, days: Sequence[date], settings: Settings, name: str, **facts: Column) -> DataFrame:
@@ -23,8 +30,10 @@ def eligible_users(inputs: Frames, days: Sequence[date], settings: Settings, nam
 
     Inputs by alias. ``before``, ``after``: daily_activity up to O and after it. ``months_before``, ``months_after``:
     monthly_activity, for long definitions; the daily rows are then those of the unfinished month. Monthly rows store the
-    last event day, which is all that such a definition needs, so both ways give the same result. ``users``: attributes as
-    of O, when the definition reads one; the result then has ``ends_on``.
+    last event day, which is all that such a definition needs, so both ways give the same result. ``lead``: daily_activity
+    of the lead, for long definitions whose label depends on it. ``users``: attributes as of O, when the definition reads
+    one; the result then has ``ends_on``. Kind drop also reads ``users`` and ``first_seen`` as of O; the result then has
+    ``days_before``.
     Users who were a bot on any day or month read up to O are left out.
     """
     spec = settings.churn.definitions[name]
@@ -36,6 +45,8 @@ def eligible_users(inputs: Frames, days: Sequence[date], settings: Settings, nam
         .transform(only_people)
         .drop("bot")
     )
+    if spec.kind == "drop":
+        return per_user.transform(_with_days_before, inputs["users"], inputs["first_seen"], spec)
     return per_user.transform(_with_end, inputs["users"], spec) if spec.attribute else per_user
 
 
@@ -97,10 +108,44 @@ def _eligible(spec: Definition) -> Column:
     if spec.kind == "drop":
         return active & (F.col("amount_before") >= spec.min_before)
     if spec.kind == "gap":
-        return active & (F.col("active_days") >= spec.min_active_days)
+        # a pause of the whole threshold is over at the end of O: the user is lost already
+        pause_days = F.datediff("day", "last_active_day")
+        return active & (F.col("active_days") >= spec.min_active_days) & (pause_days < threshold_days(spec))
     if spec.events is not None and spec.kind == "event":
         return active & ~F.coalesce(F.col("last_event_day") >= first, F.lit(False))
     return active
+
+
+def threshold_days(spec: Definition) -> Column:
+    """Return the longest pause, in days without an event, that is not churn: ceil(times x (last_active_day -
+    first_active_day) / (active_days - 1)), at least ``min_gap_days``, at most the horizon; in whole numbers."""
+    span = F.datediff("last_active_day", "first_active_day") * F.lit(spec.gaps.numerator).cast("long")
+    # users with one active day are not eligible; for them only the division by zero is avoided
+    gaps = F.greatest(F.col("active_days") - 1, F.lit(1)) * spec.gaps.denominator
+    ceiling = F.call_function("div", span + gaps - 1, gaps)
+    return F.greatest(F.lit(spec.min_gap_days), F.least(F.lit(spec.horizon_days), ceiling))
+
+
+def _with_days_before(frame: DataFrame, users: DataFrame, first_seen: DataFrame, spec: Definition) -> DataFrame:
+    """Add ``days_before``, the days among the ``before_days`` up to O on which the user and stored history existed. Keep
+    users with at least ``least_days_before`` of them.
+
+    A user exists from registration or from the first active day, whichever is earlier. History begins with the first day on
+    which any user was active.
+    """
+    known = users.select(
+        F.col("user_id").alias("_user"), F.col("day").alias("_from"), F.col("until").alias("_until"), "registered_on"
+    )
+    seen = first_seen.select(F.col("user_id").alias("_seen_user"), F.col("day").alias("_seen_on"))
+    in_force = (F.col("user_id") == F.col("_user")) & F.col("day").between(F.col("_from"), F.col("_until"))
+    was_seen = (F.col("user_id") == F.col("_seen_user")) & (F.col("_seen_on") <= F.col("day"))
+    joined = frame.join(known, in_force, "left").join(seen, was_seen, "left")
+    history = F.broadcast(first_seen.agg(F.min("day").alias("_first_day")))
+    # least() ignores nulls: where neither is known all days count
+    began = F.least("_seen_on", F.when(F.col("registered_on") <= F.col("day"), F.col("registered_on")))
+    days = F.least(F.lit(spec.before_days), F.datediff("day", began) + 1, F.datediff("day", "_first_day") + 1)
+    counted = joined.crossJoin(history).select(*frame.columns, days.alias("days_before"))
+    return counted.where(F.col("days_before") >= spec.least_days_before)
 
 
 def _with_end(frame: DataFrame, users: DataFrame, spec: Definition) -> DataFrame:
@@ -120,4 +165,4 @@ def _with_end(frame: DataFrame, users: DataFrame, spec: Definition) -> DataFrame
 
 def attribute_date(spec: Definition) -> Column:
     """Return the user's attribute that the definition reads, as a date; null when it is not a date."""
-    return F.col("attributes")[spec.attribute or ""].try_cast("date")
+    return date_in(F.col("attributes")[spec.attribute or ""])

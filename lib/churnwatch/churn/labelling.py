@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.activity.snapshots import per_snapshot
-from churnwatch.churn.eligible import attribute_date, eligible_users
+from churnwatch.churn.eligible import attribute_date, eligible_users, threshold_days
 from churnwatch.core import days_predicate
 from churnwatch.core.job import Frames
 from churnwatch.settings import Definition, Settings
@@ -20,11 +20,13 @@ from churnwatch.settings import Definition, Settings
 def labels(inputs: Frames, days: Sequence[date], settings: Settings, definition: str) -> Frames:
     """Build ``user_labels`` of one definition: one row per day of ``days`` and eligible user.
 
-    Events in the lead are ignored, except that a contract may be renewed in it. Inputs as for ``eligible_users``, and
-    ``changes``: rows of users in O+1 .. O+lead+horizon, when the definition reads an attribute.
+    Users who left, or whose pause became too long, within the lead get no label: they churned before the label window.
+    Other events in the lead are ignored, except that a contract may be renewed in it and a pause may begin in it. Inputs
+    as for ``eligible_users``, and ``changes``: rows of users in O+1 .. O+lead+horizon, when the definition reads an
+    attribute.
     """
     spec = settings.churn.definitions[definition]
-    labelled = eligible_users(inputs, days, settings, definition, **_state_after(spec))
+    labelled = eligible_users(inputs, days, settings, definition, **_state_after(spec)).where(~_churned_in_lead(spec))
     if spec.attribute:
         labelled = labelled.transform(_with_move, inputs["changes"], days, spec)
     return {
@@ -40,9 +42,26 @@ def _state_after(spec: Definition) -> dict[str, Column]:
     if spec.kind == "drop":
         return {"amount_after": F.sum(F.when(in_horizon, F.col("amount")))}
     if spec.kind == "gap":
-        return {"next_active_day": F.min(F.when(in_horizon, F.col("on")))}
+        # the pause at the end of the lead, between the last event up to that day and the next one
+        return {
+            "pause_from": F.max(F.when(~in_horizon, F.col("on"))),
+            "next_active_day": F.min(F.when(in_horizon, F.col("on"))),
+        }
     # the lead is cut off later, because a month that begins in the lead has only its last day
-    return {"last_day_ahead": F.max(F.when(F.col("ahead"), F.col("on")))}
+    known = {"last_day_ahead": F.max(F.when(F.col("ahead"), F.col("on")))}
+    if spec.kind == "event":
+        in_lead = F.datediff("on", "snapshot").between(1, spec.lead_days)
+        known["left_in_lead"] = F.coalesce(F.bool_or(F.col("ahead") & in_lead), F.lit(False))
+    return known
+
+
+def _churned_in_lead(spec: Definition) -> Column:
+    """Test whether the user churned after O and before the label window. Silence and a drop have no day of their own."""
+    if spec.kind == "gap":
+        return F.datediff("day", "pause_from") + spec.lead_days >= threshold_days(spec)
+    if spec.kind == "event" and not spec.attribute:
+        return F.col("left_in_lead")
+    return F.lit(False)
 
 
 def _churned(spec: Definition) -> Column:
@@ -50,24 +69,15 @@ def _churned(spec: Definition) -> Column:
         # decimals, because sums of 19 digits times days and four decimals would overflow a long
         before, after = (F.coalesce(n, F.lit(0)).cast("decimal(19,0)") for n in ("amount_before", "amount_after"))
         kept = spec.kept
-        return after * F.lit(spec.seen_days * kept.denominator) < before * F.lit(spec.horizon_days * kept.numerator)
+        days_before = F.col("days_before") * F.lit(kept.denominator)
+        return after * days_before < before * F.lit(spec.horizon_days * kept.numerator)
     if spec.kind == "gap":
-        pause = F.datediff("next_active_day", "day") - spec.lead_days
-        return F.coalesce(pause > threshold_days(spec), F.lit(True))
+        return F.coalesce(F.datediff("next_active_day", "pause_from") > threshold_days(spec), F.lit(True))
     first = 0 if spec.attribute else spec.lead_days
     found = F.coalesce(F.datediff("last_day_ahead", "day") > first, F.lit(False))
     if spec.kind == "inactivity":
         return ~found
     return ~found & F.col("moved").isNull() if spec.attribute else found
-
-
-def threshold_days(spec: Definition) -> Column:
-    """Return the longest gap, in days, that is not churn: ceil(times x (last_active_day - first_active_day) /
-    (active_days - 1)), at least ``min_gap_days``, at most the horizon; in whole numbers."""
-    span = F.datediff("last_active_day", "first_active_day") * F.lit(spec.gaps.numerator).cast("long")
-    gaps = (F.col("active_days") - 1) * spec.gaps.denominator
-    ceiling = F.call_function("div", span + gaps - 1, gaps)
-    return F.greatest(F.lit(spec.min_gap_days), F.least(F.lit(spec.horizon_days), ceiling))
 
 
 def _with_move(frame: DataFrame, changes: DataFrame, days: Sequence[date], spec: Definition) -> DataFrame:

@@ -1,7 +1,7 @@
 """Check the quality of ingested rows per source before anything is written."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from statistics import median
@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.core import DataQualityError
 from churnwatch.core.job import Frames
+from churnwatch.events.dates import DateCount, count_dates, date_attributes, date_faults
 from churnwatch.events.ingest import all_sources
 from churnwatch.events.mapping import UNDATED
 from churnwatch.settings import Settings
@@ -51,10 +52,14 @@ class SourceCounts:
 def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, dict[str, int]]:
     """Count the rows of each source: read = accepted + duplicate + rejected + outside_days.
 
-    One aggregate by source, verdict, day and set of reasons. Raises DataQualityError when a source has a share of refused
-    rows above ``quality.max_rejected_share``, when a day has no event and ``quality.allow_empty_days`` is false, or when a
-    day has fewer events than ``quality.min_rows_share_of_usual`` times the median of the 28 days before it. That median
-    takes only days that have rows in ``events_before`` or are among ``days``, and needs at least 7 of them.
+    One aggregate by source, verdict, day and set of reasons. Raises DataQualityError when
+
+    - a source has a share of refused rows above ``quality.max_rejected_share``,
+    - an attribute that a churn definition reads as a date has a share of values that are no date above
+      ``quality.max_unreadable_share``,
+    - a day has no event and ``quality.allow_empty_days`` is false,
+    - a day has fewer events than ``quality.min_rows_share_of_usual`` times the median of the 28 days before it. That median
+      takes only days that have rows in ``events_before`` or are among ``days``, and needs at least 7 of them.
     """
     counts: dict[str, SourceCounts] = {source.name: SourceCounts() for source in all_sources(settings)}
     events_on: Counter[date] = Counter()
@@ -69,12 +74,28 @@ def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, 
             count.reasons.update({reason: row["count"] for reason in row["reasons"].split(",")})
         elif row["verdict"] == "accepted" and row["event"]:
             events_on[row["day"]] += row["count"]
-    faults = [*_rejected(counts, settings), *_empty(events_on, days, settings), *_below_usual(inputs, events_on, days, settings)]
+    dates = _dates(inputs, settings)
+    faults = [
+        *_rejected(counts, settings),
+        *date_faults(dates, settings),
+        *_empty(events_on, days, settings),
+        *_below_usual(inputs, events_on, days, settings),
+    ]
     if faults:
         span = f"{min(days)}" if len(days) == 1 else f"{min(days)} .. {max(days)}"
         lines = [f"ingest_events {span}: the input fails the quality checks, nothing was published:", *faults]
         raise DataQualityError("\n  ".join(lines))
-    return {name: {"read": count.read, **{v: count.verdicts[v] for v in VERDICTS}} for name, count in counts.items()}
+    found = {name: {"read": count.read, **{v: count.verdicts[v] for v in VERDICTS}} for name, count in counts.items()}
+    if dates and settings.sources.users:
+        found[settings.sources.users.name] |= {f"unreadable_{name}": count.unreadable for name, count in dates.items()}
+    return found
+
+
+def _dates(inputs: Frames, settings: Settings) -> Mapping[str, DateCount]:
+    """Count the dates of accepted statements about users, where a definition of churn reads one."""
+    if not (names := date_attributes(settings)):
+        return {}
+    return count_dates(inputs["statements"].where("kind = 'users' AND verdict = 'accepted'"), names)
 
 
 def _rejected(counts: dict[str, SourceCounts], settings: Settings) -> list[str]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from churnwatch.settings.base import Days, Name, SettingsPart
 
 LONG_DAYS = 92  # longer spans are read by month: half a year of daily rows costs four times as much as 31 days and 6 months
+WEEK_DAYS = 7
 EXACT = 10_000  # shares and factors have at most four decimals, so that cross products of sums fit into 38 digits
 
 # keys that a kind needs, and others that it may have, besides those of SHARED
@@ -19,7 +20,7 @@ NEEDED = {
 }
 ALLOWED = {
     "inactivity": ("events",),
-    "drop": (),
+    "drop": ("min_before_days",),
     "event": ("events", "attribute", "renewed_by"),
     "gap": ("events", "min_gap_days"),
 }
@@ -31,14 +32,17 @@ class Definition(SettingsPart):
 
     - ``inactivity``: eligible with an event in the ``active_within_days`` that end with O; churned with none in the horizon.
     - ``drop``: eligible when the sum of ``measure`` over the ``before_days`` that end with O is at least ``min_before``;
-      churned when its sum over the horizon, scaled to ``before_days``, is below ``keep_share`` of it.
+      churned when its mean per day of the horizon is below ``keep_share`` of its mean per day before. The mean before is
+      over the days of ``before_days`` on which the user and stored history existed; at least ``min_before_days`` of them.
     - ``event``: eligible when active within ``active_within_days`` without one of ``events`` in these days; churned with
-      one in the horizon. With ``attribute`` (a date of the user, such as the end of a contract) in place of ``events``:
-      eligible when active and the date, as known at O, lies in the horizon; churned unless a ``renewed_by`` event falls in
-      O+1 .. O+lead+horizon, or the date moves beyond the horizon in these days.
-    - ``gap``: eligible with at least ``min_active_days`` active days within ``active_within_days``. The usual gap is
-      (last - first) / (n - 1) over these n days. Churned when no event falls in the first
-      min(max(ceil(times x usual gap), min_gap_days), horizon) days of the horizon.
+      one in the horizon; no label with one in the lead. With ``attribute`` (a date of the user, such as the end of a
+      contract) in place of ``events``: eligible when active and the date, as known at O, lies in the horizon; churned unless
+      a ``renewed_by`` event falls in O+1 .. O+lead+horizon, or the date moves beyond the horizon in these days.
+    - ``gap``: the usual gap is (last - first) / (n - 1) over the n active days within ``active_within_days``. The threshold
+      is min(max(ceil(times x usual gap), min_gap_days), horizon) days. Eligible with n >= ``min_active_days`` while fewer
+      days than the threshold have passed since the last event. The pause that counts is the one at the end of the lead:
+      from the last event up to O+lead to the next event. Churned when it is longer than the threshold; no label when the
+      threshold is reached within the lead. A user whose pause is longer is no longer eligible, until the next event.
     """
 
     kind: Literal["inactivity", "drop", "event", "gap"] = "inactivity"
@@ -48,7 +52,7 @@ class Definition(SettingsPart):
     horizon_days: Days
     """Days of the label window."""
     lead_days: int = Field(default=0, ge=0)
-    """Days between the as-of day and the label window; a user whose last event falls into them gets no label."""
+    """Days between the as-of day and the label window. A user who churns in them (kinds event and gap) gets no label."""
     class_: Literal["short", "long", "competitor"] = Field(default="short", alias="class")
     """How reports group the definition: short-term, long-term or to a competitor."""
     events: list[str] | None = None
@@ -61,6 +65,9 @@ class Definition(SettingsPart):
     """Kind drop: days that end with the as-of day, over which the measure is summed."""
     min_before: int = Field(default=1, ge=1)
     """Kind drop: smallest sum before, in the measure's unit, with which a user is eligible."""
+    min_before_days: Days | None = None
+    """Kind drop: fewest days with a user's history from which the mean before is computed. Null: 7, or before_days if that
+    is less. A shop whose customers buy once a month needs more, because one purchase in a first week is no habit."""
     keep_share: float = Field(default=1.0, gt=0, le=1)
     """Kind drop: a user churned who keeps less than this share of the sum before; at most four decimals."""
     attribute: str | None = None
@@ -86,6 +93,8 @@ class Definition(SettingsPart):
             faults.append("has renewed_by with attribute alone")
         if self.min_gap_days > self.horizon_days:
             faults.append(f"has min_gap_days {self.min_gap_days} above its horizon of {self.horizon_days} days")
+        if self.min_before_days and self.before_days and self.min_before_days > self.before_days:
+            faults.append(f"has min_before_days {self.min_before_days} above before_days {self.before_days}")
         for name, exact in (("keep_share", self.kept), ("times", self.gaps)):
             if EXACT % exact.denominator:
                 faults.append(f"has {name} with more than four decimals")
@@ -102,6 +111,11 @@ class Definition(SettingsPart):
     def seen_days(self) -> int:
         """Days up to O that decide who is eligible."""
         return self.before_days or self.active_within_days or 0
+
+    @property
+    def least_days_before(self) -> int:
+        """``min_before_days``, or what holds where it is null."""
+        return self.min_before_days or min(WEEK_DAYS, self.seen_days)
 
     @property
     def counted(self) -> list[str] | None:
@@ -122,6 +136,11 @@ class Definition(SettingsPart):
     def months_before(self) -> bool:
         """Whether the days up to O are read by month because there are many. Kinds drop and gap always need the days."""
         return self.kind in ("inactivity", "event") and self.seen_days > LONG_DAYS
+
+    @property
+    def lead_decides(self) -> bool:
+        """Whether an event in the lead decides that a user gets no label."""
+        return self.kind == "event" and self.attribute is None and self.lead_days > 0
 
     @property
     def months_after(self) -> bool:

@@ -61,6 +61,9 @@ class Quality(SettingsPart):
 
     max_rejected_share: Share = 0.05
     """Largest share of rejected rows of a source."""
+    max_unreadable_share: Share = 0.05
+    """Largest share of the values of a user attribute that are no date, where a churn definition reads the attribute as a
+    date."""
     min_rows_share_of_usual: Share | None = None
     """Fewest events of a day, as a share of the median of the 28 days before it. Null: not checked."""
     allow_empty_days: bool = True
