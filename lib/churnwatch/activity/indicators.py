@@ -9,7 +9,7 @@ from sqlglot import expressions as exp
 
 from churnwatch.activity.kinds import rounded_integer
 from churnwatch.settings import Settings
-from churnwatch.settings.names import window_column
+from churnwatch.settings.names import counted_measures, window_column
 from churnwatch.tables.columns import NUMBER_BY_NAME
 
 ACTIVE_DAYS = "active_days"
@@ -22,11 +22,12 @@ def used_measures(settings: Settings) -> list[str]:
 
 def window_sums(settings: Settings) -> Iterator[Column]:
     """Yield the sums that the indicators use, one per measure and window, as aggregates over a user's activity rows with
-    ``age``."""
+    ``age``. A count is at least 0."""
+    counted = counted_measures(settings)
     for name, days in sorted(_sums(settings)):
         value = F.lit(1) if name == ACTIVE_DAYS else F.col(name)
-        total = F.sum(F.when(F.col("age") < days, value))
-        yield F.coalesce(total, F.lit(0)).cast("long").alias(window_column(name, days))
+        total = F.coalesce(F.sum(F.when(F.col("age") < days, value)), F.lit(0))
+        yield (F.greatest(total, F.lit(0)) if name in counted else total).cast("long").alias(window_column(name, days))
 
 
 def ratio_sums(users: DataFrame, settings: Settings) -> dict[str, Column]:

@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralType, StringType
 
 from churnwatch.settings import Measure
+from churnwatch.settings.names import COUNTED
 
 
 def merged_value(name: str, measure: Measure, cap: int) -> Column:
@@ -22,10 +23,18 @@ def smallest(values: Column, cap: int) -> Column:
 
 
 def has_value(name: str, measure: Measure) -> Column:
-    """Test whether a row has a value of the measure: not zero for sums, not empty for sets, not null for other kinds."""
-    if measure.kind == "distinct":
-        return F.size(name) > 0
-    return F.col(name).isNotNull() if measure.kind in ("min", "max", "last") else F.col(name) != 0
+    """Test whether a row has a value of the measure: above zero for counts, not zero for sums, not empty for sets, not null
+    for other kinds."""
+    return has_value_of_kind(name, "count" if measure.kind in COUNTED else measure.kind)
+
+
+def has_value_of_kind(name: str, kind: str) -> Column:
+    """Test whether a row has a value of a measure that is aggregated as ``kind``: see ``has_value``."""
+    if kind == "count":
+        return F.col(name) > 0
+    if kind == "sum":
+        return F.col(name) != 0
+    return F.size(name) > 0 if kind == "distinct" else F.col(name).isNotNull()
 
 
 def rounded_integer(value: Column, kind: DataType) -> Column:

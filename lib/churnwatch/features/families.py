@@ -7,7 +7,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
-from churnwatch.settings.names import measure_names, summed_measures
+from churnwatch.settings.names import counted_measures, measure_names
 
 Kinds = dict[str, str]
 
@@ -40,21 +40,24 @@ def merge_families(families: Iterable[FeatureFamily]) -> FeatureFamily:
 
 
 def measure_kinds(settings: Settings) -> Kinds:
-    """Map each measure to how its days are aggregated (sum, min, max, last or distinct); ``events`` and ``sessions`` first."""
-    summed, measures = summed_measures(settings), settings.measures.measures
+    """Map each measure to how its days are aggregated (count, sum, min, max, last or distinct); ``events`` and ``sessions``
+    first."""
+    counted, measures = counted_measures(settings), settings.measures.measures
     names = ["events", "sessions", *measure_names(settings)]
-    return {name: "sum" if name in summed else measures[name].kind for name in names}
+    return {name: "count" if name in counted else measures[name].kind for name in names}
 
 
 def window_value(name: str, kind: str, where: Column, age: Column) -> Column:
-    """Aggregate a measure over the rows that meet ``where``. Without such a row: 0 for sums, else null.
+    """Aggregate a measure over the rows that meet ``where``. Without such a row: 0 for counts and sums, else null.
 
-    ``age``: days from the row to the snapshot. The kind ``last`` takes the youngest row with a value; a user has one row
-    a day, so there are no ties.
+    A count is at least 0: the first day of a window may hold -1 for a path that began on the day before it. ``age``: days
+    from the row to the snapshot. The kind ``last`` takes the youngest row with a value; a user has one row a day, so there
+    are no ties.
     """
     value = F.when(where, F.col(name))
     if kind == "last":
         return F.max_by(value, F.when(value.isNotNull(), -age))
-    if kind == "sum":
-        return F.coalesce(F.sum(value), F.lit(0).cast("long"))
+    if kind in ("count", "sum"):
+        total = F.coalesce(F.sum(value), F.lit(0).cast("long"))
+        return F.greatest(total, F.lit(0).cast("long")) if kind == "count" else total
     return F.min(value) if kind == "min" else F.max(value)

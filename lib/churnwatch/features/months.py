@@ -62,4 +62,4 @@ def _per_user(name: str, kind: str, settings: Settings) -> Iterator[Column]:
     for back in range(1, settings.measures.months + 1):
         mine = F.col("ring") == len(settings.measures.windows_days) + back
         # a month has one row, so max returns its value, also for the kind last
-        yield window_value(name, "sum" if kind == "sum" else "max", mine, age).alias(month_column(name, back))
+        yield window_value(name, kind if kind in ("count", "sum") else "max", mine, age).alias(month_column(name, back))

@@ -6,6 +6,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity.kinds import has_value_of_kind
 from churnwatch.activity.snapshots import per_snapshot
 from churnwatch.features.families import FeatureFamily, Kinds, measure_kinds, merge_families, window_value
 from churnwatch.features.habit import habit, hours, slopes
@@ -91,25 +92,20 @@ def _per_ring(kinds: Kinds) -> Iterator[Column]:
     for name, kind in kinds.items():
         # the row of a month has no age, but is alone in its ring
         age = F.coalesce("age", F.lit(0))
-        yield (F.sum(name) if kind == "sum" else window_value(name, kind, F.lit(True), age)).alias(name)
+        total = kind in ("count", "sum")  # a ring may be below zero; its windows are not
+        yield (F.sum(name) if total else window_value(name, kind, F.lit(True), age)).alias(name)
 
 
 def _since(name: str, kind: str, settings: Settings) -> Column:
-    age: Column = F.when(_has_value(name, kind), F.col("age"))
+    age: Column = F.when(has_value_of_kind(name, kind), F.col("age"))
     if settings.measures.memory_days > settings.measures.longest_window:
         age = F.coalesce(F.datediff("snapshot", last_day_column(name)), age)
     return F.min(age).alias(f"{name}_days_since")
 
 
-def _has_value(name: str, kind: str) -> Column:
-    if kind == "sum":
-        return F.col(name) != 0
-    return F.size(name) > 0 if kind == "distinct" else F.col(name).isNotNull()
-
-
 def _per_user(kinds: Kinds, settings: Settings) -> Iterator[Column]:
     windows = settings.measures.windows_days
-    for name, kind in {"active_days": "sum", **kinds}.items():
+    for name, kind in {"active_days": "count", **kinds}.items():
         if kind != "distinct":
             for index, window in enumerate(windows):
                 age = F.col(f"{name}_days_since") if kind == "last" else F.lit(0)
@@ -122,7 +118,7 @@ def _per_user(kinds: Kinds, settings: Settings) -> Iterator[Column]:
 
 def _output(kinds: Kinds, settings: Settings) -> Iterator[Column]:
     m = settings.measures
-    for name, kind in {"active_days": "sum", **kinds}.items():
+    for name, kind in {"active_days": "count", **kinds}.items():
         if kind != "distinct":
             yield from (F.col(window_column(name, window)) for window in m.windows_days)
     for name in kinds:

@@ -17,6 +17,7 @@ from churnwatch.features.rings import per_user_window
 from churnwatch.settings import Settings, feature_names
 from churnwatch.settings.names import (
     RFM_SEGMENT,
+    counted_measures,
     month_column,
     rate_column,
     segment_names,
@@ -79,10 +80,11 @@ def _with_context(frame: DataFrame, inputs: Frames, days: Sequence[date], settin
 
 def _from_windows(settings: Settings) -> Iterator[tuple[str, Column]]:
     """Yield the features derived from window columns."""
-    days = settings.measures.trend_days
+    days, counted = settings.measures.trend_days, counted_measures(settings)
     for name in summed_measures(settings):
         last = F.col(window_column(name, days))
         before = F.col(window_column(name, 2 * days)) - last
+        before = F.greatest(before, F.lit(0)) if name in counted else before
         # absolute values keep it within -1 .. 1 when a sum is negative (refunds)
         yield f"{name}_trend", F.try_divide(last - before, F.abs(last) + F.abs(before))
     for name, text in settings.measures.ratios.items():

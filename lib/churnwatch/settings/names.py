@@ -3,6 +3,7 @@
 from churnwatch.settings.root import Settings
 
 SUMMED = ("count", "sum", "transition")
+COUNTED = ("count", "transition")  # never below zero, though a day that goes on with a path of the evening before may hold -1
 
 
 def measure_names(settings: Settings) -> list[str]:
@@ -33,6 +34,11 @@ def window_column(measure: str, days: int) -> str:
 def summed_measures(settings: Settings) -> list[str]:
     """Measures that are summed over days: ``events``, ``sessions`` and those of kind count, sum and transition."""
     return ["events", "sessions"] + [n for n, m in settings.measures.measures.items() if m.kind in SUMMED]
+
+
+def counted_measures(settings: Settings) -> list[str]:
+    """Measures that are counts: ``events``, ``sessions`` and those of kind count and transition."""
+    return ["events", "sessions"] + [n for n, m in settings.measures.measures.items() if m.kind in COUNTED]
 
 
 def slope_measures(settings: Settings) -> list[str]:
