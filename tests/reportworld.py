@@ -240,6 +240,8 @@ def _cohorts(chance):
                     "high": high,
                     "change": None if start == 0 else -0.012,
                     "complete": day < date(2025, 9, 1),
+                    # the data begin with February
+                    "before_data": start == 0,
                 }
             )
     return rows

@@ -60,9 +60,9 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
     )
     yield Job(
         "build_first_seen",
-        reads={"activity": t.daily_activity.on(), "first_seen": t.first_seen.as_of()},
-        writes=(t.first_seen,),
-        build=activity.first_seen,
+        reads={"activity": t.daily_activity.on(), "first_seen": t.first_seen.as_of(), "users": t.users.as_of()},
+        writes=(t.first_seen, t.bots),
+        build=partial(activity.first_seen, settings=settings),
     )
     measures = settings.measures
     # a definition or feature over many months reads monthly_activity: at most 13 days of it for a year. The month of O is
@@ -91,7 +91,7 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
     )
     yield Job(
         "measure_cohorts",
-        reads={"activity": t.daily_activity.trailing(COHORT_DAYS), **people},
+        reads={"activity": t.daily_activity.trailing(COHORT_DAYS), "bots": t.bots.as_of(), **people},
         writes=(t.cohort_churn,),
         lag_days=settings.clock.settle_days,
         where=reports.replaced_periods,

@@ -3,17 +3,24 @@
 from datetime import date, timedelta
 
 from churnwatch.activity import first_seen
-from smallworld import activity, as_of, collected, contracts, on_days, rows
+from smallworld import activity, as_of, collected, contracts, on_days, plan_of, rows, settings, stacked
 
 DAYS = tuple(date(2024, 2, 27) + timedelta(days=n) for n in range(5))
 
 
-def seen(spark, done, stored, days):
+def built(spark, done, stored, days, users=()):
     inputs = {
         "activity": rows(spark, contracts().daily_activity, on_days(done, min(days), max(days))),
         "first_seen": as_of(spark, contracts().first_seen, stored, days),
+        "users": as_of(spark, contracts().users, users, days),
     }
-    return collected(first_seen(inputs, days)["first_seen"])
+    return first_seen(inputs, days, settings())
+
+
+def seen(spark, done, stored, days):
+    found = collected(built(spark, done, stored, days)["first_seen"])
+    assert all(row.pop("segments") == [] for row in found)
+    return found
 
 
 def test_only_the_first_active_day_of_users_not_seen_before(spark):
@@ -37,3 +44,26 @@ def test_a_range_equals_day_by_day(spark):
     for day in DAYS:
         stored += seen(spark, done, stored, (day,))
     assert sorted(stored, key=repr) == seen(spark, done, [], DAYS)
+
+
+def test_the_segments_are_those_of_the_first_day_in_a_range_as_day_by_day(spark):
+    done = [activity(u, DAYS[n]) for u, n in [("a", 1), ("a", 3), ("b", 2), ("unknown", 2), ("no plan", 1), ("later", 1)]]
+    users = [
+        plan_of("a", DAYS[0], "free"),
+        plan_of("a", DAYS[2], "gold"),
+        plan_of("b", DAYS[0], "free"),
+        plan_of("b", DAYS[2], "gold"),
+    ]
+    users += [plan_of("no plan", DAYS[0], None), plan_of("later", DAYS[2], "free")]
+    at_once = collected(built(spark, done, [], DAYS, users)["first_seen"])
+    plans = {row["user_id"]: [(pair["segment"], pair["value"]) for pair in row["segments"]] for row in at_once}
+    assert plans == {"a": [("plan", "free")], "b": [("plan", "gold")], "unknown": [], "no plan": [], "later": []}
+    singly = [built(spark, done, [r for r in at_once if r["day"] < day], (day,), users)["first_seen"] for day in DAYS]
+    assert collected(stacked(singly)) == at_once
+
+
+def test_every_day_of_a_bot_is_kept(spark):
+    done = [activity("robot", DAYS[1], bot=True), activity("robot", DAYS[2]), activity("robot", DAYS[3], bot=True)]
+    done += [activity("u", DAYS[1]), activity("stored before", DAYS[1], bot=None)]
+    found = collected(built(spark, done, [], DAYS)["bots"])
+    assert found == [{"day": DAYS[1], "user_id": "robot"}, {"day": DAYS[3], "user_id": "robot"}]

@@ -115,7 +115,7 @@ def expected(of):
     months = [
         row | {"cohort": f"{row['cohort']:%Y-%m}"}
         for row in cohorts
-        if row["cohort_by"] == "month" and row["segment"] == "all" and row["complete"]
+        if row["cohort_by"] == "month" and row["segment"] == "all" and row["complete"] and not row["before_data"]
     ]
     last = max(row["day"] for row in lift)
     whole = [row for row in lift if row["day"] == last and row["segment"] == "all" and row["incremental_users"] is not None]
@@ -128,7 +128,7 @@ def expected(of):
             [row for row in rates if row["segment"] == "all" and row["rate"] is not None],
             *("day", "rate", "low", "high", "definition"),
         ),
-        "Retention by month of first activity": of_columns(months, "period", "cohort", "retained"),
+        "Retention by month of registration or first activity": of_columns(months, "period", "cohort", "retained"),
         "Users by probability of churn": of_columns(
             [{"probability_from": low, "tier": tier, "users": users} for (low, tier), users in spread.items()],
             *("probability_from", "tier", "users"),

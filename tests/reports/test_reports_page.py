@@ -143,16 +143,22 @@ def test_rates_by_group_are_those_of_the_newest_day(full_page):
     }
 
 
+def cohort_name(row):
+    return "before the data" if row["before_data"] else f"{row['cohort']:%b %Y}"
+
+
 def test_every_cell_of_the_heat_map_is_the_share_of_its_cohort_and_month(full_page):
     html, _, rows, _ = full_page
     expected = {}
     for r in rows["cohorts"]:
-        line = expected.setdefault(f"{r['cohort']:%b %Y}", [f"{r['size']:,}", *[""] * 8])
+        line = expected.setdefault(cohort_name(r), [f"{r['size']:,}", *[""] * 8])
         line[1 + r["period"]] = f"{r['retained'] * 100:.0f} %" + ("" if r["complete"] else " *")
     assert {month: cells for month, *cells in table_of(html, "Share of the cohort that was active")} == expected
     # the darker the fuller: eight shades, by the share rounded up
-    cells = re.findall(r'<span class="cell s(\d)[^"]*" title="(\w+ \d+), month (\d+): ([\d,]+) of ([\d,]+), 95', html)
-    by_place = {(f"{r['cohort']:%b %Y}", r["period"]): r for r in rows["cohorts"]}
+    cells = re.findall(
+        r'<span class="cell s(\d)[^"]*" title="(before the data|\w+ \d+), month (\d+): ([\d,]+) of ([\d,]+), 95', html
+    )
+    by_place = {(cohort_name(r), r["period"]): r for r in rows["cohorts"]}
     assert len(cells) == len(by_place) == 36
     for shade, month, period, active, size in cells:
         r = by_place[month, int(period)]

@@ -1,25 +1,54 @@
-"""Find the first day on which each user was active."""
+"""Find the first day on which each user was active, and the days on which users were bots."""
 
 from collections.abc import Sequence
 from datetime import date
 
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from churnwatch.core import days_predicate
 from churnwatch.core.job import Frames
+from churnwatch.settings import Settings
+from churnwatch.tables.columns import SEGMENTS
 
 
-def first_seen(inputs: Frames, days: Sequence[date]) -> Frames:
-    """Build ``first_seen``: one row per user who was active on a day of ``days`` and on no earlier day.
+def first_seen(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
+    """Build ``first_seen``: one row per user who was active on a day of ``days`` and on no earlier day, with the user's
+    segments as of that day; and ``bots``: one row per day of ``days`` and bot.
 
     Stored rows of ``days`` are ignored, because this run replaces them.
     """
-    newest = inputs["activity"].where(days_predicate(days)).groupBy("user_id").agg(F.min("day").alias("day"))
+    active = inputs["activity"].where(days_predicate(days))
+    newest = active.groupBy("user_id").agg(F.min("day").alias("day"))
     known = (
         inputs["first_seen"]
         .where(f"NOT ({days_predicate(days)})")
         .select(F.col("user_id").alias("known_user"), F.col("day").alias("known_day"))
     )
     new = newest.join(known, (F.col("user_id") == F.col("known_user")) & (F.col("known_day") < F.col("day")), "left_anti")
+    users = inputs["users"].select(
+        F.col("user_id").alias("_user"),
+        F.col("day").alias("_from"),
+        F.col("until").alias("_until"),
+        segments_of(F.col("attributes"), settings).alias("_segments"),
+    )
+    in_force = (F.col("user_id") == F.col("_user")) & F.col("day").between(F.col("_from"), F.col("_until"))
+    segments = F.coalesce("_segments", F.array().cast(SEGMENTS)).alias("segments")
+    placed = new.join(users, in_force, "left").select("day", "user_id", segments)
     # without it each task would write a small file into each day of a long range
-    return {"first_seen": new.select("day", "user_id").hint("rebalance", "day")}
+    return {
+        "first_seen": placed.hint("rebalance", "day"),
+        "bots": active.where("bot").select("day", "user_id").hint("rebalance", "day"),
+    }
+
+
+def segments_of(attributes: Column, settings: Settings) -> Column:
+    """Return the configured segments among ``attributes`` as an array of (segment, value), without unknown ones."""
+    pairs = [
+        F.when(
+            attributes[name].isNotNull(),
+            F.struct(F.lit(name).alias("segment"), attributes[name].alias("value")),
+        )
+        for name in settings.measures.segments
+    ]
+    return F.array_compact(F.array(*pairs)).cast(SEGMENTS) if pairs else F.array().cast(SEGMENTS)

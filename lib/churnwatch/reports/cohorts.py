@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from churnwatch.activity.newcomers import segments_of
 from churnwatch.activity.people import only_people, was_bot
-from churnwatch.activity.segments import sums_per_segment, with_segments
+from churnwatch.activity.segments import sums_per_segment
 from churnwatch.core import days_predicate
 from churnwatch.core.intervals import wilson
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
 
 PERIODS = ("month", "week")
-CELL = ("cohort_by", "period_start", "day", "cohort", "complete")
+CELL = ("cohort_by", "period_start", "day", "cohort", "before_data", "complete")
 
 
 @dataclass(frozen=True)
@@ -32,20 +34,18 @@ class Period:
 def measure_cohorts(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     """Measure ``cohort_churn``: one row per calendar month or ISO week that holds a day of ``days``, cohort, segment and value.
 
-    A period is measured up to its last day in ``days``, with sizes and segments as of that day. Users who were bots in a
-    period, or in the period before it, are left out of its rows.
+    A user's cohort is the period of registration or, where that is not known, of the first active day. Users from before
+    the data are one row of their own (see ``with_cohort``). A period is measured up to its last day in ``days``, with sizes
+    as of that day. Segments are those of the user's first active day: by later segments, a plan that loyal users move to
+    would seem to keep them. A user who has been a bot on any day up to the measured one is in no row.
 
-    ``change`` compares a complete period with the cohort before in the period before, over its whole length and by today's
-    segments. It is null while a period runs, because part of a month cannot be compared with a whole one.
+    ``change`` compares a complete period with the cohort before in the period before, over its whole length. It is null
+    while a period runs, because part of a month cannot be compared with a whole one, and for users from before the data.
     """
-    periods = measured_periods(days)
     cells = (
-        inputs["first_seen"]
-        .transform(per_user_period, periods)
-        .transform(with_presence, inputs["activity"], periods)
-        .transform(only_people)
-        .drop("bot")
-        .transform(with_segments, inputs["users"], settings)
+        per_user_period(inputs, measured_periods(days), settings)
+        .transform(with_cohort, inputs["first_seen"], settings)
+        .withColumns({f"segment_{name}": F.map_from_entries("segments")[name] for name in settings.measures.segments})
         .transform(
             sums_per_segment, settings, CELL, size=F.lit(1), active=_count("active"), active_before=_count("active_before")
         )
@@ -85,58 +85,99 @@ def _measured(days: Sequence[date]) -> Iterator[Period]:
             yield Period(cohort_by, first, last, as_of, bounds(cohort_by, first - timedelta(days=1))[0])
 
 
-def per_user_period(first_seen: DataFrame, periods: Sequence[Period]) -> DataFrame:
-    """One row per measured period and user first active on or before the period's ``day``, with the user's ``cohort``."""
+def per_user_period(inputs: Frames, periods: Sequence[Period], settings: Settings) -> DataFrame:
+    """Return one row per measured period and user who has been active or has registered by its ``day`` and has never been a
+    bot: ``first_day`` (first active day), ``registered_on``, ``segments``, and whether the user was ``active`` in the period,
+    up to its ``day``, and ``active_before``, in the whole period before.
+
+    One shuffle by user and period serves all inputs.
+    """
+    session = inputs["activity"].sparkSession
     rows = ", ".join(f"('{p.cohort_by}', DATE'{p.first}', DATE'{p.as_of}', {str(p.last <= p.as_of).lower()})" for p in periods)
-    wanted = first_seen.sparkSession.sql(f"SELECT * FROM VALUES {rows} AS t(cohort_by, period_start, day, complete)")
-    seen = first_seen.select("user_id", F.col("day").alias("first_day"))
-    return seen.join(F.broadcast(wanted), F.col("first_day") <= F.col("day"), "inner").select(
-        "user_id", "cohort_by", "period_start", "day", "complete", _first_of("first_day").alias("cohort")
+    measured = F.broadcast(session.sql(f"SELECT * FROM VALUES {rows} AS t(cohort_by, period_start, day, complete)"))
+    seen = inputs["first_seen"].select("user_id", F.col("day").alias("first_day"), "segments")
+    stated = inputs["users"].select(
+        "user_id",
+        F.col("day").alias("_from"),
+        F.col("until").alias("_until"),
+        F.col("registered_on"),
+        segments_of(F.col("attributes"), settings).alias("own_segments"),
+    )
+    bots = inputs["bots"].select("user_id", F.col("day").alias("_bot_from"), F.lit(True).alias("bot"))
+    registered = F.col("day").between(F.col("_from"), F.col("_until")) & (F.col("registered_on") <= F.col("day"))
+    facts = [
+        seen.join(measured, F.col("first_day") <= F.col("day")),
+        stated.join(measured, registered).drop("_from", "_until"),
+        bots.join(measured, F.col("_bot_from") <= F.col("day")).drop("_bot_from"),
+        _presence(inputs["activity"], periods),
+    ]
+    together = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), facts)
+    return (
+        together.groupBy("cohort_by", "period_start", "day", "complete", "user_id")
+        .agg(
+            F.min("first_day").alias("first_day"),
+            F.max("registered_on").alias("registered_on"),
+            # who has never been active has no first active day: the segments of today have not been moved to since
+            F.coalesce(F.max("segments"), F.when(F.max("first_day").isNull(), F.max("own_segments"))).alias("segments"),
+            F.bool_or("active").alias("active"),
+            F.bool_or("active_before").alias("active_before"),
+            was_bot(),
+        )
+        .transform(only_people)
+        .where("first_day IS NOT NULL OR registered_on IS NOT NULL")
+        .drop("bot")
     )
 
 
-def with_presence(frame: DataFrame, activity: DataFrame, periods: Sequence[Period]) -> DataFrame:
-    """Add ``active`` (in the period, up to its ``day``), ``active_before`` (in the whole period before) and ``bot`` (in either;
-    null for users active in neither)."""
+def _presence(activity: DataFrame, periods: Sequence[Period]) -> DataFrame:
+    """Return one row per activity row and measured period that it lies in (``active``) or just before (``active_before``)."""
     rows = ", ".join(
-        f"('{p.cohort_by}', DATE'{p.first}', {str(before).lower()}, DATE'{first}', DATE'{last}')"
+        f"('{p.cohort_by}', DATE'{p.first}', DATE'{p.as_of}', {str(p.last <= p.as_of).lower()}, "
+        f"{str(not before).lower()}, {str(before).lower()}, DATE'{first}', DATE'{last}')"
         for p in periods
         for before, first, last in ((False, p.first, p.as_of), (True, p.before, p.first - timedelta(days=1)))
     )
-    names = "active_in, period_in, is_before, first, last"
-    spans = activity.sparkSession.sql(f"SELECT * FROM VALUES {rows} AS t({names})").select(
-        "active_in", "period_in", "is_before", F.explode(F.sequence("first", "last")).alias("day")
+    names = "cohort_by, period_start, day, complete, active, active_before, first, last"
+    spans = activity.sparkSession.sql(f"SELECT * FROM VALUES {rows} AS t({names})")
+    by_day = spans.withColumn("on", F.explode(F.sequence("first", "last"))).drop("first", "last")
+    # unique by (on, cohort_by, period_start)
+    return activity.select(F.col("day").alias("on"), "user_id").join(F.broadcast(by_day), "on").drop("on")
+
+
+def with_cohort(frame: DataFrame, first_seen: DataFrame, settings: Settings) -> DataFrame:
+    """Add ``cohort`` and ``before_data``. Users who registered before the first stored day are from before the data; so are
+    users without a known registration who are first seen within ``before_data_days`` of it. Of the former only those who
+    have been active are kept, because the others may have been lost before the data begin.
+    """
+    begin = F.broadcast(first_seen.agg(F.min("day").alias("_begin")))
+    known = F.col("registered_on").isNotNull()
+    first_days = F.date_add("_begin", settings.churn.first_days)
+    before = F.when(known, F.col("registered_on") < F.col("_begin")).otherwise(F.col("first_day") < first_days)
+    began = F.when(F.col("before_data"), F.col("_begin")).otherwise(F.coalesce("registered_on", "first_day"))
+    return (
+        frame.crossJoin(begin)
+        .withColumn("before_data", before)
+        .where("first_day IS NOT NULL OR NOT before_data")
+        .withColumn("cohort", _first_of(began))
+        .drop("_begin")
     )
-    present = (
-        activity.select("day", F.col("user_id").alias("active_user"), "bot")
-        .repartition("active_user")
-        .join(F.broadcast(spans), "day", "inner")  # unique by (day, active_in, period_in)
-        .groupBy("active_user", "active_in", "period_in")
-        .agg(F.max(~F.col("is_before")).alias("active"), F.max("is_before").alias("active_before"), was_bot())
-    )
-    same = (
-        (F.col("user_id") == F.col("active_user"))
-        & (F.col("cohort_by") == F.col("active_in"))
-        & (F.col("period_start") == F.col("period_in"))
-    )
-    return frame.join(present, same, "left").drop("active_user", "active_in", "period_in")
 
 
 def with_change(cells: DataFrame) -> DataFrame:
     """Add ``change``: the cell's retained share minus that of the cohort before at the same period; null where the period
-    still runs or the cohort before has no users."""
-    line = Window.partitionBy("cohort_by", "period_start", "segment", "value").orderBy("cohort")
+    still runs, where the cohort before has no users, and for users from before the data."""
+    line = Window.partitionBy("cohort_by", "period_start", "before_data", "segment", "value").orderBy("cohort")
     retained = F.try_divide("active", "size")
     before = F.try_divide(F.lag("active_before").over(line), F.lag("size").over(line))
     adjacent = F.lag("cohort").over(line) == _first_of(F.date_sub("cohort", 1))
-    return cells.withColumn("change", F.when(F.col("complete") & adjacent, retained - before))
+    return cells.withColumn("change", F.when(F.col("complete") & adjacent & ~F.col("before_data"), retained - before))
 
 
 def _count(flag: str) -> Column:
     return F.coalesce(F.col(flag).cast("long"), F.lit(0).cast("long"))
 
 
-def _first_of(day: Column | str) -> Column:
+def _first_of(day: Column) -> Column:
     """First day of the month or ISO week, as ``cohort_by`` says."""
     return F.when(F.col("cohort_by") == "month", F.trunc(day, "month")).otherwise(F.trunc(day, "week"))
 
@@ -161,4 +202,5 @@ def _as_contracted(cells: DataFrame) -> DataFrame:
         high.alias("high"),
         "change",
         "complete",
+        "before_data",
     )

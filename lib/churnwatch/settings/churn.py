@@ -155,6 +155,10 @@ class Churn(SettingsPart):
     """Definition that the model predicts and that reports show first."""
     definitions: dict[Name, Definition]
     """Definitions by name; each gets labels and rates."""
+    before_data_days: int | None = Field(default=None, ge=0, examples=[0])
+    """Users without a known registration who are first seen within so many days of the first stored day count as users from
+    before the data. Null: the days within which the primary definition takes a user as active. 0 where the data begin with
+    the business."""
 
     @model_validator(mode="after")
     def _primary(self) -> "Churn":
@@ -163,3 +167,8 @@ class Churn(SettingsPart):
                 f"primary {self.primary!r} is none of the definitions {sorted(self.definitions)}. Hint: name one of them"
             )
         return self
+
+    @property
+    def first_days(self) -> int:
+        """``before_data_days``, or what holds where it is null."""
+        return self.definitions[self.primary].seen_days if self.before_data_days is None else self.before_data_days

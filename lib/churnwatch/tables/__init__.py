@@ -23,6 +23,7 @@ class Tables:
     daily_activity: Table
     monthly_activity: Table
     first_seen: Table
+    bots: Table
     user_features: Table
     activity_trend: Table
     cohort_churn: Table
@@ -65,6 +66,7 @@ def tables(settings: Settings) -> Tables:
         daily_activity=activity.daily_activity(settings),
         monthly_activity=activity.monthly_activity(settings),
         first_seen=activity.FIRST_SEEN,
+        bots=activity.BOTS,
         user_features=features.user_features(settings),
         activity_trend=activity.ACTIVITY_TREND,
         cohort_churn=churn.COHORT_CHURN,

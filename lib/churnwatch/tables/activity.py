@@ -7,7 +7,7 @@ from pyspark.sql.types import ArrayType, LongType, StructField
 from churnwatch.core import Table, column
 from churnwatch.settings import Settings
 from churnwatch.settings.names import definition_column, first_day_column, last_day_column, summed_measures
-from churnwatch.tables.columns import INTERVAL, NUMBER_BY_NAME, PROBABILITY, day, table, user
+from churnwatch.tables.columns import INTERVAL, NUMBER_BY_NAME, PROBABILITY, SEGMENTS, day, table, user
 
 HOURS = "hours of the clock with an event, as bits: bit h is hour h (0 .. 23) in clock.time_zone"
 
@@ -94,7 +94,23 @@ def monthly_activity(settings: Settings) -> Table:
 FIRST_SEEN = table(
     "first_seen",
     "a user, on the first day with an event",
-    [day("first day with an event of the user"), user()],
+    [
+        day("first day with an event of the user"),
+        user(),
+        # nullable: days that were stored before this column existed lack it until they are built again
+        column("segments", SEGMENTS, "configured segments of the user as of the day; null: stored before this column"),
+    ],
+    ("day", "user_id"),
+    partitions=("day",),
+    pick="earliest",
+    pick_key=("user_id",),
+)
+
+
+BOTS = table(
+    "bots",
+    "a user who was a bot on the day; measures of groups over long times leave such users out",
+    [day(), user()],
     ("day", "user_id"),
     partitions=("day",),
     pick="earliest",

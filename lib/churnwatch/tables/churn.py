@@ -5,15 +5,26 @@ from churnwatch.tables.columns import INTERVAL, PROBABILITY, day, table, user
 
 COHORT_CHURN = table(
     "cohort_churn",
-    "retention of a cohort in a calendar period (the retention triangle); without bots",
+    "retention of a cohort in a calendar period (the retention triangle); without users who have ever been bots",
     [
         day("first day of the period"),
         column("cohort_by", "string", "'month' or 'week' (ISO): length of cohort and period", nullable=False),
-        column("cohort", "date", "first day of the month or week in which the users were first active", nullable=False),
+        column(
+            "cohort",
+            "date",
+            "first day of the month or week in which the users registered, or were first active where registration is not known; "
+            "of users from before the data the month or week in which the data begin",
+            nullable=False,
+        ),
         column("segment", "string", "'all' (all users) or a configured segment", nullable=False),
-        column("value", "string", "value of the segment", nullable=False),
+        column("value", "string", "value of the segment on the user's first active day", nullable=False),
         column("period", "integer", "number of periods since the cohort's first period, which is 0", nullable=False),
-        column("size", "long", "users of the cohort, as of the last measured day", nullable=False),
+        column(
+            "size",
+            "long",
+            "users of the cohort who have registered since the data begin or have been active, as of the last measured day",
+            nullable=False,
+        ),
         column("active", "long", "users of the cohort who were active in the period", nullable=False),
         column("retained", "double", "active / size; null: size is 0"),
         column("churned", "double", "1 - retained"),
@@ -21,8 +32,15 @@ COHORT_CHURN = table(
         column("high", "double", f"{INTERVAL} (Wilson) of retained, upper end"),
         column("change", "double", "retained minus retained of the cohort before at the same period; null while the period runs"),
         column("complete", "boolean", "true when the last day of the period has ended", nullable=False),
+        # nullable: days that were stored before this column existed lack it until they are built again
+        column(
+            "before_data",
+            "boolean",
+            "true for users who were there before the data begin: only those who stayed so long are seen, so that they are no "
+            "cohort to compare with; null: stored before this column",
+        ),
     ],
-    ("day", "cohort_by", "cohort", "segment", "value", "period"),
+    ("day", "cohort_by", "cohort", "before_data", "segment", "value", "period"),
     replace_key=("day", "cohort_by"),
     rules={"retained_in_range": PROBABILITY.format("retained"), "active_of_size": "active <= size"},
 )

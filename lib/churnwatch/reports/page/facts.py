@@ -25,7 +25,7 @@ REASONS = 60  # reject reasons are a fixed list a source; the limit guards the p
 ATTEMPTS = 12  # rows: an attempt has one an algorithm
 LESSONS = 30
 GROUP_COLUMNS = ("day", "segment", "value", "rule_id", "level", "cause", "evidence", "owner", "due_on")
-COHORT_COLUMNS = ("day", "cohort", "period", "size", "active", "retained", "low", "high", "change", "complete")
+COHORT_COLUMNS = ("day", "cohort", "period", "size", "active", "retained", "low", "high", "change", "complete", "before_data")
 RUN_COLUMNS = ("job", "instance", "day", "at", "status", "days", "message")
 TOP_COLUMNS = ("user_id", "tier", "previous_tier", "probability", "value_cents", "value_at_risk_cents", "reasons")
 

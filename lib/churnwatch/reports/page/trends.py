@@ -119,21 +119,31 @@ def cohort_section(facts: PageFacts, settings: Settings) -> Section:
         text = from_when(facts, settings.clock.settle_days, "The first cohort is shown")
         return Section("cohorts", title, "", [Note(text, "empty")], "Cohorts")
     blocks: list[Block] = [_heat_map(rows), *_change_notes(rows)]
-    lede = "Each row is the users who were first active in a month; a cell is the share of them active in a later month."
+    lede = (
+        "Each row is the users who registered, or were first active, in a month; a cell is the share of them active in a "
+        "later month. Users from before the data have a row of their own: only those who stayed so long are seen."
+    )
     return Section("cohorts", title, lede, blocks, "Cohorts")
 
 
 def _heat_map(rows: Rows) -> Table:
     last = max(r["period"] for r in rows)
-    by_cell = {(r["cohort"], r["period"]): r for r in rows}
-    months = sorted({r["cohort"] for r in rows})
-    lines = []
-    for month in months:
-        size = next(r["size"] for r in rows if r["cohort"] == month)
-        lines.append([f"{month:%b %Y}", whole(size), *(_cell(by_cell.get((month, n))) for n in range(last + 1))])
-    columns = [Column("First active in"), Column("Users", True), *(Column(f"month {n}", True) for n in range(last + 1))]
+    by_cell = {(_cohort_name(r), r["period"]): r for r in rows}
+    sizes: dict[str, int] = {}
+    for r in sorted(rows, key=lambda r: (not r["before_data"], r["cohort"], r["period"])):
+        sizes.setdefault(_cohort_name(r), r["size"])
+    lines = [[name, whole(size), *(_cell(by_cell.get((name, n))) for n in range(last + 1))] for name, size in sizes.items()]
+    columns = [
+        Column("Registered or first active in"),
+        Column("Users", True),
+        *(Column(f"month {n}", True) for n in range(last + 1)),
+    ]
     note = "* the month has not ended, or its events are not yet settled: the share can only rise."
     return Table("Share of the cohort that was active, by months since its first", columns, lines, note, classes="heat")
+
+
+def _cohort_name(row: Mapping[str, Any]) -> str:
+    return "before the data" if row["before_data"] else f"{row['cohort']:%b %Y}"
 
 
 def _cell(row: Mapping[str, Any] | None) -> object:
@@ -142,7 +152,7 @@ def _cell(row: Mapping[str, Any] | None) -> object:
     shade = min(SHADES, int(row["retained"] * SHADES + 0.999))
     text = f"{row['retained'] * 100:.0f} %" + ("" if row["complete"] else " *")
     title = (
-        f"{row['cohort']:%b %Y}, month {row['period']}: {whole(row['active'])} of {whole(row['size'])}, "
+        f"{_cohort_name(row)}, month {row['period']}: {whole(row['active'])} of {whole(row['size'])}, "
         f"95 % interval {percent_range(row['low'], row['high'])}" + ("" if row["complete"] else ", not ended")
     )
     return Markup('<span class="cell s{}{}" title="{}">{}</span>').format(shade, "" if row["complete"] else " open", title, text)
