@@ -41,8 +41,8 @@ GUARDS = (
     Guard(
         "a second row with the same id is a duplicate",
         "events/event_rows.py",
-        'own_id & (F.col("_n") > 1), "duplicate"',
-        'own_id & (F.col("_n") > 99), "duplicate"',
+        'own_id & (F.col("_n") > 1), F.col("_n")',
+        'own_id & (F.col("_n") > 99), F.col("_n")',
         "tests/events/test_events_mapping.py::test_of_one_id_on_one_day_the_earliest_stays_and_true_repeats_without_id_stay_all",
     ),
     Guard(
@@ -55,9 +55,37 @@ GUARDS = (
     Guard(
         "a row without a user is refused",
         "events/event_rows.py",
-        '"no_user": F.col("user_id").isNull(),',
-        '"no_user": F.lit(False),',
+        '"no_user": F.col("user_id").isNull() | F.col("_nobody"),',
+        '"no_user": F.col("_nobody"),',
         "tests/events/test_events_rejects.py::test_a_thousand_bad_rows_of_twenty_kinds_are_kept_with_every_reason",
+    ),
+    Guard(
+        "a row whose user is nobody is refused",
+        "events/ids.py",
+        "F.lower(user).isin(sorted({one.strip().lower() for one in nobody}))",
+        "F.lit(False)",
+        "tests/events/test_events_fields.py::test_ids_of_nobody_are_refused_as_no_user",
+    ),
+    Guard(
+        "a row counts as often as in the file with most of it",
+        "events/event_rows.py",
+        'F.col("_in_file") <= F.max("_in_file").over(before)',
+        'F.col("_in_file") <= 0',
+        "tests/events/test_events_repeats.py",
+    ),
+    Guard(
+        "an amount in another currency without a rate is refused",
+        "events/event_rows.py",
+        '"other_currency": F.col("_no_rate"),',
+        '"other_currency": F.lit(False),',
+        "tests/events/test_events_fields.py::test_amounts_in_other_currencies_are_converted_as_of_the_day_or_refused",
+    ),
+    Guard(
+        "properties that cannot be read are refused",
+        "events/event_rows.py",
+        '"bad_properties": F.col("_bad_properties"),',
+        '"bad_properties": F.lit(False),',
+        "tests/events/test_events_fields.py::test_properties_that_are_no_json_object_are_refused",
     ),
     Guard(
         "too many refused rows stop the ingest",

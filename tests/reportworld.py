@@ -549,7 +549,14 @@ def _runs(settings):
     rows, at = [], datetime(2025, 9, 28, 2)
     for n in (1, 0):
         for job in JOBS:
-            counts = {"read": 12840, "accepted": 12790, "duplicate": 38, "rejected": 12, "outside_days": 0}
+            counts = {
+                "read": 12840,
+                "accepted": 12790,
+                "duplicate": 38,
+                "rejected": 12,
+                "outside_days": 0,
+                "identical_across_files": 0,
+            }
             status, message = "done", json.dumps({"app_events": counts}) if job == "ingest_events" else None
             if job == "train_model":
                 status, message = "refused", "too little history: training works from 2025-10-12 on"

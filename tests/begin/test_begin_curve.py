@@ -41,8 +41,9 @@ def test_silences_count_where_they_could_have_ended(spark):
 
 def test_a_number_with_a_c_before_it_is_cancelled_and_a_hexadecimal_is_not(spark):
     sessions = ["C536379", "c7", "536380", "c0ffee12", "C", None]
-    rows = [("u", FIRST, 1.0, 1.0, session) for session in sessions] + [(None, FIRST, 1.0, 1.0, "C1")]
-    frame = spark.createDataFrame(rows, "user_id string, day date, amount double, quantity double, session_id string")
+    rows = [("u", "u", FIRST, 1.0, 1.0, session) for session in sessions] + [(None, None, FIRST, 1.0, 1.0, "C1")]
+    columns = "user_id string, given_user string, day date, amount double, quantity double, session_id string"
+    frame = spark.createDataFrame(rows, columns)
     assert events_counted(frame).first()["cancelled_sessions"] == 2
 
 

@@ -63,7 +63,7 @@ STRANGERS = {
             ),
         ),
         {
-            "user_id": "regexp_replace(CustomerID, '[.]0$', '')",
+            "user_id": "CustomerID",
             "event_time": local("InvoiceDate", "M/d/yyyy H:mm"),
             "amount": "try_cast(Quantity AS DECIMAL(18,3)) * try_cast(UnitPrice AS DECIMAL(18,4))",
             "item_id": "StockCode",

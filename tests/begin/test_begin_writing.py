@@ -10,9 +10,10 @@ from churnwatch.begin.domain_files import Domain, ProposedSource
 from churnwatch.begin.guesses import Guesses
 from churnwatch.begin.key_fields import guess_fields, sample_facts
 from churnwatch.begin.measuring import Kind, proposed, rules
+from churnwatch.begin.proposal import with_ids
 from churnwatch.begin.return_curve import ChurnWindow, Point, fit_scale
 from churnwatch.begin.texts import text_layout
-from churnwatch.settings import load
+from churnwatch.settings import Ids, load
 
 KINDS = [Kind("page view", 900), Kind("order", 60, amounts=60), Kind("it's", 50), Kind("refund", 9, amounts=9), Kind("加入", 5)]
 KINDS += [Kind("values", 4), Kind("events", 3), Kind("Order", 2, amounts=1), Kind("error", 1)]
@@ -95,3 +96,31 @@ def test_one_kind_called_event_is_counted_by_events_alone():
     made = proposed([Kind("event", 10)], {})
     assert made.measures == {}
     assert [rule["id"] for rule in rules(made, 3, (1, 7, 14, 30), 7)] == ["events_falling", "base_stays_away"]
+
+
+def counted(**counts):
+    """Counts of a log of 1,000 rows whose users are words."""
+    none = ("no_user", "nobody", "whole_ids", "decimal_ids", "negative_ids", "zero_ids", "minus_one_ids")
+    return {"rows": 1000, **dict.fromkeys(none, 0), **counts}
+
+
+def test_ids_that_a_tool_read_as_numbers_lose_their_decimal_zero():
+    source = a_domain().sources[0]
+    assert not with_ids(source, counted()).ids.strip_decimal_zero
+    # some files have 17850, others 17850.0
+    assert with_ids(source, counted(whole_ids=990, decimal_ids=400)).ids.strip_decimal_zero
+    # a name such as v1.0 among names is one
+    assert not with_ids(source, counted(whole_ids=10, decimal_ids=10)).ids.strip_decimal_zero
+
+
+def test_zero_and_minus_one_are_nobody_beside_ids_of_another_kind():
+    source = a_domain().sources[0]
+    few = {"zero_ids": 40, "minus_one_ids": 40}
+    assert with_ids(source, counted(**few)).nobody == ("0", "-1")
+    assert with_ids(source, counted(whole_ids=920, **few)).nobody == ("-1",)
+    assert with_ids(source, counted(whole_ids=920, negative_ids=5, **few)).nobody == ()
+    domain = replace(a_domain(), sources=[replace(source, nobody=("0",), ids=Ids(strip_decimal_zero=True), decimal_ids=7)])
+    text = file_texts(domain)["sources.yaml"]
+    assert "ids: {strip_decimal_zero: true}    # 7 rows" in text
+    read = yaml.safe_load(text)
+    assert {"null", "guest", "0"} < set(read["nobody"])

@@ -10,6 +10,7 @@ from churnwatch.tables import tables
 
 MAP = {name: name for name in ("user_id", "event_time", "event_type", "amount", "duration_s", "item_id", "session_id", "channel")}
 UNDATED = date(1970, 1, 1)
+NO_GATE = {"max_rejected_share": 1.0, "max_nobody_share": 1.0, "max_identical_across_files_share": 1.0}
 STATE = ("users", "consents", "context")
 
 
@@ -21,7 +22,7 @@ def json_source(folder, name="log", **changes):
 def settings(*sources, **changes):
     """Settings with event ``sources``; ``users``, ``consents``, ``context`` and other parts by name."""
     state = {kind: changes.pop(kind, None) for kind in STATE}
-    changes.setdefault("quality", {"max_rejected_share": 1.0})
+    changes.setdefault("quality", NO_GATE)
     return smallworld.settings(sources={"events": list(sources), **state}, **changes)
 
 

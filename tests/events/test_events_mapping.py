@@ -166,4 +166,11 @@ def test_epoch_numbers_are_refused_until_they_are_mapped(spark, typed, ingested)
 
 
 def test_where_leaves_rows_out_before_they_are_counted(ingested):
-    assert ingested[1]["where"] == {"read": 2, "accepted": 1, "duplicate": 0, "rejected": 1, "outside_days": 0}
+    assert ingested[1]["where"] == {
+        "read": 2,
+        "accepted": 1,
+        "duplicate": 0,
+        "rejected": 1,
+        "outside_days": 0,
+        "identical_across_files": 0,
+    }

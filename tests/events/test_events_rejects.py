@@ -88,8 +88,8 @@ def test_a_thousand_bad_rows_of_twenty_kinds_are_kept_with_every_reason(thousand
 def test_read_is_accepted_and_duplicate_and_rejected_and_outside_days(thousand):
     counts, _ = thousand
     assert counts == {
-        "log": {"read": 970, "accepted": 200, "duplicate": 40, "rejected": 700, "outside_days": 30},
-        "table": {"read": 302, "accepted": 2, "duplicate": 0, "rejected": 300, "outside_days": 0},
+        "log": {"read": 970, "accepted": 200, "duplicate": 40, "rejected": 700, "outside_days": 30, "identical_across_files": 0},
+        "table": {"read": 302, "accepted": 2, "duplicate": 0, "rejected": 300, "outside_days": 0, "identical_across_files": 0},
     }
 
 
@@ -156,6 +156,7 @@ def test_undated_rejects_of_a_whole_file_do_not_stop_a_single_day(spark, tmp_pat
         "duplicate": 0,
         "rejected": 4,
         "outside_days": 91,
+        "identical_across_files": 0,
     }
 
 
@@ -174,8 +175,9 @@ def test_a_day_far_below_the_usual_stops(spark, tmp_path):
     conf = settings(json_source(tmp_path), quality={"min_rows_share_of_usual": 0.5})
     ingest = Ingest(spark, settings(json_source(tmp_path)))
     ingest.run(*(date(2025, 3, n) for n in range(1, 9)))
-    accepted = [("log", "accepted", row["day"], None) for row in ingest.events]
-    rows = spark.createDataFrame(accepted, "source STRING, verdict STRING, day DATE, reasons ARRAY<STRING>")
+    accepted = [("log", "accepted", row["day"], None, None, None) for row in ingest.events]
+    columns = "source STRING, verdict STRING, day DATE, reasons ARRAY<STRING>, nobody BOOLEAN, also_in STRING"
+    rows = spark.createDataFrame(accepted, columns)
     before = spark.createDataFrame([(row["day"],) for row in ingest.events], "day DATE")
     inputs = {"events": rows, "statements": rows.limit(0), "events_before": before}
     days = [date(2025, 3, n) for n in range(1, 9)]

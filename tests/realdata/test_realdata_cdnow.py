@@ -43,7 +43,16 @@ def sample(data_set):
 
 def test_every_row_of_the_master_is_an_event_and_money_is_right_to_the_cent(master):
     counts = json.loads(master.ran["ingest_events"].message)
-    assert counts == {"purchases": {"read": 69659, "accepted": 69659, "duplicate": 0, "rejected": 0, "outside_days": 0}}
+    assert counts == {
+        "purchases": {
+            "read": 69659,
+            "accepted": 69659,
+            "duplicate": 0,
+            "rejected": 0,
+            "outside_days": 0,
+            "identical_across_files": 0,
+        }
+    }
     total = master.rows("daily_activity").agg(F.sum("purchases"), F.sum("spend_cents"), F.sum("cds"), F.count("*"))
     assert tuple(total.first()) == (69659, 250031563, 167881, 67591)
     assert master.rows("events").select("user_id").distinct().count() == 23570
@@ -97,7 +106,14 @@ def test_the_whole_sample_is_judged_and_its_money_is_right_to_the_cent(sample):
 
 def test_repeat_purchases_of_the_sample_in_39_weeks(sample):
     counts = json.loads(sample.ran["ingest_events"].message)["sample_purchases"]
-    assert counts == {"read": 6919, "accepted": 4960, "duplicate": 0, "rejected": 0, "outside_days": 1959}
+    assert counts == {
+        "read": 6919,
+        "accepted": 4960,
+        "duplicate": 0,
+        "rejected": 0,
+        "outside_days": 1959,
+        "identical_across_files": 0,
+    }
     bought = sample.rows("daily_activity").groupBy("user_id").count()
     repeats = Counter(min(row["count"] - 1, 7) for row in bought.collect())
     assert repeats == {0: 1411, 1: 439, 2: 214, 3: 100, 4: 62, 5: 38, 6: 29, 7: 64}

@@ -12,8 +12,11 @@ from churnwatch.begin.columns import Column
 from churnwatch.begin.guesses import Facts, Filled, Guesses
 from churnwatch.begin.times import TimeForm
 from churnwatch.events.amounts import number
+from churnwatch.events.ids import is_nobody, user_id
 from churnwatch.events.instants import business_day, instant, text_of
+from churnwatch.settings import NOBODY, Ids
 
+AS_GIVEN = Ids()
 NEAR = 0.02  # relative error of counts of distinct values
 FAR_DAYS, STRAY_SHARE = 60, 0.001  # events so far from all others, and so few, are a device's wrong date
 CANCELLED = "^[Cc][0-9]+$"  # a number with a C before it; not one that is written in hexadecimals
@@ -52,8 +55,9 @@ def with_exact(known: Facts, names: Sequence[str], row: dict[str, int]) -> Facts
     return Facts(known.rows, {**known.columns, **exact}, known.read_as_time)
 
 
-def as_events(rows: DataFrame, guesses: Guesses) -> DataFrame:
-    """A row a row of the log: user_id, day (in the guessed zone), file_day, kind, amount, quantity, seconds and session; null
+def as_events(rows: DataFrame, guesses: Guesses, ids: Ids = AS_GIVEN, nobody: Sequence[str] = NOBODY) -> DataFrame:
+    """A row a row of the log: user_id (as ingest reads it under ``ids``; null where it is one of ``nobody``), given_user (its
+    text without blanks at the ends), day (in the guessed zone), file_day, kind, amount, quantity, seconds and session; null
     where none."""
     fields = {name: guess.sql for name, guess in guesses.fields.items()}
     nothing = "CAST(NULL AS STRING)"
@@ -66,8 +70,10 @@ def as_events(rows: DataFrame, guesses: Guesses) -> DataFrame:
     )
     kinds = {field.name: field.dataType for field in read.schema.fields}
     file_day = F.regexp_extract("_file", r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)", 1).try_cast("date")
+    user = user_id(F.col("user_id"), kinds["user_id"], ids)
     return read.select(
-        text_of(F.col("user_id")).alias("user_id"),
+        F.when(~is_nobody(user, nobody), user).alias("user_id"),
+        text_of(F.col("user_id")).alias("given_user"),
         business_day(_instant(read.schema, "event_time", guesses.zone.name), guesses.zone.name).alias("day"),
         file_day.alias("file_day"),
         text_of(F.col("event_type")).alias("kind"),
@@ -78,12 +84,21 @@ def as_events(rows: DataFrame, guesses: Guesses) -> DataFrame:
 
 
 def events_counted(events: DataFrame) -> DataFrame:
-    """One row: rows; without user; of users, without time; with an amount that is none; below zero; sessions named C..."""
-    known = F.col("user_id").isNotNull()
+    """One row: rows; without user; of nobody; of users: without time; below zero; sessions named C...; ids that are whole
+    numbers (``whole_ids``), those among them written with a decimal zero or a minus, and the ids 0 and -1."""
+    known, given = F.col("user_id").isNotNull(), F.col("given_user")
+    zero, minus_one = given.rlike(r"^0(\.0+)?$"), given.rlike(r"^-1(\.0+)?$")
+    whole = known & given.rlike(r"^[+-]?\d+(\.0+)?$") & ~zero & ~minus_one
     below = (F.coalesce("amount", F.lit(0)) < 0) | (F.coalesce("quantity", F.lit(0)) < 0)
     return events.agg(
         F.count(F.lit(1)).alias("rows"),
-        F.count_if(~known).alias("no_user"),
+        F.count_if(given.isNull()).alias("no_user"),
+        F.count_if(~known & given.isNotNull()).alias("nobody"),
+        F.count_if(whole).alias("whole_ids"),
+        F.count_if(whole & given.contains(".")).alias("decimal_ids"),
+        F.count_if(whole & given.startswith("-")).alias("negative_ids"),
+        F.count_if(zero).alias("zero_ids"),
+        F.count_if(minus_one).alias("minus_one_ids"),
         F.count_if(known & F.col("day").isNull()).alias("no_time"),
         F.count_if(known & below).alias("below_zero"),
         F.count_if(known & F.col("session_id").rlike(CANCELLED)).alias("cancelled_sessions"),

@@ -10,13 +10,15 @@ from churnwatch.begin.guesses import Guesses, Zone, property_keys
 from churnwatch.begin.measuring import Kind, Measures, rules
 from churnwatch.begin.numbers import number_form
 from churnwatch.begin.return_curve import ChurnWindow, Point, Scale, curve_lines
+from churnwatch.settings import NOBODY, Ids
 
 TYPES_LISTED = 30
 
 
 @dataclass(frozen=True)
 class ProposedSource:
-    """A proposed source of events. ``kind_sql``: SQL of the event type; ``notes``: comments above the source."""
+    """A proposed source of events. ``kind_sql``: SQL of the event type; ``notes``: comments above the source.
+    ``decimal_ids``: rows whose user is written with a decimal zero; ``nobody``: ids of nobody besides the usual ones."""
 
     name: str
     layout: Layout
@@ -28,6 +30,9 @@ class ProposedSource:
     where: str = ""
     where_reason: str = ""
     file_days: tuple[int, ...] = (-1, 0, 1)
+    ids: Ids = Ids()
+    decimal_ids: int = 0
+    nobody: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -50,6 +55,8 @@ class Domain:
     settle_reason: str
     rejected_share: float
     rejected_reason: str
+    nobody_share: float = 0.2
+    nobody_reason: str = ""
     buckets: int = 4
     left_out: Sequence[str] = field(default_factory=tuple)
 
@@ -87,6 +94,7 @@ def config_text(domain: Domain, root: str, input_: str, spark: Mapping[str, obje
         f"activity: {{buckets: {domain.buckets}, session_gap_minutes: 30}}",
         "quality:",
         f"  max_rejected_share: {domain.rejected_share}    # {domain.rejected_reason}",
+        f"  max_nobody_share: {domain.nobody_share}    # {domain.nobody_reason}",
         'privacy: {min_group_size: 10, id_key: {file: "{storage.files}/id_key"}}',
         'sending: {kind: file, folder: "{storage.files}/outbox"}',
     ]
@@ -109,6 +117,8 @@ def _sources(domain: Domain) -> str:
     ]
     for source in domain.sources:
         lines += _source(source)
+    if more := sorted({one for source in domain.sources for one in source.nobody}):
+        lines.append(f"nobody: {json.dumps([*NOBODY, *more])}    # {' and '.join(more)} beside ids of another kind")
     lines += ["# event types found, with the number of events of users:"]
     lines += [f"#   {_comment(kind.name)}: {kind.events:,}" for kind in domain.kinds[:TYPES_LISTED]]
     if len(domain.kinds) > TYPES_LISTED:
@@ -139,6 +149,9 @@ def _source(source: ProposedSource) -> list[str]:
     lines.append(f"    time_zone: {zone.name}    # {_comment(zone.reason)}")
     if source.where:
         lines.append(f"    where: {_text(source.where)}    # {_comment(source.where_reason)}")
+    if source.ids.strip_decimal_zero:
+        reason = f"{source.decimal_ids:,} rows have a user like 17850.0: a tool read the ids as numbers"
+        lines.append(f"    ids: {{strip_decimal_zero: true}}    # {reason}")
     lines.append("    map:")
     fields = {name: (guess.sql, _with_name(guess.column, guess.reason)) for name, guess in guesses.fields.items()}
     fields["event_type"] = (source.kind_sql, source.kind_reason)

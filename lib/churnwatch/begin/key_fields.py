@@ -3,7 +3,7 @@
 import re
 
 from churnwatch.begin.columns import Column, Layout, words
-from churnwatch.begin.guesses import Facts, Filled, Guess, Guesses, NoLog, distinct_words, id_sql, is_counted, rank
+from churnwatch.begin.guesses import Facts, Filled, Guess, Guesses, NoLog, distinct_words, is_counted, rank
 from churnwatch.begin.known import OTHER_TIMES
 from churnwatch.begin.numbers import number_form
 from churnwatch.begin.other_fields import OtherFields
@@ -61,12 +61,12 @@ def _user(layout: Layout, facts: Facts, taken: set[str]) -> tuple[Guess | None, 
             refused[column.name] = "its name is none of a user, its values do not look like ids that occur more than once"
     if named:
         column = min(named, key=lambda one: one[0])[1]
-        return Guess(id_sql(column), f"its name is one of a user; {distinct_words(column, facts)}", column), refused
+        return Guess(column.sql, f"its name is one of a user; {distinct_words(column, facts)}", column), refused
     if unnamed:
         column = unnamed[0]
         found = f"the first whose values look like ids that occur more than once, {distinct_words(column, facts)}"
         reason = f"no column has a user's name; {found}"
-        return Guess(id_sql(column), reason, column), refused
+        return Guess(column.sql, reason, column), refused
     return None, refused
 
 

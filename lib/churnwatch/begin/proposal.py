@@ -21,11 +21,12 @@ from churnwatch.begin.measuring import MOST_TYPES, Kind, is_purchase, is_return,
 from churnwatch.begin.other_fields import FEW_TYPES
 from churnwatch.begin.texts import day_pattern, text_layout
 from churnwatch.core import ConfigError, DataQualityError, NoEventLog
-from churnwatch.settings import Source
+from churnwatch.settings import NOBODY, Ids, Source
 
 MOST_GROUPS = 20  # layouts of files that are looked at
 MOST_COLUMNS = 100
 MISSED_USERS = 0.01  # where at least this share of rows has no user, such rows are left out instead of refused
+WORD_IDS, WHOLE_IDS = 0.05, 0.95  # shares of whole numbers among ids that are words, and among ids that are numbers
 RARE = 0.0005  # share of events below which a distance in days between file and event is taken for a fault
 
 
@@ -202,6 +203,7 @@ def _inspect(group: Group, port: Port) -> Inspected:
 def _with_kinds(source: ProposedSource, rows: DataFrame, port: Port) -> tuple[ProposedSource, DataFrame, dict[str, int]]:
     """Return the source with event types, and without rows that have no user; its events; its counts."""
     [counts] = port.collect_small(counting.events_counted(counting.as_events(rows, source.guesses)))
+    source = with_ids(source, counts)
     sql, kind_reason = _kind(source.guesses, counts)
     source = replace(source, kind_sql=sql, kind_reason=kind_reason)
     missed = counts["no_user"] / max(counts["rows"], 1)
@@ -210,11 +212,28 @@ def _with_kinds(source: ProposedSource, rows: DataFrame, port: Port) -> tuple[Pr
         reason = f"{missed:.1%} of the rows have no user and are left out; without this line they are refused and kept as rejects"
         source = replace(source, where=f"length(trim({user.sql})) > 0" if user else "", where_reason=reason)
     fields = {**source.guesses.fields, "event_type": Guess(sql, kind_reason)}
-    events = counting.as_events(rows, replace(source.guesses, fields=fields))
+    nobody = (*NOBODY, *source.nobody)
+    events = counting.as_events(rows, replace(source.guesses, fields=fields), source.ids, nobody)
     if "{day}" in source.path:
         late = {row["late"]: row["events"] for row in port.collect_small(counting.lateness_counted(events))}
         source = replace(source, file_days=file_days(late))
     return source, events, counts
+
+
+def with_ids(source: ProposedSource, counts: Mapping[str, int]) -> ProposedSource:
+    """Return the source with the spelling of its ids, and with 0 and -1 among the ids of nobody where other ids show that
+    they are none."""
+    user = source.guesses.fields["user_id"].column
+    known = counts["rows"] - counts["no_user"] - counts["nobody"] - counts["zero_ids"] - counts["minus_one_ids"]
+    words = counts["whole_ids"] < WORD_IDS * known
+    nobody = []
+    if counts["zero_ids"] and words:
+        nobody.append("0")
+    if counts["minus_one_ids"] and (words or not counts["negative_ids"]):
+        nobody.append("-1")
+    number = user is not None and user.kind in ("float", "double")
+    decimal = number or (counts["decimal_ids"] > 0 and counts["whole_ids"] >= WHOLE_IDS * known)
+    return replace(source, ids=Ids(strip_decimal_zero=decimal), decimal_ids=counts["decimal_ids"], nobody=tuple(nobody))
 
 
 def file_days(late: Mapping[int, int]) -> tuple[int, ...]:
@@ -234,7 +253,7 @@ def _kind(guesses: Guesses, counts: Mapping[str, int]) -> tuple[str, str]:
     money = "amount" in guesses.fields
     kind, why = ("purchase", "it has money") if money or guesses.quantity else ("event", "it has no money")
     reason = f"no column tells kinds of events: all are called {kind}, for {why if money or kind == 'event' else 'it has pieces'}"
-    users = counts["rows"] - counts["no_user"]
+    users = counts["rows"] - counts["no_user"] - counts["nobody"]
     tests = []
     session = guesses.fields.get("session_id")
     if session and 0 < counts["cancelled_sessions"] < 0.3 * users:
@@ -283,6 +302,7 @@ def _domain(
     churn = return_curve.choose_window(curve, history)
     settle, settle_reason = _settle(sources)
     rejected, rejected_reason = _rejected(sources, counted)
+    nobody, nobody_reason = _nobody(sources, counted)
     return Domain(
         name=name,
         sources=sources,
@@ -299,6 +319,8 @@ def _domain(
         settle_reason=settle_reason,
         rejected_share=rejected,
         rejected_reason=rejected_reason,
+        nobody_share=nobody,
+        nobody_reason=nobody_reason,
         buckets=4 if row["user_days"] < 20_000_000 else 16 if row["user_days"] < 200_000_000 else 64,
         left_out=left_out,
     )
@@ -338,3 +360,13 @@ def _rejected(sources: Sequence[ProposedSource], counted: Sequence[Mapping[str, 
     return min(
         1.0, ceil(worst * 150) / 100
     ), f"{worst:.1%} of the rows cannot be used (see rejected_events); half as much again is let pass"
+
+
+def _nobody(sources: Sequence[ProposedSource], counted: Sequence[Mapping[str, int]]) -> tuple[float, str]:
+    """Return quality.max_nobody_share: its default, or half as much again as the worst source has; and why."""
+    worst = 0.0
+    for source, counts in zip(sources, counted, strict=True):
+        more = sum(counts[f"{name}_ids"] for name, one in (("zero", "0"), ("minus_one", "-1")) if one in source.nobody)
+        worst = max(worst, (counts["nobody"] + more) / max(counts["rows"], 1))
+    share = max(0.2, min(1.0, ceil(worst * 150) / 100))
+    return share, f"{worst:.2%} of the rows have an id that stands for nobody, such as null or guest"

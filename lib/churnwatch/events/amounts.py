@@ -25,23 +25,28 @@ def number(value: Column, kind: DataType, field: str) -> Column:
 def scaled_integer(value: Column, digits: int) -> Column:
     """Multiply ``value`` by 10^digits and round half up, in decimal arithmetic: 19.99 with 2 digits is 1999.
 
-    Null when the value is not a finite number or is 1e15 or more.
+    Null when the value is not a finite number or is too large (``number_faults``).
     """
-    fine = F.when(F.abs(value.try_cast("double")) < LIMIT, value)
+    fine = F.when(F.abs(value.try_cast("double")) < _limit(digits), value)
     return (fine.try_cast(f"decimal({16 + digits},{digits})") * F.lit(10**digits)).cast("long")
 
 
-def number_faults(value: Column, name: str, negative: bool = True) -> dict[str, Column]:
-    """Map each reason to refuse a number to its condition: not a number, not finite, 1e15 or more, and negative unless
-    ``negative`` is allowed."""
+def _limit(digits: int) -> float:
+    return min(LIMIT, 10.0 ** (18 - digits))
+
+
+def number_faults(value: Column, name: str, negative: bool = True, digits: int = 2) -> dict[str, Column]:
+    """Map each reason to refuse a number to its condition: not a number, not finite, 1e15 or more (with ``digits`` decimals in
+    64 bits: 1e14 with 4), and negative unless ``negative`` is allowed."""
+    limit = _limit(digits)
     read = value.try_cast("double")
     finite = ~F.isnan(read) & (F.abs(read) != F.lit(float("inf")))
-    decimal = value.try_cast("decimal(38,3)")
-    unreadable = value.isNotNull() & (read.isNull() | (finite & (F.abs(read) < LIMIT) & decimal.isNull()))
+    decimal = value.try_cast("decimal(38,4)")
+    unreadable = value.isNotNull() & (read.isNull() | (finite & (F.abs(read) < limit) & decimal.isNull()))
     reasons = {
         f"bad_{name}": unreadable,
         f"{name}_not_finite": read.isNotNull() & ~finite,
-        f"{name}_too_large": finite & (F.abs(read) >= LIMIT),
+        f"{name}_too_large": finite & (F.abs(read) >= limit),
     }
     if not negative:
         reasons[f"negative_{name}"] = finite & (read < 0)

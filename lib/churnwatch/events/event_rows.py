@@ -7,6 +7,8 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from churnwatch.events.amounts import number, number_faults, scaled_integer
+from churnwatch.events.currency import converted
+from churnwatch.events.ids import is_nobody
 from churnwatch.events.instants import business_day, instant
 from churnwatch.events.mapping import (
     OUTSIDE,
@@ -16,6 +18,7 @@ from churnwatch.events.mapping import (
     fingerprint,
     is_one_of,
     map_text,
+    only_nobody,
     raw_text,
     reasons_text,
     reject_day,
@@ -37,19 +40,22 @@ EVENT_FIELDS = {
     "properties": "map<string,string>",
 }
 EVENT_SCHEMA = "source STRING, verdict STRING, day DATE, " + ", ".join(f"{n} {k}" for n, k in EVENT_FIELDS.items())
-EVENT_SCHEMA += ", file STRING, reasons ARRAY<STRING>, raw STRING"
+EVENT_SCHEMA += ", file STRING, reasons ARRAY<STRING>, raw STRING, nobody BOOLEAN, also_in STRING"
 
 
-def classify_events(rows: DataFrame, source: EventSource, days: Sequence[date], settings: Settings) -> DataFrame:
+def classify_events(
+    rows: DataFrame, source: EventSource, days: Sequence[date], settings: Settings, rates: DataFrame | None = None
+) -> DataFrame:
     """Return one row per source row, with its ``verdict``. Rows outside ``days`` keep ``source`` and the verdict alone.
 
     An event belongs to the business day of its time. Its file must be one that is read for that day (``file_days``);
-    otherwise no run would find it, so it is refused as ``time_far_from_file``.
+    otherwise no run would find it, so it is refused as ``time_far_from_file``. ``rates``: those of ``rates_by_day``; a source
+    that maps a currency needs them.
     """
     mapped = Mapped(rows, source)
     parsed = mapped.frame.select(
         mapped.text("event_id").alias("event_id"),
-        mapped.text("user_id").alias("user_id"),
+        mapped.user_id().alias("user_id"),
         mapped.value("event_time").cast("string").alias("_given_time"),
         instant(mapped.value("event_time"), mapped.kind("event_time"), source.time_zone, mapped.label("event_time")).alias(
             "event_time"
@@ -57,17 +63,23 @@ def classify_events(rows: DataFrame, source: EventSource, days: Sequence[date], 
         mapped.text("event_type").alias("event_type"),
         number(mapped.value("amount"), mapped.kind("amount"), mapped.label("amount")).alias("_amount"),
         number(mapped.value("duration_s"), mapped.kind("duration_s"), mapped.label("duration_s")).alias("_duration"),
+        F.upper(mapped.text("currency")).alias("_currency"),
         *(mapped.text(field).alias(field) for field in ("item_id", "session_id", "channel")),
         mapped.texts("properties").alias("properties"),
+        mapped.unreadable("properties").alias("_bad_properties"),
         *("_file", "_file_day", "_corrupt", "_raw", "_own"),
     )
     dated = parsed.withColumns(
         {
             "_day": business_day(F.col("event_time"), settings.clock.time_zone),
             "_possible": F.year("event_time").between(FIRST_YEAR, LAST_YEAR),
+            "_nobody": is_nobody(F.col("user_id"), settings.sources.nobody),
         }
     ).withColumn("_near", _read_for_its_day(source))
-    return _with_ids(_with_verdict(dated.withColumn("_reasons", reasons_text(_reasons(source))), source, days))
+    priced = _in_own_currency(dated, rates, settings) if rates is not None else dated.withColumn("_no_rate", F.lit(False))
+    digits = settings.money.minor_digits
+    judged = _with_verdict(priced.withColumn("_reasons", reasons_text(_reasons(source, digits))), source, days, digits)
+    return _with_ids(judged, source.repeats == "drop")
 
 
 def _read_for_its_day(source: EventSource) -> Column:
@@ -76,22 +88,36 @@ def _read_for_its_day(source: EventSource) -> Column:
     return F.date_diff(F.col("_file_day"), F.col("_day")).isin(source.file_days)
 
 
-def _reasons(source: EventSource) -> dict[str, Column]:
+def _in_own_currency(frame: DataFrame, rates: DataFrame, settings: Settings) -> DataFrame:
+    """Convert ``_amount`` to the domain's currency, and add ``_no_rate``: the amount is in another one and has no rate."""
+    is_own = F.coalesce(F.col("_currency") == F.lit(settings.money.currency), F.lit(True))
+    # rates are unique by day and code: the join keeps the grain
+    priced = frame.join(
+        F.broadcast(rates), (F.col("_day") == F.col("_rate_day")) & (F.col("_currency") == F.col("_code")), "left"
+    )
+    no_rate = F.col("_amount").isNotNull() & F.col("_day").isNotNull() & ~is_own & F.col("_rate").isNull()
+    return priced.withColumns({"_no_rate": no_rate, "_amount": converted(F.col("_amount"), is_own, F.col("_rate"))})
+
+
+def _reasons(source: EventSource, digits: int) -> dict[str, Column]:
     time, possible = F.col("event_time"), F.col("_possible")
     given = F.length(F.btrim("_given_time")) > 0
     conditions = {
-        "no_user": F.col("user_id").isNull(),
+        "no_user": F.col("user_id").isNull() | F.col("_nobody"),
         "no_time": ~F.coalesce(given, F.lit(False)),
         "bad_time": given & time.isNull(),
         "impossible_time": ~possible,
         "time_far_from_file": possible & ~F.col("_near"),
         "no_type": F.col("event_type").isNull(),
+        "other_currency": F.col("_no_rate"),
+        "bad_properties": F.col("_bad_properties"),
         "unknown_type": ~F.col("event_type").isin(source.event_types) if source.event_types is not None else F.lit(False),
     }
-    return conditions | number_faults(F.col("_amount"), "amount") | number_faults(F.col("_duration"), "duration", negative=False)
+    amount, duration = F.col("_amount"), F.col("_duration")
+    return conditions | number_faults(amount, "amount", digits=digits) | number_faults(duration, "duration", negative=False)
 
 
-def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date]) -> DataFrame:
+def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date], digits: int) -> DataFrame:
     rejected = F.col("_reasons") != ""
     timed = F.col("_corrupt").isNull() & F.col("_possible") & F.col("_near")
     placed = frame.withColumn("day", F.when(rejected, reject_day(source, F.when(timed, F.col("_day")))).otherwise(F.col("_day")))
@@ -99,7 +125,7 @@ def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date]) -
     decided = placed.withColumn("verdict", F.when(~in_days, OUTSIDE).when(rejected, REJECTED))
     event, reject = F.col("verdict").isNull(), F.col("verdict") == REJECTED
     fields = {name: F.col(name) for name in EVENT_FIELDS}
-    fields["amount_cents"] = scaled_integer(F.col("_amount"), 2)
+    fields["amount_cents"] = scaled_integer(F.col("_amount"), digits)
     fields["duration_ms"] = scaled_integer(F.col("_duration"), 3)
     return decided.select(
         F.lit(source.name).alias("source"),
@@ -109,16 +135,22 @@ def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date]) -
         F.when(reject, F.col("_file")).alias("file"),
         F.when(reject, F.split("_reasons", ",")).alias("reasons"),
         F.when(reject, raw_text()).alias("raw"),
+        (reject & only_nobody()).alias("nobody"),
+        # only rows without an id need it: a path a row makes the shuffle dearer
+        F.when(event & F.col("event_id").isNull(), F.col("_file")).alias("_file"),
         # refused rows have no key: a number of their own spreads them over the tasks of the shuffle by key
         F.monotonically_increasing_id().alias("_spread"),
     )
 
 
-def _with_ids(frame: DataFrame) -> DataFrame:
+def _with_ids(frame: DataFrame, drop_repeats: bool) -> DataFrame:
     """Mark duplicates, and add an ``event_id`` where the source has none.
 
     Of several rows with the same id on one day the one with the smallest (time, hash) is accepted. A row without an id
     gets its hash and its ordinal among identical rows of the day, so that repeated events are kept.
+
+    ``also_in``: another file that holds the row, for rows that would not be there if each row without an id counted as often
+    as in the file with most of it. Such rows are duplicates where ``drop_repeats``.
     """
     content = [F.col(name) for name in EVENT_FIELDS if name not in ("event_id", "event_time", "properties")]
     content += [F.unix_micros("event_time"), map_text(F.col("properties"))]
@@ -128,9 +160,31 @@ def _with_ids(frame: DataFrame) -> DataFrame:
     )
     own_id = F.col("event_id").isNotNull()
     # own_id separates ids of the source from hashes; the key comes first, because it decides most comparisons of the sort
-    window = Window.partitionBy("_key", "day", own_id).orderBy("event_time", "_hash")
-    numbered = hashed.withColumn("_n", F.row_number().over(window))
-    verdict = F.coalesce(F.col("verdict"), F.when(own_id & (F.col("_n") > 1), "duplicate").otherwise("accepted"))
-    ids = F.when(event, F.coalesce(F.col("event_id"), F.concat_ws("-", "_hash", F.col("_n").cast("string"))))
+    key = ("_key", "day", own_id)
+    # both windows need one exchange and one sort
+    window = Window.partitionBy(*key).orderBy("_file", "event_time", "_hash")
+    in_file = Window.partitionBy(*key, "_file").orderBy("event_time", "_hash")
+    before = window.rowsBetween(Window.unboundedPreceding, -1)
+    numbered = hashed.withColumns({"_n": F.row_number().over(window), "_in_file": F.row_number().over(in_file)})
+    # the n-th of its file, and an earlier file has n of them too
+    again = event & ~own_id & (F.col("_in_file") <= F.max("_in_file").over(before))
+    marked = numbered.withColumn("also_in", F.when(again, F.first("_file").over(before)))
+    repeated, ordinal = own_id & (F.col("_n") > 1), F.col("_n")
+    if drop_repeats:
+        repeated, ordinal = repeated | F.col("also_in").isNotNull(), F.col("_in_file")
+    verdict = F.coalesce(F.col("verdict"), F.when(repeated, "duplicate").otherwise("accepted"))
+    ids = F.when(event, F.coalesce(F.col("event_id"), F.concat_ws("-", "_hash", ordinal.cast("string"))))
     fields = [F.col(name) for name in EVENT_FIELDS if name != "event_id"]
-    return numbered.select("source", verdict.alias("verdict"), "day", ids.alias("event_id"), *fields, "file", "reasons", "raw")
+    kept_file = F.coalesce("file", F.when(F.col("also_in").isNotNull(), F.col("_file")))
+    return marked.select(
+        "source",
+        verdict.alias("verdict"),
+        "day",
+        ids.alias("event_id"),
+        *fields,
+        kept_file.alias("file"),
+        "reasons",
+        "raw",
+        "nobody",
+        "also_in",
+    )

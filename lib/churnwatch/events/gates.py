@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from statistics import median
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core import DataQualityError
@@ -21,11 +22,18 @@ BASELINE_DAYS, FEWEST_BASELINE_DAYS = 28, 7  # the usual number of events is the
 
 @dataclass
 class SourceCounts:
-    """Rows of one source by verdict, and refused rows by reason."""
+    """Rows of one source by verdict, and refused rows by reason.
+
+    ``undated``: refused rows without a day. ``nobody``, ``undated_nobody``: those among the refused rows that have no fault but
+    a user id that stands for nobody. ``identical``: rows without an id that another file holds as often.
+    """
 
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     undated: int = 0
+    nobody: int = 0
+    undated_nobody: int = 0
+    identical: int = 0
 
     @property
     def read(self) -> int:
@@ -34,14 +42,24 @@ class SourceCounts:
 
     @property
     def rejected_share(self) -> float:
-        """Dated rejects / dated rows, or undated rejects / all rows, whichever is larger.
+        """Share of refused rows among the rows of users: those of ``nobody`` are left out."""
+        dated, of_days = self.verdicts["rejected"] - self.undated, self._of_days
+        known = self.nobody - self.undated_nobody
+        return _larger(dated - known, of_days - known, self.undated - self.undated_nobody, self.read - self.nobody)
 
-        They are kept apart because a file without ``{day}`` is read whole even for a single day, so that most of its
-        undated rejects belong to other days.
-        """
-        dated = self.verdicts["rejected"] - self.undated
-        of_days = self.verdicts["accepted"] + self.verdicts["duplicate"] + dated
-        return max(dated / of_days if of_days else 0.0, self.undated / self.read if self.read else 0.0)
+    @property
+    def nobody_share(self) -> float:
+        """Share of rows whose user id stands for nobody."""
+        return _larger(self.nobody - self.undated_nobody, self._of_days, self.undated_nobody, self.read)
+
+    @property
+    def identical_share(self) -> float:
+        """Share of identical rows of other files among the accepted rows."""
+        return self.identical / max(self.verdicts["accepted"], 1)
+
+    @property
+    def _of_days(self) -> int:
+        return self.read - self.verdicts["outside_days"] - self.undated
 
     def __str__(self) -> str:
         parts = " + ".join(f"{self.verdicts[verdict]:,} {verdict}" for verdict in VERDICTS)
@@ -49,12 +67,23 @@ class SourceCounts:
         return f"read {self.read:,} = {parts}" + (f"; {top}" if top else "")
 
 
+def _larger(dated: int, of_days: int, undated: int, of_all: int) -> float:
+    """Dated rows / all dated rows, or undated rows / all rows, whichever is larger.
+
+    They are kept apart because a file without ``{day}`` is read whole even for a single day, so that most of its undated rows
+    belong to other days.
+    """
+    return max(dated / of_days if of_days else 0.0, undated / of_all if of_all else 0.0)
+
+
 def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, dict[str, int]]:
-    """Count the rows of each source: read = accepted + duplicate + rejected + outside_days.
+    """Count the rows of each source: read = accepted + duplicate + rejected + outside_days. ``identical_across_files`` counts
+    rows without an event_id that another file holds as often; they are duplicates where ``repeats`` is drop, else accepted.
 
     One aggregate by source, verdict, day and set of reasons. Raises DataQualityError when
 
-    - a source has a share of refused rows above ``quality.max_rejected_share``,
+    - a source has a share of refused rows above ``quality.max_rejected_share``, of rows of nobody above
+      ``quality.max_nobody_share``, or of identical accepted rows above ``quality.max_identical_across_files_share``,
     - an attribute that a churn definition reads as a date has a share of values that are no date above
       ``quality.max_unreadable_share``,
     - a day has no event and ``quality.allow_empty_days`` is false,
@@ -63,20 +92,27 @@ def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, 
     """
     counts: dict[str, SourceCounts] = {source.name: SourceCounts() for source in all_sources(settings)}
     events_on: Counter[date] = Counter()
-    grain = [F.col("source"), F.col("verdict"), F.col("day"), F.concat_ws(",", "reasons").alias("reasons")]
-    events = inputs["events"].select(*grain, F.lit(True).alias("event"))
-    statements = inputs["statements"].select(*grain, F.lit(False).alias("event"))
-    for row in events.unionByName(statements).groupBy("source", "verdict", "day", "reasons", "event").count().collect():
+    grain = [F.col("source"), F.col("verdict"), F.col("day"), F.concat_ws(",", "reasons").alias("reasons"), F.col("nobody")]
+    events = inputs["events"].select(*grain, F.lit(True).alias("event"), F.col("also_in").isNotNull().alias("identical"))
+    statements = inputs["statements"].select(*grain, F.lit(False).alias("event"), F.lit(False).alias("identical"))
+    rows = events.unionByName(statements)
+    for row in rows.groupBy(*rows.columns).count().collect():
         count = counts.setdefault(row["source"], SourceCounts())
         count.verdicts[row["verdict"]] += row["count"]
+        count.identical += row["count"] if row["identical"] else 0
         if row["verdict"] == "rejected":
-            count.undated += row["count"] if row["day"] == UNDATED else 0
+            undated = row["count"] if row["day"] == UNDATED else 0
+            count.undated += undated
+            count.nobody += row["count"] if row["nobody"] else 0
+            count.undated_nobody += undated if row["nobody"] else 0
             count.reasons.update({reason: row["count"] for reason in row["reasons"].split(",")})
         elif row["verdict"] == "accepted" and row["event"]:
             events_on[row["day"]] += row["count"]
     dates = _dates(inputs, settings)
     faults = [
         *_rejected(counts, settings),
+        *_nobody(counts, settings),
+        *_identical(inputs["events"], counts, settings),
         *date_faults(dates, settings),
         *_empty(events_on, days, settings),
         *_below_usual(inputs, events_on, days, settings),
@@ -86,6 +122,8 @@ def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, 
         lines = [f"ingest_events {span}: the input fails the quality checks, nothing was published:", *faults]
         raise DataQualityError("\n  ".join(lines))
     found = {name: {"read": count.read, **{v: count.verdicts[v] for v in VERDICTS}} for name, count in counts.items()}
+    for source in settings.sources.events:
+        found[source.name]["identical_across_files"] = counts[source.name].identical
     if dates and settings.sources.users:
         found[settings.sources.users.name] |= {f"unreadable_{name}": count.unreadable for name, count in dates.items()}
     return found
@@ -106,6 +144,40 @@ def _rejected(counts: dict[str, SourceCounts], settings: Settings) -> list[str]:
         for name, count in counts.items()
         if count.rejected_share > limit
     ]
+
+
+def _nobody(counts: dict[str, SourceCounts], settings: Settings) -> list[str]:
+    limit = settings.quality.max_nobody_share
+    return [
+        f"{name}: {count.nobody_share:.1%} of rows have a user id that stands for nobody, quality.max_nobody_share allows "
+        f"{limit:.1%}; {count}. Hint: look at the raw column of rejected_events, map another column as user_id, shorten "
+        "sources.nobody, or allow a larger share"
+        for name, count in counts.items()
+        if count.nobody_share > limit
+    ]
+
+
+def _identical(events: DataFrame, counts: dict[str, SourceCounts], settings: Settings) -> list[str]:
+    limit, kept = (
+        settings.quality.max_identical_across_files_share,
+        {s.name for s in settings.sources.events if s.repeats == "keep"},
+    )
+    faults = []
+    for name, count in counts.items():
+        if name in kept and count.identical_share > limit:
+            identical = events.where((F.col("source") == name) & F.col("also_in").isNotNull())
+            # the smallest one, so that the same files give the same message
+            key = identical.select(F.struct("also_in", "file", "day", "user_id", "event_type", "event_time").alias("key"))
+            [row] = key.agg(F.min("key").alias("key")).collect()
+            one = row["key"]
+            faults.append(
+                f"{name}: {count.identical:,} of {count.verdicts['accepted']:,} accepted rows ({count.identical_share:.1%}) are "
+                f"identical to rows of another file, quality.max_identical_across_files_share allows {limit:.1%}:\n"
+                f"    {one['also_in']} and\n    {one['file']} have: day {one['day']}, user_id {one['user_id']}, event_time "
+                f"{one['event_time']}, event_type {one['event_type']}\n"
+                "    Hint: repeats: drop in the source where a delivery came twice, map an event_id, or allow a larger share"
+            )
+    return faults
 
 
 def _empty(events_on: Counter[date], days: Sequence[date], settings: Settings) -> list[str]:

@@ -10,10 +10,11 @@ from pyspark.sql import functions as F
 from churnwatch.core import days_predicate
 from churnwatch.core.job import Frames
 from churnwatch.events.changes import changed_rows
+from churnwatch.events.currency import rates_by_day
 from churnwatch.events.event_rows import EVENT_FIELDS, EVENT_SCHEMA, classify_events
 from churnwatch.events.mapping import REJECTED, UNDATED, SourcePort, fingerprint
 from churnwatch.events.statements import KEYS, STATEMENT_SCHEMA, classify_statements
-from churnwatch.settings import Settings, Source
+from churnwatch.settings import EventSource, Settings, Source
 
 
 def classify_rows(inputs: Frames, days: Sequence[date], sources: SourcePort, settings: Settings) -> Frames:
@@ -23,20 +24,32 @@ def classify_rows(inputs: Frames, days: Sequence[date], sources: SourcePort, set
     Raises ConfigError when a mapped column has a type that its field cannot have.
     """
     spark = inputs["users"].sparkSession
-    events = [
-        classify_events(rows, source, days, settings)
-        for source in settings.sources.events
-        if (rows := sources.find_rows(source, days)) is not None
-    ]
-    statements = [
-        classify_statements(rows, source, kind, days, settings)
+    statements = {
+        kind: classify_statements(rows, source, kind, days, settings)
         for kind, source in state_sources(settings).items()
+        if (rows := sources.find_rows(source, days)) is not None
+    }
+    every = list(statements.values())
+    events = [
+        classify_events(rows, source, days, settings, _rates(source, statements, inputs, days, settings))
+        for source in settings.sources.events
         if (rows := sources.find_rows(source, days)) is not None
     ]
     return {
         "events": reduce(DataFrame.unionByName, events) if events else spark.createDataFrame([], EVENT_SCHEMA),
-        "statements": reduce(DataFrame.unionByName, statements) if statements else spark.createDataFrame([], STATEMENT_SCHEMA),
+        "statements": reduce(DataFrame.unionByName, every) if every else spark.createDataFrame([], STATEMENT_SCHEMA),
     }
+
+
+def _rates(source: EventSource, statements: Frames, inputs: Frames, days: Sequence[date], settings: Settings) -> DataFrame | None:
+    """Return the rates of currencies by the context of this very ingest, which is not stored yet; None for a source without
+    currencies."""
+    if "currency" not in source.map:
+        return None
+    context = statements.get("context")
+    accepted = None if context is None else context.where(F.col("verdict") == "accepted")
+    daily = settings.sources.context is not None and settings.sources.context.daily
+    return rates_by_day(accepted, inputs["context"], days, daily)
 
 
 def build_tables(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:

@@ -10,7 +10,11 @@ SHAPE = r"^\d{4}-\d{1,2}-\d{1,2}([T ].*)?$"  # without it Spark would read '12:3
 DATE_ALONE = r"^\d{4}-\d{1,2}-\d{1,2}$"
 ZONED = r":\d{2}([.,]\d+)? *([Zz]|[+-]\d{1,2}(:?\d{2})?|[A-Za-z][A-Za-z_/+\-0-9]*)$"
 UTC = ("UTC", "Etc/UTC", "GMT", "Z")
-BLANKS = " \t\r\n\u00a0\u3000"
+# Unicode's white space, and characters without any width that come along when text is copied
+BLANKS = "".join(
+    [*map(chr, range(0x09, 0x0E)), *map(chr, range(0x1C, 0x21)), "\x85\xa0\u1680\u180e", *map(chr, range(0x2000, 0x200C))]
+    + ["\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"]
+)
 
 
 def text_of(value: Column) -> Column:

@@ -9,6 +9,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, MapType, NullType, StringType, StructType
 
 from churnwatch.core import ConfigError, contiguous
+from churnwatch.events.ids import user_id
+from churnwatch.events.instants import text_of
 from churnwatch.settings import Source
 
 OUTSIDE = "outside_days"
@@ -51,9 +53,12 @@ class Mapped:
         return F.col(f"m_{field}") if field in self._source.map else F.lit(None)
 
     def text(self, field: str) -> Column:
-        """Return the mapped field as text, unchanged; null when it is blank."""
-        value = self.value(field).cast("string")
-        return F.when(F.length(F.btrim(value, F.lit(" \t\r\n\u00a0\u3000"))) > 0, value)
+        """Return the mapped field as text without blanks at its ends; null when nothing is left."""
+        return text_of(self.value(field))
+
+    def user_id(self) -> Column:
+        """Return the user id as the source's ``ids`` say it is spelled; null when it is blank."""
+        return user_id(self.value("user_id"), self.kind("user_id"), self._source.ids)
 
     def texts(self, field: str) -> Column:
         """Return a map, a struct or a JSON text as a map of texts. Raises ConfigError for other types."""
@@ -65,6 +70,15 @@ class Mapped:
         if isinstance(kind, StructType):
             return F.create_map(*[part for n in kind.names for part in (F.lit(n), value.getField(n).cast("string"))])
         raise ConfigError(f"{self.label(field)} is {kind.simpleString()}; a map, a struct or a JSON text is allowed")
+
+    def unreadable(self, field: str) -> Column:
+        """Test whether the mapped field is a text that is not one JSON object; false for null, blank and ``null``."""
+        if not isinstance(self.kind(field), StringType):
+            return F.lit(False)
+        text = text_of(self.value(field))
+        # the parser reads '{"a": 1} more' as well; a text that does not end with the object is cut off or has more in it
+        whole = text.startswith("{") & text.endswith("}") & self.texts(field).isNotNull()
+        return F.coalesce((text != "null") & ~whole, F.lit(False))
 
     def label(self, field: str) -> str:
         """Name the source, the field and its expression for an error message."""
@@ -84,6 +98,11 @@ def map_text(value: Column) -> Column:
 def fingerprint(*values: Column) -> Column:
     """Return the MD5 of the values; a null and an empty text differ."""
     return F.md5(F.concat_ws("\x1f", *(F.coalesce(value.cast("string"), F.lit("\x00")) for value in values)))
+
+
+def only_nobody() -> Column:
+    """Test whether a refused row has no fault but a user id that stands for nobody."""
+    return F.coalesce(F.col("_nobody") & (F.col("_reasons") == "no_user"), F.lit(False))
 
 
 def is_one_of(days: Sequence[date], day: Column) -> Column:

@@ -9,8 +9,19 @@ from pyspark.sql import functions as F
 
 from churnwatch.core import contiguous
 from churnwatch.events.amounts import number, number_faults
+from churnwatch.events.ids import is_nobody
 from churnwatch.events.instants import business_day, date_of, instant, text_of
-from churnwatch.events.mapping import OUTSIDE, REJECTED, UNDATED, Mapped, is_one_of, raw_text, reasons_text, reject_day
+from churnwatch.events.mapping import (
+    OUTSIDE,
+    REJECTED,
+    UNDATED,
+    Mapped,
+    is_one_of,
+    only_nobody,
+    raw_text,
+    reasons_text,
+    reject_day,
+)
 from churnwatch.settings import Settings, Source
 
 STATEMENT_FIELDS = {
@@ -36,6 +47,7 @@ STATEMENT_SCHEMA = "kind STRING, source STRING, verdict STRING, day DATE, stated
 STATEMENT_SCHEMA += (
     ", ".join(f"{n} {k}" for n, k in STATEMENT_FIELDS.items()) + ", file STRING, reasons ARRAY<STRING>, raw STRING"
 )
+STATEMENT_SCHEMA += ", nobody BOOLEAN"
 
 
 def classify_statements(rows: DataFrame, source: Source, kind: str, days: Sequence[date], settings: Settings) -> DataFrame:
@@ -48,7 +60,7 @@ def classify_statements(rows: DataFrame, source: Source, kind: str, days: Sequen
     mapped = Mapped(rows, source)
     zone, clock = source.time_zone, settings.clock.time_zone
     values: dict[str, Column] = {
-        "user_id": mapped.text("user_id"),
+        "user_id": mapped.user_id(),
         "changed_at": instant(mapped.value("changed_at"), mapped.kind("changed_at"), zone, mapped.label("changed_at")),
     }
     wrong = {"bad_changed_at": (mapped.value("changed_at"), "changed_at")}
@@ -56,7 +68,7 @@ def classify_statements(rows: DataFrame, source: Source, kind: str, days: Sequen
         values |= {"registered_on": _date(mapped, source, "registered_on", clock), "attributes": _attributes(mapped, source)}
         wrong["bad_registered_on"] = (mapped.value("registered_on"), "registered_on")
     else:
-        values |= {field: mapped.text(field) for field in KEYS[kind]}
+        values |= {field: mapped.text(field) for field in KEYS[kind] if field != "user_id"}
     if kind == "consents":
         values["granted"] = text_of(mapped.value("granted")).try_cast("boolean")
     if kind == "context":
@@ -70,6 +82,7 @@ def classify_statements(rows: DataFrame, source: Source, kind: str, days: Sequen
     reasons = {why: F.col(f"_given_{name}") & F.col(name).isNull() for why, (_, name) in wrong.items()} | _reasons(kind)
     if kind == "context":
         parsed = parsed.withColumn("value", F.col("_number").try_cast("double"))
+    parsed = parsed.withColumn("_nobody", is_nobody(F.col("user_id"), settings.sources.nobody))
     classified = parsed.withColumn("_reasons", reasons_text(reasons)).withColumn("stated_on", _stated_on(kind, clock))
     return _with_verdict(classified, source, kind, days)
 
@@ -87,7 +100,9 @@ def _attributes(mapped: Mapped, source: Source) -> Column:
 
 
 def _reasons(kind: str) -> dict[str, Column]:
-    wrong = {f"no_{'user' if key == 'user_id' else key}": F.col(key).isNull() for key in KEYS[kind]}
+    wrong = {f"no_{key}": F.col(key).isNull() for key in KEYS[kind] if key != "user_id"}
+    if "user_id" in KEYS[kind]:
+        wrong["no_user"] = F.col("user_id").isNull() | F.col("_nobody")
     if kind == "consents":
         wrong["bad_granted"] = F.col("granted").isNull()
     if kind == "context":
@@ -121,6 +136,7 @@ def _with_verdict(frame: DataFrame, source: Source, kind: str, days: Sequence[da
         F.when(reject, F.col("_file")).alias("file"),
         F.when(reject, F.split("_reasons", ",")).alias("reasons"),
         F.when(reject, raw_text()).alias("raw"),
+        (reject & only_nobody()).alias("nobody"),
     )
 
 

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.core import DataQualityError
 from churnwatch.core.job import Frames
+from churnwatch.events.instants import text_of
 from churnwatch.settings import Experiment, Settings, Source
 from churnwatch.tables import tables
 
@@ -63,7 +64,7 @@ def _day(conf: Experiment, imported_on: date) -> Column:
 
 def _text(conf: Experiment, field: str) -> Column:
     if text := conf.source.map.get(field):
-        return F.nullif(F.trim(F.expr(f"CAST(({text}) AS STRING)")), F.lit(""))
+        return text_of(F.expr(text))
     return F.lit(None).cast("string")
 
 

@@ -9,15 +9,17 @@ from churnwatch.settings.offers import Campaign, Offer, Offers, Outcome
 from churnwatch.settings.planted import Pattern, Planted, PlantedEvents
 from churnwatch.settings.root import Settings
 from churnwatch.settings.rules import Rule
-from churnwatch.settings.sources import EVENT_FIELDS, EventSource, Source
+from churnwatch.settings.sources import EVENT_FIELDS, NOBODY, EventSource, Ids, Source
 from churnwatch.settings.tiers import Tier
 
 __all__ = [
     "EVENT_FIELDS",
+    "NOBODY",
     "Campaign",
     "Definition",
     "EventSource",
     "Experiment",
+    "Ids",
     "Measure",
     "Offer",
     "Offers",

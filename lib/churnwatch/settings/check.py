@@ -75,6 +75,8 @@ def _source_faults(settings: Settings) -> Found:
         path: KeyPath = ("sources", kind) if index is None else ("sources", kind, index)
         for field, text in source.map.items():
             yield from sql_faults((*path, "map", field), text, None)
+        if kind == "events" and "currency" in source.map and settings.money.currency is None:
+            yield (*path, "map", "currency"), "needs the domain's own currency. Hint: a file money.yaml with `currency: EUR`"
         if source.where:
             yield from sql_faults((*path, "where"), source.where, None)
     names: list[str] = []

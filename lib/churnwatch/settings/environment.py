@@ -60,7 +60,11 @@ class Quality(SettingsPart):
     """Gates of ingest: a day that fails one is not published."""
 
     max_rejected_share: Share = 0.05
-    """Largest share of rejected rows of a source."""
+    """Largest share of rejected rows of a source, among the rows whose user is not in `sources.nobody`."""
+    max_nobody_share: Share = 0.2
+    """Largest share of rows of a source whose user is in `sources.nobody`."""
+    max_identical_across_files_share: Share = 0.01
+    """Largest share of events of a source with `repeats: keep` and without ids that stand in another file too."""
     max_unreadable_share: Share = 0.05
     """Largest share of the values of a user attribute that are no date, where a churn definition reads the attribute as a
     date."""

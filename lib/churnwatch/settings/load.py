@@ -17,7 +17,7 @@ from churnwatch.settings.sending import written_secrets
 
 # file of the domain folder -> the key of Settings that it fills
 NEEDED_FILES = ("sources", "measures", "churn", "tiers")
-DOMAIN_FILES = (*NEEDED_FILES, "model", "rules", "causes", "owners", "offers", "experiments", "planted")
+DOMAIN_FILES = (*NEEDED_FILES, "money", "model", "rules", "causes", "owners", "offers", "experiments", "planted")
 REFERENCE = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)+|domain)\}")
 SHORTEST_MASKED = 4  # characters; shorter secrets are not masked in other faults, because they would be found everywhere
 SECRET = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")

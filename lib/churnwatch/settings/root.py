@@ -8,6 +8,7 @@ from churnwatch.settings.environment import Activity, Clock, Mlflow, Privacy, Qu
 from churnwatch.settings.experiments import Experiment
 from churnwatch.settings.measures import Measures
 from churnwatch.settings.model import ModelSettings
+from churnwatch.settings.money import Money
 from churnwatch.settings.offers import Offers, Outcome
 from churnwatch.settings.owners import Owners
 from churnwatch.settings.planted import Planted
@@ -42,6 +43,8 @@ class Settings(SettingsPart):
     """Where messages go."""
     sources: Sources
     """sources.yaml"""
+    money: Money = Money()
+    """money.yaml"""
     measures: Measures
     """measures.yaml"""
     churn: Churn

@@ -1,10 +1,19 @@
 """Where the raw input lies and how its columns map to events: sources.yaml."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from churnwatch.settings.base import Name, SettingsPart
+
+
+class Ids(SettingsPart):
+    """How a source spells user ids. Blanks at the ends never count; nothing else is changed by default."""
+
+    fold_case: bool = Field(default=False, examples=[True])
+    """Whether upper and lower case are the same: U1 becomes u1."""
+    strip_decimal_zero: bool = Field(default=False, examples=[True])
+    """Whether 17850.0 is 17850. Tools that read ids as numbers write them so as soon as one is missing."""
 
 
 class Source(SettingsPart):
@@ -30,11 +39,13 @@ class Source(SettingsPart):
     """All types of events of the source; a row of another type is rejected. Null: any type."""
     where: str | None = Field(default=None, examples=["test_account = false"])
     """Spark SQL condition over the source's columns; other rows are left out."""
+    ids: Ids = Ids()
+    """How the source spells user ids."""
     map: dict[Name, str] = Field(examples=[{"unit": "userid", "arm": "version"}])
     """Canonical field -> Spark SQL over the source's columns. Amounts in major units, durations in seconds. Events have
-    event_id, user_id, event_time, event_type, amount, duration_s, item_id, session_id, channel and properties; users have
-    user_id, registered_on, changed_at and any attribute; consents have user_id, channel, purpose, granted and changed_at;
-    context has day, scope, name and value."""
+    event_id, user_id, event_time, event_type, amount, currency, duration_s, item_id, session_id, channel and properties; a row
+    without a currency is in that of the domain. Users have user_id, registered_on, changed_at and any attribute; consents have
+    user_id, channel, purpose, granted and changed_at; context has day, scope, name and value."""
 
     @model_validator(mode="after")
     def _one_place(self) -> "Source":
@@ -54,6 +65,7 @@ EVENT_FIELDS = (
     "event_time",
     "event_type",
     "amount",
+    "currency",
     "duration_s",
     "item_id",
     "session_id",
@@ -64,6 +76,10 @@ EVENT_FIELDS = (
 
 class EventSource(Source):
     """A source of events; ``map`` has the canonical fields of events alone."""
+
+    repeats: Literal["keep", "drop"] = Field(default="keep", examples=["drop"])
+    """What is done with identical rows without an event_id. keep: each is an event. drop: of rows that stand in several files,
+    as where a delivery came twice, as many are events as the file with most of them has; the others are duplicates."""
 
     @model_validator(mode="after")
     def _fields(self) -> "EventSource":
@@ -77,6 +93,30 @@ class EventSource(Source):
         return self
 
 
+NOBODY = (
+    "null",
+    "(null)",
+    "\\N",
+    "none",
+    "nil",
+    "nan",
+    "n/a",
+    "#n/a",
+    "-",
+    "undefined",
+    "unknown",
+    "(not set)",
+    "anonymous",
+    "guest",
+    "not_authenticated",
+    "distinct_id",
+    "true",
+    "false",
+    "[object object]",
+    "00000000-0000-0000-0000-000000000000",
+)
+
+
 class Sources(SettingsPart):
     """sources.yaml: the raw input."""
 
@@ -88,3 +128,15 @@ class Sources(SettingsPart):
     """Source of users' consents to be contacted and profiled."""
     context: Source | None = None
     """Source of series that do not belong to one user: prices, competitors, market."""
+    nobody: list[str] = Field(default=list(NOBODY), examples=[["null", "guest", "0", "-1"]])
+    """User ids that stand for nobody, in any case. Their rows are refused as no_user; `quality.max_nobody_share` limits them.
+    0 and -1 are users unless they are listed."""
+
+    @field_validator("nobody", mode="before")
+    @classmethod
+    def _as_texts(cls, values: Any) -> Any:
+        """YAML reads null, true, 0 and -1 without quotes as no texts."""
+        plain = {None: "null", True: "true", False: "false"}
+        if not isinstance(values, list):
+            return values
+        return [str(one) if type(one) is int else plain[one] if one is None or type(one) is bool else one for one in values]

@@ -105,7 +105,7 @@ EVENTS = table(
         user(),
         column("event_time", "timestamp", "instant of the event", nullable=False),
         column("event_type", "string", "type of the event", nullable=False),
-        column("amount_cents", "long", "money of the event, cents; null: none"),
+        column("amount_cents", "long", "money of the event in minor units of the domain's currency (cents); null: none"),
         column("duration_ms", "long", "duration of the event, milliseconds; null: none"),
         column("item_id", "string", "page, product or function that the event concerns; null: none"),
         column("session_id", "string", "session as the source gives it; null: the source has none"),

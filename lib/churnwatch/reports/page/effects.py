@@ -101,19 +101,21 @@ def _smallest(rows: Rows, campaign: str) -> float | None:
 def _difference(r: Mapping[str, Any], rate: bool, settings: Settings) -> str:
     if rate:
         return points(r["difference"])
-    sign = "+" if r["difference"] > 0 else ""
-    return sign + (money(r["difference"]) if _in_cents(r, settings) else number(r["difference"]))
+    return ("+" if r["difference"] > 0 else "") + _mean(r, r["difference"], settings)
 
 
 def _range(r: Mapping[str, Any], rate: bool, settings: Settings) -> str:
     if rate:
         return f"{r['low'] * 100:+.1f} to {r['high'] * 100:+.1f}".replace("-", "−")
-    show = money if _in_cents(r, settings) else number
-    return f"{show(r['low'])} to {show(r['high'])}"
+    return " to ".join(_mean(r, r[end], settings) for end in ("low", "high"))
 
 
-def _signed_money(cents: int | None) -> str:
-    return ("+" if cents and cents > 0 else "") + money(cents)
+def _mean(r: Mapping[str, Any], value: float | None, settings: Settings) -> str:
+    return money(value, settings) if _in_cents(r, settings) else number(value)
+
+
+def _signed_money(cents: int | None, settings: Settings) -> str:
+    return ("+" if cents and cents > 0 else "") + money(cents, settings)
 
 
 def _lift_table(rows: Rows, settings: Settings, rate: bool) -> Table:
@@ -122,7 +124,7 @@ def _lift_table(rows: Rows, settings: Settings, rate: bool) -> Table:
 
     def mean(r: Mapping[str, Any], which: str) -> str:
         value = r[f"{which}_mean"]
-        shown = percent(value) if rate else (money if _in_cents(r, settings) else number)(value)
+        shown = percent(value) if rate else _mean(r, value, settings)
         return f"{shown} of {whole(r[which])}" if rate else f"{shown}, n {whole(r[which])}"
 
     body = []
@@ -137,8 +139,8 @@ def _lift_table(rows: Rows, settings: Settings, rate: bool) -> Table:
                 mean(r, "control"),
                 interval_cell(r["difference"], r["low"], r["high"], axis, 0.0, text),
                 _state(r),
-                signed(r["incremental_users"]) if rate else _signed_money(r["incremental_cents"]),
-                money(r["cost_cents"]),
+                signed(r["incremental_users"]) if rate else _signed_money(r["incremental_cents"], settings),
+                money(r["cost_cents"], settings),
             ]
         )
     columns = [
@@ -211,8 +213,8 @@ def _profile_table(rows: Rows, settings: Settings) -> list[Block]:
     body = [
         [
             measure_title(r["measure"], settings),
-            measure_value(r["measure"], r["churned_mean"]),
-            measure_value(r["measure"], r["stayed_mean"]),
+            measure_value(r["measure"], r["churned_mean"], settings),
+            measure_value(r["measure"], r["stayed_mean"], settings),
             interval_cell(
                 r["effect"],
                 r["low"],

@@ -43,7 +43,7 @@ def headline(facts: PageFacts, settings: Settings) -> str:
         rules = f" Rules warned of {plural(warned, 'user')}." if warned else ""
         return f"Nobody was scored on {day_text(day)}: {no_scores_because(facts)}.{rules}"
     cents = _at_risk_cents(facts, day, risky)
-    value = f", with {money(cents)} of value at stake" if cents else ""
+    value = f", with {money(cents, settings)} of value at stake" if cents else ""
     before = users_of(facts.tiers, day - timedelta(days=1), risky)
     change = f", {_against(at_risk - before)} the day before" if users_of(facts.tiers, day - timedelta(days=1)) else ""
     cause = _main_cause(facts, settings)
@@ -91,7 +91,7 @@ def cards(facts: PageFacts, settings: Settings) -> list[Card]:
         ),
         Card(
             "Value at risk",
-            money(_at_risk_cents(facts, day, risky)) if total else NONE,
+            money(_at_risk_cents(facts, day, risky), settings) if total else NONE,
             "risk × worth of users at risk, currency of the source" if total else "",
         ),
         Card("Newly at risk", whole(came_up) if total else NONE, f"{whole(went_down)} left the tiers at risk" if total else ""),
@@ -175,7 +175,7 @@ def _tier_table(facts: PageFacts, settings: Settings) -> Table:
                 change,
                 whole(up),
                 whole(down),
-                money(cents),
+                money(cents, settings),
             ]
         )
     columns = [
@@ -258,8 +258,8 @@ def _action_blocks(facts: PageFacts, settings: Settings) -> list[Block]:
                 r["campaign"],
                 what,
                 whole(r["users"]),
-                money(r["cost_cents"]) if offered else NONE,
-                money(r["expected_cents"]) if offered else NONE,
+                money(r["cost_cents"], settings) if offered else NONE,
+                money(r["expected_cents"], settings) if offered else NONE,
             ]
         )
     columns = [Column("Campaign"), Column("What happens", text=True), Column("Users", True)]
@@ -283,7 +283,12 @@ def _cause_blocks(facts: PageFacts, settings: Settings) -> list[Block]:
         cells = [per_tier.get((cause, tier), 0) for tier in tiers]
         shown = [at_least(n, few) for n in cells]
         rows.append(
-            [cause_title(cause, settings), bar(users / total, f"{whole(users)} ({percent(users / total)})"), *shown, money(cents)]
+            [
+                cause_title(cause, settings),
+                bar(users / total, f"{whole(users)} ({percent(users / total)})"),
+                *shown,
+                money(cents, settings),
+            ]
         )
     hidden = sum(1 for n, _ in sums.values() if n < few)
     columns = [Column("Cause of the strongest reason", text=True), Column("Users at risk", unit="share of those at risk")]
@@ -301,8 +306,8 @@ def _user_tables(facts: PageFacts, settings: Settings, names: Mapping[str, str])
             names[r["user_id"]][:ID_DIGITS],
             _tier_and_before(r, settings),
             percent(r["probability"], 0),
-            money(r["value_cents"]),
-            money(r["value_at_risk_cents"]),
+            money(r["value_cents"], settings),
+            money(r["value_at_risk_cents"], settings),
             lines(reason_texts(r["reasons"], settings)),
             lines(sorted(set(warned.get(r["user_id"], [])))) or NONE,
         ]

@@ -18,7 +18,7 @@ ENDINGS = {
     "_given_up": "given up",
     "_change": "change",
 }
-UNITS = {"_cents": (100.0, ""), "_ms": (60_000.0, " min")}
+MINUTE_MS = 60_000.0
 FIXED = {
     "events": "events",
     "sessions": "sessions",
@@ -68,11 +68,13 @@ def percent_range(low: float | None, high: float | None) -> str:
     return NONE if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f} %"
 
 
-def money(cents: float | None) -> str:
-    """Cents in major units of the source's currency: 1234567 -> 12,346; small sums keep their cents."""
+def money(cents: float | None, settings: Settings) -> str:
+    """Minor units in major units of the domain's currency: 1234567 cents -> 12,346; sums below 100 keep their cents."""
     if cents is None:
         return NONE
-    return f"{cents / 100:,.{0 if abs(cents) >= 10_000 else 2}f}".replace("-", "−")
+    digits = settings.money.minor_digits
+    amount = cents / 10**digits
+    return f"{amount:,.{0 if abs(amount) >= 100 else digits}f}".replace("-", "−")
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -143,15 +145,16 @@ def _stem(name: str, settings: Settings) -> str:
     return text.removesuffix(" cents").removesuffix(",") if name.endswith("_cents") else text
 
 
-def measure_value(name: str, value: float | None) -> str:
+def measure_value(name: str, value: float | None, settings: Settings) -> str:
     """The value of a column of user_features with its unit: cents as money, milliseconds as minutes."""
     if value is None:
         return "none"
-    stem = WINDOW.match(name) or MONTH.match(name)
-    if stem:
-        for ending, (divisor, unit) in UNITS.items():
-            if stem["stem"].endswith(ending):
-                return number(value / divisor, 1 if unit else 2) + unit
+    found = WINDOW.match(name) or MONTH.match(name)
+    stem = found["stem"] if found else ""
+    if stem.endswith("_cents"):
+        return number(value / 10**settings.money.minor_digits, 2)
+    if stem.endswith("_ms"):
+        return number(value / MINUTE_MS, 1) + " min"
     return number(value, 2)
 
 
@@ -160,15 +163,15 @@ def reason_texts(reasons: list[Mapping[str, Any]], settings: Settings, most: int
     named = [r for r in reasons if not str(r["measure"]).startswith("(")][:most]
     return [
         f"{'↑' if r['contribution'] > 0 else '↓'} "
-        f"{measure_title(str(r['measure']), settings)}: {measure_value(str(r['measure']), r['value'])}"
-        f"{_usual(r)}"
+        f"{measure_title(str(r['measure']), settings)}: {measure_value(str(r['measure']), r['value'], settings)}"
+        f"{_usual(r, settings)}"
         for r in named
     ]
 
 
-def _usual(reason: Mapping[str, Any]) -> str:
+def _usual(reason: Mapping[str, Any], settings: Settings) -> str:
     usual = reason["usual"]
-    return "" if usual is None else f" (usual {measure_value(str(reason['measure']), usual)})"
+    return "" if usual is None else f" (usual {measure_value(str(reason['measure']), usual, settings)})"
 
 
 def definition_text(meant: Definition) -> str:
