@@ -17,6 +17,7 @@ from churnwatch.events.mapping import (
     Mapped,
     fingerprint,
     is_one_of,
+    is_unreadable,
     map_text,
     only_nobody,
     raw_text,
@@ -66,13 +67,14 @@ def classify_events(
         F.upper(mapped.text("currency")).alias("_currency"),
         *(mapped.text(field).alias(field) for field in ("item_id", "session_id", "channel")),
         mapped.texts("properties").alias("properties"),
-        mapped.unreadable("properties").alias("_bad_properties"),
+        mapped.json_text("properties").alias("_json"),
         *("_file", "_file_day", "_corrupt", "_raw", "_own"),
     )
     dated = parsed.withColumns(
         {
             "_day": business_day(F.col("event_time"), settings.clock.time_zone),
             "_possible": F.year("event_time").between(FIRST_YEAR, LAST_YEAR),
+            "_bad_properties": is_unreadable(F.col("_json"), F.col("properties")),  # here, so that the text is parsed once
             "_nobody": is_nobody(F.col("user_id"), settings.sources.nobody),
         }
     ).withColumn("_near", _read_for_its_day(source))

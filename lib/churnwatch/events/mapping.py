@@ -71,18 +71,22 @@ class Mapped:
             return F.create_map(*[part for n in kind.names for part in (F.lit(n), value.getField(n).cast("string"))])
         raise ConfigError(f"{self.label(field)} is {kind.simpleString()}; a map, a struct or a JSON text is allowed")
 
-    def unreadable(self, field: str) -> Column:
-        """Test whether the mapped field is a text that is not one JSON object; false for null, blank and ``null``."""
-        if not isinstance(self.kind(field), StringType):
-            return F.lit(False)
-        text = text_of(self.value(field))
-        # the parser reads '{"a": 1} more' as well; a text that does not end with the object is cut off or has more in it
-        whole = text.startswith("{") & text.endswith("}") & self.texts(field).isNotNull()
-        return F.coalesce((text != "null") & ~whole, F.lit(False))
+    def json_text(self, field: str) -> Column:
+        """Return the JSON text that ``texts`` parses; null when the field is blank or no text."""
+        return self.text(field) if isinstance(self.kind(field), StringType) else F.lit(None).cast("string")
 
     def label(self, field: str) -> str:
         """Name the source, the field and its expression for an error message."""
         return f"source {self._source.name}: map.{field} {self._source.map.get(field)!r}"
+
+
+def is_unreadable(text: Column, parsed: Column) -> Column:
+    """Test whether a JSON text is not one object; false for null and the text ``null``. ``parsed``: what ``texts`` made of it.
+
+    The parser reads '{"a": 1} more' as well, so the text must end where an object can end.
+    """
+    whole = text.startswith("{") & text.endswith("}") & parsed.isNotNull()
+    return F.coalesce((text != "null") & ~whole, F.lit(False))
 
 
 def raw_text() -> Column:
