@@ -181,7 +181,7 @@ def test_minor_units_are_those_of_iso_4217():
 
 
 def test_a_mapped_currency_needs_the_domains_own():
-    conf = settings(json_source(".", map=MAP | {"currency": "c"}))
+    conf = settings(json_source(".", map=MAP | {"currency": "c"}), measures={"segments": []})
     assert cross_faults(conf) == [
         (
             ("sources", "events", 0, "map", "currency"),

@@ -142,7 +142,8 @@ def test_local_times_of_a_clock_change_are_read_by_rule(berlin):
 
 def test_money_and_durations_are_exact_and_rounded_half_up_once(ingested):
     money = ingested[0]["money"]
-    assert {row["item_id"] or "": row["amount_cents"] for row in money} == AMOUNTS | {"number": 1999}
+    expected = {text.strip(): cents for text, cents in AMOUNTS.items()} | {"number": 1999}
+    assert {row["item_id"] or "": row["amount_cents"] for row in money} == expected
     durations = {row["item_id"]: row["duration_ms"] for row in money}
     assert (durations["1.005"], durations["number"], durations["0.0049999999999999"]) == (1005, 2, 5)
 
