@@ -11,6 +11,7 @@ from churnwatch.model import evaluation, origins, segment_quality, worker, worke
 from churnwatch.model import metrics as m
 from churnwatch.model.calibration import fit_calibration
 from churnwatch.model.evaluation import Histogram
+from churnwatch.model.margin_bins import equal_widths
 from churnwatch.model.worker_model import LinearModel
 from churnwatch.model.worker_sums import Scores, Segments
 from smallworld import settings
@@ -20,7 +21,7 @@ SCORE = RNG.integers(0, 60, 400) / 7.0  # many ties
 LABEL = (RNG.random(400) < 1 / (1 + np.exp(3 - SCORE))).astype(int)
 WEIGHT = RNG.integers(0, 4, 400)
 # the margin is the value, 0 where it is missing
-IDENTITY = LinearModel([0], [0.0], -2.0, 2.0, 0.0, np.ones(1), np.zeros(1), 0.0)
+IDENTITY = LinearModel([0], [0.0], equal_widths(-2.0, 2.0), 0.0, np.ones(1), np.zeros(1), 0.0)
 
 
 def of_plain_rows(margin, users, churned, kind="auto"):
@@ -71,8 +72,9 @@ def test_codes_keep_the_order_and_small_whole_numbers_apart():
     values = np.array([-1e9, -300.0, -2.5, -0.0, 0.0, 1.0, 2.0, 255.0, 256.0, 1e30, np.nan])
     codes = worker_sums.order_codes(values)
     assert (np.diff(codes[[0, 1, 2, 4, 5, 6, 7, 8, 9, 10]]) > 0).all()
-    assert len(set(worker_sums.order_codes(np.arange(257.0)).tolist())) == 257
-    assert codes.max() < 2**16
+    assert len(set(worker_sums.order_codes(np.arange(65_537.0)).tolist())) == 65_537 and codes.max() < 2**24
+    coarse = worker_sums.order_codes(np.arange(257.0), worker_sums.COARSE_BITS)
+    assert len(set(coarse.tolist())) == 257 and coarse.max() < 2**16
 
 
 def test_rows_of_one_key_are_added_up():
@@ -134,15 +136,13 @@ def test_the_kind_of_calibration_can_be_configured(kind, rows):
     assert of_plain_rows(margin, np.ones(rows), churned)["kind"] != kind
 
 
-def test_few_rows_with_large_weights_count_as_few_in_calibration(monkeypatch):
+def test_few_rows_with_large_weights_count_as_few_in_calibration():
     margin, rows = np.linspace(-2, 2, 600), np.ones(600)
     churned = (RNG.random(600) < 1 / (1 + np.exp(-margin))).astype(float)
     weight = np.full(600, 3.0)
     # 600 rows weigh 1,800, of which about half churned
     seen = Histogram(np.arange(600), weight, weight * churned, weight * margin, rows, churned)
-    monkeypatch.setattr(evaluation, "score_histograms", lambda *_: {evaluation.MODEL: seen})
-    found, area = evaluation.calibrate(None, None, 1, "auto")
-    assert found["kind"] == "platt" and area == pytest.approx(roc_auc_score(churned, margin))
+    assert evaluation.calibrate(seen, "auto")["kind"] == "platt" and seen.auc() == pytest.approx(roc_auc_score(churned, margin))
     assert fit_calibration(margin, weight, weight * churned, 400.0)["kind"] == "isotonic"
 
 

@@ -14,7 +14,7 @@ from smallworld import rows, settings
 
 NAMES = ["orders_4d", "cancels_2d"]
 LEFT_OUT = ["events_2d", "events_4d", "events_1d", "spend_cents_4d", "slowest_ms_4d"]  # features that the model does not read
-TEXT = linear.to_text([1.0, 2.0], 0.5, [0.0, 0.0], -9.0, 9.0)
+TEXT = linear.to_text([1.0, 2.0], 0.5, [0.0, 0.0])
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_a_reference_from_before_means_were_stored_has_medians_alone():
 
 
 def test_a_feature_that_is_missing_everywhere_has_one_bin():
-    assert reference.bin_shares(np.full(4, np.nan)) == {"edges": [], "shares": [0.0], "missing": 1.0}
+    assert reference.bin_shares(np.full(4, np.nan)) == {"rows": 4, "edges": [], "shares": [0.0], "missing": 1.0}
 
 
 def test_fingerprints_depend_on_values_and_places():

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from churnwatch.core import Refused
+from churnwatch.model import metrics as m
 from churnwatch.model import selection, worker_sums
 from churnwatch.model.evaluation import Histogram
 from churnwatch.model.schema import Schema
@@ -59,6 +60,7 @@ def test_the_population_stability_index_by_hand():
     shares = Histogram(np.arange(2), rows, np.array([150.0, 50.0]), np.zeros(2), rows, np.array([150.0, 50.0]))
     p, q = np.array([150.5, 50.5]) / 201, np.array([50.5, 150.5]) / 201
     assert drift_of_later_rows(shares) == pytest.approx(((p - q) * np.log(p / q)).sum())
+    assert m.stability_index(np.array([150.0, 50.0, 0.0]), np.array([50.0, 150.0, 0.0])) == drift_of_later_rows(shares)
     # a feature that counts days: no value of the later rows was seen before
     apart = Histogram(np.arange(2), rows, np.array([0.0, 200.0]), np.zeros(2), rows, np.array([0.0, 200.0]))
     assert drift_of_later_rows(apart) > 5

@@ -78,7 +78,7 @@ def test_the_text_gives_sparks_margins_also_for_missing_values(spark_trees):
 
 def test_a_linear_text_needs_a_mean_for_each_coefficient():
     with pytest.raises(ValueError, match="2 coefficients, but 1 means"):
-        linear.to_text([1.0, 2.0], 0.0, [1.0], 0.0, 1.0)
+        linear.to_text([1.0, 2.0], 0.0, [1.0])
 
 
 def test_contributions_add_up_to_the_margin_along_paths_and_exactly(spark_trees, monkeypatch):

@@ -1,7 +1,6 @@
 """Drift: users by bin of training as workers count them, the index, and the skew by late data."""
 
 import json
-import math
 from dataclasses import replace
 from datetime import date
 
@@ -51,31 +50,45 @@ def test_a_day_without_users_counts_nothing():
     assert counted([], {"edges": [[]], "width": 0, "model": None}) == {}
 
 
+USERS = 10  # scored by the version that is judged
+THREE = {"rows": 1000, "edges": [1.0], "shares": [0.5, 0.4], "missing": 0.1}
+
+
 def test_the_index_by_hand():
-    index, missing, before = population_stability({0: 6, 2: 4}, {"edges": [1.0], "shares": [0.5, 0.4], "missing": 0.1})
-    expected = 0.1 * math.log(0.6 / 0.5) + (1e-4 - 0.4) * math.log(1e-4 / 0.4) + 0.3 * math.log(0.4 / 0.1)
-    assert index == pytest.approx(expected) and (missing, before) == (0.4, 0.1)
-    assert population_stability({0: 5, 1: 4, 2: 1}, {"edges": [1.0], "shares": [0.5, 0.4], "missing": 0.1})[0] == 0
+    index, missing, before, usual = population_stability({0: 6, 2: 4}, THREE)
+    p, r = np.array([6.5, 0.5, 4.5]) / 11.5, np.array([500.5, 400.5, 100.5]) / 1001.5
+    assert index == pytest.approx(((p - r) * np.log(p / r)).sum()) and (missing, before) == (0.4, 0.1)
+    assert usual == pytest.approx(2 * (1 / 10 + 1 / 1000))
+    assert population_stability({0: 500, 1: 400, 2: 100}, THREE)[0] == 0
 
 
-def index(seen, expected):
-    """Population stability index of shares; empty ones are 1e-4."""
-    pairs = [(max(p, 1e-4), max(r, 1e-4)) for p, r in zip(seen, expected, strict=True)]
-    return sum((p - r) * math.log(p / r) for p, r in pairs)
+def test_a_tenth_that_few_users_left_empty_by_chance_is_no_drift():
+    tenths = {"rows": 20_000, "edges": list(range(1, 10)), "shares": [0.1] * 10, "missing": 0.0}
+    index, _, _, usual = population_stability({n: 4 for n in range(9)}, tenths)
+    # an empty bin taken as a share of 1e-4 would alone add 0.69
+    assert index < 0.3 and usual == pytest.approx(9 * (1 / 36 + 1 / 20_000))
+
+
+def index(seen, expected, users, rows=20_000):
+    """Population stability index of shares, each count half a row larger; releases without rows have 20,000."""
+    p, r = (np.array(shares) * count + 0.5 for shares, count in ((seen, users), (expected, rows)))
+    used = np.array(seen) + np.array(expected) > 0
+    p, r = p[used] / p[used].sum(), r[used] / r[used].sum()
+    return float(((p - r) * np.log(p / r)).sum())
 
 
 def test_drift_is_that_of_the_scored_users_against_training(judged):
     found = {r["feature"]: r for r in judged["feature_drift"]}
     assert set(found) == {"logins_7d", "crashes_7d"}
-    assert found["logins_7d"]["psi"] == pytest.approx(index([0, 1, 0], [0.5, 0.5, 0]))
-    assert found["crashes_7d"]["psi"] == pytest.approx(index([0.5, 0, 0.5], [0.5, 0.5, 0]))
+    assert found["logins_7d"]["psi"] == pytest.approx(index([0, 1, 0], [0.5, 0.5, 0], USERS))
+    assert found["crashes_7d"]["psi"] == pytest.approx(index([0.5, 0, 0.5], [0.5, 0.5, 0], USERS))
     assert (found["crashes_7d"]["missing_share"], found["crashes_7d"]["reference_missing_share"]) == (0.5, 0.0)
     assert {r["reference_day"] for r in found.values()} == {date(2025, 7, 28)}
 
 
 def test_drift_of_the_margin_and_skew_by_late_data_are_metrics_of_the_version(judged):
     found = {r["metric"]: r["metric_value"] for r in of_all(judged)}
-    assert found["margin_psi"] == pytest.approx(index([0.2, 0.8, 0], [0.5, 0.5, 0]))
+    assert found["margin_psi"] == pytest.approx(index([0.2, 0.8, 0], [0.5, 0.5, 0], USERS))
     assert found["skew_share"] == pytest.approx(0.2)
     assert {r["model_version"] for r in judged["model_quality"]} == {"3"}
 

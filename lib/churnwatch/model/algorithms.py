@@ -13,7 +13,7 @@ from pyspark.ml.classification import (
     RandomForestClassifier,
 )
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from churnwatch.model import linear, trees, xgb
@@ -30,12 +30,11 @@ Parameters = dict[str, Any]
 @dataclass(frozen=True)
 class Fit:
     """A fitted model and what its text is made from: the features' ``names``, their ``means`` after imputation over the train
-    span, the ``frame`` it was fitted on, and ``nodes``, which reads Spark's trees as dictionaries (port ``models``)."""
+    span, and ``nodes``, which reads Spark's trees as dictionaries (port ``models``)."""
 
     model: Any
     names: Sequence[str]
     means: Sequence[float]
-    frame: DataFrame
     nodes: Callable[[Any], list[Any]]
 
 
@@ -112,10 +111,7 @@ def _tree_text(votes: bool, fit: Fit) -> str:
 
 def _linear_text(fit: Fit) -> str:
     """Text of a linear model; Spark's coefficients apply to the features as they are, not standardised."""
-    margin = _raw(1.0)
-    ends = fit.model.transform(fit.frame.select("vector")).agg(F.min(margin), F.max(margin)).first()
-    low, high = (0.0, 0.0) if ends is None else ends
-    return linear.to_text(fit.model.coefficients.toArray().tolist(), fit.model.intercept, fit.means, low, high)
+    return linear.to_text(fit.model.coefficients.toArray().tolist(), fit.model.intercept, fit.means)
 
 
 # --- gbt ------------------------------------------------------------------------------------------------------------

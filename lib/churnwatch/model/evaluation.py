@@ -21,7 +21,7 @@ from churnwatch.model.calibration import fit_calibration
 from churnwatch.model.profit import expected_maximum_profit
 from churnwatch.model.shipping import map_batches
 from churnwatch.model.worker_model import WorkerModel
-from churnwatch.model.worker_sums import FIRST_COLUMN, MODEL, RELEASE, Scores
+from churnwatch.model.worker_sums import COARSE_BITS, FIRST_COLUMN, MODEL, RELEASE, Scores
 from churnwatch.settings import Settings
 
 GROUPS = 1_000  # bins of a score in the bootstrap, of about equal size
@@ -48,6 +48,11 @@ class Histogram:
     def others(self) -> Floats:
         """Weight of the rows that did not churn."""
         return self.users - self.churned
+
+    @property
+    def mean(self) -> Floats:
+        """Weighted mean of the margins of each code."""
+        return self.total / self.users
 
     def auc(self) -> float:
         """Area under the ROC curve of the score."""
@@ -80,11 +85,15 @@ class Evaluation:
     margins: Histogram
 
 
-def calibrate(rows: DataFrame, model: WorkerModel, width: int, kind: str) -> tuple[dict[str, Any], float]:
-    """Fit the calibration of ``model`` on ``rows`` (``frame.evaluation_rows`` of the calibration span); also its AUC there."""
-    bins = score_histograms(rows, Scores([model], width))[MODEL]
-    fewest = float(min(bins.hits.sum(), (bins.rows - bins.hits).sum()))
-    return fit_calibration(bins.total / bins.users, bins.users, bins.churned, fewest, kind), bins.auc()
+def count_margins(rows: DataFrame, model: WorkerModel, width: int) -> Histogram:
+    """The histogram of the margins by order code of 24 bits, finer than any bins; ``rows``: ``frame.evaluation_rows``."""
+    return score_histograms(rows, Scores([model], width, by_bin=False))[MODEL]
+
+
+def calibrate(margins: Histogram, kind: str) -> dict[str, Any]:
+    """Fit the calibration on the histogram of the margins over the calibration span (``count_margins``)."""
+    fewest = float(min(margins.hits.sum(), (margins.rows - margins.hits).sum()))
+    return fit_calibration(margins.mean, margins.users, margins.churned, fewest, kind)
 
 
 def evaluate(
@@ -102,9 +111,14 @@ def evaluate(
     (longer ago is riskier), the single column the best of all in its better direction. Both are chosen on the test rows, so
     the comparison favours them. Columns are compared only where ``compared``.
     """
-    scores = Scores(models, len(names), range(len(names)) if compared else ())
+    width = len(names)
+    scores = Scores(models, width, range(width) if compared else (), bits=COARSE_BITS)
     counts = score_histograms(rows, scores)
     rivals, rule, column = _columns(counts, names) if compared else ({}, "", "")
+    if rivals:
+        # chosen by coarse codes; compared by fine ones, because ties count half and would favour the model
+        chosen = sorted({rival.score - FIRST_COLUMN for rival in rivals.values()})
+        counts |= score_histograms(rows, Scores([], width, chosen))
     if len(models) > 1:
         rivals["release"] = Rival(RELEASE)
     edges = {score: counts[score].edges() for score in {MODEL, *(rival.score for rival in rivals.values())}}

@@ -7,12 +7,11 @@ from typing import Any
 KIND = "linear"
 
 
-def to_text(coefficients: Sequence[float], intercept: float, means: Sequence[float], low: float, high: float) -> str:
+def to_text(coefficients: Sequence[float], intercept: float, means: Sequence[float]) -> str:
     """Text of the margin ``intercept + coefficients x imputed features``: log-odds of a logistic regression, distance of an SVM.
 
-    ``means``: of the imputed features over the train span; contributions are coefficient x (value - mean). ``low``, ``high``:
-    the least and the greatest margin of the train span; users beyond them get the same rank. Raises ValueError when the
-    numbers of coefficients and means differ.
+    ``means``: of the imputed features over the train span; contributions are coefficient x (value - mean). Raises ValueError
+    when the numbers of coefficients and means differ.
     """
     if len(coefficients) != len(means):
         raise ValueError(f"{len(coefficients)} coefficients, but {len(means)} means: give one mean for each coefficient")
@@ -20,8 +19,6 @@ def to_text(coefficients: Sequence[float], intercept: float, means: Sequence[flo
         "coefficients": [float(v) for v in coefficients],
         "intercept": float(intercept),
         "means": [float(v) for v in means],
-        "low": float(low),
-        "high": float(max(high, low + 1e-9)),
     }
     return f"{KIND}\n{json.dumps(parts)}\n"
 

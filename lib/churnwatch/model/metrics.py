@@ -64,10 +64,24 @@ def ratio(over: Floats, under: Floats) -> Floats:
     return np.divide(over, under, out=np.zeros(np.broadcast(over, under).shape), where=under > 0)
 
 
-def stability_index(p: Floats, q: Floats) -> float:
-    """Population stability index: the sum of (p - q) ln(p / q) over bins with shares ``p`` and ``q``, which are all positive
-    (Siddiqi, Credit Risk Scorecards, 2006). Below 0.1 little has changed, above 0.25 much."""
+def stability_index(first: Floats, second: Floats) -> float:
+    """Population stability index of two samples, from their rows by bin: the sum of (p - q) ln(p / q), where p and q are the
+    shares of the bins (Siddiqi, Credit Risk Scorecards, 2006). Below 0.1 little has changed, above 0.25 much.
+
+    Each count is half a row larger, so that the index is finite where a bin is empty, and small where few rows were expected
+    there. Bins that are empty in both samples are left out. 0 where a sample has no rows.
+    """
+    if not (first.sum() and second.sum()):
+        return 0.0
+    used = (first + second) > 0
+    p, q = ((rows[used] + 0.5) / (rows[used] + 0.5).sum() for rows in (first, second))
     return float(((p - q) * np.log(p / q)).sum())
+
+
+def usual_stability_index(bins: int, first: float, second: float) -> float:
+    """Mean of the stability index when nothing has changed, for samples of ``first`` and ``second`` rows: (bins - 1) (1/first +
+    1/second) (Yurdakul, Statistical properties of population stability index, 2018)."""
+    return (bins - 1) * (1.0 / first + 1.0 / second)
 
 
 def with_interval(name: str, values: Floats) -> dict[str, float]:

@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame
 
 from churnwatch.model import frame as fr
 from churnwatch.model.algorithms import Algorithm, Fit, algorithm
-from churnwatch.model.evaluation import calibrate
+from churnwatch.model.evaluation import calibrate, count_margins
+from churnwatch.model.margin_bins import margin_edges, with_edges
 from churnwatch.model.schema import Schema, filled_values
 from churnwatch.model.selection import Moments, SelectedFeatures, feature_moments, select_features
 from churnwatch.model.shipping import worker_model_of
@@ -128,11 +129,11 @@ def _candidate(
     schema = _schema(one, recipe.features, moments, span.whole)
     rows = _with_vector(span.fit, schema, span.whole).select("label", "weight", "vector")
     model = one.estimator(tuned.parameters, settings, False).fit(rows)
-    text = one.text(Fit(model, schema.features, _means(schema, moments, span.whole), rows, models.trees))
+    text = one.text(Fit(model, schema.features, _means(schema, moments, span.whole), models.trees))
     made = worker_model_of(text, schema, span.whole.features)
-    later = fr.only_span(span.later, "calibration")
-    calibration, rank = calibrate(later, made, len(span.whole.features), settings.model.calibration)
-    return Candidate(name, model, text, schema, calibration, rank, tuned)
+    margins = count_margins(fr.only_span(span.later, "calibration"), made, len(span.whole.features))
+    text = with_edges(text, margin_edges(margins.mean, margins.rows))
+    return Candidate(name, model, text, schema, calibrate(margins, settings.model.calibration), margins.auc(), tuned)
 
 
 def _schema(one: Algorithm, features: tuple[str, ...], moments: Moments | None, whole: Schema) -> Schema:

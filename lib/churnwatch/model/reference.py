@@ -72,12 +72,13 @@ def usual_by(settings: Settings) -> str | None:
 
 
 def bin_shares(column: Floats) -> dict[str, Any]:
-    """``edges``: distinct deciles of the known values; ``shares`` of all rows in each bin (value <= edge); share ``missing``."""
+    """``edges``: distinct deciles of the known values; ``shares`` of the ``rows`` in each bin (<= its edge), and ``missing``."""
     known = column[~np.isnan(column)]
     edges = np.unique(np.quantile(known, DECILES, method="lower")) if len(known) else np.zeros(0)
     counts = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
     rows = max(len(column), 1)
     return {
+        "rows": len(column),
         "edges": edges.tolist(),
         "shares": [round(float(n / rows), DIGITS) for n in counts],
         "missing": round(float((len(column) - len(known)) / rows), DIGITS),

@@ -15,7 +15,7 @@ from churnwatch.model import worker_sums
 from churnwatch.model.evaluation import Histogram, score_histograms
 from churnwatch.model.schema import Schema
 from churnwatch.model.shipping import map_batches
-from churnwatch.model.worker_sums import FIRST_COLUMN, Scores
+from churnwatch.model.worker_sums import COARSE_BITS, FIRST_COLUMN, Scores
 from churnwatch.settings import Settings
 from churnwatch.settings.model import Selection
 
@@ -68,7 +68,7 @@ def select_features(fit: DataFrame, sample: DataFrame, schema: Schema, settings:
     if conf.max_psi is not None:
         width = len(moments.mean)
         parts = sample.withColumn("label", F.col("last_third").cast("double"))
-        counts = score_histograms(parts, Scores([], width, range(width)))
+        counts = score_histograms(parts, Scores([], width, range(width), bits=COARSE_BITS))
         psi = [drift_of_later_rows(counts[FIRST_COLUMN + n]) for n in range(width)]
     left = reasons_left_out(schema.features, moments, psi, conf)
     if not moments.varies.any():
@@ -109,16 +109,10 @@ def feature_moments(fit: DataFrame, schema: Schema) -> Moments:
 
 
 def drift_of_later_rows(histogram: Histogram) -> float:
-    """Population stability index (PSI) of a feature between later rows (``churned``) and earlier ones, in tenths of both.
-
-    Each count is half a row larger, so that the index is finite where a tenth is empty. 0 where only one part has rows.
-    """
+    """Population stability index (PSI) of a feature between later rows (``churned``) and earlier ones, in tenths of both."""
     tenth = np.asarray(m.equal_groups(histogram.users, PSI_BINS))
-    later, earlier = (np.bincount(tenth, part, PSI_BINS) for part in (histogram.churned, histogram.others))
-    if not (later.sum() and earlier.sum()):
-        return 0.0
-    used = (later + earlier) > 0
-    return m.stability_index(*((part[used] + 0.5) / (part[used] + 0.5).sum() for part in (later, earlier)))
+    later, earlier = (np.bincount(tenth, part, PSI_BINS).astype(float) for part in (histogram.churned, histogram.others))
+    return m.stability_index(later, earlier)
 
 
 def reasons_left_out(names: Sequence[str], moments: Moments, psi: Sequence[float] | None, conf: Selection) -> dict[str, str]:

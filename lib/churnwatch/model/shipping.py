@@ -8,7 +8,7 @@ import numpy as np
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 
-from churnwatch.model import linear, shap, trees, worker, worker_model, worker_sums
+from churnwatch.model import linear, margin_bins, shap, trees, worker, worker_model, worker_sums
 from churnwatch.model.schema import Schema
 from churnwatch.model.worker_model import DeepTreeModel, LinearModel, Path, TreeModel, WorkerModel
 
@@ -20,17 +20,23 @@ for module in (worker_model, worker, worker_sums):
 def worker_model_of(text: str, schema: Schema, names: Sequence[str], reasons: bool = False) -> WorkerModel:
     """The model of a text as workers apply it; ``names``: the columns in the array of values, in order.
 
-    ``reasons``: with the tables that contributions need.
+    ``reasons``: with the tables that contributions need. Margins of a text without edges have bins of equal width between the
+    least and the greatest one: one bin for a linear text that has just been made.
     """
+    text, edges = margin_bins.split_edges(text)
     place = {name: n for n, name in enumerate(names)}
     places, fills = [place[name] for name in schema.features], list(schema.fills)
     if linear.is_linear(text):
         parts = linear.parse(text)
         coefficients, means = np.array(parts["coefficients"]), np.array(parts["means"])
         expected = parts["intercept"] + float(np.dot(coefficients, means))
-        return LinearModel(places, fills, parts["low"], parts["high"], expected, coefficients, means, parts["intercept"])
+        if edges is None:  # releases made before a text held edges have the least and the greatest margin of training
+            edges = margin_bins.equal_widths(parts["low"], parts["high"]) if "low" in parts else np.zeros(0)
+        return LinearModel(places, fills, edges, expected, coefficients, means, parts["intercept"])
     parsed = trees.parse(text)
-    common = (places, fills, *trees.bounds(parsed), shap.expected_value(parsed))
+    if edges is None:
+        edges = margin_bins.equal_widths(*trees.bounds(parsed))
+    common = (places, fills, edges, shap.expected_value(parsed))
     tables = shap.tree_tables(parsed, reasons)
     if tables is not None:
         return TreeModel(*common, tables)

@@ -17,7 +17,6 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 CHUNK_ROWS = 16_384  # the split outcomes of a tree for this many rows stay in the cache; Spark's batches have 10,000 rows
-MARGIN_BINS = 10_000
 
 
 def imputed(raw: Floats, places: Sequence[int], fills: Sequence[float]) -> Floats:
@@ -46,14 +45,13 @@ class WorkerModel(ABC):
     """Base class: selects the model's columns, imputes missing values, and bins margins.
 
     ``places``: the columns of ``raw`` that are the model's features, in order; ``fills``: what is imputed for each.
-    ``low``, ``high``: the ends of the binned margins. ``expected``: where exact contributions start from, the mean margin of
-    the training rows.
+    ``edges``: where the bins of the margin begin, rising (``margin_bins``). ``expected``: where exact contributions start from,
+    the mean margin of the training rows.
     """
 
     places: Sequence[int]
     fills: Sequence[float]
-    low: float
-    high: float
+    edges: Floats
     expected: float
 
     def features(self, raw: Floats) -> Floats:
@@ -61,9 +59,8 @@ class WorkerModel(ABC):
         return imputed(raw, self.places, self.fills)
 
     def margin_bins(self, margin: Floats) -> Whole:
-        """Bin 0 .. 9,999 of each margin, of equal widths between ``low`` and ``high``; margins beyond them share the end bins."""
-        place = (margin - self.low) / (self.high - self.low) * MARGIN_BINS
-        return np.clip(place, 0, MARGIN_BINS - 1).astype(np.int64)
+        """The bin of each margin, 0 .. number of edges; a margin that equals an edge lies above it."""
+        return np.searchsorted(self.edges, margin, side="right").astype(np.int64)
 
     @abstractmethod
     def margin(self, features: Floats) -> Floats:

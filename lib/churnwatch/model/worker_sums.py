@@ -23,16 +23,22 @@ Batches = Iterator[pa.RecordBatch]
 MODEL, RELEASE, FIRST_COLUMN = 0, 1, 2  # scores: our margin, the last release's, then the columns of the values
 LOSSES, PROBABILITY_SUMS = 100_000, 100_001  # in the place of a score: sums that belong to no score
 LEAST_LIKELIHOOD = 1e-15
-CODE_BITS = 16  # of a float32's 32: sign, exponent and 7 bits of fraction; whole numbers to 256 keep codes of their own
+CODE_BITS = 24  # of a float32's 32: sign, exponent and 15 bits of fraction; whole numbers to 65,536 keep codes of their own
+COARSE_BITS = 16  # with 7 bits of fraction, for all columns at once: the tables stay small
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What is computed for each row: the margins of ``models``, and columns of the array of ``width`` values."""
+    """What is computed for each row: the margins of ``models``, and columns of the array of ``width`` values.
+
+    ``by_bin``: margins are counted by the models' bins, else by order code. ``bits``: of the order codes.
+    """
 
     models: Sequence[WorkerModel]
     width: int
     columns: Sequence[int] = ()
+    by_bin: bool = True
+    bits: int = CODE_BITS
 
 
 @dataclass(frozen=True)
@@ -57,11 +63,11 @@ class Segments:
     names: Sequence[str]
 
 
-def order_codes(values: Floats) -> Whole:
-    """Whole numbers below 2^16 in the order of ``values``: the upper bits of a float32. NaN gets the greatest."""
+def order_codes(values: Floats, kept: int = CODE_BITS) -> Whole:
+    """Whole numbers below 2^``kept`` in the order of ``values``: the upper bits of a float32. NaN gets the greatest."""
     bits = np.where(np.isnan(values), np.float32(np.inf), values.astype(np.float32)).view(np.uint32)
     ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    return (ordered >> np.uint32(32 - CODE_BITS)).astype(np.int64)
+    return (ordered >> np.uint32(32 - kept)).astype(np.int64)
 
 
 def poisson_weights(user_hash: Whole, replicates: int) -> Floats:
@@ -94,9 +100,11 @@ def count_scores(batches: Batches, spec: Scores) -> Batches:
         label, weight = _numbers(batch, "label"), _numbers(batch, "weight")
         for score, model in enumerate(spec.models):
             margin = model.margin(model.features(values))
-            _count(sums, score, model.margin_bins(margin), label, weight, margin)
+            codes = model.margin_bins(margin) if spec.by_bin else order_codes(margin, spec.bits)
+            _count(sums, score, codes, label, weight, margin)
         for column in spec.columns:
-            _count(sums, FIRST_COLUMN + column, order_codes(values[:, column]), label, weight, np.zeros(len(label)))
+            codes = order_codes(values[:, column], spec.bits)
+            _count(sums, FIRST_COLUMN + column, codes, label, weight, np.zeros(len(label)))
     keys = sorted(sums)
     table = np.array([(*key, *sums[key]) for key in keys]).reshape(-1, 7)
     yield pa.RecordBatch.from_arrays(

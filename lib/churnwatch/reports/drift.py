@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 
 from churnwatch.core.chance import share_of
 from churnwatch.model import last_release
-from churnwatch.model.metrics import stability_index
-from churnwatch.model.reference import MARGIN
+from churnwatch.model.metrics import stability_index, usual_stability_index
+from churnwatch.model.reference import MARGIN, SAMPLE_ROWS
 from churnwatch.model.schema import schema_of
 from churnwatch.model.shipping import map_batches
 from churnwatch.reports import worker_drift
@@ -23,7 +23,6 @@ from churnwatch.settings import Settings
 cloudpickle.register_pickle_by_value(worker_drift)
 
 MOST_USERS = 1_000_000  # are compared, chosen by hash: more would not change an index in its third digit
-EMPTY_SHARE = 1e-4  # share of an empty bin, because the logarithm of 0 does not exist
 DIGITS = 9
 COUNTED = "feature int, bin int, users long"
 
@@ -32,13 +31,14 @@ COUNTED = "feature int, bin int, users long"
 class Drift:
     """Drift of one model version.
 
-    ``features``: stability index, share of missing values, and the same share in training, by feature. ``margin_psi``: index of
-    the margin. ``skew_share``: share of users whose features late data changed after they were scored; null when unknown.
+    ``features``: stability index, share of missing values, the same share in training, and the index that is usual where nothing
+    has changed, by feature. ``margin_psi``: index of the margin. ``skew_share``: share of users whose features late data changed
+    after they were scored; null when unknown.
     """
 
     model_version: str
     reference_day: date
-    features: Mapping[str, tuple[float, float, float]]
+    features: Mapping[str, tuple[float, float, float, float]]
     margin_psi: float | None
     skew_share: float | None
 
@@ -86,17 +86,19 @@ def _counts(inputs: Mapping[str, DataFrame], version: str, names: Sequence[str],
     return counted.groupBy("feature", "bin").agg(F.sum("users").alias("users")).collect()
 
 
-def population_stability(counts: Mapping[int, int], reference: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Population stability index of users by bin against training, their share without a value, and that in training.
+def population_stability(counts: Mapping[int, int], reference: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """Population stability index of users by bin against training, their share without a value, that share in training, and the
+    index that is usual where nothing has changed.
 
-    PSI = sum of (p - r) ln(p / r) over the bins (Siddiqi, Credit Risk Scorecards, 2006): under 0.1 little has changed,
-    over 0.25 much. Bins are deciles of training, equal ones taken together, and one for missing.
+    Bins are deciles of training, equal ones taken together, and one for missing.
     """
-    expected = [*reference["shares"], reference["missing"]]
-    total = sum(counts.values())
-    seen = [counts.get(n, 0) / total for n in range(len(expected))]
-    index = stability_index(np.maximum(seen, EMPTY_SHARE), np.maximum(expected, EMPTY_SHARE))
-    return round(index, DIGITS), round(seen[-1], DIGITS), reference["missing"]
+    rows = reference.get("rows", SAMPLE_ROWS)  # releases made before rows were stored: about as many as the sample has
+    expected = np.array([*reference["shares"], reference["missing"]]) * rows
+    seen = np.array([counts.get(n, 0) for n in range(len(expected))], dtype=np.float64)
+    bins = int(((seen + expected) > 0).sum())
+    usual = usual_stability_index(bins, seen.sum(), rows)
+    missing = float(seen[-1] / seen.sum())
+    return round(stability_index(seen, expected), DIGITS), round(missing, DIGITS), reference["missing"], round(usual, DIGITS)
 
 
 def drift_rows(drift: Drift | None, day: date) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 import churnwatch.model.worker as w
-from churnwatch.model.worker_model import MARGIN_BINS, DeepTreeModel, WorkerModel, fingerprint
+from churnwatch.model.worker_model import DeepTreeModel, WorkerModel, fingerprint
 
 HASH_PARTS = 100  # a margin bin is divided into this many cells by a hash of the user
 REASON = pa.struct(
@@ -77,7 +77,7 @@ def cells_of(margin: Floats, user_hash: Whole, model: WorkerModel) -> Whole:
 
 def count_cells(batches: Iterator[pa.RecordBatch], spec: WorkerModel) -> Iterator[pa.RecordBatch]:
     """Count users per cell. Yield one row per non-empty cell with columns ``cell`` and ``users``."""
-    users = np.zeros(MARGIN_BINS * HASH_PARTS, dtype=np.int64)
+    users = np.zeros((len(spec.edges) + 1) * HASH_PARTS, dtype=np.int64)
     for batch in batches:
         if batch.num_rows:
             margin = spec.margin(spec.features(_raw(batch, spec)))

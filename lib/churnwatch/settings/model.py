@@ -51,7 +51,7 @@ class EarlyTraining(SettingsPart):
 class Selection(SettingsPart):
     """Which features are left out before a model is fitted, besides those that never vary."""
 
-    max_correlation: float | None = Field(default=0.9995, gt=0, le=1)
+    max_correlation: float | None = Field(default=0.98, gt=0, le=1)
     """Of two features with a higher correlation the later one is left out. Null: none is."""
     max_psi: float | None = Field(default=1.0, gt=0)
     """A feature is left out whose population stability index between the first and the last third of the training days is

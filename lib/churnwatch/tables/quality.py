@@ -108,6 +108,8 @@ FEATURE_DRIFT = table(
         column("psi", "double", "population stability index over the deciles of training and a bin for missing values"),
         column("missing_share", "double", "share of users without a value, 0 .. 1"),
         column("reference_missing_share", "double", "missing_share in training"),
+        # nullable: days that were stored before this column existed lack it
+        column("usual_psi", "double", "mean of psi when nothing has changed, for so many users and rows of training"),
     ],
     ("day", "feature"),
 )
