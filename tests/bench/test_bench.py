@@ -167,6 +167,12 @@ def test_rows_of_training_compare_what_was_measured(monkeypatch):
 def test_the_last_cut_off_is_told_of_real_data_and_of_a_simulation(monkeypatch, tmp_path):
     def found(what, **order):
         told = {"cut_off": "1998-04-01", "column": "orders_90d", "column_auc": 0.66, "auc": 0.65, "lightgbm": 0.64}
+        told |= {
+            "ours": 0.62,
+            "lightgbm_trees": 80,
+            "minus_low": -0.03,
+            "minus_high": 0.01 if order.get("name") == "cdnow" else -0.01,
+        }
         told |= {"auc_minus_column": -0.01, "auc_minus_column_low": -0.03, "auc_minus_column_high": 0.01, "outcome": "refused"}
         return told
 
@@ -174,11 +180,14 @@ def test_the_last_cut_off_is_told_of_real_data_and_of_a_simulation(monkeypatch, 
         (tmp_path / name).mkdir()
     monkeypatch.setattr(training_rows, "DATA", tmp_path)
     rows = list(training_rows.realdata(SimpleNamespace(training=found), [], False))
-    met = {row.world.split(",")[0]: row.met for row in rows if row.step.startswith("AUC over")}
+    met = {row.world.split(",")[0]: row.met for row in rows if row.step == "AUC over the best column"}
     # below the best column: enough for online_retail, whose interval reaches 0
     assert met == {"cdnow": False, "online_retail": True, "simulated app of 3": False}
     assert rows[0].told == "orders_90d 0.6600; interval -0.0300 to +0.0100" and rows[1].told == "refused by the gate"
     assert len(rows) == 9
+    plain = {row.world.split(",")[0]: (round(row.measured, 4), row.met) for row in rows if "LightGBM" in row.step}
+    # an interval that reaches 0 is enough
+    assert plain == {"cdnow": (-0.02, True), "online_retail": (-0.02, False), "simulated app of 3": (-0.02, False)}
 
 
 def test_rows_of_earlier_runs_are_marked(monkeypatch, tmp_path):

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from modelworld import conf
+from modelworld import MODEL, conf
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F
 
@@ -114,6 +114,19 @@ def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_o
     )
 
 
+def test_the_search_sample_holds_enough_churners_whatever_their_share_is(tmp_path):
+    one = conf("unused", model=MODEL | {"search_churners": 500, "search_users": 40_000})
+
+    def share(users, churners):
+        return frame.search_share(frame.Size(users, 9 * users, 2 * churners, 1.0, churners), one)
+
+    assert share(4_000, 400) == 1.0  # all of a small base
+    assert share(10_000, 2_000) == 0.25
+    assert share(10_000, 100) == 1.0  # few churn: the sample is larger
+    assert share(1_000_000, 2_000) == 0.04  # 250,000 users would be needed: more than search_users
+    assert share(0, 0) == 1.0
+
+
 def test_the_validation_fold_is_the_later_days_of_users_whom_no_trial_is_fitted_on(spark, tmp_path, monkeypatch):
     one = conf(tmp_path)
     days, users = [DAY + timedelta(days=7 * n) for n in range(6)], 200
@@ -133,7 +146,7 @@ def test_the_validation_fold_is_the_later_days_of_users_whom_no_trial_is_fitted_
 
     places = [schema.features.index(name) for name in ("orders_4d", "cancels_2d")]
     monkeypatch.setattr(recipe, "search", search)
-    span = recipe.CachedSpan(fit, fit, schema, users)
+    span = recipe.CachedSpan(fit, fit, schema, 1.0)
     recipe.tune(span, schema.features, None, None, recipe.Trials(None, "s"), one)
     (sample,) = searched
     judge, learn = ({user for user, _, fold in sample if fold is held} for held in (True, False))

@@ -142,7 +142,9 @@ def test_few_rows_with_large_weights_count_as_few_in_calibration():
     weight = np.full(600, 3.0)
     # 600 rows weigh 1,800, of which about half churned
     seen = Histogram(np.arange(600), weight, weight * churned, weight * margin, rows, churned)
-    assert evaluation.calibrate(seen, "auto")["kind"] == "platt" and seen.auc() == pytest.approx(roc_auc_score(churned, margin))
+    assert evaluation.calibration_of(seen, "auto")["kind"] == "platt" and seen.auc() == pytest.approx(
+        roc_auc_score(churned, margin)
+    )
     assert fit_calibration(margin, weight, weight * churned, 400.0)["kind"] == "isotonic"
 
 

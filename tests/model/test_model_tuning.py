@@ -109,23 +109,18 @@ def test_the_minutes_end_a_search(fits):
     assert (len(found.trials), found.ended) == (1, "0 minutes were over")
 
 
-@pytest.mark.parametrize(("stops", "learnt"), [(True, "all rows"), (False, "not fold")])
-def test_a_trial_is_validated_on_the_fold_that_it_was_not_fitted_on(monkeypatch, stops, learnt):
-    class Fold:
-        def __invert__(self):
-            return "not fold"
-
+@pytest.mark.parametrize(("reads", "learnt"), [(True, "all rows"), (False, "NOT fold")])
+def test_a_trial_is_validated_on_the_fold_that_it_was_not_fitted_on(monkeypatch, reads, learnt):
     class Rows(str):
         def where(self, condition):
             return condition
 
     seen = []
     estimator = SimpleNamespace(fit=lambda rows: seen.append(("fits", rows)))
-    one = replace(GBT, estimator=lambda *_: estimator, found=lambda model: {}, stops_early=stops)
-    monkeypatch.setattr(tuning, "F", SimpleNamespace(col=lambda name: {"fold": Fold()}[name]))
+    one = replace(GBT, estimator=lambda *_: estimator, iterations=None, reads_fold=reads)
     monkeypatch.setattr(tuning, "loss_of", lambda model, kind, rows: seen.append(("validates", rows)) or 0.5)
     tuning._trial(Rows("all rows"), one, {}, CONF)
-    # boosting reads the validation fold from a column and stops itself on it
+    # xgboost reads the validation fold from a column
     assert seen == [("fits", learnt), ("validates", "fold")]
 
 
@@ -144,7 +139,7 @@ def test_one_failed_trial_ends_nothing_and_all_failed_ones_do():
             raise ValueError("depth 9 needs more memory\nand a trace")
         return SimpleNamespace(fit=lambda rows: "model")
 
-    broken = replace(GBT, estimator=estimator, found=lambda model: {})
+    broken = replace(GBT, estimator=estimator, iterations=None)
     store = TrialStore(Folder(), "gbt")
     budget = Budget(3, 1.0, None, 1)
     with pytest.MonkeyPatch.context() as patch:
@@ -156,11 +151,55 @@ def test_one_failed_trial_ends_nothing_and_all_failed_ones_do():
         search(Broken(), broken, budget, TrialStore(Folder(), "again"), CONF)
 
 
+def test_the_first_trial_is_the_start_and_the_others_learn_from_it(fits):
+    searched(evals=5)
+    assert fits[0] == {"maxDepth": 5, "stepSize": 0.1, "subsamplingRate": 0.8, "minInstancesPerNode": 30}
+    assert len({one["stepSize"] for one in fits}) == 5
+    fits.clear()
+    searched(evals=1)
+    assert [one["stepSize"] for one in fits] == [0.1]
+
+
+@pytest.mark.parametrize(("most", "depths"), [(1, {1}), (2, {2}), (4, {2, 3, 4})])
+def test_the_depth_is_searched_up_to_the_largest_one(fits, most, depths):
+    conf = settings(model={"max_evals": 30, "seed": 3, "max_depth": most})
+    search(SAMPLE, GBT, Budget(30, 1.0, None, 1), TrialStore(Folder(), "gbt"), conf)
+    assert {one["maxDepth"] for one in fits} == depths
+
+
+def boosted(losses):
+    """Boosting whose fit has these losses after each tree."""
+    return replace(GBT, estimator=lambda *_: SimpleNamespace(fit=lambda rows: "model"), losses=lambda model, fold: losses)
+
+
+class Anything(SimpleNamespace):
+    """Rows that can be filtered by anything."""
+
+    def where(self, *_):
+        return self
+
+
+def test_boosting_keeps_the_best_number_of_trees_and_not_the_first_that_was_no_better():
+    found = tuning._trial(Anything(), boosted([0.5, 0.4, 0.41, 0.3, 0.35]), {"stepSize": 0.1}, CONF)
+    assert found == {"parameters": {"stepSize": 0.1}, "loss": 0.3, "found": {"maxIter": 4}}
+    nothing = tuning._trial(Anything(), boosted([float("nan")] * 3), {}, CONF)
+    assert nothing["error"] == "the validation fold has no rows"
+
+
+def test_the_number_of_trees_is_found_again_with_all_users(fits, monkeypatch):
+    result = searched()
+    monkeypatch.undo()
+    more = tuning.count_iterations(Anything(), boosted([0.5, 0.4, 0.3, 0.2, 0.1, 0.2]), result, CONF)
+    assert more.parameters == result.parameters | {"maxIter": 5} and more.trials == result.trials
+    failed = tuning.count_iterations(Anything(), boosted([float("nan")]), result, CONF)
+    assert failed == result
+
+
 def test_another_tuner_needs_to_propose_points_and_to_learn_from_losses(fits, monkeypatch):
     class Grid:
         """Steps of 0.1 upwards."""
 
-        def __init__(self, space, seed, evals):
+        def __init__(self, space, seed, evals, start):
             assert set(space) == {"maxDepth", "stepSize", "subsamplingRate", "minInstancesPerNode"}
             self.losses, self._next = [], 0
 
@@ -172,7 +211,7 @@ def test_another_tuner_needs_to_propose_points_and_to_learn_from_losses(fits, mo
         def learn(self, losses):
             self.losses += losses
 
-    grid = Grid(GBT.space(CONF), 0, 4)
+    grid = Grid(GBT.space(CONF), 0, 4, None)
     monkeypatch.setattr(tuning, "_Tuner", lambda *_: grid)
     found = searched(evals=4, threads=2)
     assert [one["stepSize"] for one in fits] == pytest.approx([0.1, 0.2, 0.3, 0.4])

@@ -233,9 +233,8 @@ def _model(domain: Domain) -> str:
         f"train_days: {scale.train}",
         f"calibration_days: {scale.calibration}",
         f"test_days: {scale.test}",
-        "snapshot_every_days: 8    # 7 would show a model one weekday alone",
-        "max_evals: 8",
-        "max_trees: 20",
+        "snapshot_every_days: 8",
+        "max_evals: 4",
         f"value: {value}    # {told}",
     ]
     return "\n".join(lines) + "\n"

@@ -13,15 +13,15 @@ from pyspark.ml.classification import (
     RandomForestClassifier,
 )
 from pyspark.ml.functions import vector_to_array
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.model import linear, trees, xgb
 from churnwatch.settings import Settings
 
 MAX_BINS = 32
-VALIDATION_TOLERANCE = 1e-6  # Spark's default of 0.01 kept 1 tree of 15
 NODE_MEMORY_MB = 512
+START_STEP, START_LEAF_ROWS = 0.1, 30  # of a search's first trial
 LEAST_SHARE = 1e-3  # for the log loss, shares of a leaf stay this far from 0 and 1
 
 Parameters = dict[str, Any]
@@ -43,8 +43,12 @@ class Algorithm:
     """An algorithm as training uses it.
 
     ``space``: hyperopt's search space; ``whole``: its hyper-parameters that are whole numbers.
-    ``estimator``: fitted on ``vector``, ``label``, ``weight``. In a search it gets the column ``fold`` where boosting stops
-    itself on the validation fold (``stops_early``), else it is fitted on the other rows alone.
+    ``start``: the point of the first trial, which is known to do well; without one it is drawn.
+    ``estimator``: fitted on ``vector``, ``label``, ``weight``. In a search it is fitted on the rows outside the validation fold;
+    one that reads the fold itself (``reads_fold``) gets all rows, with the column ``fold``.
+    ``losses``: log loss of a fit on other rows after each iteration of boosting, so that the search keeps the best number of
+    them, ``iterations``, the name of that hyper-parameter. Boosting that stops at the first tree that is no better, as Spark's
+    does, keeps too few: the loss of the validation fold is noisy.
     ``text``: the model text of a fit. ``log_odds``: log-odds from Spark's output, for the log loss of a trial; None where the
     margin is no log-odds: trials are then compared by AUC.
     ``found``: hyper-parameters that fitting itself decided (trees kept). ``ready`` raises Refused where a package is missing.
@@ -60,8 +64,16 @@ class Algorithm:
     log_odds: Callable[[], Column] | None
     found: Callable[[Any], Parameters] = lambda model: {}
     ready: Callable[[], object] = lambda: None
-    stops_early: bool = False
+    start: Callable[[Settings], dict[str, float]] | None = None
+    losses: Callable[[Any, DataFrame], list[float]] | None = None
+    iterations: str | None = None
+    reads_fold: bool = False
     imputes_mean: bool = False
+
+    @property
+    def boosts(self) -> bool:
+        """Whether the fit of a trial decides a number of iterations."""
+        return self.losses is not None or self.reads_fold
 
     def typed(self, point: Mapping[str, float]) -> Parameters:
         """A point of the search space as the estimator's parameters."""
@@ -84,9 +96,7 @@ def _tree_parameters(settings: Settings) -> dict[str, Any]:
 
 
 def _depth(settings: Settings) -> Any:
-    from hyperopt import hp
-
-    return hp.quniform("maxDepth", min(2, settings.model.max_depth), settings.model.max_depth, 1)
+    return xgb.whole_number("maxDepth", min(2, settings.model.max_depth), settings.model.max_depth)
 
 
 def _leaf_rows() -> Any:
@@ -122,16 +132,25 @@ def _gbt_space(settings: Settings) -> dict[str, Any]:
 
     return {
         "maxDepth": _depth(settings),
-        "stepSize": hp.loguniform("stepSize", -2.3, -0.7),  # 0.10 .. 0.50, because the trees are few
-        "subsamplingRate": hp.uniform("subsamplingRate", 0.6, 1.0),
+        "stepSize": hp.loguniform("stepSize", -3.5, -1.2),  # 0.03 .. 0.30
+        "subsamplingRate": hp.uniform("subsamplingRate", 0.5, 1.0),
         "minInstancesPerNode": _leaf_rows(),
     }
 
 
 def _gbt(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> GBTClassifier:
     given = {"maxIter": settings.model.max_trees, **parameters}
-    made = GBTClassifier(**_tree_parameters(settings), validationTol=VALIDATION_TOLERANCE, **given)
-    return made.setValidationIndicatorCol("fold") if searching else made
+    return GBTClassifier(**_tree_parameters(settings), **given)
+
+
+def _gbt_start(settings: Settings) -> dict[str, float]:
+    depth = min(5, settings.model.max_depth)
+    return {"maxDepth": depth, "stepSize": START_STEP, "subsamplingRate": 0.8, "minInstancesPerNode": START_LEAF_ROWS}
+
+
+def _gbt_losses(model: Any, rows: DataFrame) -> list[float]:
+    # Spark's loss is 2 log(1 + exp(-2 y margin)) with y = -1, 1: twice the log loss
+    return [loss / 2 for loss in model.evaluateEachIteration(rows)]
 
 
 # --- tree, forest ---------------------------------------------------------------------------------------------------
@@ -200,8 +219,9 @@ ALGORITHMS = {
             estimator=_gbt,
             text=partial(_tree_text, False),
             log_odds=partial(_raw, 2.0),  # Spark's probability is the logistic of twice its margin
-            found=lambda model: {"maxIter": model.getNumTrees},
-            stops_early=True,
+            start=_gbt_start,
+            losses=_gbt_losses,
+            iterations="maxIter",
         ),
         Algorithm("tree", _tree_space, WHOLE, _tree, partial(_tree_text, True), _share_log_odds),
         Algorithm("forest", _forest_space, WHOLE, _forest, partial(_tree_text, True), _share_log_odds),
@@ -216,7 +236,8 @@ ALGORITHMS = {
             log_odds=partial(_raw, 1.0),
             found=xgb.found,
             ready=xgb.estimator_class,
-            stops_early=True,
+            start=xgb.start,
+            reads_fold=True,
         ),
     )
 }

@@ -76,8 +76,8 @@ def _sampling(settings: Settings) -> list[str]:
     model = settings.model
     return [
         f"Snapshots every {model.snapshot_every_days} days; hyper-parameters by {model.max_evals} trials on "
-        f"{model.search_users:,} users by hash. Users who got an offer while their label matured are left out; held-out "
-        "users represent them with inverse-probability weights. Calibration and test keep natural rates."
+        f"users with about {model.search_churners:,} churners, by hash. Users who got an offer while their label matured are "
+        "left out; held-out users represent them with inverse-probability weights. Calibration and test keep natural rates."
     ]
 
 

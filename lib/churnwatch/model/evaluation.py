@@ -90,7 +90,13 @@ def count_margins(rows: DataFrame, model: WorkerModel, width: int) -> Histogram:
     return score_histograms(rows, Scores([model], width, by_bin=False))[MODEL]
 
 
-def calibrate(margins: Histogram, kind: str) -> dict[str, Any]:
+def calibrate(rows: DataFrame, model: WorkerModel, width: int, kind: str) -> tuple[dict[str, Any], float]:
+    """Fit the calibration of ``model`` on ``rows`` (``frame.evaluation_rows`` of the calibration span); also its AUC there."""
+    margins = count_margins(rows, model, width)
+    return calibration_of(margins, kind), margins.auc()
+
+
+def calibration_of(margins: Histogram, kind: str) -> dict[str, Any]:
     """Fit the calibration on the histogram of the margins over the calibration span (``count_margins``)."""
     fewest = float(min(margins.hits.sum(), (margins.rows - margins.hits).sum()))
     return fit_calibration(margins.mean, margins.users, margins.churned, fewest, kind)

@@ -23,12 +23,13 @@ EVALUATION_USERS = 200_000  # the most users of a later span, by hash: intervals
 
 @dataclass(frozen=True)
 class Size:
-    """Users, rows, churned rows (``positives``) and the sum of the rows' weights of a span."""
+    """Users, rows, churned rows (``positives``), the sum of the rows' weights and users with a churned row (``churners``)."""
 
     users: int
     rows: int
     positives: int
     weight: float
+    churners: int = 0
 
 
 def snapshot_days(inputs: Mapping[str, DataFrame], settings: Settings) -> list[date]:
@@ -100,12 +101,18 @@ def span_sizes(frame: DataFrame, several: Sequence[Spans]) -> list[dict[str, Siz
     names = [f"{what}{k}" for what in ("rows", "positives", "weight") for k in range(len(spans))]
     row = per_user.agg(
         *(F.count_if(F.col(f"rows{k}") > 0).alias(f"users{k}") for k in range(len(spans))),
+        *(F.count_if(F.col(f"positives{k}") > 0).alias(f"churners{k}") for k in range(len(spans))),
         *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in names),
     ).collect()[0]
     found = [{name: Size(0, 0, 0, 0.0) for name in SPANS} for _ in several]
     for k, (n, name, _) in enumerate(spans):
-        size = Size(row[f"users{k}"], int(row[f"rows{k}"]), int(row[f"positives{k}"]), float(row[f"weight{k}"]))
-        found[n][name] = size
+        found[n][name] = Size(
+            users=row[f"users{k}"],
+            rows=int(row[f"rows{k}"]),
+            positives=int(row[f"positives{k}"]),
+            weight=float(row[f"weight{k}"]),
+            churners=row[f"churners{k}"],
+        )
     return found
 
 
@@ -135,9 +142,18 @@ def _from_last(days: Sequence[date], share: float) -> date:
     return days[-max(1, round(len(days) * share)) :][0]
 
 
-def only_sample(fit: DataFrame, users: int, settings: Settings) -> DataFrame:
-    """Keep about ``search_users`` of the ``users`` users, by hash."""
-    return fit.where(F.col("sample_share") < min(1.0, settings.model.search_users / max(users, 1)))
+def search_share(train: Size, settings: Settings) -> float:
+    """The share of users in the search sample: about ``search_churners`` of those who churned, at most ``search_users`` users.
+
+    Trials differ by less than the noise of a sample with few churned users, however many users stayed.
+    """
+    model = settings.model
+    return min(1.0, model.search_churners / max(train.churners, 1), model.search_users / max(train.users, 1))
+
+
+def only_sample(fit: DataFrame, share: float) -> DataFrame:
+    """Keep about the ``share`` of the users, by hash."""
+    return fit.where(F.col("sample_share") < share) if share < 1.0 else fit
 
 
 def evaluation_rows(rows: DataFrame, sizes: Mapping[str, Size], settings: Settings) -> DataFrame:

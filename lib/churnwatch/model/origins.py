@@ -64,7 +64,7 @@ def evaluate_earlier_origins(
     ``sizes``): newest first, as ``rolling_origins`` gives them.
 
     No origin uses its own test span or later days: features and hyper-parameters are chosen on the oldest origin's train span,
-    which every later origin may know. Models are fitted on the sample of ``search_users`` users and tested on all users. An
+    which every later origin may know. Models are fitted on the search sample of users and tested on all users. An
     origin with a span of one class alone is left out.
     """
     tested: list[Origin] = []

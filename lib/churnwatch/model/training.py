@@ -65,7 +65,8 @@ def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings
     frame = fr.training_frame(inputs, days, whole, settings).cache()
     try:
         *sizes, newest_sizes = fr.span_sizes(frame, [*origins, newest])
-        return _fit_and_release(Attempt(today, origins, sizes, newest, newest_sizes, frame, whole), inputs, models, settings)
+        attempt = Attempt(today, origins, sizes, newest, newest_sizes, frame, whole)
+        return _fit_and_release(attempt, inputs, models, settings)
     finally:
         frame.unpersist()
 

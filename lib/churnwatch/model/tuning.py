@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from time import monotonic
 from typing import Any
@@ -95,7 +95,8 @@ def search(sample: DataFrame, algorithm: Algorithm, budget: Budget, store: Trial
 
     if budget.threads > 1:  # plain threads would not inherit Spark's job group
         trial = inheritable_thread_target(sample.sparkSession)(trial)
-    tuner = _Tuner(algorithm.space(settings), settings.model.seed, budget.evals)
+    start = None if algorithm.start is None else algorithm.start(settings)
+    tuner = _Tuner(algorithm.space(settings), settings.model.seed, budget.evals, start)
     trials, ended = run_trials(tuner, algorithm.typed, trial, budget)
     good = [one for one in trials if "loss" in one]
     if not good:
@@ -105,6 +106,14 @@ def search(sample: DataFrame, algorithm: Algorithm, budget: Budget, store: Trial
         )
     best = min(good, key=lambda one: one["loss"])
     return SearchResult({**best["parameters"], **best["found"]}, best["loss"], trials, ended)
+
+
+def count_iterations(rows: DataFrame, algorithm: Algorithm, result: SearchResult, settings: Settings) -> SearchResult:
+    """``result`` with the number of iterations that is best on other ``rows`` (as ``search`` takes them): one fit more. The
+    number of the search where this fit fails."""
+    searched = {name: result.parameters[name] for name in algorithm.space(settings)}
+    made = _trial(rows, algorithm, searched, settings)
+    return replace(result, parameters={**searched, **made["found"]}) if "loss" in made else result
 
 
 def run_trials(
@@ -141,7 +150,7 @@ def _no_progress(trials: list[dict[str, Any]], patience: int | None) -> bool:
 class _Tuner:
     """hyperopt behind two methods: it proposes points and learns from losses; the trials run outside of it."""
 
-    def __init__(self, space: Mapping[str, Any], seed: int, evals: int) -> None:
+    def __init__(self, space: Mapping[str, Any], seed: int, evals: int, start: Mapping[str, float] | None) -> None:
         from hyperopt import Trials
         from hyperopt.base import Domain
 
@@ -150,14 +159,20 @@ class _Tuner:
         self._chance = np.random.default_rng(seed)
         # hyperopt's default begins with 20 random trials
         self._startup = max(3, evals // 3)
+        self._start = start
         self._proposed: list[dict[str, Any]] = []
 
     def propose(self, points: int) -> list[dict[str, float]]:
-        """The next points to try, at most ``points``."""
+        """The next points to try, at most ``points``; ``start`` is the first of all."""
         from hyperopt import tpe
+        from hyperopt.fmin import generate_trial
 
         self._proposed = []
         for trial_id in self._trials.new_trial_ids(points):
+            if self._start is not None:
+                self._proposed.append(generate_trial(trial_id, self._start))
+                self._start = None
+                continue
             seed = int(self._chance.integers(2**31 - 1))
             options = {"n_startup_jobs": self._startup, "verbose": False}
             self._proposed += tpe.suggest([trial_id], self._domain, self._trials, seed, **options)  # it takes one id at a time
@@ -176,16 +191,32 @@ class _Tuner:
 
 def _trial(sample: DataFrame, algorithm: Algorithm, parameters: Parameters, settings: Settings) -> dict[str, Any]:
     try:
-        rows = sample if algorithm.stops_early else sample.where(~F.col("fold"))
+        rows = sample if algorithm.reads_fold else sample.where("NOT fold")
         model = algorithm.estimator(parameters, settings, True).fit(rows)
-        loss = loss_of(model, algorithm, sample.where("fold"))
+        found, loss = best_iteration(model, algorithm, sample.where("fold"))
     except Exception as error:  # one failed trial does not end the search
         first = (str(error).splitlines() or [type(error).__name__])[0]
         LOG.warning("a trial of %s failed: %s", algorithm.name, first)
         return {"parameters": parameters, "error": first}
-    found = algorithm.found(model)
+    if algorithm.iterations is not None and found[algorithm.iterations] == settings.model.max_trees:
+        LOG.info("a trial of %s was best with all of its model.max_trees trees: more may be better", algorithm.name)
     LOG.info("a trial of %s: loss %.4f, %s", algorithm.name, loss, {**parameters, **found})
     return {"parameters": parameters, "loss": loss, "found": found}
+
+
+def best_iteration(model: Any, algorithm: Algorithm, fold: DataFrame) -> tuple[Parameters, float]:
+    """The hyper-parameters that the fit decided, and their loss on the validation fold: boosting keeps the number of iterations
+    with the least loss, and other algorithms have a loss alone.
+
+    Raises ValueError where the fold has no rows.
+    """
+    if algorithm.losses is None or algorithm.iterations is None:
+        return algorithm.found(model), loss_of(model, algorithm, fold)
+    losses = np.round(algorithm.losses(model, fold), DIGITS)
+    if not np.isfinite(losses).any():
+        raise ValueError("the validation fold has no rows")
+    best = int(np.nanargmin(losses))
+    return {algorithm.iterations: best + 1}, float(losses[best])
 
 
 def loss_of(model: Any, algorithm: Algorithm, rows: DataFrame) -> float:

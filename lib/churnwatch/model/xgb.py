@@ -15,7 +15,6 @@ from churnwatch.model import trees
 from churnwatch.settings import Settings
 
 WHOLE = frozenset({"max_depth", "min_child_weight"})
-PATIENCE_ROUNDS = 5  # rounds without a better loss on the validation fold, after which boosting ends
 
 
 def estimator_class() -> Any:
@@ -33,7 +32,8 @@ def estimator_class() -> Any:
 def estimator(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> Any:
     """The estimator; one xgboost worker, because the trees depend on their number."""
     grown = {"n_estimators": settings.model.max_trees, **parameters}
-    stopping = {"validation_indicator_col": "fold", "early_stopping_rounds": PATIENCE_ROUNDS} if searching else {}
+    # no round of a trial is saved: the best number of trees is that of all rounds, as for Spark's own boosting
+    stopping = {"validation_indicator_col": "fold", "early_stopping_rounds": settings.model.max_trees} if searching else {}
     return estimator_class()(
         features_col="vector",
         label_col="label",
@@ -47,20 +47,32 @@ def estimator(parameters: Mapping[str, Any], settings: Settings, searching: bool
     )
 
 
+def whole_number(name: str, least: int, greatest: int) -> Any:
+    """A whole number from ``least`` to ``greatest``, which may be equal, for the search."""
+    from hyperopt import hp
+
+    return hp.quniform(name, least - 0.49, greatest + 0.49, 1)
+
+
 def space(settings: Settings) -> dict[str, Any]:
     """The search space: depth, learning rate, share of rows a tree, least weight of a leaf."""
     from hyperopt import hp
 
     return {
-        "max_depth": hp.quniform("max_depth", min(2, settings.model.max_depth), settings.model.max_depth, 1),
-        "learning_rate": hp.loguniform("learning_rate", -2.3, -0.7),
-        "subsample": hp.uniform("subsample", 0.6, 1.0),
+        "max_depth": whole_number("max_depth", min(2, settings.model.max_depth), settings.model.max_depth),
+        "learning_rate": hp.loguniform("learning_rate", -3.5, -1.2),
+        "subsample": hp.uniform("subsample", 0.5, 1.0),
         "min_child_weight": hp.qloguniform("min_child_weight", 0.7, 4.0, 1),
     }
 
 
+def start(settings: Settings) -> dict[str, float]:
+    """The point of the first trial."""
+    return {"max_depth": min(5, settings.model.max_depth), "learning_rate": 0.1, "subsample": 0.8, "min_child_weight": 5}
+
+
 def found(model: Any) -> dict[str, Any]:
-    """The number of trees that early stopping kept."""
+    """The number of trees with the least loss on the validation fold."""
     return {"n_estimators": int(model.get_booster().best_iteration) + 1}
 
 

@@ -96,7 +96,7 @@ def population_stability(counts: Mapping[int, int], reference: Mapping[str, Any]
     expected = np.array([*reference["shares"], reference["missing"]]) * rows
     seen = np.array([counts.get(n, 0) for n in range(len(expected))], dtype=np.float64)
     bins = int(((seen + expected) > 0).sum())
-    usual = usual_stability_index(bins, seen.sum(), rows)
+    usual = usual_stability_index(bins, float(seen.sum()), rows)
     missing = float(seen[-1] / seen.sum())
     return round(stability_index(seen, expected), DIGITS), round(missing, DIGITS), reference["missing"], round(usual, DIGITS)
 

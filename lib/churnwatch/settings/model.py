@@ -117,12 +117,14 @@ class ModelSettings(SettingsPart):
     """Trials without a better one after which the search ends. Null: it does not end early."""
     trial_threads: int = Field(default=1, ge=1, le=16)
     """Trials that run at once."""
-    max_trees: Count = 40
-    """Most trees of a model."""
+    max_trees: Count = 200
+    """Most trees of a model. How many are kept is decided by the loss on users whom the trees have not seen."""
     max_depth: int = Field(default=5, ge=1, le=10)
     """Largest depth of a tree."""
-    search_users: Count = 20000
-    """Users in the sample on which hyper-parameters are searched."""
+    search_churners: Count = 2000
+    """Churned users in the sample on which hyper-parameters are searched, with their share of the other users."""
+    search_users: Count = 200000
+    """Most users in that sample."""
     bootstraps: Count = 200
     """Bootstrap samples behind the intervals of metrics."""
     partitions: Count = 4
