@@ -5,10 +5,12 @@ import subprocess
 import sys
 from configparser import ConfigParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from churnwatch.io.session import _without_noise
+from churnwatch.core import ConfigError
+from churnwatch.io.session import KeptMembers, _without_noise, session
 from churnwatch.settings import load
 from churnwatch.upkeep import examine
 
@@ -90,6 +92,27 @@ def test_the_doctor_starts_nothing_without_a_java_and_names_jars_that_are_missin
 def test_the_doctor_is_content_with_a_java_that_is_new_enough(path, monkeypatch):
     monkeypatch.setenv("PATH", path(java="17.0.9"))
     assert next(examine(load(ROOT / "conf" / "local.yaml"), lambda: None)) == (True, "Java 17")
+
+
+def test_a_session_without_its_jars_is_refused_before_a_jvm_starts(monkeypatch, tmp_path):
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+    there, absent = tmp_path / "there.jar", tmp_path / "absent.jar"
+    there.touch()
+    with pytest.raises(ConfigError, match=f"no file {absent}. Hint: make jars"):
+        session(SimpleNamespace(spark={"spark.jars": f"{there},{absent},hdfs://place/other.jar"}))
+
+
+def test_a_static_method_of_the_jvm_is_looked_up_once():
+    class Looked:
+        found = []
+
+        def __getattr__(self, name):
+            self.found.append(name)
+            return f"method {name}"
+
+    kept = KeptMembers(Looked())
+    assert [kept.col, kept.lit, kept.col] == ["method col", "method lit", "method col"]
+    assert Looked.found == ["col", "lit"]
 
 
 def test_known_noise_of_a_starting_jvm_is_dropped_and_all_else_is_passed_on(capfd):

@@ -3,13 +3,15 @@
 No other module says which job reads which table, and how far back. Only labels, and jobs that compare with labels, look forward.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from churnwatch import activity, alerts, churn, events, features, model, reports, retention, scoring
-from churnwatch.core import Due, Job, Read
+from churnwatch.core import ConfigError, Due, Job, Read
 from churnwatch.settings import Definition, Settings
+from churnwatch.settings.faults import nearest
 from churnwatch.settings.rule_columns import market_asked
+from churnwatch.settings.terms import ALL
 from churnwatch.tables import Tables, tables
 
 TREND_DAYS = 14  # users of this week, and of the week before
@@ -31,6 +33,15 @@ def flow(settings: Settings) -> tuple[Job, ...]:
         *_readings(settings, t),
         *_commands(settings, t),
     )
+
+
+def check_job_names(names: Sequence[str], jobs: Sequence[Job]) -> None:
+    """Raise ConfigError when one of ``names`` is no job, job instance or ``all``, or when ``all`` is not alone."""
+    known = list(dict.fromkeys(name for job in jobs for name in (job.name, job.full_name))) + [ALL]
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"no such job: {unknown[0]!r}{nearest(unknown[0], known)}\nThe jobs are: {', '.join(known)}")
+    if ALL in names and len(names) > 1:
+        raise ConfigError("all is every job of the flow. Hint: name all alone, or single jobs")
 
 
 def _facts(settings: Settings, t: Tables) -> Iterator[Job]:

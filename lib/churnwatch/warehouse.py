@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas
     from pyspark.sql import DataFrame, SparkSession
 
-    from churnwatch.core import Job, Table
+    from churnwatch.core import Table
     from churnwatch.runner import Outcome, Runner
     from churnwatch.settings import Settings
 
@@ -183,6 +183,7 @@ class Warehouse:
         of the step that failed.
         """
         from churnwatch.core import ConfigError
+        from churnwatch.flow import check_job_names
         from churnwatch.progress import Progress
         from churnwatch.runner import Order, Runner
 
@@ -190,7 +191,7 @@ class Warehouse:
         if start > end:
             raise ConfigError(f"first={start} is after day={end}: a range ends with day")
         names = (jobs,) if isinstance(jobs, str) else tuple(jobs)
-        _check_jobs(names, self._runner.jobs)
+        check_job_names(names, self._runner.jobs)
         every = self.settings.model.snapshot_every_days if every == 0 else every
         order = Order(names, start, end, every, decide)
         if quiet:
@@ -290,17 +291,6 @@ class Warehouse:
         shown = ", ".join(spans[-5:])
         more = f" and {len(spans) - 5} earlier ranges" if len(spans) > 5 else ""
         return DataQualityError(f"{table} has no rows of {asked}\nIt has rows of: {shown}{more}")
-
-
-def _check_jobs(names: Sequence[str], jobs: Sequence[Job]) -> None:
-    from churnwatch.core import ConfigError
-    from churnwatch.settings.faults import nearest
-
-    known = list(dict.fromkeys(name for job in jobs for name in (job.name, job.full_name))) + ["all"]
-    if unknown := [name for name in names if name not in known]:
-        raise ConfigError(f"no such job: {unknown[0]!r}{nearest(unknown[0], known)}\nThe jobs are: {', '.join(known)}")
-    if "all" in names and len(names) > 1:
-        raise ConfigError(f"jobs={list(names)}: 'all' stands alone, because it is every job of the flow")
 
 
 def _day(day: date | str) -> date:

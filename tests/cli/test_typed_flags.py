@@ -84,7 +84,7 @@ def test_an_import_of_an_experiment_is_a_job_of_its_day(typed, orders):
     code, _, err = typed("experiment", "import", "gates", **place)
     assert code == 2 and "--day is missing" in err
     code, _, err = typed("experiment", "import", "gate", "--day", str(LAST), **place)
-    assert code == 2 and "no such job: import_experiment:gate" in err
+    assert code == 2 and "no such job: 'import_experiment:gate'" in err
 
 
 def test_a_world_of_planted_rules_is_asked_for_and_goes_without_what_living_worlds_have(typed, orders, monkeypatch):

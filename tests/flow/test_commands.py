@@ -49,7 +49,7 @@ def test_rows_of_a_table_are_shown_and_an_unknown_table_is_named(typed):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("run", "score_user", "--day", "2025-03-01"), "no such job: score_user"),
+        (("run", "score_user", "--day", "2025-03-01"), "no such job: 'score_user'; did you mean 'score_users'"),
         (("run", "all"), "give either --day, or --from and --to"),
         (("run", "all", "--day", "2025-03-01", "--to", "2025-03-02"), "give either --day, or --from and --to"),
         (("run", "all", "--from", "2025-03-02", "--to", "2025-03-01"), "is before --from"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from churnwatch.core import ConfigError
+from churnwatch.io.logs import spark_settings
 from churnwatch.settings import load
 from churnwatch.settings.rule_columns import absent_columns, routed_by, routes_on
 
@@ -150,6 +151,15 @@ def test_a_later_layer_wins_and_references_are_resolved(conf, monkeypatch):
     assert settings.model.max_evals == 3
     assert settings.sending.smtp.password == "secret"
     assert settings.spark["spark.executor.memory"] == "8g"
+
+
+def test_relative_paths_of_jars_start_at_the_folder_of_the_configuration(conf, monkeypatch, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    line = next(line for line in conf.path.read_text().splitlines() if "spark.jars" in line)
+    conf("local.yaml", line, "  spark.jars: ../one.jar, /lib/two.jar,hdfs://place/three.jar")
+    given = f"{tmp_path.parent}/one.jar,/lib/two.jar,hdfs://place/three.jar"
+    assert load(conf.path).spark["spark.jars"] == spark_settings(conf.path)["spark.jars"] == given
 
 
 def test_a_secret_that_is_not_set_is_a_fault(conf, monkeypatch):

@@ -124,14 +124,10 @@ def run(
 
 
 def _job_names(jobs: Sequence[str], only: str | None, settings: Settings) -> tuple[str, ...]:
-    from churnwatch.flow import flow
+    from churnwatch.flow import check_job_names, flow
 
-    known = {name for job in flow(settings) for name in (job.name, job.full_name)} | {ALL}
     named = tuple(f"{job}:{only}" if only else job for job in jobs)
-    if unknown := [name for name in named if name not in known]:
-        raise ConfigError(f"no such job: {', '.join(unknown)}\njobs: {', '.join(sorted(known))}")
-    if ALL in named and len(named) > 1:
-        raise ConfigError("all is every job of the flow. Hint: name all alone, or single jobs")
+    check_job_names(named, flow(settings))
     return named
 
 

@@ -14,6 +14,7 @@ from pyspark.sql.types import StructType
 from churnwatch.core import ConfigError
 from churnwatch.io.sources import Sources
 from churnwatch.settings import Settings, Source
+from churnwatch.settings.load import absolute_jars
 
 HEAD = 2000  # first rows that are read
 TEXT = r"(csv|tsv|tab|psv|txt|text|log|dat|data|json|jsonl|ndjson)(\.(gz|bz2|deflate))?"
@@ -119,7 +120,7 @@ def spark_settings(config: str) -> dict[str, Any]:
     tree = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
     settings = dict(tree.get("spark") or {})
     if jars := settings.get("spark.jars"):
-        settings["spark.jars"] = ",".join(str(Path(jar).resolve()) if Path(jar).exists() else jar for jar in jars.split(","))
+        settings["spark.jars"] = absolute_jars(jars, Path(config).parent)
     return settings
 
 

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlparse
 
 from pyspark.sql import SparkSession
 
+from churnwatch.core import ConfigError
 from churnwatch.settings import Settings
 
 # set in every session, whatever conf/ says: Delta, UTC, ANSI
@@ -40,6 +42,14 @@ FEW_ROWS = {
     "spark.sql.debug.maxToStringFields": "5",
 }
 MOST_PARTITIONS = 16  # without adaptive execution each exchange has all of spark.sql.shuffle.partitions: few rows need few
+# classes of the JVM with the functions that PySpark calls most, by the names under which it looks them up
+LOOKED_UP_ONCE = (
+    "functions",
+    "org.apache.spark.sql.functions",
+    "org.apache.spark.sql.expressions.Window",
+    "PythonUtils",
+    "PythonSQLUtils",
+)
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 LOG4J = Path(__file__).parent / "log4j2.properties"
 # lines of a JVM's stderr that no setting switches off: Java warns of a module that Spark adds, netlib of a missing libblas
@@ -63,6 +73,7 @@ def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
+        _check_jars(settings.spark)
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(name)
@@ -72,8 +83,32 @@ def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
     with _without_noise():
         spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    for java_class in LOOKED_UP_ONCE:
+        setattr(spark._jvm, java_class, KeptMembers(getattr(spark._jvm, java_class)))
     describe(spark, name)
     return spark
+
+
+class KeptMembers:
+    """A class of the JVM whose static methods are looked up once each.
+
+    PySpark looks up class and method again for each call of a column function: two of three calls into the JVM.
+    """
+
+    def __init__(self, java_class: Any) -> None:
+        self._java_class = java_class
+
+    def __getattr__(self, name: str) -> Any:  # called for what is not kept yet
+        member = getattr(self._java_class, name)
+        setattr(self, name, member)
+        return member
+
+
+def _check_jars(configured: Mapping[str, Any]) -> None:
+    """Raise ConfigError when a JAR is missing, because Spark only warns, and then finds no class of Delta."""
+    jars = [jar for jar in str(configured.get("spark.jars") or "").split(",") if jar and not urlparse(jar).scheme]
+    if missing := [jar for jar in jars if not Path(jar).is_file()]:
+        raise ConfigError(f"spark.jars: no file {', '.join(missing)}. Hint: make jars fetches the JARs into the project's folder")
 
 
 def _quiet(submitted: bool, configured: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlparse
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -51,6 +52,8 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
     origins = Origins()
     faults: list[Fault] = []
     where = _read(Path(config), origins, (), faults)
+    if isinstance(spark := where.get("spark"), dict) and isinstance(jars := spark.get("spark.jars"), str):
+        where["spark"] = spark | {"spark.jars": absolute_jars(jars, Path(config).parent)}
     overrides = _overrides(sets, origins, faults)
     domain = overrides.get("domain", where.get("domain"))
     tree: dict[str, Any] = {}
@@ -79,6 +82,13 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
         text = "\n".join([f"{len(faults)} fault(s) in the configuration:", *(f"  {f}" for f in faults)])
         raise ConfigError(_masked(text, secrets))
     return settings
+
+
+def absolute_jars(jars: str, folder: Path) -> str:
+    """Make the relative paths among the comma-separated ``jars`` absolute. They start at ``folder``, that of the configuration
+    file, because the JARs belong to the installation and not to the folder that a command is typed in."""
+    parts = (jar.strip() for jar in jars.split(","))
+    return ",".join(jar if urlparse(jar).scheme else os.path.abspath(folder / jar) for jar in parts if jar)
 
 
 def _secrets(tree: Any) -> dict[str, str]:

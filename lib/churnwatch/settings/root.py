@@ -28,7 +28,8 @@ class Settings(SettingsPart):
     clock: Clock = Clock()
     """The business day."""
     spark: dict[str, Any] = {}
-    """Settings of Spark by name; on Databricks the cluster's own apply."""
+    """Settings of Spark by name; on Databricks the cluster's own apply.
+    Relative paths of `spark.jars` start at the folder of this file."""
     mlflow: Mlflow
     """Where models are kept."""
     activity: Activity = Activity()
