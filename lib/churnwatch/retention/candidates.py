@@ -14,59 +14,62 @@ NO_OFFER = "no offer fits"
 NO_CONSENT = "no consent to contact"
 PAUSED = "assigned within the pause"
 
-MODEL_STRENGTH = 5  # the model's own warning speaks before any rule's
 OFFER_TYPE = "struct<offer:string, channel:string, cost_cents:bigint, save_share:double>"
 
 
-def per_candidate(scores: DataFrame, alerts: DataFrame, campaigns: Sequence[Campaign]) -> DataFrame:
+def per_candidate(scores: DataFrame, users: DataFrame, campaigns: Sequence[Campaign], day: date) -> DataFrame:
     """Return one row per scored user and campaign that takes the user's tier, with cause, offer and expected value.
 
     ``expected_value_cents`` = round(probability x value x save_share) - cost; 0 without an offer that fits, and ``offer`` is
-    then null. ``pause_days`` is the campaign's.
+    then null. ``suppressed_because``: no offer fits, no consent to contact on the offer's channel (unknown counts as no), or
+    assigned within the campaign's pause, in any arm, so that the arms stay comparable; else null. ``users``: per_user.
     """
-    # one row a user on both sides: the join keeps the grain
-    warned = scores.join(_warned_causes(alerts), "user_id", "left").withColumn(
-        "cause", F.coalesce("warned_cause", first_cause(), F.lit(UNKNOWN))
-    )
     terms = F.array_compact(F.array(*[_terms(campaign) for campaign in campaigns]))
-    return (
-        warned.select("user_id", "cause", "tier", "probability", "value_cents", F.explode(terms).alias("terms"))
-        .select("user_id", "cause", "tier", "probability", "value_cents", "terms.*")
+    kept = ("user_id", "cause", "tier", "probability", "value_cents", "channels", "assigned")
+    candidates = (
+        scores.join(users, "user_id", "left")  # both: one row per user
+        .withColumn("cause", F.coalesce("warned_cause", first_cause(), F.lit(UNKNOWN)))
+        .select(*kept, F.explode(terms).alias("terms"))
+        .select(*kept, "terms.*")
         .select("*", "chosen.*")
-        .drop("chosen")
         .withColumn("cost_cents", F.coalesce("cost_cents", F.lit(0).cast("long")))
-        .withColumn("expected_value_cents", _expected_value())
     )
-
-
-def with_suppression(candidates: DataFrame, consents: DataFrame, assigned: DataFrame, day: date) -> DataFrame:
-    """Add ``suppressed_because``: no offer fits, no consent (unknown counts as no), or assigned within the pause; else null.
-
-    ``assigned``: earlier rows of retention_actions. An assignment to any arm pauses, so that the arms stay comparable.
-    """
-    consented = consents.where((F.col("purpose") == CONTACT) & F.col("granted")).select(
-        "user_id", "channel", F.lit(True).alias("consented")
+    consented = F.coalesce(F.array_contains("channels", F.col("channel")), F.lit(False))
+    paused = F.exists(
+        "assigned",
+        lambda one: (one["campaign"] == F.col("campaign")) & (F.datediff(F.lit(day), one["day"]) <= F.col("pause_days")),
     )
-    last = assigned.where(F.col("arm").isNotNull()).groupBy("user_id", "campaign").agg(F.max("day").alias("last_day"))
-    paused = F.datediff(F.lit(day), "last_day") <= F.col("pause_days")
-    reason = F.when(F.col("offer").isNull(), NO_OFFER).when(F.col("consented").isNull(), NO_CONSENT).when(paused, PAUSED)
-    # consents hold one row a user, channel and purpose; ``last`` one a user and campaign: both joins keep the grain
+    reason = F.when(F.col("offer").isNull(), NO_OFFER).when(~consented, NO_CONSENT).when(paused, PAUSED)
     return (
-        candidates.join(consented, ["user_id", "channel"], "left")
-        .join(last, ["user_id", "campaign"], "left")
+        candidates.withColumn("expected_value_cents", _expected_value())
         .withColumn("suppressed_because", reason)
-        .drop("consented", "last_day", "pause_days")
+        .drop("chosen", "channels", "assigned", "pause_days")
     )
 
 
-def _warned_causes(alerts: DataFrame) -> DataFrame:
-    strength = F.when(F.col("rule_id") == MODEL, MODEL_STRENGTH)
-    for rank, level in enumerate(LEVELS, 1):
+def per_user(alerts: DataFrame, consents: DataFrame, actions: DataFrame) -> DataFrame:
+    """Return one row per user: ``warned_cause``, ``channels`` with a consent to contact, and ``assigned``.
+
+    ``warned_cause``: cause of the strongest warning, the model's before any rule's, then by level; null without one.
+    ``assigned``: campaign and day of the user's rows in ``actions`` that are in an arm.
+    """
+    strength = F.when(F.col("rule_id") == MODEL, len(LEVELS))
+    for rank, level in enumerate(LEVELS):
         strength = strength.when(F.col("level") == level, rank)
+    warned = alerts.where((F.col("scope") == "user") & F.col("cause").isNotNull()).select(
+        "user_id", "cause", F.struct(strength.alias("strength"), "rule_id").alias("order")
+    )
+    consented = consents.where((F.col("purpose") == CONTACT) & F.col("granted")).select("user_id", "channel")
+    assigned = actions.where(F.col("arm").isNotNull()).select("user_id", F.struct("campaign", "day").alias("assigned"))
     return (
-        alerts.where((F.col("scope") == "user") & F.col("cause").isNotNull())
+        warned.unionByName(consented, allowMissingColumns=True)
+        .unionByName(assigned, allowMissingColumns=True)
         .groupBy("user_id")
-        .agg(F.max_by("cause", F.struct(strength, "rule_id")).alias("warned_cause"))
+        .agg(
+            F.max_by("cause", "order").alias("warned_cause"),
+            F.collect_set("channel").alias("channels"),
+            F.collect_list("assigned").alias("assigned"),
+        )
     )
 
 

@@ -9,25 +9,28 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.core.job import Frames
+from churnwatch.core.small_frames import collect_together
 from churnwatch.retention import comparison
 from churnwatch.retention.arms import planned_shares
 from churnwatch.retention.comparison import Comparison, Sums
 from churnwatch.retention.lift_outcomes import (
-    ALL,
     BY_DAY,
     SEGMENTS,
-    per_arm,
+    add_cells,
     per_assignment,
+    per_cell,
     per_outcome,
     per_unit,
     with_outcomes,
 )
 from churnwatch.settings import Campaign, Settings
 from churnwatch.settings.names import summed_measures
-from churnwatch.settings.terms import CONTROL, OFFER
+from churnwatch.settings.terms import ALL, CONTROL, OFFER
 from churnwatch.tables import tables
 
+STRATA = ("stratum",)
 Arms = Mapping[str, Mapping[str, Any]]  # arm -> its counts and sums
+SegmentSums = Mapping[tuple[str, str, str, str], Arms]  # by campaign, outcome, segment and value
 
 
 @dataclass(frozen=True)
@@ -53,23 +56,30 @@ def measure_lift(inputs: Mapping[str, DataFrame], days: Sequence[date], settings
     ``until_day`` has its read-out when the outcome of that day's assignments is known. Rows before are interim and have no p,
     as are all rows of a campaign without an end, which reads the last ``campaign_max_days``. After the read-out the same rows
     come again as long as the days that are read hold all of the campaign's. The arm global_control counts in the sample ratio
-    alone. Collects sums by campaign, outcome, segment and arm.
+    alone. Collects sums by campaign, outcome, arm, day and segments.
     """
     (day,) = days
     contract = tables(settings).retention_lift
-    readings = [*_campaign_readings(inputs, day, settings), *_experiment_readings(inputs, settings)]
+    campaigns = {campaign.name: campaign for campaign in settings.offers.campaigns if _in_view(campaign, day, settings)}
+    frames = {}
+    if campaigns and settings.offers.outcomes:
+        frames["campaigns"] = _campaign_cells(inputs, list(campaigns), day, settings)
+    if settings.experiments:
+        frames["experiments"] = _experiment_cells(inputs["units"], settings)
+    cells = {name: table.to_pylist() for name, table in collect_together(frames).items()} if frames else {}
+    readings = [
+        *_campaign_readings(add_cells(cells.get("campaigns", ()), SEGMENTS), campaigns, day, settings),
+        *_experiment_readings(add_cells(cells.get("experiments", ()), STRATA), settings),
+    ]
     limit = settings.offers.sample_ratio_alarm_p
     rows = [row for reading in readings for row in _rows(reading, limit)]
     values = [tuple({"day": day, **row}[name] for name in contract.schema.names) for row in rows]
     return {contract.name: inputs["actions"].sparkSession.createDataFrame(values, contract.schema)}
 
 
-def _campaign_readings(inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> Iterator[Reading]:
+def _campaign_cells(inputs: Mapping[str, DataFrame], campaigns: Sequence[str], day: date, settings: Settings) -> DataFrame:
     offers = settings.offers
-    campaigns = {campaign.name: campaign for campaign in offers.campaigns if _in_view(campaign, day, settings)}
-    if not campaigns:
-        return
-    sums = (
+    return (
         inputs["actions"]
         .where(F.col("campaign").isin(list(campaigns)))
         .transform(per_assignment)
@@ -77,9 +87,13 @@ def _campaign_readings(inputs: Mapping[str, DataFrame], day: date, settings: Set
         .where(F.col("day") >= F.lit(day - timedelta(days=offers.campaign_max_days)))
         .transform(with_outcomes, inputs["labels"], inputs["activity"], day, settings)
         .transform(per_outcome, list(offers.outcomes))
-        .transform(per_arm, SEGMENTS)
+        .transform(per_cell, SEGMENTS)
     )
-    for (name, outcome), arms in _collected(sums).items():
+
+
+def _campaign_readings(sums: SegmentSums, campaigns: Mapping[str, Campaign], day: date, settings: Settings) -> Iterator[Reading]:
+    offers = settings.offers
+    for (name, outcome), arms in _by_outcome(sums).items():
         until = campaigns[name].until_day
         known = until and until + timedelta(days=settings.outcome_lag_days(offers.outcomes[outcome]))
         measure = offers.outcomes[outcome].measure
@@ -108,14 +122,16 @@ def _measures_in_cents(settings: Settings) -> set[str]:
     return {name for name in summed_measures(settings) if name.endswith("_cents")}
 
 
-def _experiment_readings(inputs: Mapping[str, DataFrame], settings: Settings) -> Iterator[Reading]:
+def _experiment_cells(units: DataFrame, settings: Settings) -> DataFrame:
     experiments = settings.experiments
-    if not experiments:
-        return
     clustered = [name for name, one in experiments.items() if "cluster" in one.source.map]
-    units = inputs["units"].where(F.col("experiment").isin(list(experiments)))
-    for (name, outcome), arms in _collected(units.transform(per_unit, clustered).transform(per_arm, ["stratum"])).items():
-        experiment = experiments[name]
+    units = units.where(F.col("experiment").isin(list(experiments)))
+    return units.transform(per_unit, clustered).transform(per_cell, STRATA)
+
+
+def _experiment_readings(sums: SegmentSums, settings: Settings) -> Iterator[Reading]:
+    for (name, outcome), arms in _by_outcome(sums).items():
+        experiment = settings.experiments[name]
         yield Reading(
             campaign=name,
             outcome=outcome,
@@ -130,16 +146,12 @@ def _experiment_readings(inputs: Mapping[str, DataFrame], settings: Settings) ->
         )
 
 
-def _collected(sums: DataFrame) -> dict[tuple[str, str], dict[tuple[str, str], dict[str, dict[str, Any]]]]:
-    found: dict[tuple[str, str], dict[tuple[str, str], dict[str, dict[str, Any]]]] = {}
-    for row in sorted((row.asDict() for row in sums.collect()), key=_place):
-        cell = found.setdefault((row["campaign"], row["outcome"]), {})
-        cell.setdefault((row["segment"], row["value"]), {})[row["arm"]] = row
+def _by_outcome(sums: SegmentSums) -> dict[tuple[str, str], dict[tuple[str, str], Arms]]:
+    """Return (campaign, outcome) -> (segment, value) -> arms, sorted."""
+    found: dict[tuple[str, str], dict[tuple[str, str], Arms]] = {}
+    for (campaign, outcome, segment, value), arms in sorted(sums.items()):
+        found.setdefault((campaign, outcome), {})[segment, value] = dict(sorted(arms.items()))
     return found
-
-
-def _place(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[key]) for key in ("campaign", "outcome", "segment", "value", "arm"))
 
 
 def _rows(reading: Reading, alarm_p: float) -> Iterator[dict[str, Any]]:
@@ -170,8 +182,8 @@ def _with_q(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _row(reading: Reading, treated: str, segment: str, value: str, arms: Arms) -> dict[str, Any]:
-    ours = arms.get(treated, {})
-    sums, control = _sums(ours), _sums(arms.get(reading.control, {}))
+    treated_arm = arms.get(treated, {})
+    sums, control = _sums(treated_arm), _sums(arms.get(reading.control, {}))
     found = comparison.of_rates(sums, control) if reading.is_rate else comparison.of_means(sums, control)
     return {
         "campaign": reading.campaign,
@@ -192,9 +204,9 @@ def _row(reading: Reading, treated: str, segment: str, value: str, arms: Arms) -
         "srm_outcome_p": _ratio_p(reading, arms, "n"),
         "cuped_variance_saved": found.variance_saved,
         "min_detectable": found.min_detectable,
-        "incremental_users": _times(found, sums.n) if reading.is_rate else None,
-        "incremental_cents": _incremental_cents(reading, found, sums.n, ours.get("value_cents")),
-        "cost_cents": (ours.get("cost_cents") or 0) if reading.has_cost else None,
+        "incremental_users": _scaled(found, sums.n) if reading.is_rate else None,
+        "incremental_cents": _incremental_cents(reading, found, sums.n, treated_arm.get("value_cents")),
+        "cost_cents": (treated_arm.get("cost_cents") or 0) if reading.has_cost else None,
         "interim": reading.interim,
         "randomised": True,
     }
@@ -209,12 +221,12 @@ def _ratio_p(reading: Reading, arms: Arms, count: str) -> float | None:
     return comparison.sample_ratio_p({arm: row[count] for arm, row in arms.items()}, reading.shares)
 
 
-def _times(found: Comparison, factor: float | None) -> float | None:
+def _scaled(found: Comparison, factor: float | None) -> float | None:
     return None if found.difference is None or factor is None else found.difference * factor
 
 
 def _incremental_cents(reading: Reading, found: Comparison, treated: int, value_cents: int | None) -> int | None:
     if not reading.is_rate and not reading.in_cents:
         return None
-    gained = _times(found, value_cents if reading.is_rate else treated)
+    gained = _scaled(found, value_cents if reading.is_rate else treated)
     return None if gained is None else round(gained)

@@ -1,9 +1,11 @@
 """Outcomes of assigned users, and the sums of them that the comparison of arms needs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from functools import reduce
+from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
@@ -11,6 +13,7 @@ from churnwatch.settings.terms import ALL, UNKNOWN
 
 SEGMENTS = ("tier", "cause", "offer")
 BY_DAY = "(day)"  # segment of the sample-ratio check by day of assignment; it is never in retention_lift
+SUMS = ("assigned", "n", "y", "yy", "with_x", "x", "xx", "xy", "value_cents", "cost_cents", "beyond_rate")
 
 
 def per_assignment(actions: DataFrame) -> DataFrame:
@@ -32,16 +35,51 @@ def with_outcomes(assigned: DataFrame, labels: DataFrame, activity: DataFrame, d
     ``before_days`` that end on the day before it. Both are null until the outcome has matured: assignment + lag <= ``day``.
     """
     outcomes = settings.offers.outcomes
-    found = assigned.transform(_with_labels, labels, settings).transform(_with_measures, activity, settings)
+    definitions = {name: settings.outcome_definition(one) for name, one in outcomes.items() if one.measure is None}
+    measured = {name: one for name, one in outcomes.items() if one.measure}
+    measures = sorted({str(one.measure) for one in measured.values()})
+    facts = []
+    if definitions:
+        known = labels.where(F.col("definition").isin(sorted({str(one) for one in definitions.values()})))
+        facts.append(known.select("user_id", F.col("day").alias("of"), "definition", "churned"))
+    if measured:
+        facts.append(activity.select("user_id", F.col("day").alias("of"), *measures))
+    age = F.col("age")
+    columns: dict[str, Column] = {}
+    for name, definition in definitions.items():
+        stayed = F.when((F.col("definition") == definition) & (age == 0), 1.0 - F.col("churned").cast("double"))
+        columns[f"y_{name}"] = F.max(stayed)
+        columns[f"x_{name}"] = F.first(F.lit(None).cast("double"))
+    for name, one in measured.items():
+        value = F.col(str(one.measure))
+        columns[f"y_{name}"] = _sum_or_0(value, age.between(1, one.days or 0))
+        before = _sum_or_0(value, age.between(-(one.before_days or 0), -1))
+        columns[f"x_{name}"] = before if one.before_days else F.first(F.lit(None).cast("double"))
+    first = -max([one.before_days or 0 for one in measured.values()], default=0)
+    last = max([one.days or 0 for one in measured.values()], default=0)
+    dated = (
+        assigned.join(reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), facts), "user_id")
+        .withColumn("age", F.datediff("of", "day"))
+        .where(age.between(first, last))
+    )
+    # one row per assignment keeps those without a fact; the sums then bring back the grain
+    found = (
+        dated.unionByName(assigned, allowMissingColumns=True)
+        .groupBy(*assigned.columns)
+        .agg(*[column.alias(name) for name, column in columns.items()])
+    )
     for name, outcome in outcomes.items():
-        last = day - timedelta(days=settings.outcome_lag_days(outcome))
-        matured = F.col("day") <= F.lit(last)
+        matured = F.col("day") <= F.lit(day - timedelta(days=settings.outcome_lag_days(outcome)))
         found = (
             found.withColumn(f"matured_{name}", matured)
             .withColumn(f"y_{name}", F.when(matured, F.col(f"y_{name}")))
             .withColumn(f"x_{name}", F.when(matured, F.col(f"x_{name}")))
         )
     return found
+
+
+def _sum_or_0(value: Column, counted: Column) -> Column:
+    return F.coalesce(F.sum(F.when(counted, value)).cast("double"), F.lit(0.0))
 
 
 def per_outcome(assigned: DataFrame, outcomes: Sequence[str]) -> DataFrame:
@@ -76,22 +114,22 @@ def per_unit(units: DataFrame, clustered: Sequence[str]) -> DataFrame:
         F.when(F.col("experiment").isin(list(clustered)), F.coalesce("cluster", "unit")).alias("cluster"),
         F.explode("outcomes").alias("outcome", "y"),
     ).withColumn("x", F.try_element_at("covariates", F.col("outcome")))
-    alone = long.where(F.col("cluster").isNull()).select(*names)
+    rows = long.where(F.col("cluster").isNull()).select(*names)
     if clustered:
-        together = (
+        clusters = (
             long.where(F.col("cluster").isNotNull())
             .groupBy("campaign", "arm", "cluster", "outcome")
             .agg(F.min("day").alias("day"), F.min("stratum").alias("stratum"), F.avg("y").alias("y"), F.avg("x").alias("x"))
         )
-        alone = alone.unionByName(together.select(*names))
+        rows = rows.unionByName(clusters.select(*names))
     nothing = F.lit(None).cast("long")
-    return alone.withColumns({"value_cents": nothing, "cost_cents": nothing, "matured": F.lit(True)})
+    return rows.withColumns({"value_cents": nothing, "cost_cents": nothing, "matured": F.lit(True)})
 
 
-def per_arm(outcomes: DataFrame, segments: Sequence[str]) -> DataFrame:
-    """Return counts and sums by campaign, outcome, segment, value and arm: few rows for any number of users.
+def per_cell(outcomes: DataFrame, segments: Sequence[str]) -> DataFrame:
+    """Return counts and sums (SUMS) by campaign, outcome, arm, day of assignment and all ``segments`` together.
 
-    The segments are ``segments`` (columns of ``outcomes``), 'all', and the day of assignment. A null value is no group.
+    The number of rows is bounded by configuration and the days that are read, whatever the number of users.
     """
     y, x = F.col("y"), F.when(F.col("y").isNotNull(), F.col("x"))
     sums = {
@@ -107,64 +145,29 @@ def per_arm(outcomes: DataFrame, segments: Sequence[str]) -> DataFrame:
         "cost_cents": F.sum(F.when(F.col("matured"), F.col("cost_cents"))),
         "beyond_rate": F.sum((y.isNotNull() & ~y.isin(0.0, 1.0)).cast("long")),
     }
-    # users are added up once, by all segments together; only these few rows are then repeated by segment
     cell = ["campaign", "outcome", "arm", *segments, "day"]
-    cells = outcomes.groupBy(*cell).agg(*[column.alias(name) for name, column in sums.items()])
-    groups = {ALL: F.lit(ALL), **{s: F.col(s) for s in segments}, BY_DAY: F.col("day").cast("string")}
-    each = F.array(*[F.struct(F.lit(name).alias("segment"), value.alias("value")) for name, value in groups.items()])
-    return (
-        cells.withColumn("at", F.explode(each))
-        .where(F.col("at.value").isNotNull())
-        .groupBy("campaign", "outcome", "at.segment", "at.value", "arm")
-        .agg(*[F.sum(name).alias(name) for name in sums])
-    )
+    return outcomes.groupBy(*cell).agg(*[sums[name].alias(name) for name in SUMS])
 
 
-def _with_labels(assigned: DataFrame, labels: DataFrame, settings: Settings) -> DataFrame:
-    named = {name: settings.outcome_definition(outcome) for name, outcome in settings.offers.outcomes.items()}
-    used = {name: definition for name, definition in named.items() if definition}
-    if not used:
-        return assigned
-    stayed = {
-        name: F.max(F.when(F.col("definition") == definition, 1.0 - F.col("churned").cast("double")))
-        for name, definition in used.items()
-    }
-    # known: one row per day and user, so the join keeps the grain
-    known = (
-        labels.where(F.col("definition").isin(sorted(set(used.values()))))
-        .groupBy("day", "user_id")
-        .agg(*[column.alias(f"y_{name}") for name, column in stayed.items()])
-    )
-    empty = {f"x_{name}": F.lit(None).cast("double") for name in used}
-    return assigned.join(known, ["day", "user_id"], "left").withColumns(empty)
+def add_cells(cells: Iterable[Mapping[str, Any]], segments: Sequence[str]) -> dict[tuple[str, str, str, str], dict[str, Any]]:
+    """Add the rows of ``per_cell`` up, by segment: (campaign, outcome, segment, value) -> arm -> sums.
 
+    The segments are 'all', each of ``segments``, and BY_DAY. A null value is no group. A sum of nulls is null.
 
-def _with_measures(assigned: DataFrame, activity: DataFrame, settings: Settings) -> DataFrame:
-    measured = {name: outcome for name, outcome in settings.offers.outcomes.items() if outcome.measure}
-    if not measured:
-        return assigned
-    sums = []
-    for name, outcome in measured.items():
-        after = F.col("age").between(1, outcome.days or 0)
-        sums.append(F.sum(F.when(after, F.col(str(outcome.measure)))).alias(f"y_{name}"))
-        before = F.col("age").between(-(outcome.before_days or 0), -1)
-        sums.append(F.sum(F.when(before, F.col(str(outcome.measure)))).alias(f"x_{name}"))
-    first = -max(outcome.before_days or 0 for outcome in measured.values())
-    last = max(outcome.days or 0 for outcome in measured.values())
-    columns = sorted({str(outcome.measure) for outcome in measured.values()})
-    then = activity.select("user_id", F.col("day").alias("active_day"), *columns)
-    # many active days a user: the sums bring the grain back to user and campaign before the second join
-    summed = (
-        assigned.select("campaign", "user_id", "day")
-        .join(then, "user_id", "inner")
-        .withColumn("age", F.datediff("active_day", "day"))
-        .where(F.col("age").between(first, last))
-        .groupBy("campaign", "user_id")
-        .agg(*sums)
-    )
-    joined = assigned.join(summed, ["campaign", "user_id"], "left")
-    for name, outcome in measured.items():
-        y = F.coalesce(F.col(f"y_{name}").cast("double"), F.lit(0.0))  # without activity the sum is 0, not unknown
-        x = F.coalesce(F.col(f"x_{name}").cast("double"), F.lit(0.0)) if outcome.before_days else F.lit(None)
-        joined = joined.withColumn(f"y_{name}", y).withColumn(f"x_{name}", x.cast("double"))
-    return joined
+    >>> cell = dict.fromkeys(SUMS, 1) | {"campaign": "c", "outcome": "kept", "arm": "offer", "day": date(2025, 5, 1)}
+    >>> added = add_cells([cell | {"tier": "high"}, cell | {"tier": None, "x": None}], ["tier"])
+    >>> [(segment, value, arms["offer"]["y"], arms["offer"]["x"]) for (_, _, segment, value), arms in added.items()]
+    [('all', 'all', 2, 1), ('tier', 'high', 1, 1), ('(day)', '2025-05-01', 2, 1)]
+    """
+    found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+    # in a fixed order, because the last digits of a sum of doubles depend on it
+    for cell in sorted(cells, key=lambda cell: [str(cell[name]) for name in ("arm", "day", *segments)]):
+        for segment, value in ((ALL, ALL), *((name, cell[name]) for name in segments), (BY_DAY, str(cell["day"]))):
+            if value is None:
+                continue
+            arms = found.setdefault((cell["campaign"], cell["outcome"], segment, value), {})
+            sums = arms.setdefault(cell["arm"], dict.fromkeys(SUMS))
+            for name in SUMS:
+                if cell[name] is not None:
+                    sums[name] = cell[name] + (sums[name] or 0)
+    return found

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.core.job import Frames
 from churnwatch.retention.arms import arm_of
-from churnwatch.retention.candidates import per_candidate, with_suppression
+from churnwatch.retention.candidates import per_candidate, per_user
 from churnwatch.retention.limits import with_limits
 from churnwatch.settings import Campaign, Offers, Settings
 from churnwatch.tables import tables
@@ -27,11 +27,8 @@ def plan_retention(inputs: Mapping[str, DataFrame], days: Sequence[date], settin
     if not campaigns:
         empty = inputs["scores"].sparkSession.createDataFrame([], contract.schema)
         return {contract.name: empty}
-    chosen = (
-        per_candidate(inputs["scores"], inputs["alerts"], campaigns)
-        .transform(with_suppression, inputs["consents"], inputs["actions"], day)
-        .transform(with_limits, campaigns, day)
-    )
+    users = per_user(inputs["alerts"], inputs["consents"], inputs["actions"])
+    chosen = per_candidate(inputs["scores"], users, campaigns, day).transform(with_limits, campaigns, day)
     # nothing above depends on the arm, and nothing below changes who is in one
     free = F.col("suppressed_because").isNull()
     arm = arm_of(F.col("user_id"), F.col("campaign"), campaigns, settings.offers)
