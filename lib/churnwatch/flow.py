@@ -219,6 +219,10 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     )
     # a moved threshold carries the day whose labels moved it; thresholds are read only where they are adjusted
     adjusted = {"thresholds": t.thresholds.before(lag + kept_days)} if settings.tiers.adjusted else {}
+    # conditions of rules decide on causes too: attributes and indicators are read only where one names them
+    attributes, indicators = scoring.rule_inputs(settings)
+    for_rules = {"users": t.users.as_of()} if attributes else {}
+    for_rules |= {"trend": t.activity_trend.before(alerts.trend_days(settings))} if indicators else {}
     yield Job(
         "score_users",
         mode="daily",
@@ -228,6 +232,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "scores": t.user_scores.before(PREVIOUS_TIER_DAYS),
             "model_runs": t.model_runs.as_of(),
             **adjusted,
+            **for_rules,
         },
         writes=(t.user_scores, t.shadow_scores) if shadow else (t.user_scores,),
         ports=("models",),
@@ -259,7 +264,6 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         "plan_retention",
         mode="daily",
         reads={
-            "alerts": t.risk_alerts.on(),
             "scores": t.user_scores.on(),
             "consents": t.consents.as_of(),
             "actions": t.retention_actions.before(max(pause, 1)),

@@ -8,13 +8,14 @@ from pyspark.sql import DataFrame
 
 from churnwatch.activity import only_people
 from churnwatch.alerts.groups import group_inputs, matching_groups, with_base
-from churnwatch.alerts.rules import check_conditions, with_scores_and_attributes
+from churnwatch.alerts.rules import with_scores_and_attributes
 from churnwatch.core import ConfigError, DataQualityError, Job
 from churnwatch.core.small_frames import collect_together
 from churnwatch.reading import Step
 from churnwatch.reports.labelled_users import per_labelled_user
 from churnwatch.reports.rule_trial import EVERYBODY, RuleOverlap, RulePrecision, count_overlaps, replay_rules, stored_precision
 from churnwatch.runner import Runner
+from churnwatch.scoring.rule_conditions import check_conditions
 from churnwatch.settings import Rule, Settings
 from churnwatch.settings.rule_columns import absent_columns, rules_on
 

@@ -27,7 +27,10 @@ TIERS = [
     {"name": "low"},
 ]
 CAUSES = {
-    "causes": {"price": {"title": "price", "measures": ["spend_cents"]}, "service": {"title": "s", "measures": ["cancels"]}}
+    "causes": {
+        "price": {"title": "price", "measures": ["spend_cents"], "symptoms": ["spend_cents"]},
+        "service": {"title": "s", "measures": ["cancels"], "symptoms": ["cancels"]},
+    }
 }
 RULE = {"id": "quiet", "title": "no order", "when": "orders_2d < 3", "level": "yellow", "cause": "price"}
 USER = {"day": DAY, "user_id": "anna", "orders_2d": 5.0, "cancels_2d": 0.0}
@@ -45,6 +48,7 @@ SCORE = {
         reason("cancels", 2.5, 0.9, "service"),
         reason("(base)", None, 3.0, None),
     ],
+    "cause": "service",
     "model_version": "1",
 }
 ALERT = {

@@ -7,8 +7,8 @@ from alertworld import DAY, RULE, SCORE, USER, before, inputs, raised, whom, wor
 
 from churnwatch import alerts
 from churnwatch.alerts.evidence import fill_template
-from churnwatch.alerts.rules import check_conditions
 from churnwatch.core import ConfigError
+from churnwatch.scoring.rule_conditions import check_conditions
 
 
 def test_a_rule_warns_on_one_side_of_its_edge_and_of_nothing_unknown(spark):

@@ -106,7 +106,7 @@ class ScoringBench:
 
         def ranked() -> DataFrame:
             tiers = self.settings.tiers.tiers
-            made = store.stage("bench", "scored", apply_release(release, self._stored(), tiers, self.settings))
+            made = store.stage("bench", "scored", apply_release(release, self._stored(), tiers, date(2025, 6, 2), self.settings))
             return with_tier(made.withColumn("previous_tier", F.lit(None).cast("string")), tiers, self.settings)
 
         return ranked

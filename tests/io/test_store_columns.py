@@ -16,7 +16,7 @@ DAY = date(2025, 6, 2)
 def test_a_new_field_within_reasons_is_added_and_older_rows_lack_it(spark, tmp_path):
     table = contracts().user_scores
     whole = table.schema["reasons"].dataType
-    shorter = ArrayType(StructType(whole.elementType.fields[:-1]))
+    shorter = ArrayType(StructType(whole.elementType.fields[:-2]))
     fields = [
         f if f.name != "reasons" else StructField("reasons", shorter, False, f.metadata)
         for f in table.schema.fields
@@ -33,10 +33,10 @@ def test_a_new_field_within_reasons_is_added_and_older_rows_lack_it(spark, tmp_p
         fresh.create([table])
     fresh.add_columns(table, new_fields(shorter, whole, "reasons") | {"features_hash": table.schema["features_hash"].dataType})
     fresh.create([table])
-    newer = row | {"user_id": "b", "reasons": [("orders", 1.0, 0.1, None, 3.0)], "features_hash": 5}
+    newer = row | {"user_id": "b", "reasons": [("orders", 1.0, 0.1, None, 3.0, "orders_4d")], "features_hash": 5}
     fresh.replace(table, rows(spark, table, [row | {"reasons": []}, newer]), f"day = DATE'{DAY}'", {})
     stored = {r.user_id: r for r in fresh.read(table).collect()}
-    assert stored["b"].reasons[0].usual == 3.0 and stored["b"].features_hash == 5
+    assert (stored["b"].reasons[0].usual, stored["b"].reasons[0].feature) == (3.0, "orders_4d") and stored["b"].features_hash == 5
 
 
 def test_a_comment_that_changed_stops_no_run_and_is_set_in_one_commit(spark, tmp_path):

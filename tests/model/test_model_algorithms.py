@@ -73,7 +73,10 @@ def test_the_text_gives_sparks_numbers(spark, frame_, name):
         # a missing value adds nothing: it is filled with the mean, unless it lies beyond memory
         parts = json.loads(text.split("\n", 1)[1])
         assert linear.is_linear(text) and made.expected == pytest.approx(ours.mean())
-        assert added[0] == pytest.approx(parts["coefficients"][0] * (made.features(raw)[0] - parts["means"][0]))
+        coefficients, means = (np.array(parts[name])[:, None] for name in ("coefficients", "means"))
+        by_feature = coefficients * (made.features(raw) - means)
+        own = [n for n, measure in enumerate(schema.measures) if measure == schema.measures[0]]
+        assert added[0] == pytest.approx(by_feature[own].sum(axis=0))
         assert parts["means"] == pytest.approx(np.where(np.isnan(raw[:, :6]), schema.fills, raw[:, :6]).mean(axis=0), abs=1e-9)
 
 

@@ -21,7 +21,7 @@ SCORE = RNG.integers(0, 60, 400) / 7.0  # many ties
 LABEL = (RNG.random(400) < 1 / (1 + np.exp(3 - SCORE))).astype(int)
 WEIGHT = RNG.integers(0, 4, 400)
 # the margin is the value, 0 where it is missing
-IDENTITY = LinearModel([0], [0.0], equal_widths(-2.0, 2.0), 0.0, np.ones(1), np.zeros(1), 0.0)
+IDENTITY = LinearModel([0], [0.0], equal_widths(-2.0, 2.0), 0.0, [0], np.ones(1), np.zeros(1), 0.0)
 
 
 def of_plain_rows(margin, users, churned, kind="auto"):

@@ -1,6 +1,7 @@
 """Exact Shapley values of trees against the shap package, against all orders of features, and without tables."""
 
 from itertools import permutations
+from math import factorial
 
 import numpy as np
 import pytest
@@ -101,6 +102,43 @@ def test_tables_and_lightgbm_agree_and_add_up(forest, monkeypatch):
     assert deep.base == base_value(parse(text)) and np.abs(along.sum(axis=0) + deep.base - margin).max() < 1e-12
 
 
+def expected_of(tree, row, known, node=0):
+    """The tree's mean margin for ``row`` where only the features ``known`` are known: others go both ways by counts."""
+    if node < 0:
+        return tree.leaf_value[-1 - node]
+    ways = {int(tree.left[node]): row[tree.feature[node]] <= tree.threshold[node]}
+    ways[int(tree.right[node])] = not ways[int(tree.left[node])]
+    if tree.feature[node] in known:
+        return expected_of(tree, row, known, next(child for child, taken in ways.items() if taken))
+    rows = [tree.internal_count[child] if child >= 0 else tree.leaf_count[-1 - child] for child in ways]
+    shares = [count / tree.internal_count[node] for count in rows]
+    return sum(share * expected_of(tree, row, known, child) for share, child in zip(shares, ways, strict=True))
+
+
+def test_measures_are_players_whose_features_become_known_together(forest):
+    text, rows = forest
+    measures = ("a", "b", "a", "c", "b", "a")  # a has three windows, b two
+    made = worker_model_of(text, Schema(tuple(NAMES), (0.5,) * FEATURES, measures), NAMES, reasons=True)
+    members, trees = [{0, 2, 5}, {1, 4}, {3}], parse(text)
+    features = made.features(rows[:12])
+    margin, added = made.shapley(features)
+    assert added.shape == (3, 12) and np.abs(added.sum(axis=0) + made.expected - margin).max() < 1e-12
+    for user, row in enumerate(features.T):
+
+        def worth(players, row=row):
+            return sum(expected_of(tree, row, set().union(*(members[one] for one in players))) for tree in trees)
+
+        for own in range(3):
+            orders = [(order[: order.index(own)], own) for order in permutations(range(3))]
+            gains = [worth([*before, one]) - worth(before) for before, one in orders]
+            assert added[own, user] == pytest.approx(sum(gains) / factorial(3), abs=1e-10)
+    # the values of the windows one by one add up to something else: the sum is no substitute
+    by_feature = worker_model_of(text, SCHEMA, NAMES, reasons=True).shapley(features)[1]
+    summed = np.array([by_feature[sorted(own)].sum(axis=0) for own in members])
+    deep = max(len({measures[f] for f in tree.feature}) for tree in trees) > 1 and len(trees[0].feature) > 3
+    assert not deep or np.abs(summed - added).max() > 1e-3
+
+
 def test_rows_are_looked_up_in_chunks(forest, monkeypatch):
     text, rows = forest
     model = worker_model_of(text, SCHEMA, NAMES, reasons=True)
@@ -140,10 +178,10 @@ def test_leaves_that_share_splits_share_tables():
 
     grow(0, 5, 3200)
     grown_tree = parse(to_text([(0.5, nodes)], NAMES, range(FEATURES)))
-    (tree,) = tree_tables(grown_tree, reasons=True)
+    (tree,) = tree_tables(grown_tree, range(FEATURES))
     assert [len(piece.splits) for piece in tree.pieces] == [9, 9, 9, 9]
     assert {len(table) for piece in tree.pieces for _, table in piece.effects} == {512}
-    (plain,) = tree_tables(grown_tree, reasons=False)
+    (plain,) = tree_tables(grown_tree, None)
     assert [piece.effects for piece in plain.pieces] == [[]] * 4
 
 

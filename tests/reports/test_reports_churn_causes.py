@@ -20,7 +20,7 @@ def reason(measure, contribution, cause):
     return {"measure": measure, "value": 1.0, "contribution": contribution, "cause": cause}
 
 
-def scored(user, *reasons):
+def scored(user, cause, *reasons):
     """A row of user_scores."""
     return {
         "day": ON,
@@ -32,6 +32,7 @@ def scored(user, *reasons):
         "value_cents": 1,
         "value_at_risk_cents": 1,
         "reasons": list(reasons),
+        "cause": cause,
         "model_version": "3",
     }
 
@@ -56,11 +57,10 @@ def causes_and_profile(spark, app_settings):
         }
         for n in range(40)
     ]
-    down, up = reason("logins_7d", -2.0, "engagement"), reason("crashes_7d", 1.0, "quality")
-    nameless = reason("days_late", 1.5, None)  # speaks for no cause: the next one does
-    scores = [scored(str(n), down, reason("(base)", 3.0, None), nameless, up) for n in range(10)]
-    scores += [scored(str(n), nameless) for n in range(10, 18)]
-    scores += [scored("19", down), scored("unlabelled", up)]
+    up = reason("logins_7d", 2.0, "engagement")  # moved the margin, which is another question
+    scores = [scored(str(n), "quality", up) for n in range(10)]
+    scores += [scored(str(n), None, up) for n in range(10, 18)]
+    scores += [scored("19", None), scored("unlabelled", "quality")]
     inputs = frames(spark, app_settings, {"labels": labels, "features": features, "scores": scores}, READS)
     out = explain_churn(inputs, (ON,), app_settings)
     return values, {name: {r[1]: r.asDict() for r in found.collect()} for name, found in out.items()}
@@ -89,7 +89,7 @@ def test_a_feature_that_never_varies_has_no_effect_size(causes_and_profile):
     assert (row["churned_mean"], row["effect"], row["low"]) == (2.0, None, None)
 
 
-def test_causes_are_those_of_the_first_reason_that_raised_the_risk_and_has_one(causes_and_profile):
+def test_causes_are_those_of_the_scores(causes_and_profile):
     found = causes_and_profile[1]["churn_causes"]
     assert {cause: (r["users"], r["churned"]) for cause, r in found.items()} == {"quality": (10, 10), "unknown": (9, 5)}
     assert found["quality"]["share"] == pytest.approx(10 / 15)

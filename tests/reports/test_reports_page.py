@@ -80,6 +80,12 @@ def test_the_first_screen_says_day_scored_at_risk_and_value(full_page):
     assert "27 Sep 2025" in text and "The cause named most: use and interest are falling." in text
 
 
+def test_users_at_risk_have_their_cause_and_what_speaks_for_it(full_page):
+    text = Parsed(full_page[0]).text
+    assert "crashes and slow pages 4 crashes in 14 days, 0.61 usual for so much use" in text
+    assert "complaints and slow answers with usual time until the service answered the risk would be" in text
+
+
 def test_no_raw_user_id_is_on_the_page_but_its_keyed_hash_is(full_page, spark):
     html, _, rows, folder = full_page
     risky = [r for r in rows["scores"] if r["day"] == DAY and r["tier"] in ("critical", "high")]

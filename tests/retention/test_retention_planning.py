@@ -18,13 +18,12 @@ DECIDED = ("offer", "channel", "cause", "tier", "suppressed_because", "cost_cent
 def plan(frames):
     """Actions of DAY as rows by (user, campaign)."""
 
-    def made(settings, scores, alerts=(), consents=None, actions=()):
+    def made(settings, scores, consents=None, actions=()):
         users = sorted({score["user_id"] for score in scores})
         if consents is None:
             consents = [{"user_id": u, "channel": c} for u in users for c in ("email", "push")]
         inputs = {
             "scores": frames.scores(*scores),
-            "alerts": frames.alerts(*alerts),
             "consents": frames.consents(*consents),
             "actions": frames.actions(*actions),
         }
@@ -42,10 +41,6 @@ def users(number, **fields):
     return [{"user_id": f"u{n:03}"} | fields for n in range(number)]
 
 
-def reason(cause):
-    return {"measure": "m", "value": 1.0, "contribution": 0.1, "cause": cause}
-
-
 def test_share_of_is_the_same_everywhere(spark):
     found = spark.range(1).select(share_of(F.lit("user-1"), "global").alias("share")).collect()[0]["share"]
     assert found == pytest.approx(0.8454089990607907, abs=0)
@@ -53,30 +48,24 @@ def test_share_of_is_the_same_everywhere(spark):
 
 def test_the_offer_answers_the_cause_and_fits_the_value(plan, make_settings):
     scores = [
-        {"user_id": "warned by the model", "reasons": [reason("engagement")]},
-        {"user_id": "by reason alone", "reasons": [reason(None), reason("engagement")]},
-        {"user_id": "not worth the voucher", "value_cents": 499},
+        {"user_id": "price", "cause": "price"},
+        {"user_id": "engagement", "cause": "engagement"},
+        {"user_id": "not worth the voucher", "value_cents": 499, "cause": "price"},
         {"user_id": "nothing known"},
         {"user_id": "not at risk", "tier": "low"},
     ]
-    alerts = [
-        {"user_id": "warned by the model", "rule_id": "model", "level": "yellow", "cause": "price"},
-        {"user_id": "warned by the model", "rule_id": "zz_rule", "level": "red", "cause": "engagement"},
-        {"user_id": "not worth the voucher", "rule_id": "a_rule", "level": "red", "cause": "price"},
-        {"user_id": "not worth the voucher", "rule_id": "z_rule", "level": "orange", "cause": "engagement"},
-    ]
-    found = {user: (row["cause"], row["offer"]) for (user, _), row in plan(make_settings(), scores, alerts).items()}
+    found = {user: (row["cause"], row["offer"]) for (user, _), row in plan(make_settings(), scores).items()}
     assert found == {
-        "warned by the model": ("price", "voucher"),
-        "by reason alone": ("engagement", "tour"),
+        "price": ("price", "voucher"),
+        "engagement": ("engagement", "tour"),
         "not worth the voucher": ("price", "hello"),
         "nothing known": ("unknown", "hello"),
     }
 
 
 def test_expected_value_is_probability_times_value_times_saved_share_less_cost(plan, make_settings):
-    scores = [{"user_id": "u", "probability": 0.31, "value_cents": 1001}]
-    row = plan(make_settings(), scores, [{"user_id": "u", "cause": "price"}])["u", "wave"]
+    scores = [{"user_id": "u", "probability": 0.31, "value_cents": 1001, "cause": "price"}]
+    row = plan(make_settings(), scores)["u", "wave"]
     assert (row["expected_value_cents"], row["cost_cents"]) == (round(0.31 * 1001 * 0.5) - 100, 100)
 
 
@@ -85,8 +74,7 @@ def test_suppressed_users_are_rows_with_the_reason(plan, make_settings, frames):
         [{"contact_pause_days": 10, "offers": [{"name": "a", "causes": ["price"], "channel": "email", "cost_cents": 1}]}]
     )
     names = ("free", "no offer", "unknown", "opted out", "other purpose", "paused", "paused control", "long ago", "elsewhere")
-    scores = [{"user_id": name} for name in names]
-    alerts = [{"user_id": name} for name in names if name != "no offer"]
+    scores = [{"user_id": name, "cause": None if name == "no offer" else "price"} for name in names]
     granted = [n for n in names if n not in ("unknown", "opted out", "other purpose")]
     consents = [{"user_id": n, "channel": "email"} for n in granted]
     consents += [
@@ -101,7 +89,7 @@ def test_suppressed_users_are_rows_with_the_reason(plan, make_settings, frames):
         {"user_id": "elsewhere", "day": date(2025, 4, 30), "campaign": "other"},
         {"user_id": "free", "day": date(2025, 4, 30), "arm": None, "suppressed_because": "no consent to contact"},
     ]
-    found = plan(settings, scores, alerts, consents, actions)
+    found = plan(settings, scores, consents, actions)
     assert {user: row["suppressed_because"] for (user, _), row in found.items()} == {
         "free": None,
         "no offer": "no offer fits",

@@ -19,13 +19,16 @@ from churnwatch.model.schema import Schema, schema_of
 from churnwatch.model.shipping import worker_model_of
 from churnwatch.model.trees import to_text
 from churnwatch.scoring import score_users, stage_scores, worker
+from churnwatch.scoring.causes import rule_columns, with_rule_inputs
 from churnwatch.scoring.cuts import rank_cells
 from churnwatch.scoring.score import _scorer, apply_release, with_tier
+from churnwatch.scoring.worker_causes import surprise_of
 from churnwatch.tables import tables
-from smallworld import rows, settings
+from smallworld import SMALL, rows, settings
 
 DAY = date(2025, 6, 2)
 FEATURES = ["orders_4d", "orders_trend", "cancels_2d", "cancel_rate_4d", "events_days_since", "spend_cents_4d"]
+NUMBERS = [*FEATURES, "events_4d", "cancels_4d"]
 TIERS = {
     "tiers": [
         {"name": "critical", "top_users": 3, "level": "red"},
@@ -36,17 +39,38 @@ TIERS = {
     "levels": [{"name": "red", "owner": "o", "within_days": 1}],
 }
 CAUSES = {
+    "least": 2.5,
+    "prior_events": 0.5,
     "causes": {
-        "price": {"title": "Price", "measures": ["cancels", "orders"]},
-        "silence": {"title": "Silence", "measures": ["events"]},
-    }
+        "price": {"title": "Price", "measures": ["cancels", "orders"], "symptoms": ["cancels"]},
+        "silence": {"title": "Silence", "measures": ["events"], "general": True},
+        "contract": {"title": "Contract", "measures": []},
+    },
 }
+RULES = {
+    "rules": [
+        {
+            "id": "ends",
+            "title": "the contract ends",
+            "when": "plan = 'gold' AND orders_4d >= 3",
+            "level": "red",
+            "cause": "contract",
+        },
+        {"id": "quiet", "title": "quiet", "when": "events_days_since >= 1", "level": "red", "cause": "silence"},
+        {"id": "risky", "title": "risky", "when": "probability >= 0", "level": "red", "cause": "contract"},
+    ]
+}
+ACTIONABLE = {name: measure | {"actionable": name == "orders"} for name, measure in SMALL["measures"]["measures"].items()}
 # what is usual: by plan, and for everybody else
 REFERENCE = {
     "usual": {
         "by": "segment_plan",
         "values": ["basic", "gold"],
         "medians": {name: [10.0 + n, 20.0 + n, 30.0 + n] for n, name in enumerate(FEATURES[:-1])},
+        "rows": [1000, 1000, 4000],
+        "per": "events",
+        "means": {"events_4d": [20.0, 20.0, 20.0]},
+        "rates": {"cancels_4d": [0.02, 0.1, 0.02]},
     }
 }
 CALIBRATION = {"kind": "isotonic", "margins": [-3.0, 0.0, 3.0], "probabilities": [0.05, 0.4, 0.9]}
@@ -103,6 +127,8 @@ def users(count=60):
                 "user_id": f"user{n}",
                 "day": DAY,
                 "segment_plan": [None, "gold", "basic", "new"][n % 4],
+                "events_4d": 20.0,
+                "cancels_4d": None if n % 7 == 6 else float(n % 7),  # of the cause price, and no feature of the model
                 **dict(zip(FEATURES, map(lambda v: v if v is None else float(v), values), strict=True)),
             }
         )
@@ -156,11 +182,15 @@ def scored_by(port, inputs, one):
 @pytest.fixture(scope="module")
 def scored(spark):
     """Settings, the users given, and their rows of user_scores by user."""
-    one = settings(tiers=TIERS, causes=CAUSES, model={"value": "spend_cents_4d * 1.5"})
+    measures = {"measures": ACTIONABLE}
+    one = settings(tiers=TIERS, causes=CAUSES, rules=RULES, measures=measures, model={"value": "spend_cents_4d * 1.5"})
     given = users()
     gone, robot = {**given[0], "user_id": "gone"}, {**given[0], "user_id": "robot", "bot": True}
     inputs = {
         "features": rows(spark, tables(one).user_features, [*given, gone, robot]).repartition(3),
+        "users": rows(
+            spark, tables(one).users, [{"user_id": u["user_id"], "attributes": {"plan": u["segment_plan"]}} for u in given]
+        ),
         # a bill came for 'gone', but nothing that the churn definition counts
         "before": active(spark, one, *((user["user_id"], 1) for user in given), ("user0", 1), ("gone", 0), ("robot", 1)),
         "scores": rows(
@@ -233,7 +263,7 @@ def test_reasons_add_up_to_the_margin_and_group_windows_of_a_measure(scored):
         assert sizes == sorted(sizes, reverse=True)
         for reason in row.reasons[:3]:
             own = [name for name in FEATURES if name.startswith(reason.measure + "_")]
-            assert reason.value in [by_id[row.user_id][name] for name in own]
+            assert reason.feature in own and reason.value == by_id[row.user_id][reason.feature]
             cause = {"cancels": "price", "orders": "price", "events": "silence"}.get(reason.measure)
             assert reason.cause == (cause if reason.contribution > 0 else None)
 
@@ -261,7 +291,7 @@ def test_reasons_of_deep_forests_are_exact_only_in_tiers_with_a_level(spark, sco
     one = settings(tiers=own, causes=CAUSES, model={"value": "spend_cents_4d * 1.5"})
     people = rows(spark, tables(one).user_features, given)
     tiers = one.tiers.tiers
-    made = apply_release(Stub(one).release, people, tiers, one).withColumn("previous_tier", F.lit(None).cast("string"))
+    made = apply_release(Stub(one).release, people, tiers, DAY, one).withColumn("previous_tier", F.lit(None).cast("string"))
     deep = with_tier(made, tiers, one).collect()
     model = worker_model_of(Stub(one).release.text, schema_of(FEATURES, one), FEATURES, reasons=True)
     assert model.base == pytest.approx(2 * 0.1 + 0.0 + 0.05) and abs(model.base - model.expected) > 0.01
@@ -279,6 +309,75 @@ def test_reasons_of_deep_forests_are_exact_only_in_tiers_with_a_level(spark, sco
             assert {r.measure for r in row.reasons} == {r.measure for r in found[row.user_id].reasons}
 
 
+def test_the_cause_is_of_a_rule_else_of_symptoms_else_the_general_one(scored):
+    _, given, found, _ = scored
+    named = set()
+    for user in given:
+        row, plan, cancels = found[user["user_id"]], user["segment_plan"], user["cancels_4d"] or 0.0
+        # 100 or 400 cancels of a segment's 20,000 events, beside 20 of the prior
+        expected = 20.0 * {"basic": 0.02, "gold": (2000 + 20) / (20_000 + 20 / 0.02)}.get(plan, 0.02)
+        surprise = surprise_of(np.array([cancels]), np.array([expected]), 0.5)[0]
+        assert row.causes == {"price": pytest.approx(surprise, abs=1e-4)}
+        shown = {"measure": "cancels", "days": 4, "value": cancels, "usual": pytest.approx(expected, abs=1e-4)}
+        if plan == "gold" and user["orders_4d"] >= 3:
+            assert (row.cause, row.cause_rule, row.evidence) == ("contract", "ends", [])
+        elif surprise > 2.5:
+            assert (row.cause, row.cause_rule, [one.asDict() for one in row.evidence]) == ("price", None, [shown])
+        elif user["events_days_since"] >= 1:
+            assert (row.cause, row.cause_rule, row.evidence) == ("silence", "quiet", [])
+        else:
+            assert row.cause in ("silence", None) and row.cause_rule is None and row.evidence == []
+        named.add((row.cause, row.cause_rule))
+    assert named >= {("contract", "ends"), ("price", None), ("silence", "quiet"), (None, None)}
+
+
+def test_conditions_of_rules_find_attributes_and_indicators_of_all_users(spark):
+    above = {
+        "id": "above",
+        "title": "t",
+        "when": "cancels_4d > cancelling_base AND plan = 'gold'",
+        "level": "red",
+        "cause": "price",
+    }
+    indicators = {"indicators": {"cancelling": {"of": "cancels"}}}
+    one = settings(causes=CAUSES, tiers=TIERS, rules={"rules": [above]}, measures=indicators)
+    people = [
+        {"day": DAY, "user_id": user, "cancels_4d": cancels} for user, cancels in (("few", 2.0), ("many", 3.0), ("basic", 3.0))
+    ]
+    plans = [
+        {"user_id": user, "attributes": {"plan": "basic" if user == "basic" else "gold"}} for user in ("few", "many", "basic")
+    ]
+
+    def trend(day, segment, cancelling):
+        return {"day": day, "segment": segment, "value": "x", "indicators": {"cancelling": cancelling}}
+
+    newest, older = DAY - timedelta(days=1), DAY - timedelta(days=2)
+    days = [trend(newest, "all", 2.0), trend(older, "all", 0.0), trend(newest, "plan", 0.0)]
+    for given, expected in ((days, {"few": None, "many": 0, "basic": None}), ([], dict.fromkeys(("few", "many", "basic")))):
+        inputs = {"users": rows(spark, tables(one).users, plans), "trend": rows(spark, tables(one).activity_trend, given)}
+        made = with_rule_inputs(rows(spark, tables(one).user_features, people), inputs, one)
+        found = made.select("user_id", *rule_columns(made, DAY, one)).collect()
+        assert {row["user_id"]: row["rule_0"] for row in found} == expected
+
+
+def test_the_improvement_is_the_actionable_measure_with_its_usual_values(scored):
+    _, given, found, _ = scored
+    lowered = 0
+    for user in given:
+        row, first = found[user["user_id"]], {"basic": 10.0, "gold": 20.0}.get(user["segment_plan"], 30.0)
+        usual = [first, first + 1, *filled(user)[2:]]
+        if margin_of(usual) < row.margin - 1e-9:
+            lowered += 1
+            assert row.improvement.measure == "orders" and row.improvement.feature in ("orders_4d", "orders_trend")
+            assert row.improvement.value == user[row.improvement.feature]
+            assert row.improvement.usual == usual[FEATURES.index(row.improvement.feature)]
+            after = np.interp(margin_of(usual), CALIBRATION["margins"], CALIBRATION["probabilities"])
+            assert row.improvement.probability == pytest.approx(after)
+        else:
+            assert row.improvement is None
+    assert 0 < lowered < len(given)
+
+
 def test_usual_values_are_those_of_the_segment_or_of_all_users(scored):
     _, given, found, _ = scored
     for user in given:
@@ -294,20 +393,24 @@ def test_a_reason_by_hand(monkeypatch):
     monkeypatch.setattr("churnwatch.model.shap.MOST_BYTES", 10)  # contributions along the paths can be worked out by hand
     one = settings(causes=CAUSES)
     release = Stub(one).release
-    scorer, segment = _scorer(release, Schema.from_json(release.schema), ["segment_plan"], one)
+    scorer, segment = _scorer(release, Schema.from_json(release.schema), NUMBERS, ["segment_plan"], DAY, one)
     assert segment == "segment_plan"
     raw = np.array([[1.0, np.nan, 0.0, 0.9, 1.0, 400.0]])
     margin, added = scorer.model.along_paths(scorer.model.features(raw))
     # tree 1: orders 0.1 -> 0.5 -> events 0.9; tree 2: trend (missing: 0) 0 -> -0.2 -> spend -0.7; tree 3: rate 0.05 -> 0.8
     assert margin.tolist() == pytest.approx([1.8 - 0.7 + 0.8])
-    assert added[:, 0].tolist() == pytest.approx([0.8, -0.2, 0.0, 0.75, 0.8, -0.5])
-    (reasons,) = worker.reason_lists(raw, added, np.array([scorer.model.base]), np.array([0]), scorer).to_pylist()
-    assert [(r["measure"], r["value"], r["cause"], r["usual"]) for r in reasons] == [
-        ("events", 1.0, "silence", 14.0),
-        ("cancel_rate", 0.9, None, 13.0),
-        ("orders", 1.0, "price", 10.0),
-        ("(other)", None, None, None),
-        ("(base)", None, None, None),
+    # by measure: orders 0.8 and -0.2, cancels, cancel rate, events, spend
+    assert added[:, 0].tolist() == pytest.approx([0.6, 0.0, 0.75, 0.8, -0.5])
+    row, base = np.array([0]), np.array([scorer.model.base])
+    leading = worker.leading_features(raw, row, scorer)
+    assert leading[:, 0].tolist() == [0, 2, 3, 4, 5]  # of orders the window that differs, not the missing trend
+    (reasons,) = worker.reason_lists(raw, added, base, leading, row, scorer).to_pylist()
+    assert [(r["measure"], r["feature"], r["value"], r["cause"], r["usual"]) for r in reasons] == [
+        ("events", "events_days_since", 1.0, "silence", 14.0),
+        ("cancel_rate", "cancel_rate_4d", 0.9, None, 13.0),
+        ("orders", "orders_4d", 1.0, "price", 10.0),
+        ("(other)", None, None, None, None),
+        ("(base)", None, None, None, None),
     ]
     assert [r["contribution"] for r in reasons] == pytest.approx([0.8, 0.75, 0.6, -0.5, 0.25])
 
@@ -315,11 +418,12 @@ def test_a_reason_by_hand(monkeypatch):
 def test_without_the_segment_the_usual_values_of_all_users_remain():
     one = settings(causes=CAUSES)
     release = Stub(one).release
-    scorer, segment = _scorer(release, Schema.from_json(release.schema), FEATURES, one)
+    scorer, segment = _scorer(release, Schema.from_json(release.schema), NUMBERS, FEATURES, DAY, one)
     assert segment is None and scorer.segments == []
+    assert [rates.tolist() for rates in scorer.causes.symptoms[0].rates] == [[0.02]]
     assert scorer.usual[0, :5].tolist() == [30.0, 31.0, 32.0, 33.0, 34.0] and len(scorer.usual) == 1
     release.reference = None
-    scorer, segment = _scorer(release, Schema.from_json(release.schema), ["segment_plan"], one)
+    scorer, segment = _scorer(release, Schema.from_json(release.schema), FEATURES, ["segment_plan"], DAY, one)
     assert segment is None and np.isnan(scorer.usual).all() and scorer.usual.shape == (1, 6)
 
 
@@ -427,20 +531,24 @@ def test_users_of_one_cell_are_counted_together():
 
 def test_workers_need_nothing_of_ours(tmp_path):
     model = worker_model_of(to_text(TREES, FEATURES, range(6)), schema_of(FEATURES, settings()), FEATURES)
-    (tmp_path / "sent").write_bytes(cloudpickle.dumps((worker.count_cells, worker.score_batches, model)))
+    release = Stub(settings(causes=CAUSES)).release
+    scorer, _ = _scorer(release, Schema.from_json(release.schema), NUMBERS, ["segment_plan"], DAY, settings(causes=CAUSES))
+    (tmp_path / "sent").write_bytes(cloudpickle.dumps((worker.count_cells, model, worker.score_batches, scorer)))
     code = """
 import pickle, sys
 sys.modules["churnwatch"] = sys.modules["pydantic"] = sys.modules["mlflow"] = None
 import pyarrow as pa
-function, _, model = pickle.load(open(sys.argv[1], "rb"))
-features = {f"feature_{n}": [1.0, 1.0] for n in range(6)}
-batch = pa.RecordBatch.from_pydict({"user_hash": [5, 5], **features})
-(found,) = function(iter([batch]), model)
-print(found.to_pydict()["users"])
+count_cells, model, score_batches, scorer = pickle.load(open(sys.argv[1], "rb"))
+features = {f"feature_{n}": [1.0, 1.0] for n in range(7)} | {"feature_7": [0.0, 4.0]}
+given = {"user_id": ["a", "b"], "user_hash": [5, 5], "value_cents": [1, 1], "user_group": ["", ""], "segment": ["gold", None]}
+batch = pa.RecordBatch.from_pydict(given | features)
+(found,) = count_cells(iter([batch]), model)
+(scored,) = score_batches(iter([batch]), scorer)
+print(found.to_pydict()["users"], scored.to_pydict()["cause"][1])
 """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "sent")], capture_output=True, text=True, env=environment)
-    assert ran.stdout.strip() == "[2]", ran.stderr
+    assert ran.stdout.strip() == "[2] price", ran.stderr
     assert pickle.loads((tmp_path / "sent").read_bytes())
 
 

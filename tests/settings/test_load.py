@@ -259,6 +259,27 @@ def test_tiers_that_cannot_be_are_told(conf):
     assert "segment 'regio' is not known; did you mean 'region'?" in faults(conf.path, "tiers.by=regio")
 
 
+def test_causes_that_cannot_be_are_told(conf):
+    old = "symptoms: [crashes, slow_pages]"
+    wrong = {
+        "symptoms: [complaints]": "symptoms are some of the cause's measures: ['complaints']",
+        "symptoms: [crashes]\n    general: true": "a general cause has no symptoms: ['crashes']",
+        "symptoms: []\n    general: true": "at most one cause is general: ['engagement', 'quality']",
+    }
+    for text, said in wrong.items():
+        conf("domains/app/causes.yaml", old, text)
+        assert said in faults(conf.path)
+        old = text
+    conf("domains/app/causes.yaml", old, "symptoms: [crashes, slow_pages]")
+    conf("domains/app/causes.yaml", "symptoms: [price_views, cancels]", "symptoms: [price_views, cancel_rate]")
+    assert "summed measure 'cancel_rate' is not known; did you mean 'cancels'?" in faults(conf.path)
+    conf("domains/app/causes.yaml", "symptoms: [price_views, cancel_rate]", "symptoms: []")
+    conf("domains/app/causes.yaml", "measures: [crashes, slow_pages]", "measures: [crashes, slow_pages, cancels]")
+    assert "measure 'cancels' belongs to 'price' and 'quality'" in faults(conf.path)
+    conf("domains/app/causes.yaml", "measures: [crashes, slow_pages, cancels]", "measures: [crashes, slow_pages]")
+    assert "13 is none of windows_days in measures.yaml: 7, 14, 30, 60" in faults(conf.path, "causes.windows_days=[13]")
+
+
 def test_a_fault_never_prints_a_secret_of_the_environment(conf, monkeypatch):
     secret = "https://10.0.0.1/services/" + "S3CRET" * 20
     monkeypatch.setenv("HOOK_OF_TEST", secret)

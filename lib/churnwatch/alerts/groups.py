@@ -14,11 +14,11 @@ from churnwatch.activity import HISTORY_DAYS, detect_falls
 from churnwatch.alerts.rules import holds
 from churnwatch.core.small_frames import collect_together
 from churnwatch.features import with_context
+from churnwatch.scoring.rule_conditions import with_indicators
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import (
     FALL_COLUMNS,
     TREND_COLUMNS,
-    base_column,
     base_indicators,
     market_asked,
     rules_on,
@@ -100,12 +100,11 @@ def _with_market(groups: DataFrame, context: DataFrame | None, day: date, settin
 
 def with_base(people: DataFrame, trend: pa.Table, settings: Settings) -> DataFrame:
     """Add ``<indicator>_base``, the newest indicator of the base, for the indicators that rules of users name; same grain."""
-    names = base_indicators(settings)
-    if not names:
+    if not base_indicators(settings):
         return people
     rows = trend.filter(pc.equal(trend["segment"], ALL)).to_pylist()
     newest: Mapping[str, Any] = max(rows, key=lambda row: row["day"], default={})
-    return people.withColumns({base_column(name): F.lit(newest.get(name)).cast("double") for name in names})
+    return with_indicators(people, newest, settings)
 
 
 def group_filters(settings: Settings) -> dict[str, Column]:

@@ -14,17 +14,10 @@ from churnwatch.alerts.groups import group_filters, group_inputs, per_group, wit
 from churnwatch.alerts.level_raises import TOP_VALUE, immediate_raises, is_top_value, per_value_bin, top_value_cut
 from churnwatch.alerts.model_warnings import model_signal
 from churnwatch.alerts.owners import group_owner, routed_owner
-from churnwatch.alerts.rules import (
-    SIGNAL,
-    attributes,
-    check_conditions,
-    only_matching,
-    present_signals,
-    rule_signals,
-    value_for,
-)
+from churnwatch.alerts.rules import SIGNAL, only_matching, present_signals, rule_signals, value_for
 from churnwatch.core.job import Frames
 from churnwatch.core.small_frames import collect_together
+from churnwatch.scoring.rule_conditions import attributes, check_conditions
 from churnwatch.settings import Settings
 from churnwatch.settings.rule_columns import named_columns, routed_by, rules_on
 from churnwatch.settings.terms import ALL, BASE_SCOPE

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
-from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, StructType
+from pyspark.sql.types import StructType
 
 from churnwatch.alerts.evidence import fill_template, named_owner
-from churnwatch.core import ConfigError
+from churnwatch.scoring.rule_conditions import OWN_FIELDS, attributes
 from churnwatch.settings import Rule, Settings
 
 SIGNAL = (
@@ -24,8 +23,6 @@ SIGNAL = (
     .add("owner", "string")  # null: the level's
     .add("cool_down_days", "integer")
 )
-# columns of the table users, so not in its map of attributes
-OWN_FIELDS = ("user_id", "registered_on", "changed_at")
 
 
 def signal(
@@ -54,29 +51,6 @@ def value_for(values: Mapping[str, object], key: Column) -> Column:
 def holds(rule: Rule) -> Column:
     """Return whether the rule's expression is true for the row; false if it is null."""
     return F.coalesce(F.expr(rule.when), F.lit(False))
-
-
-def check_conditions(frame: DataFrame, rules: Sequence[Rule]) -> None:
-    """Raise ConfigError with the rules whose expression Spark rejects for ``frame`` or whose type is not boolean.
-
-    Only Spark can find these faults, so loading the configuration does not. Looks at types, reads no rows.
-    """
-    try:
-        found = frame.select(*(F.expr(rule.when).alias(rule.id) for rule in rules)).schema
-        wrong = {f.name: f"is of type {f.dataType.simpleString()}" for f in found if not isinstance(f.dataType, BooleanType)}
-    except AnalysisException:
-        wrong = {rule.id: text for rule in rules if (text := _refused(frame, rule))}
-    if wrong:
-        text = "\n".join(f"  {rule.id}: {wrong[rule.id]}: {rule.when!r}" for rule in rules if rule.id in wrong)
-        raise ConfigError(f"{len(wrong)} rule(s) of rules.yaml are no conditions:\n{text}")
-
-
-def _refused(frame: DataFrame, rule: Rule) -> str:
-    try:
-        frame.select(F.expr(rule.when))
-    except AnalysisException as error:
-        return str(error).splitlines()[0]
-    return ""
 
 
 def rule_signals(rules: Sequence[Rule], schema: StructType, settings: Settings) -> list[Column]:
@@ -121,9 +95,3 @@ def with_scores_and_attributes(features: DataFrame, scores: DataFrame, users: Da
     fresh = [name for name in scores.columns if name not in features.columns]
     # scores and users: one row per user
     return features.join(scores.select("user_id", *fresh), "user_id", "left").join(attributes(users, names), "user_id", "left")
-
-
-def attributes(users: DataFrame, names: Sequence[str]) -> DataFrame:
-    """Return the users' attributes ``names`` as columns, one row per user."""
-    own = [F.col(name) if name in OWN_FIELDS else F.col("attributes")[F.lit(name)].alias(name) for name in names]
-    return users.select("user_id", *own)

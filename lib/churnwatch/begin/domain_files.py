@@ -11,6 +11,7 @@ from churnwatch.begin.measuring import Kind, Measures, rules
 from churnwatch.begin.numbers import number_form
 from churnwatch.begin.return_curve import ChurnWindow, Point, Scale, curve_lines
 from churnwatch.settings import NOBODY, Ids
+from churnwatch.settings.names import SUMMED
 
 TYPES_LISTED = 30
 
@@ -256,6 +257,7 @@ levels:
 
 def _causes(domain: Domain) -> str:
     made = domain.measures
+    summed = {name for name, measure in made.measures.items() if measure["kind"] in SUMMED}
     causes = {
         "engagement": ("use and interest are falling", ["events", "sessions", "active_days", *made.engagement, *made.ratios])
     }
@@ -266,9 +268,17 @@ def _causes(domain: Domain) -> str:
     if made.troubles:
         causes["quality"] = ("errors and complaints", made.troubles)
     causes["sudden"] = ("many leave at once, for a reason still to be found", [])
-    lines = ["# Causes of churn and the measures that point to them; each measure belongs to one cause.", "causes:"]
+    lines = [
+        "# Causes of churn and the measures that belong to them; each measure belongs to one cause. `symptoms` rise where the",
+        "# cause is at work; the general cause is named where no other is found.",
+        "causes:",
+    ]
     for name, (title, measures) in causes.items():
         lines += [f"  {name}:", f"    title: {title}", f"    measures: [{', '.join(measures)}]"]
+        if name == "engagement":
+            lines.append("    general: true")
+        elif symptoms := [one for one in measures if name in ("returns", "quality") and one in summed]:
+            lines.append(f"    symptoms: [{', '.join(symptoms)}]")
     return "\n".join(lines) + "\n"
 
 

@@ -33,6 +33,12 @@ class Schema:
     meanings: tuple[str, ...] = ()
 
     @property
+    def measure_numbers(self) -> list[int]:
+        """The number of each feature's measure, counted in the order in which measures first appear."""
+        number = {name: n for n, name in enumerate(dict.fromkeys(self.measures))}
+        return [number[measure] for measure in self.measures]
+
+    @property
     def hash(self) -> str:
         """The first 16 digits of the SHA-256 of names, fills and meanings."""
         parts = [self.features, self.fills, *([self.meanings] if self.meanings else [])]

@@ -2,9 +2,10 @@
 
 The values are TreeSHAP's path-dependent ones (Lundberg et al., From local explanations to global understanding with
 explainable AI for trees, Nature Machine Intelligence 2 (2020)): an unknown feature goes both ways, weighted by the shares of
-training rows that went there. What a leaf adds depends only on which features of its path the row satisfies, so all its
-values fit in a table of 2^features rows (Yang, Fast TreeSHAP, 2021). The leaves below one node share splits, so their tables
-are summed into one *piece*: a tree of depth 5 becomes four tables of 512 rows instead of 32 leaves.
+training rows that went there. Players are measures: all features of a measure are known or unknown together. What a leaf adds
+depends only on which measures of its path the row satisfies, so all its values fit in a table of 2^measures rows (Yang, Fast
+TreeSHAP, 2021). The leaves below one node share splits, so their tables are summed into one *piece*: a tree of depth 5 becomes
+four tables of 512 rows instead of 32 leaves.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,13 +43,14 @@ def _mean(tree: Tree) -> float:
     return float(np.average(tree.leaf_value, weights=tree.leaf_count if len(tree.feature) else None))
 
 
-def tree_tables(trees: Sequence[Tree], reasons: bool) -> list[TreeTables] | None:
-    """Each tree as lookup tables, with Shapley values for ``reasons``. None where the tables would be larger than 64 MB."""
+def tree_tables(trees: Sequence[Tree], measures: Sequence[int] | None) -> list[TreeTables] | None:
+    """Each tree as lookup tables, with Shapley values by measure where ``measures`` gives the number of each feature's measure.
+    None where the tables would be larger than 64 MB."""
     parts = [list(_parts(tree)) for tree in trees]
     sizes = (8 * len(nodes) << len(nodes) for one in parts for nodes, _ in one)
     if sum(sizes) > MOST_BYTES:
         return None
-    return [_tables(tree, one, reasons) for tree, one in zip(trees, parts, strict=True)]
+    return [_tables(tree, one, measures) for tree, one in zip(trees, parts, strict=True)]
 
 
 def _parts(tree: Tree) -> Iterator[Part]:
@@ -82,27 +84,29 @@ def _below(tree: Tree, node: int, path: tuple[Step, ...]) -> Part:
     return inner, leaves
 
 
-def _tables(tree: Tree, parts: list[Part], reasons: bool) -> TreeTables:
+def _tables(tree: Tree, parts: list[Part], measures: Sequence[int] | None) -> TreeTables:
     if not parts:
         # a leaf alone: one split with the same value on both sides
         return TreeTables([(0, 0.0)], [Piece([0], np.repeat(tree.leaf_value, 2), [])])
     splits = list(zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True))
-    return TreeTables(splits, [_piece(tree, nodes, leaves, reasons) for nodes, leaves in parts])
+    return TreeTables(splits, [_piece(tree, nodes, leaves, measures) for nodes, leaves in parts])
 
 
-def _piece(tree: Tree, nodes: list[int], leaves: list[Leaf], reasons: bool) -> Piece:
+def _piece(tree: Tree, nodes: list[int], leaves: list[Leaf], measures: Sequence[int] | None) -> Piece:
     masks = np.arange(1 << len(nodes))
     went_left = {node: (masks >> place & 1).astype(bool) for place, node in enumerate(nodes)}
     values = np.zeros(len(masks))
     for leaf in leaves:
         values[np.logical_and.reduce([went_left[node] == left for node, left in leaf.path])] = tree.leaf_value[leaf.leaf]
-    effects = _effects(tree, leaves, went_left) if reasons else {}
+    effects = _effects(tree, leaves, went_left, measures) if measures is not None else {}
     return Piece(nodes, values, sorted(effects.items()))
 
 
-def _effects(tree: Tree, leaves: list[Leaf], went_left: Mapping[int, NDArray[np.bool_]]) -> dict[int, Floats]:
-    """A table for each feature, by bit mask: what the feature adds through these leaves."""
-    steps = [_by_feature(tree, leaf) for leaf in leaves]
+def _effects(
+    tree: Tree, leaves: list[Leaf], went_left: Mapping[int, NDArray[np.bool_]], measures: Sequence[int]
+) -> dict[int, Floats]:
+    """A table for each measure, by bit mask: what the measure adds through these leaves."""
+    steps = [_by_measure(tree, leaf, measures) for leaf in leaves]
     added: dict[int, Floats] = {}
     for count in {len(own) for own in steps}:
         chosen = [n for n, own in enumerate(steps) if len(own) == count]
@@ -111,16 +115,16 @@ def _effects(tree: Tree, leaves: list[Leaf], went_left: Mapping[int, NDArray[np.
         for n, table in zip(chosen, tables, strict=True):
             satisfied = [np.logical_and.reduce([went_left[node] == left for node, left in own]) for own in steps[n].values()]
             row = sum(one.astype(np.int64) << place for place, one in enumerate(satisfied))
-            for place, feature in enumerate(steps[n]):
-                added[feature] = added.get(feature, 0.0) + table[:, place].take(row)
+            for place, measure in enumerate(steps[n]):
+                added[measure] = added.get(measure, 0.0) + table[:, place].take(row)
     return added
 
 
-def _by_feature(tree: Tree, leaf: Leaf) -> dict[int, list[Step]]:
-    """The steps of the path to a leaf by the feature that they split on."""
+def _by_measure(tree: Tree, leaf: Leaf, measures: Sequence[int]) -> dict[int, list[Step]]:
+    """The steps of the path to a leaf by the measure of the feature that they split on."""
     steps: dict[int, list[Step]] = {}
     for node, left in leaf.path:
-        steps.setdefault(int(tree.feature[node]), []).append((node, left))
+        steps.setdefault(measures[tree.feature[node]], []).append((node, left))
     return steps
 
 
@@ -133,11 +137,11 @@ def _share(tree: Tree, step: Step) -> float:
 
 
 def shapley_tables(values: Floats, shares: Floats) -> Floats:
-    """Shapley values of leaves with ``values``, whose paths have features with ``shares``: [leaf, set, feature].
+    """Shapley values of leaves with ``values``, whose paths have players with ``shares``: [leaf, set, player].
 
-    A set is a bit mask of satisfied features. With v(S) = value x product over S of (satisfied) x product over the others of
-    their shares, the sum over sets S is taken by their size: coefficients of the product of (share + satisfied y), weighted
-    s! (d - s - 1)! / d!.
+    A set is a bit mask of satisfied players. Here players are measures, and the share of one is the product over its steps.
+    With v(S) = value x product over S of (satisfied) x product over the others of their shares, the sum over sets S is taken by
+    their size: coefficients of the product of (share + satisfied y), weighted s! (d - s - 1)! / d!.
     """
     d = shares.shape[1]
     satisfied = (np.arange(1 << d)[:, None] >> np.arange(d) & 1).astype(np.float64)

@@ -24,7 +24,7 @@ def worker_model_of(text: str, schema: Schema, names: Sequence[str], reasons: bo
     least and the greatest one: one bin for a linear text that has just been made.
     """
     text, edges = margin_bins.split_edges(text)
-    place = {name: n for n, name in enumerate(names)}
+    place, measures = {name: n for n, name in enumerate(names)}, schema.measure_numbers
     places, fills = [place[name] for name in schema.features], list(schema.fills)
     if linear.is_linear(text):
         parts = linear.parse(text)
@@ -32,12 +32,12 @@ def worker_model_of(text: str, schema: Schema, names: Sequence[str], reasons: bo
         expected = parts["intercept"] + float(np.dot(coefficients, means))
         if edges is None:  # releases made before a text held edges have the least and the greatest margin of training
             edges = margin_bins.equal_widths(parts["low"], parts["high"]) if "low" in parts else np.zeros(0)
-        return LinearModel(places, fills, edges, expected, coefficients, means, parts["intercept"])
+        return LinearModel(places, fills, edges, expected, measures, coefficients, means, parts["intercept"])
     parsed = trees.parse(text)
     if edges is None:
         edges = margin_bins.equal_widths(*trees.bounds(parsed))
-    common = (places, fills, edges, shap.expected_value(parsed))
-    tables = shap.tree_tables(parsed, reasons)
+    common = (places, fills, edges, shap.expected_value(parsed), measures)
+    tables = shap.tree_tables(parsed, measures if reasons else None)
     if tables is not None:
         return TreeModel(*common, tables)
     paths = [_path(tree, len(schema.features)) for tree in parsed] if reasons else []

@@ -46,13 +46,15 @@ class WorkerModel(ABC):
 
     ``places``: the columns of ``raw`` that are the model's features, in order; ``fills``: what is imputed for each.
     ``edges``: where the bins of the margin begin, rising (``margin_bins``). ``expected``: where exact contributions start from,
-    the mean margin of the training rows.
+    the mean margin of the training rows. ``measures``: the number of the measure of each feature, by which contributions are
+    added up.
     """
 
     places: Sequence[int]
     fills: Sequence[float]
     edges: Floats
     expected: float
+    measures: Sequence[int]
 
     def features(self, raw: Floats) -> Floats:
         """The model's features, missing values imputed."""
@@ -68,7 +70,22 @@ class WorkerModel(ABC):
 
     @abstractmethod
     def shapley(self, features: Floats) -> tuple[Floats, Floats]:
-        """Margin, and exact Shapley values (one row a feature): with ``expected`` they add up to the margin."""
+        """Margin, and Shapley values with measures as players (one row a measure): with ``expected`` they add up to the margin.
+
+        A player is a measure: all its features become known together (Jullum et al., groupShapley, 2021). So windows that say
+        the same do not share one effect among themselves.
+        """
+
+    @abstractmethod
+    def used_features(self) -> set[int]:
+        """Numbers of the features that the margin depends on."""
+
+    def per_measure(self, added: Floats) -> Floats:
+        """The sums of the rows of ``added`` (one a feature) by measure."""
+        sums = np.zeros((max(self.measures, default=-1) + 1, added.shape[1]))
+        for part, measure in zip(added, self.measures, strict=True):
+            sums[measure] += part
+        return sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +101,12 @@ class LinearModel(WorkerModel):
         return self.coefficients @ features + self.intercept
 
     def shapley(self, features: Floats) -> tuple[Floats, Floats]:
-        """Margin, and coefficient x (value - mean): exact Shapley values where features are taken as independent."""
-        return self.margin(features), self.coefficients[:, None] * (features - self.means[:, None])
+        """Margin, and the sums of coefficient x (value - mean): exact Shapley values where features are taken as independent."""
+        return self.margin(features), self.per_measure(self.coefficients[:, None] * (features - self.means[:, None]))
+
+    def used_features(self) -> set[int]:
+        """Features with a coefficient."""
+        return set(np.flatnonzero(self.coefficients).tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +114,7 @@ class Piece:
     """Lookup tables for a part of a tree. The row of a table is a bit mask: bit n is 1 where the user goes left at the split
     ``splits[n]`` of the tree.
 
-    ``values``: the margin that the tree adds, 0 where the user's leaf lies in another piece; ``effects``: (feature, Shapley
+    ``values``: the margin that the tree adds, 0 where the user's leaf lies in another piece; ``effects``: (measure, Shapley
     value), empty where no reasons are wanted.
     """
 
@@ -125,15 +146,20 @@ class TreeModel(WorkerModel):
         return margin
 
     def shapley(self, features: Floats) -> tuple[Floats, Floats]:
-        """Margin and TreeSHAP values, both from one evaluation of the splits."""
-        margin, added = np.zeros(features.shape[1]), np.zeros(features.shape)
+        """Margin and TreeSHAP values by measure, both from one evaluation of the splits."""
+        margin = np.zeros(features.shape[1])
+        added = np.zeros((max(self.measures, default=-1) + 1, len(margin)))
         for rows in _chunks(features):
             margin_here, added_here = margin[rows], added[:, rows]
             for piece, mask in self._masks(features[:, rows]):
                 margin_here += piece.values.take(mask)
-                for feature, table in piece.effects:
-                    added_here[feature] += table.take(mask)
+                for measure, table in piece.effects:
+                    added_here[measure] += table.take(mask)
         return margin, added
+
+    def used_features(self) -> set[int]:
+        """Features with a split."""
+        return {feature for tree in self.trees for feature, _ in tree.splits}
 
     def _masks(self, features: Floats) -> Iterator[tuple[Piece, Whole]]:
         """Each piece of each tree with the row of its tables for each user."""
@@ -177,18 +203,22 @@ class DeepTreeModel(WorkerModel):
         return self._predict(features, raw_score=True)
 
     def along_paths(self, features: Floats) -> tuple[Floats, Floats]:
-        """Margin, and what the splits on the way to each leaf added (Saabas): with ``base`` they add up to the margin."""
+        """Margin, and what the splits on the way to each leaf added (Saabas), by measure; with ``base`` the sum is the margin."""
         margin, added = np.zeros(features.shape[1]), np.zeros(features.shape)
         leaves = self._predict(features, pred_leaf=True).reshape(features.shape[1], -1).T.astype(np.int64)
         for path, leaf in zip(self.paths, leaves, strict=True):
             margin += path.values.take(leaf)
             for feature, table in path.added:
                 added[feature] += table.take(leaf)
-        return margin, added
+        return margin, self.per_measure(added)
 
     def shapley(self, features: Floats) -> tuple[Floats, Floats]:
-        """Margin and TreeSHAP values."""
-        return self.margin(features), self._predict(features, pred_contrib=True)[:, :-1].T
+        """Margin, and the sums by measure of TreeSHAP values whose players are features: LightGBM knows no groups of features."""
+        return self.margin(features), self.per_measure(self._predict(features, pred_contrib=True)[:, :-1].T)
+
+    def used_features(self) -> set[int]:
+        """Features with a split."""
+        return {feature for path in self.paths for feature, _ in path.added}
 
     def _predict(self, features: Floats, **what: bool) -> Any:
         return np.asarray(self._booster.predict(np.ascontiguousarray(features.T), num_threads=1, **what))

@@ -9,13 +9,12 @@ from pyspark.sql import functions as F
 from churnwatch.activity import only_people
 from churnwatch.core import Skipped
 from churnwatch.core.intervals import DIGITS, Z95, wilson
-from churnwatch.scoring import first_cause
 from churnwatch.settings import Settings, feature_names
 from churnwatch.settings.terms import UNKNOWN
 
 
 def explain_churn(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
-    """Explain the churn of the users of O: causes in the reasons of those who churned, and how their features differed.
+    """Explain the churn of the users of O: the causes of those who churned, and how their features differed.
 
     Raises Skipped where O has no labels or no features, because a range may store snapshots only.
     """
@@ -30,8 +29,8 @@ def explain_churn(inputs: Mapping[str, DataFrame], days: Sequence[date], setting
 
 
 def known_cause() -> Column:
-    """The cause of the user's strongest reason that has one (``first_cause``); 'unknown' without such a reason."""
-    return F.coalesce(first_cause(), F.lit(UNKNOWN))
+    """The cause that the score names; 'unknown' without one."""
+    return F.coalesce("cause", F.lit(UNKNOWN))
 
 
 def _causes(scores: DataFrame, labels: DataFrame) -> DataFrame:

@@ -6,9 +6,8 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.scoring import first_cause
 from churnwatch.settings import Campaign, Offer
-from churnwatch.settings.terms import CONTACT, LEVELS, MODEL, UNKNOWN
+from churnwatch.settings.terms import CONTACT, UNKNOWN
 
 NO_OFFER = "no offer fits"
 NO_CONSENT = "no consent to contact"
@@ -18,7 +17,7 @@ OFFER_TYPE = "struct<offer:string, channel:string, cost_cents:bigint, save_share
 
 
 def per_candidate(scores: DataFrame, users: DataFrame, campaigns: Sequence[Campaign], day: date) -> DataFrame:
-    """Return one row per scored user and campaign that takes the user's tier, with cause, offer and expected value.
+    """Return one row per scored user and campaign that takes the user's tier, with the score's cause, offer and expected value.
 
     ``expected_value_cents`` = round(probability x value x save_share) - cost; 0 without an offer that fits, and ``offer`` is
     then null. ``suppressed_because``: no offer fits, no consent to contact on the offer's channel (unknown counts as no), or
@@ -28,7 +27,7 @@ def per_candidate(scores: DataFrame, users: DataFrame, campaigns: Sequence[Campa
     kept = ("user_id", "cause", "tier", "probability", "value_cents", "channels", "assigned")
     candidates = (
         scores.join(users, "user_id", "left")  # both: one row per user
-        .withColumn("cause", F.coalesce("warned_cause", first_cause(), F.lit(UNKNOWN)))
+        .withColumn("cause", F.coalesce("cause", F.lit(UNKNOWN)))
         .select(*kept, F.explode(terms).alias("terms"))
         .select(*kept, "terms.*")
         .select("*", "chosen.*")
@@ -47,29 +46,15 @@ def per_candidate(scores: DataFrame, users: DataFrame, campaigns: Sequence[Campa
     )
 
 
-def per_user(alerts: DataFrame, consents: DataFrame, actions: DataFrame) -> DataFrame:
-    """Return one row per user: ``warned_cause``, ``channels`` with a consent to contact, and ``assigned``.
-
-    ``warned_cause``: cause of the strongest warning, the model's before any rule's, then by level; null without one.
-    ``assigned``: campaign and day of the user's rows in ``actions`` that are in an arm.
-    """
-    strength = F.when(F.col("rule_id") == MODEL, len(LEVELS))
-    for rank, level in enumerate(LEVELS):
-        strength = strength.when(F.col("level") == level, rank)
-    warned = alerts.where((F.col("scope") == "user") & F.col("cause").isNotNull()).select(
-        "user_id", "cause", F.struct(strength.alias("strength"), "rule_id").alias("order")
-    )
+def per_user(consents: DataFrame, actions: DataFrame) -> DataFrame:
+    """Return one row per user: ``channels`` with a consent to contact, and ``assigned``: campaign and day of the user's rows in
+    ``actions`` that are in an arm."""
     consented = consents.where((F.col("purpose") == CONTACT) & F.col("granted")).select("user_id", "channel")
     assigned = actions.where(F.col("arm").isNotNull()).select("user_id", F.struct("campaign", "day").alias("assigned"))
     return (
-        warned.unionByName(consented, allowMissingColumns=True)
-        .unionByName(assigned, allowMissingColumns=True)
+        consented.unionByName(assigned, allowMissingColumns=True)
         .groupBy("user_id")
-        .agg(
-            F.max_by("cause", "order").alias("warned_cause"),
-            F.collect_set("channel").alias("channels"),
-            F.collect_list("assigned").alias("assigned"),
-        )
+        .agg(F.collect_set("channel").alias("channels"), F.collect_list("assigned").alias("assigned"))
     )
 
 

@@ -27,7 +27,7 @@ def plan_retention(inputs: Mapping[str, DataFrame], days: Sequence[date], settin
     if not campaigns:
         empty = inputs["scores"].sparkSession.createDataFrame([], contract.schema)
         return {contract.name: empty}
-    users = per_user(inputs["alerts"], inputs["consents"], inputs["actions"])
+    users = per_user(inputs["consents"], inputs["actions"])
     chosen = per_candidate(inputs["scores"], users, campaigns, day).transform(with_limits, campaigns, day)
     # nothing above depends on the arm, and nothing below changes who is in one
     free = F.col("suppressed_because").isNull()

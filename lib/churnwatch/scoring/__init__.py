@@ -1,6 +1,7 @@
-"""Scores of every eligible user: probabilities, percentiles, tiers, value at risk, reasons."""
+"""Scores of every eligible user: probabilities, percentiles, tiers, value at risk, reasons and causes."""
 
-from churnwatch.scoring.reasons import first_cause, raising_reasons
+from churnwatch.scoring.causes import rule_inputs
+from churnwatch.scoring.reasons import raising_reasons
 from churnwatch.scoring.score import only_eligible, score_users, stage_scores
 
-__all__ = ["first_cause", "only_eligible", "raising_reasons", "score_users", "stage_scores"]
+__all__ = ["only_eligible", "raising_reasons", "rule_inputs", "score_users", "stage_scores"]

@@ -20,20 +20,26 @@ from churnwatch.model.reference import usual_matrix
 from churnwatch.model.schema import Schema
 from churnwatch.model.shipping import map_batches, worker_model_of
 from churnwatch.model.worker_model import DeepTreeModel, WorkerModel
-from churnwatch.scoring import worker
+from churnwatch.scoring import worker, worker_causes
+from churnwatch.scoring.causes import cause_finder, rule_columns, symptom_columns, with_rule_inputs
 from churnwatch.scoring.cuts import EVERYBODY, Ranks, exact_bounds, rank_cells, rank_within_groups, tier_of
 from churnwatch.scoring.in_force import tiers_in_force, user_group
+from churnwatch.scoring.usual_values import feature_spread, usual_features
 from churnwatch.settings import Settings, Tier
 from churnwatch.settings.meanings import feature_meanings
 from churnwatch.tables import tables
 
 LOG = logging.getLogger(__name__)
-cloudpickle.register_pickle_by_value(worker)
+for module in (worker, worker_causes):
+    cloudpickle.register_pickle_by_value(module)
 
 CELLS = "cell long, users long"
 STAGED = (
     "user_id string, value_cents long, user_group string, margin double, probability double, cell long, "
-    "reasons array<struct<measure: string, value: double, contribution: double, cause: string, usual: double>>, "
+    "reasons array<struct<measure: string, value: double, contribution: double, cause: string, usual: double, feature: string>>, "
+    "cause string, cause_rule string, causes map<string, double>, "
+    "evidence array<struct<measure: string, days: int, value: double, usual: double>>, "
+    "improvement struct<measure: string, feature: string, value: double, usual: double, probability: double>, "
     "features_hash long"
 )
 
@@ -42,8 +48,9 @@ def stage_scores(inputs: Mapping[str, DataFrame], days: Sequence[date], models: 
     """Score every eligible user with the newest model released on or before day O, in one pass over the features.
 
     ``scored`` and, where a challenger is configured, ``challenged``: one row a user, schema STAGED and ``model_version``.
-    Reasons are exact Shapley values by measure (``model.shap``). For trees too deep for tables they are exact only for users
-    in tiers with a level, and follow the paths of the trees (Saabas) for the others.
+    Reasons are exact Shapley values whose players are measures (``model.shap``). For trees too deep for tables they are sums of
+    exact values by feature for users in tiers with a level, and follow the paths of the trees (Saabas) for the others. The cause
+    is a question of its own, see ``worker_causes.chosen_causes``.
     Raises Skipped without a release as of O, Refused when features that it reads are gone or have another meaning today.
     """
     (day,) = days
@@ -53,8 +60,9 @@ def stage_scores(inputs: Mapping[str, DataFrame], days: Sequence[date], models: 
     release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
     _refuse_other_features(Schema.from_json(release.schema), inputs["features"], release.version, day, settings)
     people = only_eligible(only_days(inputs["features"], days), inputs, days, settings)
+    people = with_rule_inputs(people, inputs, settings)
     tiers = tiers_in_force(inputs.get("thresholds"), settings)
-    found = {"scored": apply_release(release, people, tiers, settings)}
+    found = {"scored": apply_release(release, people, tiers, day, settings)}
     if settings.model.challenger:
         found["challenged"] = _challenged(inputs["model_runs"], people, tiers, day, models, settings)
     return found
@@ -79,10 +87,12 @@ def score_users(inputs: Mapping[str, DataFrame], days: Sequence[date], settings:
     return found
 
 
-def apply_release(release: Any, people: DataFrame, tiers: Sequence[Tier], settings: Settings) -> DataFrame:
-    """Score the rows of ``people`` (columns of user_features) with ``release``: schema STAGED and ``model_version``."""
+def apply_release(release: Any, people: DataFrame, tiers: Sequence[Tier], day: date, settings: Settings) -> DataFrame:
+    """Score the rows of ``people`` (columns of user_features, and what ``with_rule_inputs`` adds) with ``release``: schema STAGED
+    and ``model_version``."""
     schema = Schema.from_json(release.schema)
-    scorer, segment = _scorer(release, schema, people.columns, settings)
+    numbers = list(dict.fromkeys([*schema.features, *symptom_columns(release.reference, settings)]))
+    scorer, segment = _scorer(release, schema, numbers, people.columns, day, settings)
     users = people.select(
         "user_id",
         _value_cents(settings).alias("value_cents"),
@@ -90,7 +100,8 @@ def apply_release(release: Any, people: DataFrame, tiers: Sequence[Tier], settin
         *(user_group(settings) or [F.lit(EVERYBODY).alias("user_group")]),
         *([F.col(segment).alias("segment")] if segment else []),
         # one column a feature: an array would be built and taken apart again, value by value
-        *(F.col(name).alias(f"{worker.FEATURE}{n}") for n, name in enumerate(schema.features)),
+        *(F.col(name).alias(f"{worker.FEATURE}{n}") for n, name in enumerate(numbers)),
+        *rule_columns(people, day, settings),
     )
     if isinstance(scorer.model, DeepTreeModel):
         scorer = replace(scorer, exact=exact_bounds(settings.tiers, tiers, _ranks_before(users, scorer.model)))
@@ -136,7 +147,7 @@ def _challenged(
         try:
             release = models.load(version, run, row["artifacts_hash"])
             _refuse_other_features(Schema.from_json(release.schema), people, version, day, settings)
-            return apply_release(release, people, tiers, settings).withColumn("model_version", F.lit(f"{version} (shadow)"))
+            return apply_release(release, people, tiers, day, settings).withColumn("model_version", F.lit(f"{version} (shadow)"))
         except (JobFailed, Refused) as error:
             why = str(error)
     LOG.warning("the challenger %s was not applied: %s", run, why)
@@ -178,16 +189,28 @@ def _value_cents(settings: Settings) -> Column:
     return F.coalesce(F.expr(f"try_cast(round({settings.model.value}) AS bigint)"), F.lit(0).cast("bigint"))
 
 
-def _scorer(release: Any, schema: Schema, columns: Sequence[str], settings: Settings) -> tuple[worker.Scorer, str | None]:
-    """What workers apply, and the segment column by whose values usual values differ (None without one)."""
-    segment, values, usual = usual_matrix(release.reference, schema.features)
+def _scorer(
+    release: Any, schema: Schema, numbers: Sequence[str], columns: Sequence[str], day: date, settings: Settings
+) -> tuple[worker.Scorer, str | None]:
+    """What workers apply, and the segment column by whose values usual values differ (None without one). ``numbers``: the numeric
+    columns of the batches, the model's features first."""
+    segment, values, _ = usual_matrix(release.reference, schema.features)
+    usual = usual_features(release.reference, schema.features)
+    model = worker_model_of(release.text, schema, schema.features, reasons=True)
+    measures = _measures(schema, model, release.reference, settings)
+    place = {name: n for n, name in enumerate(numbers)}
+    causes = cause_finder(release.reference, measures.names, place, day, settings)
     if segment not in columns:
         # the segment is no longer configured: the usual values of all users remain
         segment, values, usual = None, [], usual[-1:]
+        of_all = [replace(one, rates=[rates[-1:] for rates in one.rates]) for one in causes.symptoms]
+        causes = replace(causes, symptoms=of_all)
     scorer = worker.Scorer(
-        model=worker_model_of(release.text, schema, schema.features, reasons=True),
+        model=model,
+        columns=len(numbers),
         calibration=release.calibration,
-        measures=_measures(schema, settings),
+        measures=measures,
+        causes=causes,
         reasons=settings.causes.reasons,
         segments=values,
         usual=usual,
@@ -195,19 +218,21 @@ def _scorer(release: Any, schema: Schema, columns: Sequence[str], settings: Sett
     return scorer, segment
 
 
-def _measures(schema: Schema, settings: Settings) -> worker.Measures:
-    names = list(dict.fromkeys(schema.measures))
-    causes: dict[str, str] = {}
-    for cause, what in settings.causes.causes.items():
-        for measure in what.measures:
-            causes.setdefault(measure, cause)
-    number = {name: n for n, name in enumerate(names)}
-    of_feature = [number[measure] for measure in schema.measures]
-    own = [[feature for feature, of in enumerate(of_feature) if of == measure] for measure in range(len(names))]
+def _measures(schema: Schema, model: WorkerModel, reference: Any, settings: Settings) -> worker.Measures:
+    names, used = list(dict.fromkeys(schema.measures)), model.used_features()
+    causes = {measure: cause for cause, what in settings.causes.causes.items() for measure in what.measures}
+    own: list[list[int]] = [[] for _ in names]
+    for feature, measure in enumerate(schema.measure_numbers):
+        own[measure].append(feature)
+    # of a measure that the model does not use any feature may stand: its contribution is 0
+    own = [[feature for feature in features if feature in used] or features[:1] for features in own]
     most = max(map(len, own), default=1)
     # measures with fewer features repeat their first one, so that workers index one matrix
     members = np.array([features + features[:1] * (most - len(features)) for features in own], dtype=np.int64)
-    return worker.Measures(names, [causes.get(name) for name in names], of_feature, members)
+    configured = settings.measures.measures
+    actionable = [number for number, name in enumerate(names) if name in configured and configured[name].actionable]
+    spread = feature_spread(reference, schema.features)
+    return worker.Measures(names, [causes.get(name) for name in names], members, actionable, schema.features, spread)
 
 
 def _previous_tier(scores: DataFrame) -> DataFrame:

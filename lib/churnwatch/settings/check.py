@@ -215,9 +215,20 @@ def _event_types(settings: Settings) -> list[str] | None:
 
 def _cause_faults(settings: Settings) -> Found:
     known = dict.fromkeys(measure for _, measure in features_with_measure(settings))
-    for name, cause in settings.causes.causes.items():
+    summed, causes = summed_measures(settings), settings.causes
+    for name, cause in causes.causes.items():
         for index, measure in enumerate(cause.measures):
             yield from known_name(("causes", "causes", name, "measures", index), "measure", measure, known)
+        for index, measure in enumerate(cause.symptoms):
+            if measure in known:
+                yield from known_name(("causes", "causes", name, "symptoms", index), "summed measure", measure, summed)
+    for index, days in enumerate(causes.windows_days or []):
+        if days not in settings.measures.windows_days:
+            windows = ", ".join(map(str, settings.measures.windows_days))
+            yield (
+                ("causes", "windows_days", index),
+                f"{days} is none of windows_days in measures.yaml: {windows}. Hint: take one of these",
+            )
 
 
 def _destination_faults(settings: Settings) -> Found:

@@ -26,6 +26,9 @@ class Measure(SettingsPart):
     """Second step of a transition."""
     comment: str | None = None
     """What the measure is, with its unit; it becomes the column's comment and the text on pages."""
+    actionable: bool = False
+    """Whether the company can change it, as it can crashes or waiting times. Of these measures, `improvement` of user_scores
+    names the one whose usual value would lower the user's risk most."""
 
     @model_validator(mode="after")
     def _of(self) -> "Measure":

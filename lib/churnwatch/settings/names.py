@@ -4,6 +4,7 @@ from churnwatch.settings.root import Settings
 
 SUMMED = ("count", "sum", "transition")
 COUNTED = ("count", "transition")  # never below zero, though a day that goes on with a path of the evening before may hold -1
+SYMPTOM_WINDOWS = (14, 30)  # where causes.yaml names none
 
 
 def measure_names(settings: Settings) -> list[str]:
@@ -39,6 +40,14 @@ def summed_measures(settings: Settings) -> list[str]:
 def counted_measures(settings: Settings) -> list[str]:
     """Measures that are counts: ``events``, ``sessions`` and those of kind count and transition."""
     return ["events", "sessions"] + [n for n, m in settings.measures.measures.items() if m.kind in COUNTED]
+
+
+def symptom_windows(settings: Settings) -> list[int]:
+    """Windows over which the surprise of a cause's symptoms is measured."""
+    windows = settings.measures.windows_days
+    if settings.causes.windows_days is not None:
+        return settings.causes.windows_days
+    return [days for days in SYMPTOM_WINDOWS if days in windows] or [windows[-1]]
 
 
 def slope_measures(settings: Settings) -> list[str]:

@@ -4,8 +4,12 @@ from datetime import date
 
 from pydantic import Field, model_validator
 
-from churnwatch.settings.base import Name, SettingsPart
+from churnwatch.settings.base import Days, Name, SettingsPart
 from churnwatch.settings.terms import MODEL, LevelName, Scope
+
+# found on simulated apps: lower values name more causes, and more of them wrongly
+LEAST = 0.9
+PRIOR_EVENTS = 0.2
 
 
 class Rule(SettingsPart):
@@ -24,7 +28,8 @@ class Rule(SettingsPart):
     level: LevelName
     """Level of its warnings."""
     cause: Name
-    """Cause of causes.yaml that its warnings name."""
+    """Cause of causes.yaml that its warnings name. It is also the user's cause while the rule's `when` is true, unless the cause
+    is general and a specific one is found, or `when` names a score."""
     owner: str | None = None
     """Who acts. It may hold {column} placeholders; where a value is missing the level's owner acts. Null: see owners.yaml."""
     evidence: str = ""
@@ -65,12 +70,27 @@ class Rules(SettingsPart):
 
 
 class Cause(SettingsPart):
-    """A cause of churn, and the measures that point to it."""
+    """A cause of churn, the measures that belong to it, and those of them that rise where it is at work."""
 
     title: str
     """What the cause is, in a few words."""
     measures: list[str]
-    """Measures that point to the cause, in all their windows. A measure points to one cause alone."""
+    """Measures that belong to the cause, in all their windows. A measure belongs to one cause alone."""
+    symptoms: list[Name] = []
+    """Those of `measures` that rise where the cause is at work, such as crashes or complaints; only measures that are summed
+    over days (kinds count, sum and transition). The cause is named for a user whose symptoms lie far above what is usual for
+    the user's number of events. Empty: only a rule can name the cause."""
+    general: bool = False
+    """The cause of users without a more specific one, for example falling use. It is named where its `measures` together raise
+    the risk. At most one cause; it has no symptoms."""
+
+    @model_validator(mode="after")
+    def _symptoms(self) -> "Cause":
+        if self.general and self.symptoms:
+            raise ValueError(f"a general cause has no symptoms: {self.symptoms}. Hint: remove general or symptoms")
+        if strange := [name for name in self.symptoms if name not in self.measures]:
+            raise ValueError(f"symptoms are some of the cause's measures: {strange}. Hint: add them to measures")
+        return self
 
 
 class Causes(SettingsPart):
@@ -78,5 +98,37 @@ class Causes(SettingsPart):
 
     reasons: int = Field(default=3, ge=1, le=20, examples=[5])
     """Reasons that are stored with each score: the measures that moved it most."""
+    least: float = Field(default=LEAST, gt=0, examples=[3.0])
+    """Least surprise with which a specific cause is named. Surprise is a log-likelihood ratio: 0.9 for one symptom where 0.05 are
+    usual, two where 0.55 are, four where 1.8 are. Higher: fewer users get a specific cause, and more of these are right."""
+    prior_events: float = Field(default=PRIOR_EVENTS, gt=0, examples=[1.0])
+    """Strength of the prior belief that a user is as usual, in symptoms. It makes surprise finite where nothing is usual."""
+    windows_days: list[Days] | None = Field(default=None, min_length=1, examples=[[7, 30]])
+    """Windows over which surprise is measured, each one of windows_days in measures.yaml; the largest counts. Null: those of 14
+    and 30 days that measures.yaml has, else its longest window."""
     causes: dict[Name, Cause] = {}
     """Causes by name."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Causes":
+        general = [name for name, cause in self.causes.items() if cause.general]
+        if len(general) > 1:
+            raise ValueError(f"at most one cause is general: {general}")
+        owner: dict[str, str] = {}
+        for name, cause in self.causes.items():
+            for measure in cause.measures:
+                if owner.setdefault(measure, name) != name:
+                    raise ValueError(
+                        f"measure {measure!r} belongs to {owner[measure]!r} and {name!r}. Hint: leave it with one cause"
+                    )
+        return self
+
+    @property
+    def general(self) -> str | None:
+        """Name of the general cause; None without one."""
+        return next((name for name, cause in self.causes.items() if cause.general), None)
+
+    @property
+    def specific(self) -> list[str]:
+        """Names of the causes that are not general, in order."""
+        return [name for name, cause in self.causes.items() if not cause.general]

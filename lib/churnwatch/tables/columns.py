@@ -26,7 +26,9 @@ def _structs(**types: str) -> ArrayType:
 STRINGS = ArrayType(StringType())
 TEXT_BY_NAME = MapType(StringType(), StringType())
 NUMBER_BY_NAME = MapType(StringType(), DoubleType())
-REASONS = _structs(measure="string", value="double", contribution="double", cause="string", usual="double")
+REASONS = _structs(measure="string", value="double", contribution="double", cause="string", usual="double", feature="string")
+EVIDENCE = _structs(measure="string", days="integer", value="double", usual="double")
+IMPROVEMENT = _structs(measure="string", feature="string", value="double", usual="double", probability="double").elementType
 SEGMENTS = _structs(segment="string", value="string")
 RANGES = _structs(first="date", last="date")
 INPUTS = _structs(table="string", version="long", first="date", last="date")

@@ -5,13 +5,13 @@ from churnwatch.tables.columns import INTERVAL, day, table
 
 CHURN_CAUSES = table(
     "churn_causes",
-    "a cause among the reasons of scored users, and how many of them churned: an association",
+    "a cause of scored users, and how many of them churned: an association",
     [
         day("as-of day of scores and labels"),
         column("cause", "string", "cause of causes.yaml, or 'unknown'", nullable=False),
-        column("users", "long", "scored users whose strongest reason with a cause has this cause", nullable=False),
+        column("users", "long", "scored users whose score names this cause", nullable=False),
         column("churned", "long", "users counted in users who churned", nullable=False),
-        column("share", "double", "share of the churned users whose strongest reason with a cause has this cause"),
+        column("share", "double", "share of the churned users whose score names this cause"),
         column("low", "double", f"{INTERVAL} (Wilson) of share, lower end"),
         column("high", "double", f"{INTERVAL} (Wilson) of share, upper end"),
         column("rate", "double", "churned / users"),

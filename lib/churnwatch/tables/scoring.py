@@ -2,7 +2,19 @@
 
 from churnwatch.core import column
 from churnwatch.settings.terms import REFUSED, RELEASED
-from churnwatch.tables.columns import NUMBER_BY_NAME, PROBABILITY, REASONS, STRINGS, TEXT_BY_NAME, day, one_of, table, user
+from churnwatch.tables.columns import (
+    EVIDENCE,
+    IMPROVEMENT,
+    NUMBER_BY_NAME,
+    PROBABILITY,
+    REASONS,
+    STRINGS,
+    TEXT_BY_NAME,
+    day,
+    one_of,
+    table,
+    user,
+)
 
 MODEL_RUNS = table(
     "model_runs",
@@ -73,12 +85,39 @@ USER_SCORES = table(
         column(
             "reasons",
             REASONS,
-            "measures that moved the margin most, as exact Shapley values, with the user's value and the usual one: the median "
-            "of users of the same segment in training. The rest is in '(other)' and '(base)', so that contributions add up to "
-            "the margin. Of a forest too deep for path tables only users in tiers with a level have reasons",
+            "measures that moved the margin most, as exact Shapley values of all features of the measure together; with the "
+            "feature that is farthest from its usual value, the user's value of it and the usual one: the median of users of "
+            "the same segment in training, null where most have none. The rest is in '(other)' and '(base)', so that "
+            "contributions add up to the margin. Of a forest too deep for path tables only users in tiers with a level have "
+            "exact values",
             nullable=False,
         ),
         column("model_version", "string", "released model version that scored", nullable=False),
+        column(
+            "cause",
+            "string",
+            "cause of causes.yaml: of a rule that is true for the user, else the specific cause with the largest surprise above "
+            "causes.least, else the general cause where its measures raise the risk; null: not known",
+        ),
+        column("cause_rule", "string", "rule that named the cause; null: none did"),
+        column(
+            "causes",
+            NUMBER_BY_NAME,
+            "surprise of each cause with symptoms: log-likelihood ratio of the user's symptoms against their usual rate per "
+            "event, in the window where it is largest; 0: nothing above usual; null: the release knows no usual rates",
+        ),
+        column(
+            "evidence",
+            EVIDENCE,
+            "symptoms of the cause that lie above usual: value over so many days, and what is usual for as many events; in the "
+            "unit of the measure, most surprising first",
+        ),
+        column(
+            "improvement",
+            IMPROVEMENT,
+            "the actionable measure whose usual value would lower the risk most: the user's value, the usual one, and the "
+            "probability with it; null: none would lower it",
+        ),
         column("features_hash", "long", "hash of the scored feature values, by which a later change by late data is found"),
     ],
     ("day", "user_id"),

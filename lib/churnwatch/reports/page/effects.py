@@ -13,7 +13,6 @@ from churnwatch.reports.page.words import (
     chance,
     day_text,
     fixed,
-    measure_title,
     measure_value,
     money,
     number,
@@ -25,6 +24,7 @@ from churnwatch.reports.page.words import (
     whole,
 )
 from churnwatch.settings import Settings
+from churnwatch.settings.feature_words import measure_title
 from churnwatch.settings.terms import ALL
 
 PROFILE_ROWS = 15
@@ -172,7 +172,7 @@ def _state(r: Mapping[str, Any]) -> Markup:
 
 
 def causes_section(facts: PageFacts, settings: Settings) -> Section:
-    """Causes in the reasons of users who then churned, and how churned users had differed: associations."""
+    """Causes of users who then churned, and how churned users had differed: associations."""
     title = "What churned users had in common"
     blocks = [*_cause_table(facts.causes, settings), *_profile_table(facts.profile, settings)]
     if not blocks:
@@ -199,9 +199,9 @@ def _cause_table(rows: Rows, settings: Settings) -> list[Block]:
         ]
         for r in sorted(shown, key=lambda r: (-r["churned"], r["cause"]))
     ]
-    columns = [Column("Cause of the strongest reason", text=True), Column("Users", True), Column("Churned", True, "users")]
+    columns = [Column("Cause", text=True), Column("Users", True), Column("Churned", True, "users")]
     columns += [Column("Share of all churned", unit="95 % interval"), Column("Churn rate", True, "with this cause")]
-    return [Table(f"Causes in the reasons, users scored on {day_text(shown[0]['day'])}", columns, body)]
+    return [Table(f"Causes, users scored on {day_text(shown[0]['day'])}", columns, body)]
 
 
 def _profile_table(rows: Rows, settings: Settings) -> list[Block]:

@@ -27,7 +27,10 @@ LESSONS = 30
 GROUP_COLUMNS = ("day", "segment", "value", "rule_id", "level", "cause", "evidence", "owner", "due_on")
 COHORT_COLUMNS = ("day", "cohort", "period", "size", "active", "retained", "low", "high", "change", "complete", "before_data")
 RUN_COLUMNS = ("job", "instance", "day", "at", "status", "days", "message")
-TOP_COLUMNS = ("user_id", "tier", "previous_tier", "probability", "value_cents", "value_at_risk_cents", "reasons")
+TOP_COLUMNS = (
+    *("user_id", "tier", "previous_tier", "probability", "value_cents", "value_at_risk_cents"),
+    *("reasons", "cause", "cause_rule", "evidence", "improvement"),
+)
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,7 @@ def _per_tier(counts: Rows) -> Rows:
 
 
 def _per_cause(counts: Rows) -> Rows:
-    """One row per tier at risk and cause of the strongest reason: users and cents at risk, of the page's day."""
+    """One row per tier at risk and cause: users and cents at risk, of the page's day."""
     return _summed([row for row in counts if row["cause"] is not None], "tier", "cause")
 
 

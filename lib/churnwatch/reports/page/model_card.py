@@ -10,9 +10,10 @@ from churnwatch.reports.page.blocks import Block, Column, Figure, Note, Section,
 from churnwatch.reports.page.charts import Point, calibration_chart
 from churnwatch.reports.page.facts import PageFacts, Rows
 from churnwatch.reports.page.trends import from_when
-from churnwatch.reports.page.words import NONE, day_text, measure_title, number, percent, plural, whole
+from churnwatch.reports.page.words import NONE, day_text, number, percent, plural, whole
 from churnwatch.reports.score_quality import TENTH
 from churnwatch.settings import Settings
+from churnwatch.settings.feature_words import measure_title
 from churnwatch.settings.terms import ALL, REFUSED, RELEASED
 
 # name in model_runs.metrics -> (title, what it says, whether it is a share shown in percent)

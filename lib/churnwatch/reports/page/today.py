@@ -13,6 +13,7 @@ from churnwatch.reports.page.words import (
     at_least,
     cause_title,
     day_text,
+    evidence_texts,
     money,
     percent,
     plural,
@@ -22,6 +23,7 @@ from churnwatch.reports.page.words import (
     whole,
 )
 from churnwatch.settings import Settings
+from churnwatch.settings.feature_words import measure_title
 from churnwatch.settings.terms import ALL, CONTROL, GLOBAL_CONTROL, LEVELS, MODEL, OFFER, REFUSED, SKIPPED, UNKNOWN
 
 FIRST_USERS = 8  # further ones are folded away
@@ -130,7 +132,10 @@ def people_section(facts: PageFacts, settings: Settings, names: Mapping[str, str
     blocks: list[Block] = [*_cause_blocks(facts, settings)]
     if facts.top_users:
         blocks += _user_tables(facts, settings, names)
-    lede = "Causes are those of the measure that raised a user's score most: associations that the model found, no proof."
+    lede = (
+        "A cause is named where a rule says so, or where its symptoms lie far above what is usual for so much use; else the "
+        "general one. Reasons are what moved the score most: associations that the model found, no proof."
+    )
     return Section("people", "Who is at risk, and why", lede, blocks, "Who and why")
 
 
@@ -291,7 +296,7 @@ def _cause_blocks(facts: PageFacts, settings: Settings) -> list[Block]:
             ]
         )
     hidden = sum(1 for n, _ in sums.values() if n < few)
-    columns = [Column("Cause of the strongest reason", text=True), Column("Users at risk", unit="share of those at risk")]
+    columns = [Column("Cause", text=True), Column("Users at risk", unit="share of those at risk")]
     columns += [*(Column(tier, True, "users") for tier in tiers), Column("Value at risk", True, "currency of the source")]
     note = f"{plural(hidden, 'cause')} with fewer than {few} users not shown." if hidden else ""
     return [Table("Why they are at risk", columns, rows, note)]
@@ -308,6 +313,7 @@ def _user_tables(facts: PageFacts, settings: Settings, names: Mapping[str, str])
             percent(r["probability"], 0),
             money(r["value_cents"], settings),
             money(r["value_at_risk_cents"], settings),
+            lines(_cause_texts(r, settings)),
             lines(reason_texts(r["reasons"], settings)),
             lines(sorted(set(warned.get(r["user_id"], [])))) or NONE,
         ]
@@ -319,6 +325,7 @@ def _user_tables(facts: PageFacts, settings: Settings, names: Mapping[str, str])
         Column("Risk", True, "of churn"),
         Column("Worth", True, "value"),
         Column("At risk", True, "risk × worth"),
+        Column("Cause", unit="and what speaks for it", text=True),
         Column("Strongest reasons", unit="↑ raises the risk, ↓ lowers it"),
         Column("Warned today by"),
     ]
@@ -327,6 +334,18 @@ def _user_tables(facts: PageFacts, settings: Settings, names: Mapping[str, str])
     first, rest = rows[:FIRST_USERS], rows[FIRST_USERS:]
     tables = [Table(caption, columns, first, note, classes="users")]
     return tables + [Table(f"The next {len(rest)}", columns, rest, classes="users", folded=True)] if rest else tables
+
+
+def _cause_texts(user: Mapping[str, Any], settings: Settings) -> list[str]:
+    """The cause, the rule that named it or its symptoms, and the measure whose usual value would lower the risk most."""
+    texts = [cause_title(user["cause"], settings)]
+    if user["cause_rule"]:
+        texts.append(f"rule: {rule_title(user['cause_rule'], settings)}")
+    texts += evidence_texts(user["evidence"] or [], settings)
+    if best := user["improvement"]:
+        title = measure_title(best["measure"], settings)
+        texts.append(f"with usual {title} the risk would be {percent(best['probability'], 0)}")
+    return texts
 
 
 def _tier_and_before(row: Mapping[str, Any], settings: Settings) -> object:

@@ -1,39 +1,14 @@
 """Format numbers and names for readers, each with its unit; ``–`` stands for None."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from churnwatch.settings import Definition, Settings
+from churnwatch.settings.feature_words import counted_words, feature_unit, measure_title
 from churnwatch.settings.terms import MODEL, UNKNOWN
 
 NONE = "–"
-WINDOW = re.compile(r"^(?P<stem>\w+)_(?P<days>\d+)d$")
-MONTH = re.compile(r"^(?P<stem>\w+)_m(?P<back>\d+)$")
-ENDINGS = {
-    "_trend": "trend",
-    "_slope": "rise a week",
-    "_new": "new ones",
-    "_given_up": "given up",
-    "_change": "change",
-}
-MINUTE_MS = 60_000.0
-FIXED = {
-    "events": "events",
-    "sessions": "sessions",
-    "active": "active days",
-    "active_days": "active days",
-    "tenure_days": "days since registration",
-    "history_days": "days of history",
-    "longest_gap_days": "longest pause, days",
-    "usual_gap_days": "usual pause, days",
-    "gap_ratio": "days since the last activity, by the usual pause",
-    "regularity": "regularity of activity",
-    "habit": "usual rhythm",
-    "active_share": "share of active days",
-    "active_hours": "active hours of the day",
-}
 
 
 def whole(number: float | None) -> str:
@@ -120,42 +95,12 @@ def rule_title(rule_id: str, settings: Settings) -> str:
     return next((rule.title for rule in settings.rules.rules if rule.id == rule_id), rule_id)
 
 
-def measure_title(name: str, settings: Settings) -> str:
-    """A column of user_features in words: ``logins_7d`` -> log-ins, 7 days."""
-    if name in FIXED:
-        return FIXED[name]
-    if name.endswith("_days_since"):
-        return f"days without {_stem(name.removesuffix('_days_since'), settings)}"
-    for ending, text in ENDINGS.items():
-        if name.endswith(ending):
-            return f"{_stem(name.removesuffix(ending), settings)}, {text}"
-    if found := MONTH.match(name):
-        back = int(found["back"])
-        return f"{_stem(found['stem'], settings)}, " + (f"{plural(back, 'month')} before" if back else "month so far")
-    if found := WINDOW.match(name):
-        return f"{_stem(found['stem'], settings)}, {plural(int(found['days']), 'day')}"
-    return _stem(name, settings)
-
-
-def _stem(name: str, settings: Settings) -> str:
-    measure = settings.measures.measures.get(name)
-    text = (measure.comment if measure else None) or FIXED.get(name) or name.replace("_", " ")
-    if name.endswith("_ms"):
-        return text.removesuffix(" ms").removesuffix(",")
-    return text.removesuffix(" cents").removesuffix(",") if name.endswith("_cents") else text
-
-
 def measure_value(name: str, value: float | None, settings: Settings) -> str:
     """The value of a column of user_features with its unit: cents as money, milliseconds as minutes."""
     if value is None:
         return "none"
-    found = WINDOW.match(name) or MONTH.match(name)
-    stem = found["stem"] if found else ""
-    if stem.endswith("_cents"):
-        return number(value / 10**settings.money.minor_digits, 2)
-    if stem.endswith("_ms"):
-        return number(value / MINUTE_MS, 1) + " min"
-    return number(value, 2)
+    divisor, unit = feature_unit(name, settings)
+    return number(value / divisor, 1 if unit else 2) + unit
 
 
 def reason_texts(reasons: list[Mapping[str, Any]], settings: Settings, most: int = 3) -> list[str]:
@@ -163,15 +108,30 @@ def reason_texts(reasons: list[Mapping[str, Any]], settings: Settings, most: int
     named = [r for r in reasons if not str(r["measure"]).startswith("(")][:most]
     return [
         f"{'↑' if r['contribution'] > 0 else '↓'} "
-        f"{measure_title(str(r['measure']), settings)}: {measure_value(str(r['measure']), r['value'], settings)}"
-        f"{_usual(r, settings)}"
+        f"{measure_title(_shown(r), settings)}: {measure_value(_shown(r), r['value'], settings)}{_usual(r, settings)}"
         for r in named
     ]
 
 
 def _usual(reason: Mapping[str, Any], settings: Settings) -> str:
     usual = reason["usual"]
-    return "" if usual is None else f" (usual {measure_value(str(reason['measure']), usual, settings)})"
+    return "" if usual is None else f" (usual {measure_value(_shown(reason), usual, settings)})"
+
+
+def _shown(reason: Mapping[str, Any]) -> str:
+    """The feature whose value a reason shows; reasons from before it was stored know the measure alone."""
+    return str(reason.get("feature") or reason["measure"])
+
+
+def evidence_texts(evidence: Sequence[Mapping[str, Any]], settings: Settings) -> list[str]:
+    """The symptoms of a cause: 4 crashes in 30 days, 0.6 usual for so much use."""
+    texts = []
+    for one in evidence:
+        name = f"{one['measure']}_{one['days']}d"
+        value, usual = (measure_value(name, one[part], settings) for part in ("value", "usual"))
+        shown = counted_words(str(one["measure"]), settings)
+        texts.append(f"{value} {shown} in {plural(one['days'], 'day')}, {usual} usual for so much use")
+    return texts
 
 
 def definition_text(meant: Definition) -> str:
