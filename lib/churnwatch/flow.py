@@ -146,7 +146,7 @@ def _up_to(definition: Definition, t: Tables) -> dict[str, Read]:
     reads = {"before": t.daily_activity.trailing(LONGEST_MONTH_DAYS if definition.months_before else days)}
     if definition.months_before:
         reads["months_before"] = t.monthly_activity.trailing(days)
-    if definition.attribute or definition.kind == "drop":
+    if definition.attribute or definition.kind == "drop" or definition.takes_registered:
         reads["users"] = t.users.as_of()
     if definition.kind == "drop":
         # how long a user has been there, and how far history reaches

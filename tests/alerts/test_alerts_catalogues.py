@@ -25,7 +25,7 @@ APP = {
         {"logins_days_since": 14},
         {"active_days_30d": 3},
     ),
-    "silent_10d": ({"events_days_since": 13}, {"events_days_since": 14}, {"events_days_since": 9}),
+    "silent_10d": ({"acts_days_since": 13}, {"acts_days_since": 14}, {"acts_days_since": 9}),
     "logins_falling": ({"logins_14d": 6, "logins_trend": -0.5}, {"logins_trend": -0.49}, {"logins_14d": 5}),
     "use_falling": ({"use_ms_14d": 600000, "use_ms_trend": -0.6}, {"use_ms_14d": 599999}, {"use_ms_trend": -0.59}),
     "interactions_falling": (
@@ -41,11 +41,11 @@ APP = {
         {"active_days_7d": 0},
     ),
     "newcomer_stays_away": (
-        {"tenure_days": 30, "active_days_14d": 2, "events_days_since": 5},
+        {"tenure_days": 30, "active_days_14d": 2, "acts_days_since": 5},
         {"tenure_days": 31},
         {"active_days_14d": 3},
-        {"events_days_since": 4},
-        {"events_days_since": 14},
+        {"acts_days_since": 4},
+        {"acts_days_since": 14},
     ),
     "crashes": ({"crashes_7d": 2, "slow_pages_7d": 1}, {"slow_pages_7d": 0}, {"crashes_7d": 1}),
     "looks_at_prices": ({"price_views_14d": 4}, {"price_views_14d": 3}),

@@ -6,6 +6,7 @@ from datetime import date
 import yaml
 
 from churnwatch.begin import config_text, file_texts, summary_lines
+from churnwatch.begin.act_kinds import guess_acts, happens_to_users
 from churnwatch.begin.domain_files import Domain, ProposedSource
 from churnwatch.begin.guesses import Guesses
 from churnwatch.begin.key_fields import guess_fields, sample_facts
@@ -32,6 +33,7 @@ def a_domain():
         name="shop",
         sources=[source],
         kinds=KINDS,
+        acts=guess_acts([kind.name for kind in KINDS]),
         measures=proposed(KINDS, {"log": found}),
         curve=[Point(7, 100, 40), Point(14, 100, 9)],
         churn=ChurnWindow(14, "9.0% return"),
@@ -57,6 +59,7 @@ def test_a_proposed_domain_loads_whatever_the_names_in_the_log(tmp_path):
     settings = load(config)
     assert settings.sources.events[0].path == "/data/in/a: b #1.csv"
     assert settings.primary.events == domain.churn_kinds
+    assert settings.measures.acts == [kind.name for kind in KINDS if kind.name != "refund"]
     assert settings.measures.measures["it_s"].where == "event_type = 'it\\'s'"
     assert {"page_view", "orders", "refunds", "values_2", "events_2", "orders_2", "errors"} <= set(settings.measures.measures)
     assert settings.measures.measures["spend_cents"].where == "event_type IN ('order', 'Order')"
@@ -64,7 +67,7 @@ def test_a_proposed_domain_loads_whatever_the_names_in_the_log(tmp_path):
     # two columns whose names differ in their separator alone have two keys: a map with one twice stops Spark
     assert "'n_clicks', n_clicks, 'n_clicks_2', `n clicks`" in settings.sources.events[0].map["properties"]
     assert [rule.id for rule in settings.rules.rules] == [
-        *("half_way_silent", "events_falling", "refunds_rising", "errors_rising", "base_stays_away"),
+        *("half_way_silent", "acts_falling", "refunds_rising", "errors_rising", "base_stays_away"),
     ]
 
 
@@ -124,3 +127,22 @@ def test_zero_and_minus_one_are_nobody_beside_ids_of_another_kind():
     assert "ids: {strip_decimal_zero: true}    # 7 rows" in text
     read = yaml.safe_load(text)
     assert {"null", "guest", "0"} < set(read["nobody"])
+
+
+def test_bills_messages_and_refunds_are_no_acts():
+    no_acts = ["bill", "Invoice Created", "email_sent", "Email Delivered", "push_notification", "refund", "chargeback", "shipped"]
+    acts = ["email_opened", "bill_paid", "message_sent", "sms", "page view", "return", "cancel", "view_invoice", "加入"]
+    assert [kind for kind in no_acts + acts if happens_to_users(kind)] == no_acts
+    made = guess_acts(["order", "email_sent"])
+    assert made.kinds == ("order",) and "not email_sent: " in made.reason
+
+
+def test_a_log_without_an_act_keeps_all_its_kinds_and_says_so(tmp_path):
+    """A log of bills alone: whoever was billed is all that is known."""
+    domain = replace(a_domain(), acts=guess_acts(["bill", "refund"]))
+    texts = file_texts(domain)
+    assert "although bill, refund may happen without the user: the log has no other event type" in texts["measures.yaml"]
+    assert "acts" not in yaml.safe_load(texts["measures.yaml"]) and "acts_" not in texts["rules.yaml"]
+    assert any("the log has no other event type" in line for line in summary_lines(domain, "shop", "shop.yaml"))
+    only_acts = file_texts(replace(a_domain(), acts=guess_acts(["order", "view"])))["measures.yaml"]
+    assert "# acts: every event is an act: no event type is a bill" in only_acts

@@ -85,6 +85,23 @@ def test_definitions_of_churn_are_checked_against_their_kind_and_the_measures(co
     assert f"churn.yaml:{line}: summed measure 'use_minutes' is not known; did you mean 'use_ms'?" in faults(conf.path)
 
 
+def test_what_makes_a_user_eligible_is_known_and_fits_the_kind(conf):
+    silent = "horizon_days: 9, active_within_days: 9"
+    wrong = {
+        "event type 'logins' is not known; did you mean 'login'?": f"{{{silent}, active_events: [logins]}}",
+        "kind inactivity lacks active_within_days": "{horizon_days: 9, active_events: acts}",
+        "kind inactivity has no active_within_days": f"{{{silent}, active_events: registered}}",
+        "kind event cannot take registered users": f"{{kind: event, events: [cancel], {silent}, active_events: registered}}",
+        "kind gap has no active_events": f"{{kind: gap, {silent}, min_active_days: 2, times: 2, active_events: acts}}",
+    }
+    found = {what: what in faults(conf.path, f"churn.definitions.one={one}") for what, one in wrong.items()}
+    assert found == dict.fromkeys(wrong, True)
+    assert load(conf.path, ["churn.definitions.one={horizon_days: 9, active_events: registered}"])
+    conf("domains/app/sources.yaml", "registered_on: registered_on", "since: registered_on")
+    text = faults(conf.path, "churn.definitions.one={horizon_days: 9, active_events: registered}")
+    assert "no source says when users registered. Hint: map registered_on of users in sources.yaml" in text
+
+
 def test_measures_and_indicators_that_mean_nothing_are_told(conf):
     wrong = {
         "kind transition needs from, to or both": "measures.measures.path={kind: transition, of: item_id}",
@@ -94,6 +111,9 @@ def test_measures_and_indicators_that_mean_nothing_are_told(conf):
         "measures.bots.hours_a_day": "measures.bots.hours_a_day=25",
         "measure name 'hours' is reserved": "measures.measures.hours={kind: count}",
         "measure name 'orders_last_day' is reserved": "measures.measures.orders_last_day={kind: count}",
+        "measure name 'acts' is reserved": "measures.measures.acts={kind: count}",
+        "event type 'logins' is not known; did you mean 'login'?": "measures.acts=[logins]",
+        "measures.acts": "measures.acts=[]",
         "column 'order' is not known; did you mean 'orders'?": "measures.indicators.value={of: order}",
         "'spend_cents / orders' divides. Hint": "measures.indicators.v={of: spend_cents / orders}",
     }

@@ -34,6 +34,12 @@ def changed(**changes):
         ({"measures": {**MEASURES, "trend_days": 2}}, {f"{n}_trend" for n in ("events", "sessions", "orders", "cancels")}),
         ({"activity": {"session_gap_minutes": 20}}, {"sessions_1d", "sessions_2d", "sessions_4d", "sessions_trend"}),
         ({"activity": {"distinct_cap": 100}}, {f"items_{n}d" for n in (1, 2, 4)}),
+        # acts decide who is active; counts of events stay what they were
+        (
+            {"measures": {**MEASURES, "acts": ["order"]}},
+            {f"{n}_{w}d" for n in ("sessions", "active_days") for w in (1, 2, 4)}
+            | {"sessions_trend", "tenure_days", "history_days"},
+        ),
         # another window is another name; what lies beyond it is missing
         ({"measures": {**MEASURES, "windows_days": [1, 2, 4, 8], "population_days": 8}}, set()),
         ({"measures": {**MEASURES, "segments": []}}, set()),

@@ -9,15 +9,15 @@ from sqlglot import expressions as exp
 
 from churnwatch.activity.kinds import rounded_integer
 from churnwatch.settings import Settings
-from churnwatch.settings.names import counted_measures, window_column
+from churnwatch.settings.names import ACTS, counted_measures, window_column
 from churnwatch.tables.columns import NUMBER_BY_NAME
 
 ACTIVE_DAYS = "active_days"
 
 
 def used_measures(settings: Settings) -> list[str]:
-    """Return the columns of daily_activity that the indicators use, sorted."""
-    return sorted({name for name, _ in _sums(settings)} - {ACTIVE_DAYS})
+    """Return the columns of daily_activity that the indicators use, sorted; without acts, which every user has."""
+    return sorted({name for name, _ in _sums(settings)} - {ACTIVE_DAYS, ACTS})
 
 
 def window_sums(settings: Settings) -> Iterator[Column]:
@@ -25,7 +25,7 @@ def window_sums(settings: Settings) -> Iterator[Column]:
     ``age``. A count is at least 0."""
     counted = counted_measures(settings)
     for name, days in sorted(_sums(settings)):
-        value = F.lit(1) if name == ACTIVE_DAYS else F.col(name)
+        value = (F.col(ACTS) > 0).cast("long") if name == ACTIVE_DAYS else F.col(name)
         total = F.coalesce(F.sum(F.when(F.col("age") < days, value)), F.lit(0))
         yield (F.greatest(total, F.lit(0)) if name in counted else total).cast("long").alias(window_column(name, days))
 

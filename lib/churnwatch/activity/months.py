@@ -6,13 +6,14 @@ from datetime import date
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from churnwatch.activity.acts import acted, acts
 from churnwatch.activity.kinds import has_value, merged_value
 from churnwatch.activity.people import was_bot
 from churnwatch.core import day_range, only_days
 from churnwatch.core.days import ONE_DAY
 from churnwatch.core.job import Frames
 from churnwatch.settings import Measure, Settings
-from churnwatch.settings.names import SUMMED, definition_column, first_day_column, last_day_column
+from churnwatch.settings.names import ACTS, SUMMED, active_columns, definition_column, first_day_column, last_day_column
 from churnwatch.tables import tables
 
 
@@ -48,10 +49,12 @@ def month_ends(days: Sequence[date]) -> list[date]:
 
 
 def _totals(settings: Settings) -> Iterator[Column]:
-    yield F.count(F.lit(1)).alias("active_days")
+    yield F.count_if(acted()).alias("active_days")
     yield F.min("day").alias("first_day")
     yield F.max("day").alias("last_day")
     yield F.sum("events").alias("events")
+    yield F.sum(acts()).alias(ACTS)
+    yield F.max(F.when(acted(), F.col("day"))).alias(last_day_column(ACTS))
     yield F.sum("sessions").alias("sessions")
     yield F.bit_or("hours").alias("hours")
     yield was_bot()
@@ -63,6 +66,8 @@ def _totals(settings: Settings) -> Iterator[Column]:
         yield F.sum(counted).alias(counted)
         yield F.min(on_day).alias(first_day_column(counted))
         yield F.max(on_day).alias(last_day_column(counted))
+    for name in active_columns(settings):
+        yield F.max(F.when(F.col(name) > 0, F.col("day"))).alias(last_day_column(name))
 
 
 def _of_month(name: str, measure: Measure, cap: int) -> Column:

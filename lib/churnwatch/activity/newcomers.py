@@ -6,6 +6,7 @@ from datetime import date
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from churnwatch.activity.acts import only_active
 from churnwatch.core import days_predicate
 from churnwatch.core.job import Frames
 from churnwatch.settings import Settings
@@ -18,7 +19,7 @@ def first_seen(inputs: Frames, days: Sequence[date], settings: Settings) -> Fram
 
     Stored rows of ``days`` are ignored, because this run replaces them.
     """
-    active = inputs["activity"].where(days_predicate(days))
+    active = inputs["activity"].where(days_predicate(days)).transform(only_active)
     newest = active.groupBy("user_id").agg(F.min("day").alias("day"))
     known = (
         inputs["first_seen"]

@@ -7,18 +7,20 @@ from zoneinfo import ZoneInfo
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
+from churnwatch.activity.acts import is_act
 from churnwatch.activity.cutting import only_small_values, with_parts
 from churnwatch.activity.kinds import merged_value, rounded_integer, smallest
 from churnwatch.activity.paths import beside_paths, path_measures, with_crossings
 from churnwatch.core import only_days, to_ranges, wall_seconds
 from churnwatch.core.job import Frames
 from churnwatch.settings import Measure, Settings
-from churnwatch.settings.names import definition_column
+from churnwatch.settings.names import ACTS, act_measure, active_columns, definition_column
 from churnwatch.tables import tables
 
 
 def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """Build ``daily_activity``: one row per user and day of ``days`` with events; counts, cents and milliseconds as integers.
+    """Build ``daily_activity``: one row per user and day of ``days`` with events, also when none of them is an act; counts,
+    cents and milliseconds as integers. Sessions, hours and bots count acts alone.
 
     Two steps keep the work per user bounded. Events are first combined per user and slot (as long as the session gap), on
     the map side, before any shuffle; then slots are summed per day, and only distinct values that may be among the smallest
@@ -37,7 +39,7 @@ def per_user_day(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
         .transform(with_parts, settings)
     )
     daily = (
-        slots.transform(with_session_start, settings.activity.session_gap_minutes)
+        slots.transform(with_session_start, settings)
         .transform(with_crossings, earlier(), settings)
         .transform(only_small_values, earlier(), settings)
         .transform(only_days, days)
@@ -60,11 +62,11 @@ def bucket(settings: Settings) -> Column:
 
 
 def is_bot(settings: Settings) -> Column:
-    """Test whether a day has more ``events`` than ``bots.events_a_day``, or at least ``bots.hours_a_day`` active hours; false
+    """Test whether a day has more acts than ``bots.events_a_day``, or acts in at least ``bots.hours_a_day`` hours; false
     without limits."""
     bots, found = settings.measures.bots, F.lit(False)
     if bots.events_a_day is not None:
-        found |= F.col("events") > bots.events_a_day
+        found |= F.col(ACTS) > bots.events_a_day
     if bots.hours_a_day is not None:
         found |= F.bit_count("hours") >= bots.hours_a_day
     return found
@@ -105,15 +107,22 @@ def earlier() -> WindowSpec:
     return of_user.rowsBetween(Window.unboundedPreceding, -1)
 
 
-def with_session_start(slots: DataFrame, gap_minutes: int) -> DataFrame:
-    """Add ``starts_session``: true when the user has no event in the ``gap_minutes`` before the slot's first event.
+def with_session_start(slots: DataFrame, settings: Settings) -> DataFrame:
+    """Add ``starts_session``: true when the slot has an act, and the user none in the session gap before its first act.
 
-    Events within a slot are less than the gap apart, so only the first can start a session and counting such slots is exact.
-    Rows of transitions have no ``events`` and start none.
+    Acts within a slot are less than the gap apart, so only the first can start a session and counting such slots is exact.
+    Rows of transitions have no acts and start none.
     """
-    idle = F.unix_micros("first_time") - F.unix_micros(F.max("last_time").over(earlier()))
-    starts = F.coalesce(idle > gap_minutes * 60_000_000, F.lit(True)) & F.col("events").isNotNull()
+    first, last = _act_times(settings)
+    idle = F.unix_micros(first) - F.unix_micros(F.max(last).over(earlier()))
+    gap = settings.activity.session_gap_minutes * 60_000_000
+    starts = F.coalesce(idle > gap, F.lit(True)) & F.coalesce(F.col(act_measure(settings)) > 0, F.lit(False))
     return slots.withColumn("starts_session", starts)
+
+
+def _act_times(settings: Settings) -> tuple[str, str]:
+    """Return the columns of a slot that hold the instants of its first and last act."""
+    return ("first_time", "last_time") if settings.measures.acts is None else ("first_act", "last_act")
 
 
 AddUp = Callable[[str], Column]
@@ -122,22 +131,32 @@ AddUp = Callable[[str], Column]
 def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, tuple[Column | None, AddUp]]:
     """Map each column of daily_activity except transitions to its aggregate over the events of a slot (None when it is a key
     of the slot or comes from another column) and its aggregate over the slots of a day."""
-    cap = settings.activity.distinct_cap
+    cap, counted = settings.activity.distinct_cap, act_measure(settings)
     columns: dict[str, tuple[Column | None, AddUp]] = {
         "events": (F.count(F.lit(1)), F.sum),
         "first_time": (F.min("event_time"), F.min),
         "last_time": (F.max("event_time"), F.max),
+        ACTS: (None, lambda _: F.sum(counted)),
         "hours": (F.bit_or("hour_bit"), F.bit_or),
     }
+    if settings.measures.acts is not None:
+        act = is_act(settings)
+        first, last = _act_times(settings)
+        columns[ACTS] = (F.count(F.when(act, 1)), F.sum)
+        columns[first] = (F.min(F.when(act, F.col("event_time"))), F.min)
+        columns[last] = (F.max(F.when(act, F.col("event_time"))), F.max)
+        columns["hours"] = (F.bit_or(F.when(act, F.col("hour_bit"))), lambda name: F.coalesce(F.bit_or(name), F.lit(0)))
     paths = path_measures(settings)
     for name, measure in settings.measures.measures.items():
         if name not in paths:
             columns[name] = (_of_slot(measure, events), _of_day(measure, cap))
     for name, definition in settings.churn.definitions.items():
         if definition.counted is None:
-            columns[definition_column(name)] = (None, lambda _: F.sum("events"))
+            columns[definition_column(name)] = (None, lambda _: F.sum(counted))
         else:
             columns[definition_column(name)] = (F.count(F.when(F.col("event_type").isin(definition.counted), 1)), F.sum)
+    for name, types in active_columns(settings).items():
+        columns[name] = (F.count(F.when(F.col("event_type").isin(types), 1)), F.sum)
     return columns
 
 

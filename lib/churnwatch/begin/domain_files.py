@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from churnwatch.begin.act_kinds import Acts
 from churnwatch.begin.columns import Column, Layout, literal
 from churnwatch.begin.guesses import Guesses, Zone, property_keys
 from churnwatch.begin.measuring import Kind, Measures, rules
@@ -39,11 +40,12 @@ class ProposedSource:
 
 @dataclass(frozen=True)
 class Domain:
-    """A proposed domain. ``churn_kinds``: event types that count as activity, None for all."""
+    """A proposed domain. ``churn_kinds``: event types that the definition of churn counts, None for all acts."""
 
     name: str
     sources: Sequence[ProposedSource]
     kinds: Sequence[Kind]
+    acts: Acts
     measures: Measures
     curve: Sequence[Point]
     churn: ChurnWindow
@@ -180,6 +182,7 @@ def _measures(domain: Domain) -> str:
     made, scale = domain.measures, domain.scale
     lines = [
         "# Measures of a user's day, stored as integers: counts, cents, milliseconds. Proposed by `churnwatch init`.",
+        *_acts(domain.acts),
         "measures:" if made.measures else "measures: {}    # events, sessions and active days only: add what else the log holds",
     ]
     for name, keys in made.measures.items():
@@ -197,6 +200,12 @@ def _measures(domain: Domain) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _acts(acts: Acts) -> list[str]:
+    if acts.kinds is None:
+        return [f"# acts: {_comment(acts.reason)}."]
+    return [f"acts: [{', '.join(map(_text, acts.kinds))}]    # {_comment(acts.reason)}"]
+
+
 def churn_name(domain: Domain) -> str:
     """Return the name of the proposed churn definition."""
     return f"silent_{domain.churn.days}d"
@@ -210,7 +219,7 @@ def _churn(domain: Domain) -> str:
         "# less than twice as many days before the last day are left out, because they are not over.",
         *(f"#   {line}" for line in curve_lines(domain.curve)),
         f"# {domain.churn.days} days: {domain.churn.reason}.",
-        *(["# Returns, refunds and cancellations do not count as activity."] if kinds else []),
+        *(["# Returns, refunds and cancellations keep nobody."] if kinds else []),
         f"primary: {churn_name(domain)}",
         "definitions:",
         f"  {churn_name(domain)}: {{kind: inactivity, {kinds}horizon_days: {domain.churn.days}, lead_days: 0, "
@@ -258,9 +267,8 @@ levels:
 def _causes(domain: Domain) -> str:
     made = domain.measures
     summed = {name for name, measure in made.measures.items() if measure["kind"] in SUMMED}
-    causes = {
-        "engagement": ("use and interest are falling", ["events", "sessions", "active_days", *made.engagement, *made.ratios])
-    }
+    base = ["events", "sessions", "active_days"] if domain.acts.kinds is None else ["events", "acts", "sessions", "active_days"]
+    causes = {"engagement": ("use and interest are falling", [*base, *made.engagement, *made.ratios])}
     if made.money:
         causes["money"] = ("less is spent", made.money)
     if made.returns:
@@ -284,7 +292,8 @@ def _causes(domain: Domain) -> str:
 
 def _rules(domain: Domain) -> str:
     lines = ["# Warning rules to begin with. `when`: Spark SQL over the features; true warns, null does not.", "rules:"]
-    for rule in rules(domain.measures, domain.churn.days, domain.scale.windows, domain.scale.trend):
+    counted = "events" if domain.acts.kinds is None else "acts"
+    for rule in rules(domain.measures, domain.churn.days, domain.scale.windows, domain.scale.trend, counted):
         for n, (key, value) in enumerate(rule.items()):
             plain = key in ("id", "level", "cause", "scope")
             lines.append(f"  {'-' if n == 0 else ' '} {key}: {value if plain else _text(value)}")

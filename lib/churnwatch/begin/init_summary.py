@@ -17,6 +17,7 @@ def summary_lines(domain: Domain, folder: str, config: str) -> list[str]:
     lines += [f"left out: {text}" for text in domain.left_out]
     lines += [
         f"{domain.users:,} users, {len(domain.kinds)} event types, {history} days: {domain.first} .. {domain.last}",
+        f"acts: {'' if domain.acts.kinds is None else f'{len(domain.acts.kinds)} event types; '}{domain.acts.reason}",
         "return after silence:",
         *(f"  {line}" for line in curve_lines(domain.curve)),
         f"churn window {churn_name(domain)}: {domain.churn.reason}",

@@ -92,3 +92,23 @@ NEVER_ADDED = frozenset(_of("id code zip phone card account invoice order serial
 
 PURCHASES = ("purchase", "order", "buy", "transaction", "payment", "checkout", "sale", "kauf", "bestellung", "paid", "ordered")
 RETURNS = ("return", "refund", "cancel", "storno", "chargeback", "retoure", "reversal", "rueckgabe", "rückgabe", "erstattung")
+
+# words of event types that happen to users without their doing
+NO_ACTS = frozenset(
+    _of(
+        "bill bills billed billing invoice invoices invoiced statement rechnung rechnungen faktura fee fees dunning mahnung",
+        "refund refunds refunded chargeback chargebacks reversal reversals erstattung gutschrift",
+        "shipped dispatched delivered expired expiry expiration expires suspended suspension",
+    )
+)
+# a message of ours, when it was sent or arrived; some words say so on their own
+MESSAGES = frozenset(_of("email emails mail mails push newsletter notification notifications campaign reminder reminders letter"))
+SENT = frozenset(_of("send sends sent delivery bounce bounced dropped deferred queued scheduled received"))
+ON_THEIR_OWN = frozenset(_of("push newsletter notification notifications reminder reminders"))
+# with one of these words the user did it after all
+BY_USERS = frozenset(
+    _of(
+        "open opens opened click clicks clicked read reads view views viewed reply replied answered pay pays paid payment",
+        "payments zahlung bezahlt request requested requests download downloaded subscribe subscribed unsubscribe unsubscribed",
+    )
+)

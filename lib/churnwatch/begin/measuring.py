@@ -14,8 +14,8 @@ TAKEN = frozenset(
     " ".join(
         (
             "slot starts_session user_hash habit indicator",
-            "events sessions bucket first_time last_time day user_id active_days tenure history hours bot",
-            "first_day last_day month active_share longest_gap gap_ratio regularity rfm active_hours margin",
+            "events acts sessions bucket first_time last_time first_act last_act day user_id active_days tenure history",
+            "hours bot first_day last_day month active_share longest_gap gap_ratio regularity rfm active_hours margin",
             "probability percentile tier previous_tier value value_cents value_at_risk_cents",
         )
     ).split()
@@ -171,29 +171,32 @@ def _singular(kind: str) -> list[str]:
     return [*found, *(word.removesuffix("s") for word in found), key(plain(kind))]
 
 
-def rules(made: Measures, churn_days: int, windows: Sequence[int], trend: int) -> list[dict[str, str]]:
-    """A few rules to begin with: half-way into silence, fewer events than before, more taken back, the base stays away."""
-    longest = windows[-1]
+def rules(made: Measures, churn_days: int, windows: Sequence[int], trend: int, counted: str = "events") -> list[dict[str, str]]:
+    """A few rules to begin with: half-way into silence, fewer events than before, more taken back, the base stays away.
+
+    ``counted``: the measure that counts acts.
+    """
+    longest, first = windows[-1], churn_days // 2 + 1
     found = []
     if churn_days >= 4:
         found.append(
             {
                 "id": "half_way_silent",
                 "title": "silent for more than half of the churn window",
-                "when": f"events_days_since BETWEEN {churn_days // 2 + 1} AND {churn_days - 1} AND active_days_{longest}d >= 2",
+                "when": f"{counted}_days_since BETWEEN {first} AND {churn_days - 1} AND active_days_{longest}d >= 2",
                 "level": "orange",
                 "cause": "engagement",
-                "evidence": f"nothing for {{events_days_since}} days, {{active_days_{longest}d}} active days in {longest}",
+                "evidence": f"nothing for {{{counted}_days_since}} days, {{active_days_{longest}d}} active days in {longest}",
             }
         )
     found.append(
         {
-            "id": "events_falling",
-            "title": f"events of {trend} days fell to a third",
-            "when": f"events_{2 * trend}d >= 6 AND events_trend <= -0.5",
+            "id": f"{counted}_falling",
+            "title": f"{counted} of {trend} days fell to a third",
+            "when": f"{counted}_{2 * trend}d >= 6 AND {counted}_trend <= -0.5",
             "level": "yellow",
             "cause": "engagement",
-            "evidence": f"{{events_{trend}d}} events in {trend} days, {{events_{2 * trend}d}} in {2 * trend}",
+            "evidence": f"{{{counted}_{trend}d}} {counted} in {trend} days, {{{counted}_{2 * trend}d}} in {2 * trend}",
         }
     )
     for cause, names in (("returns", made.returns), ("quality", made.troubles)):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from pyspark.sql import DataFrame
 
 from churnwatch.begin import counting, return_curve
+from churnwatch.begin.act_kinds import guess_acts
 from churnwatch.begin.columns import Layout, from_records, literal, slug
 from churnwatch.begin.domain_files import Domain, ProposedSource
 from churnwatch.begin.guesses import Guess, Guesses, NoLog, rank
@@ -290,12 +291,14 @@ def _domain(
     if not days:
         raise NoEventLog("this is no log of events, nothing was written: no row has both a user and a time that can be read")
     first, last = counting.main_span(dict(days))
-    backs = [kind.name for kind in kinds if is_return(kind.name)]
-    keeps = [kind.name for kind in kinds if kind.name not in backs]
+    acts = guess_acts([kind.name for kind in kinds])
+    possible = [kind.name for kind in kinds] if acts.kinds is None else acts.kinds
+    keeps = [kind for kind in possible if not is_return(kind)]
+    backs = len(keeps) < len(possible)
     only = keeps if backs and any(map(is_purchase, keeps)) and len(kinds) <= MOST_TYPES else None
     active = reduce(DataFrame.unionByName, [frame.select("user_id", "day", "kind") for frame in frames])
-    if only is not None:
-        active = active.where(active["kind"].isin(only))
+    if (active_kinds := acts.kinds if only is None else only) is not None:
+        active = active.where(active["kind"].isin(list(active_kinds)))
     [row] = port.collect_small(return_curve.count_silences(active, last))
     curve = return_curve.read_curve(row)
     history = (last - first).days + 1
@@ -307,6 +310,7 @@ def _domain(
         name=name,
         sources=sources,
         kinds=kinds,
+        acts=acts,
         measures=proposed(kinds, {source.name: source.guesses for source in sources}),
         curve=curve,
         churn=churn,

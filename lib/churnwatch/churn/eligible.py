@@ -7,12 +7,13 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity.acts import acted, last_act_day
 from churnwatch.activity.people import only_people, was_bot
-from churnwatch.activity.snapshots import per_snapshot
+from churnwatch.activity.snapshots import per_snapshot, snapshots
 from churnwatch.core.job import Frames
 from churnwatch.events.dates import date_in
 from churnwatch.settings import Definition, Settings
-from churnwatch.settings.names import definition_column, last_day_column
+from churnwatch.settings.names import ACTS, active_column, definition_column, last_day_column
 
 # alias of an input -> (its rows are after O, its rows are months)
 SIDES = {
@@ -31,26 +32,26 @@ def eligible_users(inputs: Frames, days: Sequence[date], settings: Settings, nam
     Inputs by alias. ``before``, ``after``: daily_activity up to O and after it. ``months_before``, ``months_after``:
     monthly_activity, for long definitions; the daily rows are then those of the unfinished month. Monthly rows store the
     last event day, which is all that such a definition needs, so both ways give the same result. ``lead``: daily_activity
-    of the lead, for long definitions whose label depends on it. ``users``: attributes as of O, when the definition reads
-    one; the result then has ``ends_on``. Kind drop also reads ``users`` and ``first_seen`` as of O; the result then has
-    ``days_before``.
+    of the lead, for long definitions whose label depends on it. ``users``: users as of O, when the definition reads an
+    attribute (the result then has ``ends_on``) or takes registered users. Kind drop also reads ``users`` and ``first_seen``
+    as of O; the result then has ``days_before``.
     Users who were a bot on any day or month read up to O are left out.
     """
     spec = settings.churn.definitions[name]
     per_user = (
-        _rows_around(inputs, days, spec, definition_column(name))
+        _rows_around(inputs, days, spec, definition_column(name), active_column(name, settings))
         .groupBy(F.col("snapshot").alias("day"), "user_id")
         .agg(*(fact.alias(alias) for alias, fact in {**_state_at_day(spec), **facts}.items()), was_bot())
-        .where(_eligible(spec))
-        .transform(only_people)
-        .drop("bot")
     )
+    if spec.takes_registered:
+        per_user = per_user.transform(_per_registered, inputs["users"], days)
+    per_user = per_user.where(_eligible(spec)).transform(only_people).drop("bot")
     if spec.kind == "drop":
         return per_user.transform(_with_days_before, inputs["users"], inputs["first_seen"], spec)
     return per_user.transform(_with_end, inputs["users"], spec) if spec.attribute else per_user
 
 
-def _rows_around(inputs: Frames, days: Sequence[date], spec: Definition, counted: str) -> DataFrame:
+def _rows_around(inputs: Frames, days: Sequence[date], spec: Definition, counted: str, active: str) -> DataFrame:
     """Return one row per snapshot of ``days`` and stored row that it uses: ``on`` (its day; null when the row only marks a
     bot), ``ahead`` (it is after the snapshot), ``age`` (days), ``bot``, and ``event_on`` or ``amount`` when the kind needs it.
 
@@ -59,7 +60,7 @@ def _rows_around(inputs: Frames, days: Sequence[date], spec: Definition, counted
     rows = []
     for alias, (ahead, monthly) in SIDES.items():
         if alias in inputs:
-            columns = _columns(spec, counted, ahead, monthly)
+            columns = _columns(spec, counted, active, ahead, monthly)
             # rows after O are not known at O, so they mark no bots
             bot = F.lit(None).cast("boolean").alias("bot") if ahead else F.col("bot")
             rows.append(
@@ -76,16 +77,22 @@ def _rows_around(inputs: Frames, days: Sequence[date], spec: Definition, counted
     )
 
 
-def _columns(spec: Definition, counted: str, ahead: bool, monthly: bool) -> dict[str, Column]:
+def _columns(spec: Definition, counted: str, active: str, ahead: bool, monthly: bool) -> dict[str, Column]:
     if spec.kind == "drop":
         amount = F.col(spec.measure or "")
         return {"on": F.when(amount != 0, F.col("day")), "amount": amount}
-    event_on = F.col(last_day_column(counted)) if monthly else F.when(F.col(counted) > 0, F.col("day"))
-    if spec.kind != "event":
+    event_on = _last_day_with(counted, monthly)
+    if spec.kind == "gap":
         return {"on": event_on}
-    # every active user may leave
-    active_on = F.col("last_day") if monthly else F.col("day")
-    return {"on": event_on if ahead else active_on, "event_on": event_on}
+    on = event_on if ahead else _last_day_with(active, monthly)
+    return {"on": on, "event_on": event_on} if spec.kind == "event" else {"on": on}
+
+
+def _last_day_with(counted: str, monthly: bool) -> Column:
+    """Return the last day of a row on which its column ``counted`` was above 0; null: none."""
+    if counted == ACTS:
+        return last_act_day() if monthly else F.when(acted(), F.col("day"))
+    return F.col(last_day_column(counted)) if monthly else F.when(F.col(counted) > 0, F.col("day"))
 
 
 def _state_at_day(spec: Definition) -> dict[str, Column]:
@@ -103,6 +110,8 @@ def _state_at_day(spec: Definition) -> dict[str, Column]:
 
 
 def _eligible(spec: Definition) -> Column:
+    if spec.takes_registered:
+        return F.lit(True)
     first = F.date_sub("day", spec.seen_days - 1)
     active = F.col("last_active_day") >= first
     if spec.kind == "drop":
@@ -146,6 +155,18 @@ def _with_days_before(frame: DataFrame, users: DataFrame, first_seen: DataFrame,
     days = F.least(F.lit(spec.before_days), F.datediff("day", began) + 1, F.datediff("day", "_first_day") + 1)
     counted = joined.crossJoin(history).select(*frame.columns, days.alias("days_before"))
     return counted.where(F.col("days_before") >= spec.least_days_before)
+
+
+def _per_registered(frame: DataFrame, users: DataFrame, days: Sequence[date]) -> DataFrame:
+    """Return one row per day of ``days`` and user who registered on or before it, with the columns of ``frame``; null where it
+    has no row of the user, but ``last_active_day``, which is the registration then."""
+    on_day = (F.col("snapshot").between(F.col("day"), F.col("until"))) & (F.col("registered_on") <= F.col("snapshot"))
+    registered = users.join(F.broadcast(snapshots(users.sparkSession, days)), on_day).select(
+        F.col("snapshot").alias("day"), "user_id", "registered_on"
+    )
+    # one row per user is in force on a day, so the join keeps the grain
+    last = F.coalesce("last_active_day", "registered_on")
+    return frame.join(registered, ["day", "user_id"], "right").withColumn("last_active_day", last).drop("registered_on")
 
 
 def _with_end(frame: DataFrame, users: DataFrame, spec: Definition) -> DataFrame:

@@ -7,7 +7,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
-from churnwatch.settings.names import counted_measures, measure_names
+from churnwatch.settings.names import base_measures, counted_measures, measure_names
 
 Kinds = dict[str, str]
 
@@ -40,10 +40,9 @@ def merge_families(families: Iterable[FeatureFamily]) -> FeatureFamily:
 
 
 def measure_kinds(settings: Settings) -> Kinds:
-    """Map each measure to how its days are aggregated (count, sum, min, max, last or distinct); ``events`` and ``sessions``
-    first."""
+    """Map each measure to how its days are aggregated (count, sum, min, max, last or distinct); those of every domain first."""
     counted, measures = counted_measures(settings), settings.measures.measures
-    names = ["events", "sessions", *measure_names(settings)]
+    names = [*base_measures(settings), *measure_names(settings)]
     return {name: "count" if name in counted else measures[name].kind for name in names}
 
 

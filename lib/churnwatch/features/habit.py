@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.features.families import FeatureFamily
 from churnwatch.settings import Settings
-from churnwatch.settings.names import slope_measures, window_column
+from churnwatch.settings.names import ACTS, slope_measures, window_column
 
 MASK_BITS = 64
 WEEK_DAYS = 7
@@ -49,7 +49,7 @@ def habit(settings: Settings) -> FeatureFamily:
         return FeatureFamily()
     longest = settings.measures.longest_window
     masks = range(-(-longest // MASK_BITS))
-    bit = F.when(F.col("age") < longest, F.call_function("shiftleft", F.lit(1).cast("long"), F.col("age")))
+    bit = F.when((F.col("age") < longest) & (F.col(ACTS) > 0), F.call_function("shiftleft", F.lit(1).cast("long"), F.col("age")))
     last, total, gaps = F.array_min("_ages"), F.col("_total"), F.size("_ages") - 1
     # with m gaps, S their sum and Q the sum of their squares, the deviation is sqrt(m Q - S^2) / m
     spread = F.sqrt((gaps * F.col("_squares") - total * total).cast("double"))

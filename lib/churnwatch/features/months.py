@@ -6,11 +6,12 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity.acts import acts, last_act_day
 from churnwatch.activity.snapshots import days_seen, snapshots
 from churnwatch.features.families import FeatureFamily, Kinds, window_value
 from churnwatch.settings import Settings
 from churnwatch.settings.feature_families import MONTHS_KEPT
-from churnwatch.settings.names import last_day_column, measure_names, month_column
+from churnwatch.settings.names import ACTS, EVENTS, last_day_column, measure_names, month_column
 
 
 def with_months(rows: DataFrame, months: DataFrame, days: Sequence[date], settings: Settings) -> DataFrame:
@@ -19,10 +20,11 @@ def with_months(rows: DataFrame, months: DataFrame, days: Sequence[date], settin
     m = settings.measures
     last_days: list[Column] = []
     if m.memory_days > m.longest_window:
-        last_days = [F.col("last_day").alias(last_day_column("events"))]
+        last_days = [F.col("last_day").alias(last_day_column(EVENTS)), last_act_day().alias(last_day_column(ACTS))]
         last_days += [F.col(last_day_column(name)) for name in measure_names(settings)]
+    of_months = [acts().alias(name) if name == ACTS else F.col(name) for name in m.months_of]
     monthly = months.where(F.col("day") < F.lit(max(days).replace(day=1))).select(
-        "day", "user_id", F.lit(True).alias("monthly"), *m.months_of, *last_days
+        "day", "user_id", F.lit(True).alias("monthly"), *of_months, *last_days
     )
     return rows.withColumn("monthly", F.lit(False)).unionByName(monthly, allowMissingColumns=True)
 

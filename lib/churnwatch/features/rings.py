@@ -6,6 +6,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.activity.acts import acts
 from churnwatch.activity.kinds import has_value_of_kind
 from churnwatch.activity.snapshots import per_snapshot
 from churnwatch.features.families import FeatureFamily, Kinds, measure_kinds, merge_families, window_value
@@ -13,7 +14,7 @@ from churnwatch.features.habit import habit, hours, slopes
 from churnwatch.features.months import month_columns, per_snapshot_of_months, with_months
 from churnwatch.features.sets import sets
 from churnwatch.settings import Settings
-from churnwatch.settings.names import last_day_column, window_column
+from churnwatch.settings.names import ACTS, last_day_column, window_column
 
 
 def per_user_window(activity: DataFrame, days: Sequence[date], settings: Settings, months: DataFrame | None = None) -> DataFrame:
@@ -29,7 +30,8 @@ def per_user_window(activity: DataFrame, days: Sequence[date], settings: Setting
     family = merge_families([windows(kinds, settings), sets(kinds, settings), slopes(settings), habit(settings), hours(settings)])
     if m.months_of:
         family = merge_families([family, month_columns(kinds, settings)])
-    rows = activity.select("day", "user_id", "bot", *(["hours"] if m.active_hours else []), *kinds)
+    measures = [name for name in kinds if name != ACTS]
+    rows = activity.select("day", "user_id", "bot", *(["hours"] if m.active_hours else []), acts().alias(ACTS), *measures)
     if months is None:
         seen = rows.repartition("user_id").transform(per_snapshot, days, oldest=m.activity_days - 1)
     else:
@@ -87,7 +89,7 @@ def windows(kinds: Kinds, settings: Settings) -> FeatureFamily:
 
 
 def _per_ring(kinds: Kinds) -> Iterator[Column]:
-    yield F.count(F.lit(1)).alias("active_days")
+    yield F.count_if(F.col(ACTS) > 0).alias("active_days")
     yield F.max("bot").alias("bot")
     for name, kind in kinds.items():
         # the row of a month has no age, but is alone in its ring

@@ -17,6 +17,7 @@ from churnwatch.features.rings import per_user_window
 from churnwatch.settings import Settings, feature_names
 from churnwatch.settings.names import (
     RFM_SEGMENT,
+    act_measure,
     counted_measures,
     month_column,
     rate_column,
@@ -38,7 +39,7 @@ def per_user(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames
         texts.append(rfm_segment(settings.measures.rfm).alias(RFM_SEGMENT))
     features = (
         per_user_window(inputs["activity"], days, settings, inputs.get("months"))
-        .where(F.col("events_days_since") < settings.measures.population_days)
+        .where(F.col(f"{act_measure(settings)}_days_since") < settings.measures.population_days)
         .transform(only_profiled, inputs["consents"])
         .transform(with_segments, inputs["users"], settings, inputs["first_seen"])
         .transform(with_history, inputs["first_seen"], settings)

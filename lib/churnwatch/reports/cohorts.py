@@ -8,6 +8,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from churnwatch.activity.acts import only_active
 from churnwatch.activity.newcomers import segments_of
 from churnwatch.activity.people import only_people, was_bot
 from churnwatch.activity.segments import sums_per_segment
@@ -141,7 +142,8 @@ def _presence(activity: DataFrame, periods: Sequence[Period]) -> DataFrame:
     spans = activity.sparkSession.sql(f"SELECT * FROM VALUES {rows} AS t({names})")
     by_day = spans.withColumn("on", F.explode(F.sequence("first", "last"))).drop("first", "last")
     # unique by (on, cohort_by, period_start)
-    return activity.select(F.col("day").alias("on"), "user_id").join(F.broadcast(by_day), "on").drop("on")
+    active = activity.transform(only_active).select(F.col("day").alias("on"), "user_id")
+    return active.join(F.broadcast(by_day), "on").drop("on")
 
 
 def with_cohort(frame: DataFrame, first_seen: DataFrame, settings: Settings) -> DataFrame:

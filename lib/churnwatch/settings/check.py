@@ -8,6 +8,7 @@ from sqlglot import expressions as exp
 
 from churnwatch.settings.faults import Found, KeyPath, known_name, nearest, sql_faults
 from churnwatch.settings.names import (
+    base_measures,
     feature_names,
     features_with_measure,
     last_day_column,
@@ -100,6 +101,7 @@ def _measure_faults(settings: Settings) -> Found:
     m = settings.measures
     reserved = {
         "events",
+        "acts",
         "sessions",
         "bucket",
         "slot",
@@ -107,6 +109,8 @@ def _measure_faults(settings: Settings) -> Found:
         "user_hash",
         "first_time",
         "last_time",
+        "first_act",
+        "last_act",
         "hours",
         "bot",
         "day",
@@ -122,16 +126,19 @@ def _measure_faults(settings: Settings) -> Found:
     } | {last_day_column(name) for name in m.measures}
     for name, measure in m.measures.items():
         path: KeyPath = ("measures", "measures", name)
-        if name in reserved or name.startswith("def_"):
+        if name in reserved or name.startswith(("def_", "active_def_")):
             yield path, f"measure name {name!r} is reserved. Hint: choose another name"
         for key in ("of", "where"):
             if text := getattr(measure, key):
                 yield from sql_faults((*path, key), text, EVENT_COLUMNS)
-    known = ["events", "sessions", *measure_names(settings)]
+    known = [*base_measures(settings), *measure_names(settings)]
     for name, text in m.ratios.items():
         if name in known:
             yield ("measures", "ratios", name), f"ratio {name!r} has the name of a measure. Hint: choose another name"
         yield from sql_faults(("measures", "ratios", name), text, [*known, "active_days"])
+    if (types := _event_types(settings)) is not None:
+        for index, name in enumerate(m.acts or []):
+            yield from known_name(("measures", "acts", index), "event type", name, types)
     attributes = _attributes(settings)
     for index, name in enumerate(m.segments):
         if name in (ALL, TENURE, COHORT, BASE_SCOPE):
@@ -156,7 +163,7 @@ def _indicator_faults(settings: Settings) -> Found:
 
 def _signal_faults(settings: Settings) -> Found:
     m = settings.measures
-    summed, measures = summed_measures(settings), ["events", "sessions", *measure_names(settings)]
+    summed, measures = summed_measures(settings), [*base_measures(settings), *measure_names(settings)]
     seen = [name for name in measures if name != "sessions"]
     lists = {
         "slopes": (m.slopes or [], "summed measure", summed),
@@ -193,10 +200,17 @@ def _definition_faults(settings: Settings) -> Found:
     attributes = _attributes(settings)
     for name, definition in settings.churn.definitions.items():
         path: KeyPath = ("churn", "definitions", name)
-        for key in ("events", "renewed_by"):
-            for index, event_type in enumerate(getattr(definition, key) or []):
+        for key in ("events", "renewed_by", "active_events"):
+            named = getattr(definition, key)
+            for index, event_type in enumerate(named if isinstance(named, list) else []):
                 if types is not None:
                     yield from known_name((*path, key, index), "event type", event_type, types)
+        users = settings.sources.users
+        if definition.takes_registered and not (users and "registered_on" in users.map):
+            yield (
+                (*path, "active_events"),
+                "no source says when users registered. Hint: map registered_on of users in sources.yaml",
+            )
         if definition.measure:
             yield from known_name((*path, "measure"), "summed measure", definition.measure, summed_measures(settings))
         if definition.attribute:

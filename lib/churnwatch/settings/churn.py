@@ -1,7 +1,7 @@
 """What churn means: churn.yaml."""
 
 from fractions import Fraction
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,23 +19,27 @@ NEEDED = {
     "gap": ("active_within_days", "min_active_days", "times"),
 }
 ALLOWED = {
-    "inactivity": ("events",),
+    "inactivity": ("events", "active_events"),
     "drop": ("min_before_days",),
-    "event": ("events", "attribute", "renewed_by"),
+    "event": ("events", "active_events", "attribute", "renewed_by"),
     "gap": ("events", "min_gap_days"),
 }
 SHARED = ("kind", "horizon_days", "lead_days", "class_")
 
 
+ActiveEvents = Annotated[list[str], Field(min_length=1)] | Literal["acts", "registered"]
+
+
 class Definition(SettingsPart):
     """A definition of churn. Its label window (the horizon) is O+lead+1 .. O+lead+horizon for the as-of day O.
 
-    - ``inactivity``: eligible with an event in the ``active_within_days`` that end with O; churned with none in the horizon.
+    - ``inactivity``: eligible with one of ``active_events`` in the ``active_within_days`` that end with O; churned with none of
+      ``events`` in the horizon. With ``active_events: registered`` everybody is eligible who registered on or before O.
     - ``drop``: eligible when the sum of ``measure`` over the ``before_days`` that end with O is at least ``min_before``;
       churned when its mean per day of the horizon is below ``keep_share`` of its mean per day before. The mean before is
       over the days of ``before_days`` on which the user and stored history existed; at least ``min_before_days`` of them.
-    - ``event``: eligible when active within ``active_within_days`` without one of ``events`` in these days; churned with
-      one in the horizon; no label with one in the lead. With ``attribute`` (a date of the user, such as the end of a
+    - ``event``: eligible with one of ``active_events`` and none of ``events`` within ``active_within_days``; churned with one
+      of ``events`` in the horizon; no label with one in the lead. With ``attribute`` (a date of the user, such as the end of a
       contract) in place of ``events``: eligible when active and the date, as known at O, lies in the horizon; churned unless
       a ``renewed_by`` event falls in O+1 .. O+lead+horizon, or the date moves beyond the horizon in these days.
     - ``gap``: the usual gap is (last - first) / (n - 1) over the n active days within ``active_within_days``. The threshold
@@ -56,9 +60,13 @@ class Definition(SettingsPart):
     class_: Literal["short", "long", "competitor"] = Field(default="short", alias="class")
     """How reports group the definition: short-term, long-term or to a competitor."""
     events: list[str] | None = None
-    """Types of events that count (kind event: that end the relation). Null: all."""
+    """Types of events that count (kind event: that end the relation). Null: all acts, see `acts` in measures.yaml."""
+    active_events: ActiveEvents | None = Field(default=None, examples=["acts", ["login", "purchase"]])
+    """Kinds inactivity and event: what makes a user eligible. A list: events of these types. `acts`: any act. `registered`
+    (kind inactivity): the registration, however long ago. Null: `events`; with kind event any act."""
     active_within_days: Days | None = None
-    """A user is eligible when active in this many days that end with the as-of day. Needed but for kind drop."""
+    """A user is eligible when active in this many days that end with the as-of day. Needed but for kind drop and for
+    `active_events: registered`."""
     measure: str | None = None
     """Kind drop: summed measure of measures.yaml that falls."""
     before_days: Days | None = None
@@ -83,10 +91,13 @@ class Definition(SettingsPart):
 
     @model_validator(mode="after")
     def _of_the_kind(self) -> "Definition":
-        known = (*NEEDED[self.kind], *ALLOWED[self.kind])
-        faults = [f"lacks {name}" for name in NEEDED[self.kind] if name not in self.model_fields_set]
+        needed = () if self.takes_registered and self.kind == "inactivity" else NEEDED[self.kind]
+        known = (*needed, *ALLOWED[self.kind])
+        faults = [f"lacks {name}" for name in needed if name not in self.model_fields_set]
         strange = sorted(self.model_fields_set - {*known, *SHARED})
         faults += [f"has no {name} (it has {', '.join(known)})" for name in strange]
+        if self.takes_registered and self.kind != "inactivity":
+            faults.append("cannot take registered users: active_events is a list of event types or acts")
         if self.kind == "event" and (self.events is None) == (self.attribute is None):
             faults.append("has either events or attribute")
         if self.renewed_by is not None and self.attribute is None:
@@ -109,8 +120,8 @@ class Definition(SettingsPart):
 
     @property
     def seen_days(self) -> int:
-        """Days up to O that decide who is eligible."""
-        return self.before_days or self.active_within_days or 0
+        """Days up to O that decide who is eligible; for registered users, those in which their last act is looked for."""
+        return self.before_days or self.active_within_days or (self.horizon_days if self.takes_registered else 0)
 
     @property
     def least_days_before(self) -> int:
@@ -119,8 +130,20 @@ class Definition(SettingsPart):
 
     @property
     def counted(self) -> list[str] | None:
-        """Event types that the definition's column of daily_activity counts; None: all types."""
+        """Event types that the definition's column of daily_activity counts; None: any act."""
         return self.events if self.attribute is None else self.renewed_by or []
+
+    @property
+    def takes_registered(self) -> bool:
+        """Whether registered users are eligible, however long they have been silent."""
+        return self.active_events == "registered"
+
+    @property
+    def active_types(self) -> list[str] | None:
+        """Event types that make a user eligible; None: any act."""
+        if isinstance(self.active_events, list):
+            return self.active_events
+        return self.events if self.active_events is None and self.kind != "event" else None
 
     @property
     def kept(self) -> Fraction:

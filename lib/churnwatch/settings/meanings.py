@@ -3,9 +3,10 @@
 import re
 
 from churnwatch.settings.measures import Measure
-from churnwatch.settings.names import RFM, features_with_measure, slope_measures, summed_measures
+from churnwatch.settings.names import ACTS, RFM, features_with_measure, slope_measures, summed_measures
 from churnwatch.settings.root import Settings
 
+OF_ACTS = (ACTS, "active_days", "active_hours", "habit", "tenure", "history")  # features that only acts decide
 NAMES = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -25,6 +26,9 @@ def feature_meanings(settings: Settings) -> dict[str, str]:
 def _by_measure(settings: Settings) -> dict[str, str]:
     m = settings.measures
     own = {"sessions": f"{settings.activity.session_gap_minutes} minutes apart"}
+    if m.acts is not None:
+        acts = f"of {', '.join(sorted(m.acts))}"
+        own = {"sessions": f"{own['sessions']} {acts}"} | dict.fromkeys(OF_ACTS, acts)
     own |= {name: _measure(measure, settings) for name, measure in m.measures.items()}
     found = {**own}
     for name, text in m.ratios.items():

@@ -1,6 +1,6 @@
 """What users do in a day, and the features of it: measures.yaml."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -46,9 +46,9 @@ class Bots(SettingsPart):
     """Who is a program and not a person, day by day. Bots are neither trained on nor scored."""
 
     events_a_day: Count | None = None
-    """Most events of a person in a day; a user with more is a bot. Null: not a sign."""
+    """Most acts of a person in a day; a user with more is a bot. Null: not a sign."""
     hours_a_day: int | None = Field(default=None, ge=1, le=24)
-    """A user with events in this many different hours of the clock, or more, is a bot. Null: not a sign."""
+    """A user with acts in this many different hours of the clock, or more, is a bot. Null: not a sign."""
 
 
 class Indicator(SettingsPart):
@@ -71,6 +71,11 @@ class Indicator(SettingsPart):
 class Measures(FeatureFamilies):
     """measures.yaml: measures per user and day, and the features made of them."""
 
+    acts: Annotated[list[str], Field(min_length=1)] | None = Field(default=None, examples=[["login", "purchase"]])
+    """Event types that are acts of the user. Only acts make a user active: active days, sessions, hours, bots, first_seen,
+    activity_trend, cohort_churn, the population and `last_active_day` count nothing else. Bills, messages that were sent,
+    refunds and the like are events and no acts; measures count them all the same. With this key features have the measure
+    `acts` beside `events`. Null: every event is an act."""
     measures: dict[Name, Measure]
     """Measures by name; the name becomes a column."""
     windows_days: list[Days] = [1, 7, 14, 30, 60, 90]

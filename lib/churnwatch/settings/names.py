@@ -5,16 +5,45 @@ from churnwatch.settings.root import Settings
 SUMMED = ("count", "sum", "transition")
 COUNTED = ("count", "transition")  # never below zero, though a day that goes on with a path of the evening before may hold -1
 SYMPTOM_WINDOWS = (14, 30)  # where causes.yaml names none
+EVENTS, ACTS, SESSIONS = "events", "acts", "sessions"
 
 
 def measure_names(settings: Settings) -> list[str]:
-    """Configured measures of daily_activity, in order; the table has ``events`` and ``sessions`` before them."""
+    """Configured measures of daily_activity, in order; the table has those of ``base_measures`` before them."""
     return list(settings.measures.measures)
+
+
+def base_measures(settings: Settings) -> list[str]:
+    """Measures that every domain has: ``events``, ``sessions``, and ``acts`` where not every event is an act."""
+    return [EVENTS, SESSIONS] if settings.measures.acts is None else [EVENTS, ACTS, SESSIONS]
+
+
+def act_measure(settings: Settings) -> str:
+    """The measure that counts acts: ``acts``, or ``events`` where every event is an act."""
+    return EVENTS if settings.measures.acts is None else ACTS
 
 
 def definition_column(definition: str) -> str:
     """Column of daily_activity that counts a churn definition's events of the day."""
     return f"def_{definition}"
+
+
+def active_column(definition: str, settings: Settings) -> str:
+    """Column of daily_activity that counts the events of the day that make a user eligible for a churn definition."""
+    spec = settings.churn.definitions[definition]
+    if spec.active_types == spec.counted:
+        return definition_column(definition)
+    return ACTS if spec.active_types is None else f"active_{definition_column(definition)}"
+
+
+def active_columns(settings: Settings) -> dict[str, list[str]]:
+    """Columns of ``active_column`` that count other event types than acts and the definition's own, with these types."""
+    found = {}
+    for name, spec in settings.churn.definitions.items():
+        column = active_column(name, settings)
+        if spec.active_types is not None and column != definition_column(name):
+            found[column] = spec.active_types
+    return found
 
 
 def first_day_column(stem: str) -> str:
@@ -33,13 +62,13 @@ def window_column(measure: str, days: int) -> str:
 
 
 def summed_measures(settings: Settings) -> list[str]:
-    """Measures that are summed over days: ``events``, ``sessions`` and those of kind count, sum and transition."""
-    return ["events", "sessions"] + [n for n, m in settings.measures.measures.items() if m.kind in SUMMED]
+    """Measures that are summed over days: those of ``base_measures`` and of kind count, sum and transition."""
+    return base_measures(settings) + [n for n, m in settings.measures.measures.items() if m.kind in SUMMED]
 
 
 def counted_measures(settings: Settings) -> list[str]:
-    """Measures that are counts: ``events``, ``sessions`` and those of kind count and transition."""
-    return ["events", "sessions"] + [n for n, m in settings.measures.measures.items() if m.kind in COUNTED]
+    """Measures that are counts: those of ``base_measures`` and of kind count and transition."""
+    return base_measures(settings) + [n for n, m in settings.measures.measures.items() if m.kind in COUNTED]
 
 
 def symptom_windows(settings: Settings) -> list[int]:
@@ -83,7 +112,7 @@ def feature_names(settings: Settings) -> list[str]:
 def features_with_measure(settings: Settings) -> list[tuple[str, str]]:
     """Every feature with its measure. Reasons are summed by measure, and causes are found by it."""
     windows = settings.measures.windows_days
-    measures = ["events", "sessions", *measure_names(settings)]
+    measures = [*base_measures(settings), *measure_names(settings)]
     pairs = [(f"active_days_{w}d", "active_days") for w in windows]
     pairs += [(window_column(m, w), m) for m in measures for w in windows]
     pairs += [(f"{m}_trend", m) for m in summed_measures(settings)]

@@ -6,17 +6,18 @@ from pyspark.sql.types import ArrayType, LongType, StructField
 
 from churnwatch.core import Table, column
 from churnwatch.settings import Settings
-from churnwatch.settings.names import definition_column, first_day_column, last_day_column, summed_measures
+from churnwatch.settings.names import ACTS, active_columns, definition_column, first_day_column, last_day_column, summed_measures
 from churnwatch.tables.columns import INTERVAL, NUMBER_BY_NAME, PROBABILITY, SEGMENTS, day, table, user
 
-HOURS = "hours of the clock with an event, as bits: bit h is hour h (0 .. 23) in clock.time_zone"
+HOURS = "hours of the clock with an act, as bits: bit h is hour h (0 .. 23) in clock.time_zone"
+OLD = "null: stored before this column; every event counts as an act then"
 
 
 def daily_activity(settings: Settings) -> Table:
     """The contract of ``daily_activity`` under ``settings``."""
     return table(
         "daily_activity",
-        "activity of a user on a day; files are sorted by bucket and user",
+        "events of a user on a day, also when none of them is an act; files are sorted by bucket and user",
         [
             day(),
             user(),
@@ -27,15 +28,16 @@ def daily_activity(settings: Settings) -> Table:
                 nullable=False,
             ),
             column("events", "long", "events of the day, of all types", nullable=False),
-            column("sessions", "long", "sessions that began on the day", nullable=False),
+            # nullable like all columns that tables stored before do not have: their days lack them until they are built again
+            column(ACTS, "long", f"acts of the user on the day: events of the types acts in measures.yaml; {OLD}"),
+            column("sessions", "long", "sessions that began on the day, of acts", nullable=False),
             column("first_time", "timestamp", "instant of the first event of the day", nullable=False),
             column("last_time", "timestamp", "instant of the last event of the day", nullable=False),
-            # nullable: days that were stored before these columns existed lack them until they are built again
             column("hours", "integer", HOURS),
             column(
                 "bot",
                 "boolean",
-                "true when the day's events or hours exceed the limits of bots in measures.yaml; null: stored before this column",
+                "true when the day's acts or hours exceed the limits of bots in measures.yaml; null: stored before this column",
             ),
             *_measure_columns(settings),
             *(
@@ -46,6 +48,10 @@ def daily_activity(settings: Settings) -> Table:
                     nullable=False,
                 )
                 for name in settings.churn.definitions
+            ),
+            *(
+                column(name, "long", f"events of the day that make a user active for a churn definition: {', '.join(types)}")
+                for name, types in active_columns(settings).items()
             ),
         ],
         ("day", "user_id"),
@@ -70,11 +76,13 @@ def monthly_activity(settings: Settings) -> Table:
                 "part of the table that holds the user: pmod(xxhash64(user_id), activity.buckets)",
                 nullable=False,
             ),
-            column("active_days", "long", "days of the month with an event, 1 .. 31", nullable=False),
+            column("active_days", "long", "days of the month with an act, 0 .. 31", nullable=False),
             column("first_day", "date", "first day of the month with an event", nullable=False),
             column("last_day", "date", "last day of the month with an event", nullable=False),
             column("events", "long", "events of the month, of all types", nullable=False),
-            column("sessions", "long", "sessions that began in the month", nullable=False),
+            column(ACTS, "long", f"acts of the user in the month; {OLD}"),
+            column(last_day_column(ACTS), "date", "last day of the month with an act; null: none, or stored before this column"),
+            column("sessions", "long", "sessions that began in the month, of acts", nullable=False),
             column("hours", "integer", HOURS),
             column("bot", "boolean", "true when the user was a bot on a day of the month"),
             *_measure_columns(settings),
@@ -83,9 +91,13 @@ def monthly_activity(settings: Settings) -> Table:
                 for name in settings.measures.measures
             ),
             *_monthly_definitions(settings),
+            *(
+                column(last_day_column(name), "date", f"last day of the month with one of {', '.join(types)}; null: none")
+                for name, types in active_columns(settings).items()
+            ),
         ],
         ("day", "user_id"),
-        rules={"active_days_in_month": "active_days >= 1 AND active_days <= 31", "day_ends_month": "day = last_day(day)"},
+        rules={"active_days_in_month": "active_days >= 0 AND active_days <= 31", "day_ends_month": "day = last_day(day)"},
         partitions=("day",),
         complete=True,
     )
@@ -93,9 +105,9 @@ def monthly_activity(settings: Settings) -> Table:
 
 FIRST_SEEN = table(
     "first_seen",
-    "a user, on the first day with an event",
+    "a user, on the first day with an act",
     [
-        day("first day with an event of the user"),
+        day("first day with an act of the user"),
         user(),
         # nullable: days that were stored before this column existed lack it until they are built again
         column("segments", SEGMENTS, "configured segments of the user as of the day; null: stored before this column"),

@@ -59,7 +59,12 @@ USER_LABELS = table(
             "true when the user churned in the label window O+lead+1 .. O+lead+horizon, by the definition",
             nullable=False,
         ),
-        column("last_active_day", "date", "last day up to O with an event that makes the user eligible", nullable=False),
+        column(
+            "last_active_day",
+            "date",
+            "last day up to O with an event that makes the user eligible, which may be the registration",
+            nullable=False,
+        ),
     ],
     ("day", "definition", "user_id"),
     replace_key=("day", "definition"),
