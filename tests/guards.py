@@ -98,9 +98,37 @@ GUARDS = (
     Guard(
         "a session ends only after more than the gap",
         "activity/rollup.py",
-        "idle > gap_minutes * 60_000_000",
-        "idle >= gap_minutes * 60_000_000",
+        "idle > gap, F.lit(True)",
+        "idle >= gap, F.lit(True)",
         "tests/activity/test_rollup.py::test_sessions",
+    ),
+    Guard(
+        "only acts begin a session",
+        "activity/rollup.py",
+        "F.coalesce(F.col(act_measure(settings)) > 0, F.lit(False))",
+        'F.coalesce(F.col("events") > 0, F.lit(False))',
+        "tests/activity/test_acts.py::test_a_day_counts_acts_apart_and_keeps_its_row_without_any",
+    ),
+    Guard(
+        "a bill brings no user back",
+        "activity/comeback.py",
+        "active = F.col(ACTS) > 0",
+        "active = F.lit(True)",
+        "tests/activity/test_acts.py::test_lines_that_are_billed_on_the_first_raise_no_false_alarm_and_dormant_ones_leave",
+    ),
+    Guard(
+        "fractions need a scale",
+        "activity/rollup.py",
+        "if isinstance(kind, FractionalType | StringType):",
+        "if False:",
+        "tests/activity/test_rollup.py::test_fractions_without_a_scale_stop_the_rollup",
+    ),
+    Guard(
+        "one odd day makes nobody a bot",
+        "activity/people.py",
+        ">= settings.measures.bots.days_share",
+        "> 0",
+        "tests/activity/test_people.py::test_an_odd_day_makes_nobody_a_bot_and_a_share_of_days_does",
     ),
     Guard(
         "a user is new on the first day only",
@@ -110,6 +138,20 @@ GUARDS = (
         "tests/activity/test_newcomers.py::test_only_the_first_active_day_of_users_not_seen_before",
     ),
     # features
+    Guard(
+        "a mail keeps nobody in the population",
+        "features/users.py",
+        'F.col(f"{act_measure(settings)}_days_since") <',
+        'F.col("events_days_since") <',
+        "tests/activity/test_acts.py::test_the_population_and_its_features_look_at_acts",
+    ),
+    Guard(
+        "a newcomer has no trend",
+        "features/users.py",
+        "F.when(_possible_days() >= 2 * days, trend)",
+        "trend",
+        "tests/features/test_user_features.py::test_a_trend_needs_the_days_before_it_of_the_user_and_of_history",
+    ),
     Guard(
         "users who refuse profiling have no features",
         "features/users.py",
@@ -125,6 +167,13 @@ GUARDS = (
         "tests/features/test_signals.py::test_every_family_by_hand",
     ),
     # churn
+    Guard(
+        "active_events decide who is eligible",
+        "churn/eligible.py",
+        "on = event_on if ahead else _last_day_with(active, monthly)",
+        "on = event_on",
+        "tests/activity/test_acts.py::test_who_is_eligible",
+    ),
     Guard(
         "an event in the lead saves nobody",
         "churn/labelling.py",

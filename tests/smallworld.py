@@ -187,6 +187,7 @@ def inputs_of(
         wanted = on_days(world["activity"], min(days) + timedelta(days=first), max(days) + timedelta(days=last))
         made[alias] = rows(spark, t.daily_activity, wanted)
     made["first_seen"] = as_of(spark, t.first_seen, world.get("first_seen") or first_days(world["activity"]), days)
+    # as if each bot were one for the month that ends with the day
     made["bots"] = as_of(spark, t.bots, [row for row in world["activity"] if row["bot"]], days)
     made["users"] = as_of(spark, t.users, world.get("users", []), days)
     made["consents"] = as_of(spark, t.consents, world.get("consents", []), days)

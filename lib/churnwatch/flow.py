@@ -66,13 +66,13 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
     yield Job(
         "build_months",
         reads={"activity": t.daily_activity.trailing(LONGEST_MONTH_DAYS)},
-        writes=(t.monthly_activity,),
+        writes=(t.monthly_activity, t.bots),
         build=partial(activity.per_user_month, settings=settings),
     )
     yield Job(
         "build_first_seen",
         reads={"activity": t.daily_activity.on(), "first_seen": t.first_seen.as_of(), "users": t.users.as_of()},
-        writes=(t.first_seen, t.bots),
+        writes=(t.first_seen,),
         build=partial(activity.first_seen, settings=settings),
     )
     measures = settings.measures

@@ -110,7 +110,8 @@ def shop(spark):
     """Inputs of every job that asks who is active, as the runner cuts them for TODAY."""
     one, t = settings(**SHOP), contracts(**SHOP)
     frame = rows(spark, t.daily_activity, WORLD)
-    seen = collected(first_seen({"activity": frame, "first_seen": rows(spark, t.first_seen, [])}, [ago(n) for n in range(23)]))
+    known = {"activity": frame, "first_seen": rows(spark, t.first_seen, []), "users": as_of(spark, t.users, [], (TODAY,))}
+    seen = collected(first_seen(known, [ago(n) for n in range(23)], one)["first_seen"])
     registered = {"gone": ago(400), "there": ago(22), "never": ago(400), "unseen": TODAY}
     users = [plan_of(user, ago(400), None, registered_on=day) for user, day in registered.items()]
     users.append(plan_of("tomorrow", ago(400), None, registered_on=ago(-1)))
@@ -124,6 +125,7 @@ def shop(spark):
             "first_seen": as_of(spark, t.first_seen, seen, (TODAY,)),
             "users": as_of(spark, t.users, users, (TODAY,)),
             "consents": as_of(spark, t.consents, [], (TODAY,)),
+            "bots": as_of(spark, t.bots, [], (TODAY,)),
         },
     }
 
@@ -173,9 +175,12 @@ def test_who_is_eligible(shop, name, expected):
 
 def test_a_cohort_keeps_who_acted(shop):
     found = collected(measure_cohorts(shop["inputs"], (TODAY,), shop["settings"])["cohort_churn"])
-    weeks = {(r["cohort"], r["period"]): (r["size"], r["active"]) for r in found if r["cohort_by"] == "week"}
-    # "there" acted in the week of TODAY (26 February on), "gone" got mails alone
-    assert weeks == {(date(2024, 2, 5), 3): (2, 1), (date(2024, 2, 19), 1): (1, 1)}
+    weeks = {(r["cohort"], r["before_data"]): (r["size"], r["active"]) for r in found if r["cohort_by"] == "week"}
+    # "there" acted in the week of TODAY (26 February on); "gone", from before the data, got mails alone
+    first = date(2024, 2, 5)
+    assert weeks == {(first, True): (1, 0), (first, False): (1, 1), (date(2024, 2, 19), False): (1, 1)} | {
+        (date(2024, 2, 26), False): (1, 0)  # registered today, and not seen yet
+    }
 
 
 def test_a_month_holds_the_last_act_and_the_days_with_acts(spark):
@@ -223,7 +228,9 @@ def billed_lines(spark, domain):
 
 
 def test_lines_that_are_billed_on_the_first_raise_no_false_alarm_and_dormant_ones_leave(spark):
-    domain = load(LOCAL, ["domain=telecom", "measures.segments=[]", "measures.indicators={}", "rules.rules=[]"])
+    domain = load(LOCAL, ["domain=telecom"])
+    # of activity_trend the row of all lines alone
+    domain = domain.model_copy(update={"measures": domain.measures.model_copy(update={"segments": [], "indicators": {}})})
     days = [FIRST + timedelta(days=n) for n in range(DAYS)]
     active = per_user_day({"events": billed_lines(spark, domain)}, days, domain)["daily_activity"].cache()
     nobody = {"users": as_of(spark, tables(domain).users, [], days)}

@@ -47,7 +47,7 @@ def test_a_month_is_its_days_put_together_and_nothing_of_its_neighbours(spark):
     u, v = sorted(collected(months(spark, WORLD, (FEBRUARY,))), key=lambda row: row["user_id"])
     assert u == {
         "day": FEBRUARY, "user_id": "u", "bucket": 0, "active_days": 3, "first_day": FIRST, "last_day": FEBRUARY,
-        "events": 8, "sessions": 3, "hours": 0b111, "bot": True,
+        "events": 8, "acts": 8, "acts_last_day": FEBRUARY, "sessions": 3, "hours": 0b111, "bot": True, "bot_days": 1,
         "orders": 2, "spend_cents": 0, "home_to_buy": 1, "fastest_ms": 3, "slowest_ms": 8, "balance": 70, "items": [1, 2, 5],
         "orders_last_day": FIRST, "spend_cents_last_day": MIDDLE, "home_to_buy_last_day": FIRST, "fastest_ms_last_day": MIDDLE,
         "slowest_ms_last_day": FIRST, "balance_last_day": MIDDLE, "items_last_day": MIDDLE,

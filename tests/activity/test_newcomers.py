@@ -60,10 +60,3 @@ def test_the_segments_are_those_of_the_first_day_in_a_range_as_day_by_day(spark)
     assert plans == {"a": [("plan", "free")], "b": [("plan", "gold")], "unknown": [], "no plan": [], "later": []}
     singly = [built(spark, done, [r for r in at_once if r["day"] < day], (day,), users)["first_seen"] for day in DAYS]
     assert collected(stacked(singly)) == at_once
-
-
-def test_every_day_of_a_bot_is_kept(spark):
-    done = [activity("robot", DAYS[1], bot=True), activity("robot", DAYS[2]), activity("robot", DAYS[3], bot=True)]
-    done += [activity("u", DAYS[1]), activity("stored before", DAYS[1], bot=None)]
-    found = collected(built(spark, done, [], DAYS)["bots"])
-    assert found == [{"day": DAYS[1], "user_id": "robot"}, {"day": DAYS[3], "user_id": "robot"}]

@@ -12,6 +12,7 @@ from rollupworld import DAY, NEXT, built, event
 from churnwatch.activity import per_user_day
 from churnwatch.activity.cutting import only_small_values, with_parts
 from churnwatch.activity.rollup import earlier
+from churnwatch.core import ConfigError
 from churnwatch.settings.names import definition_column
 from smallworld import at, collected, contracts, rows, settings
 
@@ -70,16 +71,26 @@ def test_distinct_keeps_the_smallest_hashes_up_to_the_cap(spark):
     assert capped["items"] == everything["items"][:2]
 
 
-def test_fractions_are_rounded_event_by_event_and_what_is_no_number_is_left_out(spark):
-    measures = {"half": {"kind": "sum", "of": "amount_cents * 0.5D"}, "stars": {"kind": "max", "of": "properties['stars']"}}
+def test_a_value_is_scaled_before_it_is_rounded_and_what_is_no_number_is_left_out(spark):
+    kilobytes = {"kind": "sum", "of": "try_cast(properties['megabytes'] AS double)", "scale": 1000}
+    stars = {"kind": "max", "of": "properties['stars']", "scale": 10}
     events = [
-        event(time="10:00", amount_cents=3, properties={"stars": "4"}),
-        event(time="15:00", amount_cents=3, properties={"stars": "NaN"}),
-        event(time="16:00", properties={"stars": "good"}),
+        *(event(time=f"{hour:02d}:30", properties={"megabytes": "0.4"}) for hour in range(22)),
+        event(time="10:00", properties={"stars": "4.5"}),
+        event(time="15:00", properties={"stars": "NaN", "megabytes": "NaN"}),
+        event(time="16:00", properties={"stars": "good", "megabytes": "much"}),
     ]
-    changes = {"measures": {"measures": measures, "ratios": {}}}
+    changes = {"measures": {"measures": {"kilobytes": kilobytes, "stars": stars}, "ratios": {}}}
     (row,) = built(spark, events, (DAY,), **changes).collect()
-    assert (row.half, row.stars) == (4, 4)
+    assert (row.kilobytes, row.stars) == (8800, 45)
+
+
+@pytest.mark.parametrize("kind", ["sum", "min", "max", "last"])
+def test_fractions_without_a_scale_stop_the_rollup(spark, kind):
+    # of a function that only Spark knows, so that the settings pass
+    measures = {"half": {"kind": kind, "of": "double(amount_cents) / 2"}}
+    with pytest.raises(ConfigError, match="measure half: .* is of type double, whose fractions would be rounded away. Hint: "):
+        built(spark, [event()], (DAY,), measures={"measures": measures, "ratios": {}})
 
 
 def test_the_last_value_is_the_latest_and_of_one_instant_the_larger(spark):
@@ -257,13 +268,14 @@ MEASURES = {
 GAP = timedelta(minutes=30)
 
 
-def reference(events, day, rank):
+def reference(events, day, rank, acts):
     """Daily activity by its definition, event by event; ``rank`` orders steps of one instant."""
     found = {}
     for user in {e["user_id"] for e in events if e["day"] == day}:
         mine = sorted((e for e in events if e["user_id"] == user), key=lambda e: e["event_time"])
-        times = [e["event_time"] for e in mine]
+        times = [e["event_time"] for e in mine if e["event_type"] in acts]
         today = [e for e in mine if e["day"] == day]
+        acted = [e for e in today if e["event_type"] in acts]
         starts = {t for i, t in enumerate(times) if i == 0 or t - times[i - 1] > GAP}
         steps = sorted((e["event_time"], rank[e["item_id"]], e["item_id"], e["day"]) for e in mine if e["item_id"])
         pairs = [(b, a[2] if a and b[0] - a[0] <= GAP else None) for a, b in zip([None, *steps], steps, strict=False)]
@@ -275,12 +287,13 @@ def reference(events, day, rank):
         )
         found[user] = {
             "events": len(today),
-            "sessions": len(starts & {e["event_time"] for e in today}),
+            "acts": len(acted),
+            "sessions": len(starts & {e["event_time"] for e in acted}),
             "orders": sum(e["event_type"] == "order" for e in today),
             "spend_cents": sum(e["amount_cents"] or 0 for e in today),
             "items": len({e["item_id"] for e in today} - {None}),
-            "hours": sum(1 << hour for hour in {e["event_time"].hour for e in today}),
-            "bot": len(today) > 5 or len({e["event_time"].hour for e in today}) >= 3,
+            "hours": sum(1 << hour for hour in {e["event_time"].hour for e in acted}),
+            "bot": len(acted) > 5 or len({e["event_time"].hour for e in acted}) >= 3,
             "balance": latest[1],
             "a_to_b": moves.count(("a", "b")),
             "began_at_a": moves.count((None, "a")),
@@ -295,9 +308,10 @@ def broken_off(steps, item, day):
     return sum(a[2] == item and (b is None or b[0] - a[0] > GAP) for a, b in zip(known, [*known, None][1:], strict=True))
 
 
-def test_a_range_equals_day_by_day_and_the_definition(spark):
+@pytest.mark.parametrize("acts", [None, ["view", "order"]], ids=["all are acts", "cancel is no act"])
+def test_a_range_equals_day_by_day_and_the_definition(spark, acts):
     events, days = list(random_events(5)), (DAY - timedelta(days=1), DAY, NEXT)
-    changes = {"measures": MEASURES, "ratios": {}, "bots": {"events_a_day": 5, "hours_a_day": 3}}
+    changes = {"measures": MEASURES, "ratios": {}, "bots": {"events_a_day": 5, "hours_a_day": 3}, "acts": acts}
     # rows in another order, and cut in other ways: the same bytes
     with spark_setting(spark, "shuffle.partitions", "3"):
         whole = collected(built(spark, events[::-1], days, measures=changes))
@@ -305,7 +319,7 @@ def test_a_range_equals_day_by_day_and_the_definition(spark):
     assert whole == collected(one_by_one[0].unionByName(one_by_one[1]).unionByName(one_by_one[2]))
     rank = spark.sql("SELECT xxhash64('a') AS a, xxhash64('b') AS b, xxhash64('c') AS c").first().asDict()
     for day in days:
-        expected = reference(events, day, rank)
+        expected = reference(events, day, rank, acts or ["view", "order", "cancel"])
         rows_ = {row["user_id"]: {**row, "items": len(row["items"])} for row in whole if row["day"] == day}
         assert {user: {name: rows_[user][name] for name in values} for user, values in expected.items()} == expected
         assert rows_.keys() == expected.keys()

@@ -120,11 +120,11 @@ ECOMMERCE = {
     ),
     "looks_at_competitor": ({"competitor_views_14d": 2}, {"competitor_views_14d": 1}),
     "reviews_falling": (
-        {"reviews_30d": 1, "mean_stars_30d": 3.0, "mean_stars_90d": 4.0},
+        {"ratings_30d": 1, "mean_stars_30d": 3.0, "mean_stars_90d": 4.0},
         {"mean_stars_30d": 3.1},
-        {"reviews_30d": 0},
+        {"ratings_30d": 0},
     ),
-    "dissatisfied": ({"reviews_90d": 2, "mean_stars_90d": 2.0}, {"reviews_90d": 1}, {"mean_stars_90d": 2.01}),
+    "dissatisfied": ({"ratings_90d": 2, "mean_stars_90d": 2.0}, {"ratings_90d": 1}, {"mean_stars_90d": 2.01}),
     "price_gap": (
         {"own_price": 10.1, "competitor_price": 10.0, "own_price_change": 0.1, "coupons_90d": 2},
         {"own_price": 10.0},
@@ -132,18 +132,18 @@ ECOMMERCE = {
         {"coupons_90d": 1},
     ),
     # all customers give 4.2 stars
-    "satisfaction_under_mean": ({"reviews_90d": 2, "mean_stars_90d": 3.2}, {"mean_stars_90d": 3.21}, {"reviews_90d": 1}),
+    "satisfaction_under_mean": ({"ratings_90d": 2, "mean_stars_90d": 3.2}, {"mean_stars_90d": 3.21}, {"ratings_90d": 1}),
     "errors": ({"errors_7d": 1, "crashes_7d": 1, "slow_pages_7d": 1}, {"crashes_7d": 0}, {"errors_7d": 0}, {"slow_pages_7d": 0}),
     "security_incident": ({"security_incidents_30d": 1}, {"security_incidents_30d": 0}),
     "complaints_rising": ({"complaints_30d": 2, "complaints_trend": 0.1}, {"complaints_trend": 0.0}, {"complaints_30d": 1}),
     "service_slow": (
-        {"service_contacts_30d": 1, "mean_wait_ms_30d": 1800001},
+        {"service_answers_30d": 1, "mean_wait_ms_30d": 1800001},
         {"mean_wait_ms_30d": 1800000},
-        {"service_contacts_30d": 0},
+        {"service_answers_30d": 0},
     ),
 }
 CLASS_A = {"class": "A", "class_level": "100"}
-NO_TRAFFIC = {f"{measure}_m{back}": 0 for measure in ("calls", "messages", "data_mb") for back in (0, 1, 2)}
+NO_TRAFFIC = {f"{measure}_m{back}": 0 for measure in ("calls", "messages", "data_kb") for back in (0, 1, 2)}
 # on 10 March the month before last is 68 days old, the last one 37
 TWO_MONTHS, LAST_MONTH = {"tenure_days": 68}, {"tenure_days": 37}
 FALLING = {"bill_cents_m4": 3500, "bill_cents_m3": 3000, "bill_cents_m2": 2500, "bill_cents_m1": 2100}
@@ -154,6 +154,9 @@ TELECOM = {
         {"bill_cents_m2": 10000},
         {"class": "E"},
         {"tenure_days": 67},
+        # a month that is not stored is no month below the level
+        {"bill_cents_m2": None},
+        {"bill_cents_m1": None},
         # no level of its own: that of its class in rules.yaml, 300 a month for class D
         {"class": "D", "class_level": None, "bill_cents_m1": 30000},
     ),
@@ -167,8 +170,10 @@ TELECOM = {
     ),
     "prepaid_running_out": ({"payment": "prepaid", "balance": "4.99"}, {"balance": "5.00"}, {"payment": "postpaid"}),
     "prepaid_without_calls": (
-        {"payment": "prepaid", "history_days": 90, "calls_days_since": 90},
+        {"payment": "prepaid", "history_days": 90, "tenure_days": 90, "calls_days_since": 90},
         {"calls_days_since": 89},
+        # activated three days ago, and never called
+        {"calls_days_since": None, "tenure_days": 3},
         {"calls_days_since": None, "history_days": 89},
         {"payment": "postpaid"},
     ),
@@ -179,19 +184,18 @@ TELECOM = {
         {"payment": "prepaid"},
     ),
     "campus_without_traffic": (
-        {"product": "campus", **LAST_MONTH, **NO_TRAFFIC, "calls_m2": 1},
-        {"messages_m1": 1},
-        {"data_mb_m0": 1},
+        # without calls: messages and data are no reason to keep quiet
+        {"product": "campus", **LAST_MONTH, **NO_TRAFFIC, "calls_m2": 1, "messages_m1": 1, "data_kb_m0": 1},
+        {"calls_m0": 1},
         {"tenure_days": 36},
         {"product": "mobile"},
         {"calls_m1": 1},
-        {"data_mb_m1": 1},
     ),
     "suspended_broadband": (
         {"product": "broadband", "suspended": "true", **TWO_MONTHS, **NO_TRAFFIC},
-        {"data_mb_m1": 1},
+        {"data_kb_m1": 1},
         {"calls_m2": 1},
-        {"data_mb_m0": 1},
+        {"data_kb_m0": 1},
         {"tenure_days": 67},
         {"suspended": "false"},
         {"product": "mobile"},
@@ -219,10 +223,11 @@ GAP = (
     {"segment": "level"},
     {"competitor_price": None},
 )
+STAFF = ({"staff_turnover": 0.05, "staff_turnover_change": 0.01}, {"staff_turnover": 0.049}, {"staff_turnover_change": 0.0})
 GROUPS = {
     "app": FALLS | {"base_in_trouble": TROUBLE},
-    "ecommerce": FALLS | {"group_buys_less": BUYING, "price_gap_of_region": GAP},
-    "telecom": FALLS,
+    "ecommerce": FALLS | {"staff_leaving": STAFF, "group_buys_less": BUYING, "price_gap_of_region": GAP},
+    "telecom": FALLS | {"staff_leaving": STAFF},
 }
 
 

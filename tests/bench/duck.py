@@ -77,6 +77,7 @@ class Duck:
         """Per column: how events make it within a slot, and how slots add up."""
         columns = {
             "events": ("count(*)", "sum({})"),
+            "acts": ("count(*)", "sum({})"),
             "first_time": ("min(event_time)", "min({})"),
             "last_time": ("max(event_time)", "max({})"),
             "hours": ("bit_or(1 << (epoch_us(event_time) // 3600000000 % 24)::INTEGER)", "bit_or({})"),
@@ -109,7 +110,8 @@ class Duck:
         for name in ["events", *kinds]:
             present = f"{name} <> 0" if name in summed else f"len({name}) > 0" if name in sets else f"{name} IS NOT NULL"
             columns.append(f"min(age) FILTER (WHERE {present}) AS {name}_days_since")
-        columns.append("coalesce(bool_or(bot), false) AS bot")
+        share = self.settings.measures.bots.days_share
+        columns.append(f"sum(bot::INTEGER) > 0 AND sum(bot::INTEGER) / count(*) >= {share} AS bot")
         first = today - timedelta(days=windows[-1] - 1)
         joined = " ".join(f"LEFT JOIN {name}_sizes USING (user_id)" for name in sets)
         sizes = [f"coalesce({window_column(n, w)}, 0) AS {window_column(n, w)}" for n in sets for w in windows]

@@ -324,7 +324,10 @@ def test_long_definitions_are_the_same_by_months_and_by_days(spark):
     ("given_", "faults"),
     [
         ({"kind": "inactivity"}, ["kind inactivity lacks active_within_days"]),
-        ({"active_within_days": 7, "measure": "orders"}, ["kind inactivity has no measure (it has active_within_days, events)"]),
+        (
+            {"active_within_days": 7, "measure": "orders"},
+            ["kind inactivity has no measure (it has active_within_days, events, active_events)"],
+        ),
         ({"kind": "drop", "before_days": 7, "events": ["x"]}, ["lacks measure", "lacks keep_share", "has no events"]),
         ({"kind": "event", "active_within_days": 7}, ["has either events or attribute"]),
         ({"kind": "event", "active_within_days": 7, "events": ["x"], "renewed_by": ["y"]}, ["renewed_by with attribute alone"]),

@@ -182,8 +182,9 @@ def test_the_population_and_its_bots(by_hand):
     silent, new = by_hand["silent", LEAP], by_hand["new", LEAP]
     assert (silent["events_days_since"], silent["cancels_days_since"], silent["orders_days_since"]) == (30, 30, None)
     assert (silent["events_14d"], silent["orders_m2"], silent["rival"], silent["price"]) == (0, 0, None, 12.5)
-    # one day was possible for the new user
-    assert (new["orders_rate_14d"], new["active_share_14d"], new["longest_gap_days"], new["items_new"]) == (2, 1, None, 1)
+    # one day was possible for the new user, whose orders rose from no day before and whose item is not newer than others
+    assert (new["orders_rate_14d"], new["active_share_14d"], new["longest_gap_days"]) == (2, 1, None)
+    assert [new[name] for name in ("orders_trend", "orders_slope", "items_new", "items_given_up")] == [None] * 4
     assert {user for user, day in by_hand if day == LEAP} == {"u", "silent", "new", "robot", "was a robot"}
     assert [user for (user, day), row in sorted(by_hand.items()) if row["bot"]] == ["robot"]
 
@@ -219,10 +220,15 @@ def expected_of(mine, day, history, tenure):
     made["gap_ratio"] = ages[0] / mean if gaps else None
     made["regularity"] = (mean - deviation) / (mean + deviation) if len(gaps) > 1 else None
     week = [sum(age[a]["orders"] for a in ages if a // 7 == k) for k in (0, 1)]
-    made["orders_slope"] = week[0] - week[1] if history >= 14 else None
+    made["orders_slope"] = week[0] - week[1] if min(history, tenure + 1) >= 14 else None
     last, before = ({i for a in ages if (a < 7) == new for i in age[a]["items"]} for new in (True, False))
-    made["items_new"], made["items_given_up"] = (len(last - before), len(before - last)) if history > 7 else (None, None)
-    made["bot"] = any(age[a]["bot"] for a in ages)
+    made["items_new"], made["items_given_up"] = (
+        (len(last - before), len(before - last)) if min(history, tenure + 1) > 7 else (None, None)
+    )
+    seven, fourteen = made["orders_7d"], made["orders_14d"]
+    enough = min(history, tenure + 1) >= 14 and fourteen
+    made["orders_trend"] = (2 * seven - fourteen) / fourteen if enough else None
+    made["bot"] = 5 * sum(age[a]["bot"] for a in ages) >= max(len(ages), 1)
     return made
 
 

@@ -73,6 +73,20 @@ def test_history_grows_from_the_first_stored_day(spark):
     assert found == {"first": (2, 1), "u": (2, 0)}
 
 
+def test_a_trend_needs_the_days_before_it_of_the_user_and_of_history(spark):
+    """trend_days is 1: two days of both."""
+    world = {
+        "activity": [activity(user, TODAY, orders=2) for user in ("today", "yesterday", "unknown")] + [activity("old", ago(3))],
+        "users": [plan_of("today", TODAY, None, registered_on=TODAY), plan_of("yesterday", ago(1), None, registered_on=ago(1))],
+        "first_seen": [{"day": ago(3), "user_id": "old"}],
+    }
+    found = {r["user_id"]: r["orders_trend"] for r in collected(features(spark, world))}
+    assert found == {"today": None, "yesterday": 1, "unknown": 1}
+    young = {"activity": [activity("u", TODAY, orders=2)], "users": [plan_of("u", TODAY, None, registered_on=ago(300))]}
+    (row,) = collected(features(spark, young))
+    assert (row["history_days"], row["tenure_days"], row["orders_trend"]) == (1, 300, None)
+
+
 def test_the_population_is_who_was_active_within_its_days_and_did_not_refuse(spark):
     active = [activity(u, ago(2)) for u in ("in", "refused", "agreed again", "refuses later")] + [activity("out", ago(3))]
     consents = [opted("refused", ago(5), False), opted("agreed again", ago(5), False), opted("agreed again", TODAY, True)]

@@ -7,6 +7,7 @@ from fractions import Fraction
 GAP = timedelta(minutes=30)
 SUMMED = ("events", "sessions", "orders", "cancels", "spend_cents")
 WINDOWS, TREND, POPULATION = (1, 2, 4), 1, 3
+BOT_SHARE = 0.2  # of the active days
 
 
 def by_user_and_day(lines, zone):
@@ -34,6 +35,7 @@ def daily(lines, zone, bot_above, hashes):
             "day": day,
             "user_id": user,
             "events": len(events),
+            "acts": len(events),
             "sessions": len(begins),
             "first_time": events[0][0].astimezone(UTC),
             "last_time": events[-1][0].astimezone(UTC),
@@ -62,7 +64,8 @@ def features(days, of, first_day):
 def _of_user(mine, history):
     """The features of a user whose rows of daily_activity are known by their age in days."""
     row = {"tenure_days": max(mine), "history_days": history}
-    row["bot"] = any(day["bot"] for age, day in mine.items() if age < WINDOWS[-1])
+    longest = [day for age, day in mine.items() if age < WINDOWS[-1]]
+    row["bot"] = any(day["bot"] for day in longest) and sum(day["bot"] for day in longest) >= BOT_SHARE * len(longest)
     for window in WINDOWS:
         inside = [day for age, day in mine.items() if age < window]
         row[f"active_days_{window}d"] = len(inside)
@@ -73,7 +76,8 @@ def _of_user(mine, history):
     for name in SUMMED:
         last = row[f"{name}_{TREND}d"]
         before = row[f"{name}_{2 * TREND}d"] - last
-        row[f"{name}_trend"] = _ratio(last - before, abs(last) + abs(before))
+        enough = min(max(mine) + 1, history) >= 2 * TREND
+        row[f"{name}_trend"] = _ratio(last - before, abs(last) + abs(before)) if enough else None
     for name in (*SUMMED, "slowest_ms", "items"):
         if name != "sessions":
             seen = [age for age, day in mine.items() if age < WINDOWS[-1] and day[name] not in (None, 0, [])]

@@ -26,7 +26,7 @@ def test_a_place_to_run_loads(place, monkeypatch):
 
 
 def test_the_app_has_few_enough_features_to_train_in_a_demo():
-    assert len(feature_names(load(CONF / "local.yaml", ["domain=app"]))) <= 120
+    assert len(feature_names(load(CONF / "local.yaml", ["domain=app"]))) <= 140
 
 
 def test_a_training_of_the_app_at_day_251_finds_its_days():

@@ -114,6 +114,10 @@ def test_measures_and_indicators_that_mean_nothing_are_told(conf):
         "measure name 'acts' is reserved": "measures.measures.acts={kind: count}",
         "event type 'logins' is not known; did you mean 'login'?": "measures.acts=[logins]",
         "measures.acts": "measures.acts=[]",
+        "is of type double: its fractions would be rounded away": "measures.measures.h={kind: sum, of: duration_ms / 2}",
+        "is of type string: its fractions": "measures.measures.stars={kind: last, of: \"properties['stars']\"}",
+        "scale belongs to the kinds sum, min, max, last, not to count": "measures.measures.n={kind: count, scale: 10}",
+        "rounded away. Hint: multiply per by a whole number": "measures.indicators.v={of: orders * 0.5D}",
         "column 'order' is not known; did you mean 'orders'?": "measures.indicators.value={of: order}",
         "'spend_cents / orders' divides. Hint": "measures.indicators.v={of: spend_cents / orders}",
     }

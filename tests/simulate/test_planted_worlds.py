@@ -107,7 +107,7 @@ def spoken_of(spark, domain):
         months = per_user_month({"activity": activity}, over, settings)["monthly_activity"]
         inputs["months"] = rows(spark, t.monthly_activity, collected(months))
     people = per_user(inputs, (DAY,), settings)["user_features"]
-    stars = [(row["stars"], row["reviews"]) for row in daily if "stars" in row and (DAY - row["day"]).days < 30]
+    stars = [(row["star_tenths"], 10 * row["ratings"]) for row in daily if "ratings" in row and (DAY - row["day"]).days < 30]
     mean = sum(s for s, _ in stars) / sum(n for _, n in stars) if stars else None
     facts = {name: F.col("attributes")[name] for name in settings.sources.users.map if name not in people.columns}
     judged_on = people.join(inputs["users"].select("user_id", "attributes"), "user_id")

@@ -23,15 +23,15 @@ def trend(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     or in the days of the longest indicator).
 
     ``active``: users active in O-13 .. O-7. ``came_back``: those of them who were active in O-6 .. O. ``share``: came_back
-    / active, with its Wilson interval. Only acts make a user active; indicators add up all events of active users. Users who
-    were a bot on any of the days that are read are left out.
+    / active, with its Wilson interval. Only acts make a user active; indicators add up all events of active users. Bots on
+    the days that are read are left out.
     """
     oldest = max(2 * WEEK_DAYS, settings.measures.indicator_days)
     active = F.col(ACTS) > 0
     last_week = F.col("age").between(WEEK_DAYS, 2 * WEEK_DAYS - 1)
     users = (
         inputs["activity"]
-        .select("day", "user_id", "bot", acts().alias(ACTS), *used_measures(settings))
+        .select("day", "user_id", "bot", "events", acts().alias(ACTS), *used_measures(settings))
         .repartition("user_id")  # shuffled before the join with snapshots, so that a row travels once and not once a snapshot
         .transform(per_snapshot, days, oldest=oldest - 1)
         .groupBy(F.col("snapshot").alias("day"), "user_id")
@@ -39,7 +39,7 @@ def trend(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
             F.max(active & last_week).alias("last_week"),
             F.max(active & (F.col("age") < WEEK_DAYS)).alias("this_week"),
             F.max(active).alias("active"),
-            was_bot(),
+            was_bot(settings),
             *window_sums(settings),
         )
         .where("active" if settings.measures.indicators else "last_week")

@@ -9,15 +9,15 @@ from sqlglot import expressions as exp
 
 from churnwatch.activity.kinds import rounded_integer
 from churnwatch.settings import Settings
-from churnwatch.settings.names import ACTS, counted_measures, window_column
+from churnwatch.settings.names import ACTS, EVENTS, counted_measures, window_column
 from churnwatch.tables.columns import NUMBER_BY_NAME
 
 ACTIVE_DAYS = "active_days"
 
 
 def used_measures(settings: Settings) -> list[str]:
-    """Return the columns of daily_activity that the indicators use, sorted; without acts, which every user has."""
-    return sorted({name for name, _ in _sums(settings)} - {ACTIVE_DAYS, ACTS})
+    """Return the columns of daily_activity that the indicators use, sorted; without acts and events, which are always read."""
+    return sorted({name for name, _ in _sums(settings)} - {ACTIVE_DAYS, ACTS, EVENTS})
 
 
 def window_sums(settings: Settings) -> Iterator[Column]:

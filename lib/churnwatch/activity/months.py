@@ -18,7 +18,8 @@ from churnwatch.tables import tables
 
 
 def per_user_month(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
-    """Build ``monthly_activity``: one row per user and calendar month that ends on one of ``days``; none on other days.
+    """Build ``monthly_activity``: one row per user and calendar month that ends on one of ``days``, none on other days; and
+    ``bots``: the users who were bots in such a month.
 
     One shuffle by bucket serves both the sums and the layout of files, as in daily_activity.
     """
@@ -36,7 +37,7 @@ def per_user_month(inputs: Frames, days: Sequence[date], settings: Settings) -> 
         .select(*target.schema.names)
         .sortWithinPartitions("day", "bucket", "user_id")
     )
-    return {target.name: monthly}
+    return {target.name: monthly, "bots": monthly.where("bot").select("day", "user_id")}
 
 
 def month_ends(days: Sequence[date]) -> list[date]:
@@ -57,7 +58,8 @@ def _totals(settings: Settings) -> Iterator[Column]:
     yield F.max(F.when(acted(), F.col("day"))).alias(last_day_column(ACTS))
     yield F.sum("sessions").alias("sessions")
     yield F.bit_or("hours").alias("hours")
-    yield was_bot()
+    yield was_bot(settings)
+    yield F.count_if("bot").alias("bot_days")
     for name, measure in settings.measures.measures.items():
         yield _of_month(name, measure, settings.activity.distinct_cap).alias(name)
         yield F.max(F.when(has_value(name, measure), F.col("day"))).alias(last_day_column(name))

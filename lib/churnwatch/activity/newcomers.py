@@ -1,4 +1,4 @@
-"""Find the first day on which each user was active, and the days on which users were bots."""
+"""Find the first day on which each user was active."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -15,7 +15,7 @@ from churnwatch.tables.columns import SEGMENTS
 
 def first_seen(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames:
     """Build ``first_seen``: one row per user who was active on a day of ``days`` and on no earlier day, with the user's
-    segments as of that day; and ``bots``: one row per day of ``days`` and bot.
+    segments as of that day.
 
     Stored rows of ``days`` are ignored, because this run replaces them.
     """
@@ -37,10 +37,7 @@ def first_seen(inputs: Frames, days: Sequence[date], settings: Settings) -> Fram
     segments = F.coalesce("_segments", F.array().cast(SEGMENTS)).alias("segments")
     placed = new.join(users, in_force, "left").select("day", "user_id", segments)
     # without it each task would write a small file into each day of a long range
-    return {
-        "first_seen": placed.hint("rebalance", "day"),
-        "bots": active.where("bot").select("day", "user_id").hint("rebalance", "day"),
-    }
+    return {"first_seen": placed.hint("rebalance", "day")}
 
 
 def segments_of(attributes: Column, settings: Settings) -> Column:

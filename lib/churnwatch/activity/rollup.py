@@ -6,12 +6,13 @@ from zoneinfo import ZoneInfo
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, FractionalType, StringType
 
 from churnwatch.activity.acts import is_act
 from churnwatch.activity.cutting import only_small_values, with_parts
 from churnwatch.activity.kinds import merged_value, rounded_integer, smallest
 from churnwatch.activity.paths import beside_paths, path_measures, with_crossings
-from churnwatch.core import only_days, to_ranges, wall_seconds
+from churnwatch.core import ConfigError, only_days, to_ranges, wall_seconds
 from churnwatch.core.job import Frames
 from churnwatch.settings import Measure, Settings
 from churnwatch.settings.names import ACTS, act_measure, active_columns, definition_column
@@ -149,7 +150,7 @@ def _measures(settings: Settings, events: DataFrame | None = None) -> dict[str, 
     paths = path_measures(settings)
     for name, measure in settings.measures.measures.items():
         if name not in paths:
-            columns[name] = (_of_slot(measure, events), _of_day(measure, cap))
+            columns[name] = (_of_slot(name, measure, events), _of_day(measure, cap))
     for name, definition in settings.churn.definitions.items():
         if definition.counted is None:
             columns[definition_column(name)] = (None, lambda _: F.sum(counted))
@@ -173,7 +174,7 @@ def _hour_bit(days: Sequence[date], settings: Settings) -> Column:
     return F.expr(f"shiftleft(1, cast(pmod({shown}, 86400) div 3600 AS int))")
 
 
-def _of_slot(measure: Measure, events: DataFrame | None) -> Column | None:
+def _of_slot(name: str, measure: Measure, events: DataFrame | None) -> Column | None:
     if measure.kind == "distinct":
         return None
     where = F.expr(measure.where) if measure.where else F.lit(True)
@@ -181,7 +182,7 @@ def _of_slot(measure: Measure, events: DataFrame | None) -> Column | None:
         return F.count(F.when(where, F.expr(measure.of) if measure.of else F.lit(1)))
     value = F.expr(measure.of or "")
     if events is not None:
-        value = rounded_integer(value, events.select(value).schema.fields[0].dataType)
+        value = _whole_value(name, value, measure, events.select(value).schema.fields[0].dataType)
     value = F.when(where, value)
     if measure.kind == "last":
         # of events at the same instant the larger value, so that the order of rows does not matter
@@ -189,6 +190,22 @@ def _of_slot(measure: Measure, events: DataFrame | None) -> Column | None:
     if measure.kind == "sum":
         return F.coalesce(F.sum(value), F.lit(0).cast("long"))
     return F.min(value) if measure.kind == "min" else F.max(value)
+
+
+def _whole_value(name: str, value: Column, measure: Measure, kind: DataType) -> Column:
+    """Return the value of an event as a whole number, multiplied by ``scale`` before it is rounded.
+
+    Raises ConfigError for fractions and texts without ``scale``, because sums of rounded fractions are wrong: of 22 times 0.4
+    nothing is left.
+    """
+    if measure.scale is not None:
+        return F.round(value.try_cast("double") * F.lit(measure.scale)).try_cast("long")
+    if isinstance(kind, FractionalType | StringType):
+        raise ConfigError(
+            f"measure {name}: {measure.of!r} is of type {kind.simpleString()}, whose fractions would be rounded away. Hint: cast "
+            "it to bigint where it is whole, or set scale in measures.yaml"
+        )
+    return rounded_integer(value, kind)
 
 
 def _of_day(measure: Measure, cap: int) -> AddUp:

@@ -186,7 +186,7 @@ def _measures(domain: Domain) -> str:
         "measures:" if made.measures else "measures: {}    # events, sessions and active days only: add what else the log holds",
     ]
     for name, keys in made.measures.items():
-        inner = ", ".join(f"{key}: {value if key == 'kind' else _text(value)}" for key, value in keys.items())
+        inner = ", ".join(f"{key}: {value if key in ('kind', 'scale') else _text(value)}" for key, value in keys.items())
         note = f"    # {_comment(made.notes[name])}" if name in made.notes else ""
         lines.append(f"  {name}: {{{inner}}}{note}")
     history = (domain.last - domain.first).days + 1

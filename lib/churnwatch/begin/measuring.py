@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from churnwatch.begin.columns import KEYWORDS, Column, key, literal, plain, slug, words
 from churnwatch.begin.guesses import Guesses, is_counted, property_keys
 from churnwatch.begin.known import PURCHASES, RETURNS
+from churnwatch.begin.numbers import number_form
 
 MOST_TYPES = 15
 MOST_SUMS = 8
@@ -97,7 +98,10 @@ def proposed(kinds: Sequence[Kind], guesses: Mapping[str, Guesses]) -> Measures:
         made.engagement.append(_distinct(made, "orders", "session_id", "different orders", only))
     for property_, column in _counted(guesses.values()).items():
         name = slug(column.name, "sum", {*TAKEN, *KEYWORDS, *made.measures})
-        made.measures[name] = {"kind": "sum", "of": f"properties[{literal(property_)}]", "comment": f"sum of {column.name}"}
+        form = number_form(column)
+        scale, unit = ("1", "") if form and form.whole else ("100", ", hundredths")
+        of = f"properties[{literal(property_)}]"
+        made.measures[name] = {"kind": "sum", "of": of, "scale": scale, "comment": f"sum of {column.name}{unit}"}
         made.engagement.append(name)
     _ratios(made, kinds)
     return made

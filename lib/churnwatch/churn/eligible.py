@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.activity.acts import acted, last_act_day
-from churnwatch.activity.people import only_people, was_bot
+from churnwatch.activity.people import bot_by_days, only_people
 from churnwatch.activity.snapshots import per_snapshot, snapshots
 from churnwatch.core.job import Frames
 from churnwatch.events.dates import date_in
@@ -24,6 +24,8 @@ SIDES = {
     "months_after": (True, True),
 }
 
+BOT_DAYS = ("bot_days", "acted_days")  # days as a bot, and active days, of a row
+
 
 def eligible_users(inputs: Frames, days: Sequence[date], settings: Settings, name: str, **facts: Column) -> DataFrame:
     """Return one row per day of ``days`` and user who is eligible by the definition ``name``, with ``last_active_day`` (on or
@@ -35,13 +37,13 @@ def eligible_users(inputs: Frames, days: Sequence[date], settings: Settings, nam
     of the lead, for long definitions whose label depends on it. ``users``: users as of O, when the definition reads an
     attribute (the result then has ``ends_on``) or takes registered users. Kind drop also reads ``users`` and ``first_seen``
     as of O; the result then has ``days_before``.
-    Users who were a bot on any day or month read up to O are left out.
+    Bots on the days and months that are read up to O are left out.
     """
     spec = settings.churn.definitions[name]
     per_user = (
-        _rows_around(inputs, days, spec, definition_column(name), active_column(name, settings))
+        _rows_around(inputs, days, name, settings)
         .groupBy(F.col("snapshot").alias("day"), "user_id")
-        .agg(*(fact.alias(alias) for alias, fact in {**_state_at_day(spec), **facts}.items()), was_bot())
+        .agg(*(fact.alias(alias) for alias, fact in {**_state_at_day(spec), **facts}.items()), _was_bot(settings))
     )
     if spec.takes_registered:
         per_user = per_user.transform(_per_registered, inputs["users"], days)
@@ -51,22 +53,26 @@ def eligible_users(inputs: Frames, days: Sequence[date], settings: Settings, nam
     return per_user.transform(_with_end, inputs["users"], spec) if spec.attribute else per_user
 
 
-def _rows_around(inputs: Frames, days: Sequence[date], spec: Definition, counted: str, active: str) -> DataFrame:
-    """Return one row per snapshot of ``days`` and stored row that it uses: ``on`` (its day; null when the row only marks a
-    bot), ``ahead`` (it is after the snapshot), ``age`` (days), ``bot``, and ``event_on`` or ``amount`` when the kind needs it.
+def _rows_around(inputs: Frames, days: Sequence[date], name: str, settings: Settings) -> DataFrame:
+    """Return one row per snapshot of ``days`` and stored row that it uses: ``on`` (its day; null when the row only says who is a
+    bot), ``ahead`` (it is after the snapshot), ``age`` (days), ``bot_days`` and ``acted_days`` of it (null when ahead), and
+    ``event_on`` or ``amount`` when the kind needs it.
 
     One shuffle by user serves all inputs, snapshots and sums.
     """
-    rows = []
+    spec, rows = settings.churn.definitions[name], []
     for alias, (ahead, monthly) in SIDES.items():
         if alias in inputs:
-            columns = _columns(spec, counted, active, ahead, monthly)
+            columns = _columns(spec, definition_column(name), active_column(name, settings), ahead, monthly)
             # rows after O are not known at O, so they mark no bots
-            bot = F.lit(None).cast("boolean").alias("bot") if ahead else F.col("bot")
+            columns |= dict.fromkeys(BOT_DAYS, F.lit(None).cast("long")) if ahead else _bot_days(monthly)
+            kept = F.col("on").isNotNull() | (F.col("bot_days") > 0)
+            if settings.measures.bots.limited and not ahead:
+                kept |= F.col("acted_days") > 0
             rows.append(
                 inputs[alias]
-                .select("day", "user_id", F.lit(ahead).alias("ahead"), bot, *(c.alias(n) for n, c in columns.items()))
-                .where(F.col("on").isNotNull() | F.col("bot"))
+                .select("day", "user_id", F.lit(ahead).alias("ahead"), *(c.alias(n) for n, c in columns.items()))
+                .where(kept)
             )
     return (
         reduce(DataFrame.unionByName, rows)
@@ -75,6 +81,19 @@ def _rows_around(inputs: Frames, days: Sequence[date], spec: Definition, counted
         # in a range, a row is in both inputs; of each snapshot it counts once, before or after it
         .where(F.col("ahead") == (F.col("age") < 0))
     )
+
+
+def _bot_days(monthly: bool) -> dict[str, Column]:
+    """Return BOT_DAYS of a row. Months stored before their days as a bot were counted were a bot's on all days or on none."""
+    if not monthly:
+        return {"bot_days": F.coalesce(F.col("bot").cast("long"), F.lit(0)), "acted_days": acted().cast("long")}
+    bot_days = F.coalesce(F.col("bot_days"), F.when(F.col("bot"), F.col("active_days")), F.lit(0))
+    return {"bot_days": bot_days, "acted_days": F.col("active_days")}
+
+
+def _was_bot(settings: Settings) -> Column:
+    bot_days, acted_days = (F.coalesce(F.sum(name), F.lit(0)) for name in BOT_DAYS)
+    return bot_by_days(bot_days, acted_days, settings).alias("bot")
 
 
 def _columns(spec: Definition, counted: str, active: str, ahead: bool, monthly: bool) -> dict[str, Column]:
@@ -105,7 +124,7 @@ def _state_at_day(spec: Definition) -> dict[str, Column]:
         known["last_event_day"] = F.max(F.when(before, F.col("event_on")))
     elif spec.kind == "gap":
         known["first_active_day"] = F.min(F.when(before, F.col("on")))
-        known["active_days"] = F.count_if(before)  # daily_activity has one row per user and day
+        known["active_days"] = F.count_if(before & F.col("on").isNotNull())  # daily_activity has one row per user and day
     return known
 
 

@@ -29,10 +29,13 @@ def slopes(settings: Settings) -> FeatureFamily:
     )
 
 
-def slope(name: str, weeks: int) -> Column:
-    """Compute ``<measure>_slope`` per week from the sum of ``slopes``; null until all its weeks are stored."""
+def slope(name: str, weeks: int, possible_days: Column) -> Column:
+    """Compute ``<measure>_slope`` per week from the sum of ``slopes``.
+
+    Null unless ``possible_days`` hold all its weeks, because weeks before a user's first would count as weeks without use.
+    """
     made = F.try_divide(6 * F.col(f"{name}_slope").cast("double"), F.lit(float(weeks * (weeks * weeks - 1))))
-    return F.when(F.col("history_days") >= WEEK_DAYS * weeks, made)
+    return F.when(possible_days >= WEEK_DAYS * weeks, made)
 
 
 def habit(settings: Settings) -> FeatureFamily:

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.activity.acts import acts
 from churnwatch.activity.kinds import has_value_of_kind
+from churnwatch.activity.people import bot_by_days
 from churnwatch.activity.snapshots import per_snapshot
 from churnwatch.features.families import FeatureFamily, Kinds, measure_kinds, merge_families, window_value
 from churnwatch.features.habit import habit, hours, slopes
@@ -79,7 +80,7 @@ def with_ring(seen: DataFrame, settings: Settings) -> DataFrame:
 
 
 def windows(kinds: Kinds, settings: Settings) -> FeatureFamily:
-    """Compute windows of all measures except distinct ones, days since, and ``bot`` (on any day of the longest window)."""
+    """Compute windows of all measures except distinct ones, days since, and ``bot`` (by the days of the longest window)."""
     names = {name: kind for name, kind in kinds.items() if kind != "distinct"}
     return FeatureFamily(
         per_ring=[*_per_ring(names), *(_since(name, kind, settings) for name, kind in kinds.items() if name != "sessions")],
@@ -90,7 +91,7 @@ def windows(kinds: Kinds, settings: Settings) -> FeatureFamily:
 
 def _per_ring(kinds: Kinds) -> Iterator[Column]:
     yield F.count_if(F.col(ACTS) > 0).alias("active_days")
-    yield F.max("bot").alias("bot")
+    yield F.count_if("bot").alias("bot_days")
     for name, kind in kinds.items():
         # the row of a month has no age, but is alone in its ring
         age = F.coalesce("age", F.lit(0))
@@ -115,7 +116,7 @@ def _per_user(kinds: Kinds, settings: Settings) -> Iterator[Column]:
     for name in kinds:
         if name != "sessions":
             yield F.min(f"{name}_days_since").alias(f"{name}_days_since")
-    yield F.coalesce(F.max(F.when(F.col("ring") < len(windows), F.col("bot"))), F.lit(False)).alias("bot")
+    yield F.sum(F.when(F.col("ring") < len(windows), F.col("bot_days"))).alias("bot_days")
 
 
 def _output(kinds: Kinds, settings: Settings) -> Iterator[Column]:
@@ -128,4 +129,5 @@ def _output(kinds: Kinds, settings: Settings) -> Iterator[Column]:
             since = F.col(f"{name}_days_since")
             # months are read whole, so days beyond memory_days are dropped here
             yield F.when(since < m.memory_days, since).alias(f"{name}_days_since")
-    yield F.col("bot")
+    active_days = F.col(window_column("active_days", m.longest_window))
+    yield bot_by_days(F.coalesce("bot_days", F.lit(0)), active_days, settings).alias("bot")

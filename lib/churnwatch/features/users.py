@@ -87,7 +87,9 @@ def _from_windows(settings: Settings) -> Iterator[tuple[str, Column]]:
         before = F.col(window_column(name, 2 * days)) - last
         before = F.greatest(before, F.lit(0)) if name in counted else before
         # absolute values keep it within -1 .. 1 when a sum is negative (refunds)
-        yield f"{name}_trend", F.try_divide(last - before, F.abs(last) + F.abs(before))
+        trend = F.try_divide(last - before, F.abs(last) + F.abs(before))
+        # null without the days before, because every sum would have risen from nothing
+        yield f"{name}_trend", F.when(_possible_days() >= 2 * days, trend)
     for name, text in settings.measures.ratios.items():
         for window in settings.measures.windows_days:
             yield window_column(name, window), over_window(text, window)
@@ -99,10 +101,9 @@ def _per_possible_day(settings: Settings) -> Iterator[tuple[str, Column]]:
     """Yield the features that depend on the number of possible days: those of the user and those of stored history."""
     m = settings.measures
     for name in slope_measures(settings):
-        yield f"{name}_slope", slope(name, m.slope_weeks or 0)
+        yield f"{name}_slope", slope(name, m.slope_weeks or 0, _possible_days())
     for window in m.windows_days:
-        # least() ignores nulls: without a known tenure all days are possible
-        possible = F.least(F.lit(window), F.col("tenure_days") + 1, F.col("history_days"))
+        possible = F.least(F.lit(window), _possible_days())
         share = F.try_divide(F.col(window_column("active_days", window)), possible)
         # at most 1, because a user may be active before the registration day that the source gives
         yield f"active_share_{window}d", F.least(share, F.lit(1.0))
@@ -111,10 +112,16 @@ def _per_possible_day(settings: Settings) -> Iterator[tuple[str, Column]]:
     for name in m.shifts:
         for what in ("new", "given_up"):
             # null without earlier days, because every value would be new
-            yield f"{name}_{what}", F.when(F.col("history_days") > m.trend_days, F.col(f"{name}_{what}"))
+            yield f"{name}_{what}", F.when(_possible_days() > m.trend_days, F.col(f"{name}_{what}"))
     for name in m.months_of:
         yield month_column(name, 0), F.when(F.col("first_day") <= F.col("day"), F.col(month_column(name, 0)))
         for back in range(1, m.months + 1):
             # null unless the whole month is stored
             stored = F.col("first_day") <= F.date_add(month_end(F.col("day"), back + 1), 1)
             yield month_column(name, back), F.when(stored, F.col(month_column(name, back)))
+
+
+def _possible_days() -> Column:
+    """Return the days on which the user could have been active and that are stored: at most the longest window."""
+    # least() ignores nulls: without a known tenure all stored days are possible
+    return F.least(F.col("tenure_days") + 1, F.col("history_days"))

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.activity.acts import only_active
 from churnwatch.activity.newcomers import segments_of
-from churnwatch.activity.people import only_people, was_bot
+from churnwatch.activity.people import bot_by_days, only_people
 from churnwatch.activity.segments import sums_per_segment
 from churnwatch.core import days_predicate
 from churnwatch.core.intervals import wilson
@@ -38,7 +38,8 @@ def measure_cohorts(inputs: Frames, days: Sequence[date], settings: Settings) ->
     A user's cohort is the period of registration or, where that is not known, of the first active day. Users from before
     the data are one row of their own (see ``with_cohort``). A period is measured up to its last day in ``days``, with sizes
     as of that day. Segments are those of the user's first active day: by later segments, a plan that loyal users move to
-    would seem to keep them. A user who has been a bot on any day up to the measured one is in no row.
+    would seem to keep them. A user who has been a bot in a month before the measured day, or in
+    the days that are read, is in no row.
 
     ``change`` compares a complete period with the cohort before in the period before, over its whole length. It is null
     while a period runs, because part of a month cannot be compared with a whole one, and for users from before the data.
@@ -112,6 +113,7 @@ def per_user_period(inputs: Frames, periods: Sequence[Period], settings: Setting
         bots.join(measured, F.col("_bot_from") <= F.col("day")).drop("_bot_from"),
         _presence(inputs["activity"], periods),
     ]
+    in_these_days = bot_by_days(F.count_if("bot_day"), F.count("bot_day"), settings)
     together = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), facts)
     return (
         together.groupBy("cohort_by", "period_start", "day", "complete", "user_id")
@@ -122,7 +124,7 @@ def per_user_period(inputs: Frames, periods: Sequence[Period], settings: Setting
             F.coalesce(F.max("segments"), F.when(F.max("first_day").isNull(), F.max("own_segments"))).alias("segments"),
             F.bool_or("active").alias("active"),
             F.bool_or("active_before").alias("active_before"),
-            was_bot(),
+            (F.coalesce(F.bool_or("bot"), F.lit(False)) | in_these_days).alias("bot"),
         )
         .transform(only_people)
         .where("first_day IS NOT NULL OR registered_on IS NOT NULL")
@@ -131,7 +133,8 @@ def per_user_period(inputs: Frames, periods: Sequence[Period], settings: Setting
 
 
 def _presence(activity: DataFrame, periods: Sequence[Period]) -> DataFrame:
-    """Return one row per activity row and measured period that it lies in (``active``) or just before (``active_before``)."""
+    """Return one row per active day of a user and measured period that it lies in (``active``) or just before
+    (``active_before``); ``bot_day``: whether the user exceeded the limits of bots on it."""
     rows = ", ".join(
         f"('{p.cohort_by}', DATE'{p.first}', DATE'{p.as_of}', {str(p.last <= p.as_of).lower()}, "
         f"{str(not before).lower()}, {str(before).lower()}, DATE'{first}', DATE'{last}')"
@@ -142,7 +145,8 @@ def _presence(activity: DataFrame, periods: Sequence[Period]) -> DataFrame:
     spans = activity.sparkSession.sql(f"SELECT * FROM VALUES {rows} AS t({names})")
     by_day = spans.withColumn("on", F.explode(F.sequence("first", "last"))).drop("first", "last")
     # unique by (on, cohort_by, period_start)
-    active = activity.transform(only_active).select(F.col("day").alias("on"), "user_id")
+    bot_day = F.coalesce("bot", F.lit(False)).alias("bot_day")
+    active = activity.transform(only_active).select(F.col("day").alias("on"), "user_id", bot_day)
     return active.join(F.broadcast(by_day), "on").drop("on")
 
 

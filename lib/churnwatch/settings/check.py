@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot import expressions as exp
 
-from churnwatch.settings.faults import Found, KeyPath, known_name, nearest, sql_faults
+from churnwatch.settings.faults import Found, KeyPath, fraction_faults, known_name, nearest, sql_faults
+from churnwatch.settings.measures import VALUED
 from churnwatch.settings.names import (
     base_measures,
     feature_names,
@@ -21,20 +22,22 @@ from churnwatch.settings.rule_columns import PLACEHOLDER, TREND_COLUMNS, route_f
 from churnwatch.settings.sources import Source
 from churnwatch.settings.terms import ALL, BASE_SCOPE, COHORT, TENURE
 
-EVENT_COLUMNS = (
-    "day",
-    "event_id",
-    "user_id",
-    "event_time",
-    "event_type",
-    "amount_cents",
-    "duration_ms",
-    "item_id",
-    "session_id",
-    "channel",
-    "properties",
-    "source",
-)
+EVENT_COLUMNS = {
+    "day": "date",
+    "event_id": "string",
+    "user_id": "string",
+    "event_time": "timestamp",
+    "event_type": "string",
+    "amount_cents": "bigint",
+    "duration_ms": "bigint",
+    "item_id": "string",
+    "session_id": "string",
+    "channel": "string",
+    "properties": "map<string, string>",
+    "source": "string",
+}
+
+SCALE_HINT = "cast it to bigint where it is whole, or set scale, such as 1000 for kilobytes of megabytes"
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,15 @@ def _measure_faults(settings: Settings) -> Found:
         path: KeyPath = ("measures", "measures", name)
         if name in reserved or name.startswith(("def_", "active_def_")):
             yield path, f"measure name {name!r} is reserved. Hint: choose another name"
-        for key in ("of", "where"):
-            if text := getattr(measure, key):
-                yield from sql_faults((*path, key), text, EVENT_COLUMNS)
+        faults = [
+            fault
+            for key in ("of", "where")
+            if (text := getattr(measure, key))
+            for fault in sql_faults((*path, key), text, EVENT_COLUMNS)
+        ]
+        yield from faults
+        if not faults and measure.of and measure.kind in VALUED and measure.scale is None:
+            yield from fraction_faults((*path, "of"), measure.of, EVENT_COLUMNS, SCALE_HINT)
     known = [*base_measures(settings), *measure_names(settings)]
     for name, text in m.ratios.items():
         if name in known:
@@ -159,6 +168,9 @@ def _indicator_faults(settings: Settings) -> Found:
             yield from faults
             if not faults and sqlglot.parse_one(text, dialect="spark").find(exp.Div, exp.IntDiv, exp.Mod):
                 yield path, f"{text!r} divides. Hint: put the divisor into the key per"
+            elif not faults:
+                hint = f"multiply {'per' if key == 'of' else 'of'} by a whole number instead"
+                yield from fraction_faults(path, text, dict.fromkeys(known, "bigint"), hint)
 
 
 def _signal_faults(settings: Settings) -> Found:

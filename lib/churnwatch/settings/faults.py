@@ -64,7 +64,25 @@ def condition_faults(path: KeyPath, text: str, columns: Mapping[str, str]) -> Fo
     if parsed.find(exp.AggFunc, exp.Window, exp.UDTF):
         yield path, f"uses an aggregate, a window or a generator, but a condition sees one row alone: {text!r}"
         return
-    tree = qualify_columns(sqlglot.parse_one(f"SELECT {text} AS found FROM here", dialect="spark"), {"here": dict(columns)})
-    found = annotate_types(tree, {"here": dict(columns)}, dialect="spark").expressions[0].type
-    if found is not None and found.this not in (exp.DataType.Type.BOOLEAN, exp.DataType.Type.UNKNOWN):
+    found = _type_of(text, columns)
+    if found is not None and found.this != exp.DataType.Type.BOOLEAN:
         yield path, f"is of type {found.sql('spark').lower()}, but a condition is true or false: {text!r}"
+
+
+def fraction_faults(path: KeyPath, text: str, columns: Mapping[str, str], hint: str) -> Found:
+    """Yield a fault when the expression ``text`` over ``columns`` may have fractions, because it is a fraction or a text.
+
+    A function whose type is not known here passes.
+    """
+    found = _type_of(text, columns)
+    if found is not None and (found.is_type(*exp.DataType.REAL_TYPES) or found.is_type(*exp.DataType.TEXT_TYPES)):
+        yield path, f"{text!r} is of type {found.sql('spark').lower()}: its fractions would be rounded away. Hint: {hint}"
+
+
+def _type_of(text: str, columns: Mapping[str, str]) -> exp.DataType | None:
+    """Return the type of an expression over ``columns`` (name -> SQL type); None where it is not known."""
+    tree = qualify_columns(sqlglot.parse_one(f"SELECT {text} AS found FROM here", dialect="spark"), {"here": dict(columns)})
+    value = annotate_types(tree, {"here": dict(columns)}, dialect="spark").expressions[0].this
+    if isinstance(value, exp.Bracket) and value.this.is_type("map"):
+        return exp.DataType.build("string")  # sqlglot does not know the type of a map's value; ours hold texts
+    return None if value.type is None or value.is_type(exp.DataType.Type.UNKNOWN) else value.type

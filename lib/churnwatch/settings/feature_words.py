@@ -16,6 +16,7 @@ ENDINGS = {
 MINUTE_MS = 60_000.0
 FIXED = {
     "events": "events",
+    "acts": "acts",
     "sessions": "sessions",
     "active": "active days",
     "active_days": "active days",

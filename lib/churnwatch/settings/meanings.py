@@ -40,7 +40,8 @@ def _by_measure(settings: Settings) -> dict[str, str]:
 
 
 def _measure(measure: Measure, settings: Settings) -> str:
-    parts = [("of", measure.of), ("where", measure.where), ("from", measure.from_), ("to", measure.to)]
+    scale = None if measure.scale is None else f"{measure.scale:g}"
+    parts = [("of", measure.of), ("scale", scale), ("where", measure.where), ("from", measure.from_), ("to", measure.to)]
     text = " ".join([measure.kind, *(f"{word} {_plain(said)}" for word, said in parts if said is not None)])
     if measure.kind == "transition":
         text += f" within {settings.activity.session_gap_minutes} minutes"

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from churnwatch.settings.base import Count, Days, Name, SettingsPart
 from churnwatch.settings.feature_families import MONTHS_KEPT_DAYS, FeatureFamilies
 
+VALUED = ("sum", "min", "max", "last")  # kinds of measures that store values of events
+
 
 class Measure(SettingsPart):
     """A measure per user and day over the columns of ``events``, stored as an integer: counts, cents, milliseconds."""
@@ -18,6 +20,9 @@ class Measure(SettingsPart):
     `to` came first. A drop-out that goes on after midnight is taken back on the next day."""
     of: str | None = None
     """Spark SQL of the value over columns of events; for a transition the name of the step. Needed but for kind count."""
+    scale: float | None = Field(default=None, gt=0, examples=[1000])
+    """Kinds sum, min, max and last: factor by which each value is multiplied before it is rounded to a whole number, such as
+    1000 where `of` is in megabytes and the measure in kilobytes. Needed where `of` may have fractions."""
     where: str | None = None
     """Spark SQL condition: only such events count. Null: all events."""
     from_: str | None = Field(default=None, alias="from")
@@ -39,16 +44,27 @@ class Measure(SettingsPart):
             raise ValueError("kind transition needs from, to or both")
         if self.kind != "transition" and steps:
             raise ValueError(f"from and to belong to kind transition, not to {self.kind}")
+        if self.scale is not None and self.kind not in VALUED:
+            raise ValueError(f"scale belongs to the kinds {', '.join(VALUED)}, not to {self.kind}")
         return self
 
 
 class Bots(SettingsPart):
-    """Who is a program and not a person, day by day. Bots are neither trained on nor scored."""
+    """Who is a program and not a person. A day is a bot's day when one of the limits is exceeded. A user is a bot who had such
+    days on a share of the active days that a job reads; bots are neither trained on nor scored, nor in any rate."""
 
     events_a_day: Count | None = None
     """Most acts of a person in a day; a user with more is a bot. Null: not a sign."""
     hours_a_day: int | None = Field(default=None, ge=1, le=24)
     """A user with acts in this many different hours of the clock, or more, is a bot. Null: not a sign."""
+    days_share: float = Field(default=0.2, gt=0, le=1)
+    """Least share of a user's active days on which a limit is exceeded, for the user to be a bot: one odd day in a month makes
+    nobody one."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether any limit is set; without one nobody is a bot."""
+        return self.events_a_day is not None or self.hours_a_day is not None
 
 
 class Indicator(SettingsPart):
@@ -89,7 +105,7 @@ class Measures(FeatureFamilies):
     population_days: Days = 90
     """Days of silence after which a user no longer gets features; at most 394 days, or the longest window."""
     bots: Bots = Bots()
-    """Limits beyond which a user is a bot on that day."""
+    """Limits beyond which a user is a bot."""
     indicators: dict[Name, Indicator] = {}
     """Ratios of segments by name, stored in activity_trend."""
 

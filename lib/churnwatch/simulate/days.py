@@ -9,9 +9,8 @@ from churnwatch.simulate.plan import World
 
 MOST_EVENTS = 60
 BOT_EVENTS = 90  # at least; up to twice as many
-KEPT = ("no", "key", "user_id", "plan", "channel", "bot", "chatty", "variety", "cause", "weak", "fade", "symptom_share")
+KEPT = ("no", "key", "user_id", "joined", "plan", "channel", "bot", "chatty", "variety", "cause", "weak", "fade", "symptom_share")
 STATE = (
-    "joined",
     "pace",
     "scares",
     "pauses",
@@ -44,6 +43,8 @@ def active_days(people: DataFrame, world: World, first: int, last: int) -> DataF
     active = (draw.uniform("active", *keys) < chance) | ((F.col("n") == F.col("joined")) & ~F.col("bot"))
     amount = draw.uniform("amount", *keys)
     usual = F.least(F.lit(MOST_EVENTS), 1 + F.floor(exponential(amount, F.col("chatty") * (1 - 0.6 * fade * F.col("strain")))))
+    # the registration is an event more
+    usual += (F.col("n") == F.col("joined")).cast("int")
     count = F.when(F.col("bot"), F.lit(BOT_EVENTS) + F.floor(amount * BOT_EVENTS)).otherwise(usual).cast("int")
     return days.where(~_paused() | F.col("bot")).where(active).select(*KEPT, "n", "strain", count.alias("count"))
 

@@ -10,7 +10,9 @@ from churnwatch.simulate.plan import PLANS, World
 
 # what users do in quiet times; the last six are the noise that symptoms must stand out from
 TYPES = {
-    "view": 0.40,
+    "view": 0.388,
+    "download": 0.01,
+    "subscribe": 0.002,
     "use": 0.29,
     "click": 0.15,
     "like": 0.05,
@@ -48,7 +50,8 @@ PAGES = [RARE_PAGES.get(n, f"page_{n:02d}") for n in range(30)]
 FUNCTIONS = [f"function_{n:02d}" for n in range(24)]
 MEAN_SECONDS = '{"view": 25, "use": 160, "slow_page": 5, "service": 900}'
 PLAN_SPEND = {"free": 0.6, "basic": 1.0, "premium": 1.8}
-EVENT_COLUMNS = EVENT_FIELDS  # raw files of a world are named as the map names fields
+# raw files of a world are named as the map names fields; its money is in the domain's currency, and no column says so
+EVENT_COLUMNS = tuple(name for name in EVENT_FIELDS if name != "currency")
 
 
 def events(who: DataFrame, world: World, first: int, last: int) -> DataFrame:
@@ -101,13 +104,16 @@ def _draw(world: World, salt: str) -> Column:
 
 def _with_type(frame: DataFrame, world: World) -> DataFrame:
     """Add ``event_type`` and ``shown``: the place of the symptom in the tables, null where the event is none."""
-    chance, login = _draw(world, "symptom"), (F.col("k") == 0) | (F.col("k") == F.col("first"))
-    symptom = ~login & (chance < F.col("symptom_share") * F.col("strain"))
+    # on the day of joining the registration comes before the log-in
+    start, joins = (F.col("n") == F.col("joined")).cast("int"), ~F.col("bot") & (F.col("n") == F.col("joined"))
+    register, login = joins & (F.col("k") == 0), (F.col("k") == start) | (F.col("k") == F.col("first"))
+    chance = _draw(world, "symptom")
+    symptom = ~login & ~register & (chance < F.col("symptom_share") * F.col("strain"))
     places = (F.col("weak") - 1) * SYMPTOM_PLACES + place(_draw(world, "which"), SYMPTOM_PLACES)
     frame = frame.withColumn("shown", F.when(symptom, places))
     types = [name.partition(":")[0] for name in _symptoms(world)]
     usual = entry(table(TYPES), place(_draw(world, "type")))
-    chosen = F.when(F.col("bot"), F.lit("view")).when(login, F.lit("login"))
+    chosen = F.when(F.col("bot"), F.lit("view")).when(register, F.lit("register")).when(login, F.lit("login"))
     return frame.withColumn("event_type", chosen.otherwise(F.coalesce(entry(types, F.col("shown")), usual)))
 
 

@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from churnwatch.settings import EVENT_FIELDS, Pattern, Planted, PlantedEvents
+from churnwatch.settings import Pattern, Planted, PlantedEvents
 from churnwatch.settings.terms import CONTACT, PROFILING
+from churnwatch.simulate.events import EVENT_COLUMNS
 
 USUAL = "usual"
 CONSENTS = (*((channel, CONTACT) for channel in ("email", "push", "sms", "phone")), (PROFILING, PROFILING))
@@ -93,7 +94,7 @@ def _events(who: DataFrame, world: PlantedWorld) -> DataFrame:
         "session_id": F.concat_ws("-", "user_id", "day"),
         "channel": F.lit("web"),
     }
-    return rows.select(*(made[name].alias(name) if name in made else F.col(name) for name in EVENT_FIELDS), "day")
+    return rows.select(*(made[name].alias(name) if name in made else F.col(name) for name in EVENT_COLUMNS), "day")
 
 
 def _done(world: PlantedWorld) -> Iterator[tuple[object, ...]]:

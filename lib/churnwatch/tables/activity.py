@@ -84,7 +84,8 @@ def monthly_activity(settings: Settings) -> Table:
             column(last_day_column(ACTS), "date", "last day of the month with an act; null: none, or stored before this column"),
             column("sessions", "long", "sessions that began in the month, of acts", nullable=False),
             column("hours", "integer", HOURS),
-            column("bot", "boolean", "true when the user was a bot on a day of the month"),
+            column("bot", "boolean", "true when the user was a bot on bots.days_share of the active days of the month, or more"),
+            column("bot_days", "long", "days of the month that exceed the limits of bots; null: stored before this column"),
             *_measure_columns(settings),
             *(
                 column(last_day_column(name), "date", f"last day of the month with {name}; null: none")
@@ -121,8 +122,8 @@ FIRST_SEEN = table(
 
 BOTS = table(
     "bots",
-    "a user who was a bot on the day; measures of groups over long times leave such users out",
-    [day(), user()],
+    "a user who was a bot in a calendar month; measures of groups over long times leave such users out from then on",
+    [day("last day of the calendar month"), user()],
     ("day", "user_id"),
     partitions=("day",),
     pick="earliest",

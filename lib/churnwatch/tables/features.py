@@ -25,7 +25,7 @@ def user_features(settings: Settings) -> Table:
             column(
                 "bot",
                 "boolean",
-                "true when the user was a bot on a day of the longest window; bots are neither trained on nor scored",
+                "true when the user was a bot on bots.days_share of the active days of the longest window; bots are not scored",
             ),
         ],
         ("day", "user_id"),
@@ -35,8 +35,10 @@ def user_features(settings: Settings) -> Table:
 
 FEATURE_ENDINGS = {
     "_days_since": "days since the last day with {0}; 0: the as-of day; null: further back than features look",
-    "_trend": "trend of {0}, -1 .. 1: (last n days - n days before) / (sum of both), n = trend_days; null: both are 0",
-    "_slope": "rise of {0} per week: slope of the least-squares line through the weekly sums; null: not all weeks are stored",
+    "_trend": "trend of {0}, -1 .. 1: (last n days - n days before) / (sum of both), n = trend_days; null: both are 0, or fewer "
+    "than 2n days of the user or of history",
+    "_slope": "rise of {0} per week: slope of the least-squares line through the weekly sums; null: fewer days of the user or of "
+    "history than these weeks have",
     "_new": "new values of {0}: in the last trend_days, and not in the earlier days of the longest window",
     "_given_up": "given-up values of {0}: in the earlier days of the longest window, and not in the last trend_days",
     "_change": "{0}: value in force on the as-of day minus the value in force change_days before",
