@@ -24,7 +24,8 @@ from churnwatch.settings.terms import REFUSED
 @dataclass(frozen=True)
 class Attempt:
     """The days and rows of an attempt: ``origins`` newest first with their ``sizes``, ``newest`` the spans for the final fit with
-    ``newest_sizes``, ``frame`` the cached training frame of all days, ``whole`` the schema of all features."""
+    ``newest_sizes``, ``frame`` the cached training frame of all days, ``whole`` the schema of all features; ``season``: whether
+    train spans hold the snapshots of one season alone."""
 
     today: date
     origins: tuple[Spans, ...]
@@ -33,6 +34,7 @@ class Attempt:
     newest_sizes: Mapping[str, fr.Size]
     frame: DataFrame
     whole: Schema
+    season: bool = False
 
     @property
     def spans(self) -> Spans:
@@ -94,11 +96,11 @@ def rows_of(attempt: Attempt, tested: Tested, final: Final, models: Any, setting
     if final.model is not best:
         spans = spans | {f"released_{name}": text for name, text in final.spans.as_text().items()}
     metrics = {**evaluation.metrics, **_counts(attempt.sizes[0]), **og.summary(tested.origins), **_search_metrics(best)}
-    own = _candidate_columns(best)
+    own, snapshots = _candidate_columns(best), {"snapshots": "of the same season" if attempt.season else "all"}
     first = base | {
         **own,
         "spans": spans,
-        "parameters": own["parameters"] | {"rule": evaluation.rule, "column": evaluation.column},
+        "parameters": own["parameters"] | snapshots | {"rule": evaluation.rule, "column": evaluation.column},
         "metrics": metrics | {"missing_share": round(tested.selection.missing_share, 6)},
         "curves": json.dumps(evaluation.curves),
         "outcome": tested.verdict.outcome,

@@ -19,6 +19,7 @@ from churnwatch.model.evaluation import evaluate
 from churnwatch.model.reference import build_reference
 from churnwatch.model.run_rows import Attempt, Final, Tested
 from churnwatch.model.schema import Schema, schema_of
+from churnwatch.model.season import with_season
 from churnwatch.model.segment_quality import quality_by_segment
 from churnwatch.model.tuning import Budget
 from churnwatch.model.worker_model import WorkerModel
@@ -77,6 +78,7 @@ def _fit_and_release(attempt: Attempt, inputs: Mapping[str, DataFrame], models: 
     if not (early := gate.check_data(data, settings)).passed:
         row = run_rows.base_row(attempt, models, settings) | {"conditions": list(early.conditions)}
         return models.release([row], {}, {}, None)
+    attempt = with_season(attempt, models, settings)
     tested = _test(attempt, inputs, models, settings)
     final = _refit(attempt, tested, models, settings)
     rows = run_rows.rows_of(attempt, tested, final, models, settings)

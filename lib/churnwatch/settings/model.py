@@ -103,6 +103,9 @@ class ModelSettings(SettingsPart):
     snapshot_every_days: Days = 8
     """Distance of the days whose features and labels are used. A multiple of 7 shows a model one weekday alone, while scores
     are made on every day."""
+    season_days: Days | None = 45
+    """Where the train span is longer than a year, training also tries its snapshots within this many days of the same day of
+    the year alone, and takes them where they are better at the origins. Null: it does not."""
     origins: Count = 3
     """Rolling origins on which the procedure is tested, `test_days` apart; the newest one is the test span."""
     origin_evals: Count = 2
