@@ -35,7 +35,7 @@ from churnwatch.settings.terms import ALL, DONE, FAILED, RUNNING, SKIPPED
 from churnwatch.tables import tables
 
 FEW_ROWS = 100_000  # a step that reads at most so many rows runs faster without compiled code (app domain, 3,000 users)
-UNRECORDED_SECONDS = 10.0  # a run of the whole flow that dies repeats at most so much work that had ended well
+UNRECORDED_SECONDS = 60.0  # a run of the whole flow that dies repeats at most so much work that had ended well
 
 
 Inputs = Sequence[tuple[str, int | None, date | None, date]]  # table, version, first and last day read

@@ -11,8 +11,11 @@ def per_snapshot(frame: DataFrame, days: Sequence[date], oldest: int, newest: in
     """Return one row per row of ``frame`` and day of ``days`` on which it is ``newest`` .. ``oldest`` days old (both in).
 
     Adds ``snapshot`` (one of ``days``) and ``age`` (whole days from the row's ``day`` to the snapshot; negative when the
-    row is later). One broadcast join on ``day``, whatever the number of snapshots.
+    row is later). One broadcast join on ``day``, whatever the number of snapshots; none for a single one.
     """
+    if len(set(days)) == 1:
+        age = F.date_diff(F.lit(days[0]), "day")
+        return frame.where(age.between(newest, oldest)).withColumns({"snapshot": F.lit(days[0]), "age": age})
     seen = days_seen(snapshots(frame.sparkSession, days), oldest, newest)
     return frame.join(F.broadcast(seen), "day", "inner")  # unique by (day, snapshot)
 

@@ -34,6 +34,14 @@ FEW_ROWS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     # plans every query again after each of its exchanges, and makes a Spark job of each
     "spark.sql.adaptive.enabled": "false",
+    # a task costs more CPU than few rows: few tasks read small files, each of which counts as so many bytes and not as 4 MB
+    "spark.sql.files.openCostInBytes": "131072",
+    # else more than 32 files are listed by a Spark job
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
+    # each opened file clears memory for so many rows a column; many files of a few hundred rows are opened
+    "spark.sql.parquet.columnarReaderBatchSize": "512",
+    # a broadcast is a Spark job of its own, and few rows are shuffled and sorted for less
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
     # infer filters that save rows and files, by comparing all pairs of expressions of a plan
     "spark.sql.constraintPropagation.enabled": "false",
     "spark.sql.optimizer.dynamicPartitionPruning.enabled": "false",
@@ -41,7 +49,9 @@ FEW_ROWS = {
     "spark.sql.ui.explainMode": "simple",
     "spark.sql.debug.maxToStringFields": "5",
 }
-MOST_PARTITIONS = 16  # without adaptive execution each exchange has all of spark.sql.shuffle.partitions: few rows need few
+PARTITIONS = "spark.sql.shuffle.partitions"
+FEW_PARTITIONS = 2  # tasks of an exchange of few rows
+MOST_PARTITIONS = 16  # a session with more runs on a cluster, where tasks run side by side
 # classes of the JVM with the functions that PySpark calls most, by the names under which it looks them up
 LOOKED_UP_ONCE = (
     "functions",
@@ -153,12 +163,13 @@ def few_rows_settings(spark: SparkSession, enabled: bool) -> Iterator[None]:
     Does nothing on Databricks, and where an exchange has more than MOST_PARTITIONS partitions.
     """
     # not read on Databricks, where the number may be the word "auto"
-    enabled = enabled and not on_databricks()
-    if not enabled or int(spark.conf.get("spark.sql.shuffle.partitions") or MOST_PARTITIONS + 1) > MOST_PARTITIONS:
+    partitions = int(spark.conf.get(PARTITIONS) or MOST_PARTITIONS + 1) if enabled and not on_databricks() else 0
+    if not 0 < partitions <= MOST_PARTITIONS:
         yield
         return
-    before = {key: spark.conf.get(key, None) for key in FEW_ROWS}
-    _set(spark, FEW_ROWS)
+    values = FEW_ROWS | {PARTITIONS: str(min(partitions, FEW_PARTITIONS))}
+    before = {key: spark.conf.get(key, None) for key in values}
+    _set(spark, values)
     try:
         yield
     finally:
