@@ -46,7 +46,7 @@ class Reader:
             earlier = max(read.table in step.job.writes, -(read.span.first or 0))
             return self._as_of(read, step.days[0] - timedelta(days=earlier), last)
         where = _between(first, last) if first is None or contiguous(step.days) else _spans_predicate(step.days, read, last)
-        return self._store.read(read.table, f"({where}){self._known_by_instance(step, read)}")
+        return self._store.read(read.table, f"({where}){self._known_by_instance(step, read)}", first, last)
 
     def rows(self, step: Step) -> float:
         """Rows that the step is expected to read, from what earlier runs have recorded; infinite when none has."""
@@ -81,7 +81,8 @@ class Reader:
     def _as_of(self, read: Read, first: date, last: date) -> DataFrame:
         """Rows in force on any day of ``first`` .. ``last`` (both in), with ``day`` and ``until``; see core.Span."""
         table = read.table
-        frame = self._store.read(table, _between(self._restatement(read, first), last))
+        restated = self._restatement(read, first)
+        frame = self._store.read(table, _between(restated, last), restated, last)
         others = [n for n in table.schema.names if n not in table.pick_key]
         if table.pick == "earliest":
             frame = frame.groupBy(*table.pick_key).agg(F.min(F.struct(*others)).alias("_row"))

@@ -7,6 +7,7 @@ and with catalogs.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -20,37 +21,14 @@ from pyspark.sql.types import DataType, StructType
 
 from churnwatch.core import ContractError, JobFailed, Table, WriteConflict
 from churnwatch.io.commits import commit_files, commit_info, is_local
+from churnwatch.io.delta_errors import is_broken_rule, is_conflict, is_missing
+from churnwatch.io.local_tables import LocalTables
 from churnwatch.settings import Settings
 
 TRIES = 3
 COMMITS = 20  # of other writers that may lie after ours, or before it since we looked
 # Delta puts the version of each commit into this setting of the session: one look-up less than DESCRIBE HISTORY (0.5 s)
 LAST_COMMIT = "spark.databricks.delta.lastCommitVersionInSession"
-CONFLICTS = (
-    "DELTA_CONCURRENT",
-    "ConcurrentAppendException",
-    "ConcurrentWriteException",
-    "ConcurrentDeleteReadException",
-    "ConcurrentDeleteDeleteException",
-    "ConcurrentTransactionException",
-    "MetadataChangedException",
-    "ProtocolChangedException",
-)
-MISSING = (
-    "DELTA_MISSING_DELTA_TABLE",
-    "DELTA_TABLE_NOT_FOUND",
-    "TABLE_OR_VIEW_NOT_FOUND",
-    "is not a Delta table",
-    "DELTA_PATH_DOES_NOT_EXIST",
-    "PATH_NOT_FOUND",
-)
-BROKEN = (
-    "DELTA_VIOLATE_CONSTRAINT",
-    "DELTA_NOT_NULL_CONSTRAINT",
-    "DELTA_REPLACE_WHERE_MISMATCH",
-    "CHECK constraint",
-    "NOT NULL constraint",
-)
 
 
 @dataclass(frozen=True)
@@ -71,6 +49,7 @@ class Store:
         self._versions: dict[str, int | None] = {}
         self._older: dict[str, int | None] = {}  # versions that were the newest at the last refresh or before
         self._checked: set[str] = set()
+        self._local = LocalTables(spark)
 
     def refresh(self) -> None:
         """Forget the known versions, so that the next reads look up the newest."""
@@ -207,15 +186,22 @@ class Store:
         try:
             return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 1").collect()[0]["version"])
         except PySparkException as error:
-            if any(mark in str(error) for mark in MISSING):
+            if is_missing(error):
                 return None
             raise
 
-    def read(self, table: Table, where: str | None = None) -> DataFrame:
-        """Rows of the known version that meet ``where``; an empty frame when the table does not exist."""
+    def read(self, table: Table, where: str | None = None, first: date | None = None, last: date | None = None) -> DataFrame:
+        """Rows of the known version that meet ``where``; an empty frame when the table does not exist.
+
+        ``first``, ``last``: ``where`` keeps no row of an earlier or a later day; None: no bound.
+        """
         version = self.version(table)
         if version is None:
             return self.spark.createDataFrame([], table.schema)
+        path = self.path(table)
+        frame = self._local.rows(path, version, first, last) if path and is_local(path) else None
+        if frame is not None:
+            return frame.where(where) if where else frame
         # one statement, because each further operation analyses the plan again
         return self.spark.sql(
             f"SELECT * FROM {self.sql_name(table)} VERSION AS OF {version}" + (f" WHERE {where}" if where else "")
@@ -251,14 +237,14 @@ class Store:
                 version = self._save(table, mode(frame.write.format("delta").option("userMetadata", json.dumps(stamp))))
                 break
             except PySparkException as error:
-                if _is_conflict(error):
+                if is_conflict(error):
                     self._raise_if_same_work(table, stamp, before)
                     if attempt < TRIES:
                         continue
                     raise WriteConflict(
                         f"{table.name}: other writers won {TRIES} times, nothing was written; run again"
                     ) from error
-                if any(mark in str(error) for mark in BROKEN):
+                if is_broken_rule(error):
                     raise ContractError(self._broken_rows(table, frame, where, error)) from error
                 raise
         if version is None:
@@ -373,17 +359,14 @@ def conformed(table: Table, frame: DataFrame) -> DataFrame:
         raise ContractError(f"{table.name}: the frame has columns that the contract lacks: {extra}, nothing was written")
     # compare types as text, because Delta does not store whether an array may hold nulls
     types = {f.name: f.dataType.simpleString() for f in frame.schema.fields}
+    if list(types.items()) == [(f.name, f.dataType.simpleString()) for f in table.schema.fields]:
+        return frame
     return frame.select(
         *(
             F.col(f.name) if types[f.name] == f.dataType.simpleString() else F.col(f.name).cast(f.dataType).alias(f.name)
             for f in table.schema.fields
         )
     )
-
-
-def _is_conflict(error: Exception) -> bool:
-    text = f"{getattr(error, 'getErrorClass', lambda: '')() or ''} {error}"
-    return any(mark in text for mark in CONFLICTS)
 
 
 def _quoted(text: str) -> str:

@@ -1,0 +1,131 @@
+"""Reads Delta tables in local folders by the data files that their logs name.
+
+Delta finds the files of each scan by a Spark job, which costs more CPU than reading a few thousand rows. Here the log is
+replayed on the driver as the Delta protocol says: the newest checkpoint, then the commits after it. What this module does not
+know (deletion vectors, column mapping, checkpoints of several parts, files outside of the table's folder) is left to Delta.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructField, StructType
+
+MOST_FILES = 400  # of a read: more are found by Delta, on the workers
+SPECIAL = set("{}[]*?\\,")  # have a meaning in patterns of paths
+Days = tuple[date | None, date | None]  # smallest and largest day; None: unknown
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """The data files of one version of a table, by their path in its folder, and its schema."""
+
+    version: int
+    schema: StructType
+    files: Mapping[str, Days]
+
+    def holding(self, first: date | None, last: date | None) -> list[str]:
+        """Files that may have rows of the days ``first`` .. ``last``, both in; None: no bound."""
+        return sorted(
+            path
+            for path, (low, high) in self.files.items()
+            if (first is None or high is None or high >= first) and (last is None or low is None or low <= last)
+        )
+
+
+class LocalTables:
+    """Rows of tables in local folders. The files of the version that was read last are remembered."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._spark = spark
+        self._known: dict[str, TableFiles] = {}
+
+    def rows(self, path: str, version: int, first: date | None, last: date | None) -> DataFrame | None:
+        """Rows of the files that may have days of ``first`` .. ``last``, and so of other days too.
+
+        None when only Delta knows the files, when they are many, or when one is missing: Delta then reports it.
+        """
+        found = self._known.get(path)
+        if found is None or found.version != version:
+            found = table_files(path, version, found)
+        if found is None:
+            return None
+        self._known[path] = found
+        files, folder = found.holding(first, last), urlparse(path).path
+        if (
+            len(files) > MOST_FILES
+            or SPECIAL & set(path).union(*files)
+            or not all(Path(folder, file).is_file() for file in files)
+        ):
+            return None
+        if not files:
+            return self._spark.createDataFrame([], found.schema)
+        # one pattern, because each path of a list is a call into the JVM
+        pattern = f"{path}/{{{','.join(files)}}}" if len(files) > 1 else f"{path}/{files[0]}"
+        schema = StructType([StructField(f.name, f.dataType, True, f.metadata) for f in found.schema.fields])
+        # the columns of partitions come last, until they are put in the table's order
+        return self._spark.read.schema(schema).option("basePath", path).parquet(pattern).to(schema)
+
+
+def table_files(path: str, version: int, known: TableFiles | None = None) -> TableFiles | None:
+    """The data files of ``version`` of the table in the local folder ``path``; None when only Delta can tell.
+
+    ``known``: another version of the same table; where it is an earlier one, only the commits after it are read.
+    """
+    log = Path(urlparse(path).path, "_delta_log")
+    schema: StructType | None = None
+    files: dict[str, Days] = {}
+    after, checkpoint = -1, None
+    if known is not None and known.version <= version:
+        schema, files, after = known.schema, dict(known.files), known.version
+    elif checkpoints := [file for file in log.glob("*.checkpoint*") if int(file.name[:20]) <= version]:
+        checkpoint = max(checkpoints)
+        after = int(checkpoint.name[:20])
+        if checkpoint.name[20:] != ".checkpoint.parquet":
+            return None
+    try:
+        for action in _actions(log, checkpoint, range(after + 1, version + 1)):
+            if not _is_simple(action):
+                return None
+            if metadata := action.get("metaData"):
+                schema = StructType.fromJson(json.loads(metadata["schemaString"]))
+            if removed := action.get("remove"):
+                files.pop(unquote(removed["path"]), None)
+            if added := action.get("add"):
+                files[unquote(added["path"])] = _days(added)
+    except FileNotFoundError:
+        return None
+    return None if schema is None else TableFiles(version, schema, files)
+
+
+def _actions(log: Path, checkpoint: Path | None, versions: range) -> Iterator[dict[str, Any]]:
+    if checkpoint is not None:
+        yield from pq.read_table(checkpoint, columns=["add", "metaData", "protocol"]).to_pylist()
+    for version in versions:
+        with (log / f"{version:020}.json").open(encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+
+
+def _is_simple(action: Mapping[str, Any]) -> bool:
+    """Whether a reader of protocol version 1 understands the action, and its file lies in the table's folder."""
+    if (protocol := action.get("protocol")) and protocol["minReaderVersion"] > 1:
+        return False
+    files = [action[kind]["path"] for kind in ("add", "remove") if action.get(kind)]
+    return not any(urlparse(file).scheme or file.startswith("/") for file in files)
+
+
+def _days(added: Mapping[str, Any]) -> Days:
+    """The smallest and largest ``day`` of a file: that of its partition, else by its statistics."""
+    partition = dict(added.get("partitionValues") or {})  # a checkpoint has pairs
+    if "day" in partition:
+        day = date.fromisoformat(partition["day"]) if partition["day"] else None
+        return day, day
+    stats = json.loads(added.get("stats") or "{}")
+    low, high = (stats.get(which, {}).get("day") for which in ("minValues", "maxValues"))
+    return date.fromisoformat(low) if low else None, date.fromisoformat(high) if high else None
