@@ -306,7 +306,8 @@ class Runner:
 
     def _only_new(self, step: Step, table: Table, frame: DataFrame) -> DataFrame:
         """Rows of a log table whose key is not yet stored for the step's days, so that a second run adds nothing."""
-        stored = self.store.read(table, days_predicate(step.days)).select(*table.keys)  # one row a key
+        stored = self.store.read(table, days_predicate(step.days), min(step.days), max(step.days))
+        stored = stored.select(*table.keys)  # one row a key
         return frame.join(stored, list(table.keys), "left_anti").select(*frame.columns)
 
     def _where(self, step: Step, table: str) -> str:

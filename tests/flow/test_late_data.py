@@ -143,7 +143,7 @@ def test_late_data_and_a_rebuild_equal_a_full_recomputation_of_other_files_and_p
     rejected = world.stored(of, "rejected_events")
     assert [row["reasons"] for row in rejected] == [["no_user"]] * len(blank)
     # a month that is asked for is one folder of files
-    months = of.store.read(of.tables.monthly_activity, "day >= DATE'2024-02-01' AND day <= DATE'2024-03-30'").inputFiles()
+    months = of.store.read(of.tables.monthly_activity, None, date(2024, 2, 1), date(2024, 3, 30)).inputFiles()
     assert months and all("/day=2024-02-29/" in file for file in months)
     # nobody is labelled beyond the last ingested day
     with pytest.raises(DataQualityError, match=str(LAST + timedelta(days=1))):

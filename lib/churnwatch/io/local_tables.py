@@ -40,23 +40,29 @@ class TableFiles:
 
 
 class LocalTables:
-    """Rows of tables in local folders. The files of the version that was read last are remembered."""
+    """Tables in local folders. The files of the version that was looked at last are remembered."""
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
         self._known: dict[str, TableFiles] = {}
+
+    def files(self, path: str, version: int) -> TableFiles | None:
+        """The files and the schema of a version; None when only Delta can tell."""
+        found = self._known.get(path)
+        if found is None or found.version != version:
+            found = table_files(path, version, found)
+        if found is not None:
+            self._known[path] = found
+        return found
 
     def rows(self, path: str, version: int, first: date | None, last: date | None) -> DataFrame | None:
         """Rows of the files that may have days of ``first`` .. ``last``, and so of other days too.
 
         None when only Delta knows the files, when they are many, or when one is missing: Delta then reports it.
         """
-        found = self._known.get(path)
-        if found is None or found.version != version:
-            found = table_files(path, version, found)
+        found = self.files(path, version)
         if found is None:
             return None
-        self._known[path] = found
         files, folder = found.holding(first, last), urlparse(path).path
         if (
             len(files) > MOST_FILES

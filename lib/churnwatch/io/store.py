@@ -126,6 +126,9 @@ class Store:
 
     def stored_schema(self, table: Table) -> StructType:
         """Schema as stored."""
+        path, version = self.path(table), self.version(table)
+        if path and version is not None and is_local(path) and (found := self._local.files(path, version)):
+            return found.schema
         return self.spark.sql(f"SELECT * FROM {self.sql_name(table)}").schema
 
     def properties(self, table: Table) -> dict[str, str]:
