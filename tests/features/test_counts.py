@@ -1,6 +1,10 @@
-"""Counts that are never below zero."""
+"""Counts that are never below zero, and numbers of distinct values beyond the cap of their sets."""
 
 from datetime import date, timedelta
+from random import Random
+from statistics import mean
+
+import pytest
 
 from churnwatch.activity import per_user_month
 from churnwatch.activity.indicators import window_sums
@@ -10,7 +14,7 @@ from frames import frame
 from smallworld import SMALL, activity, as_of, collected, first_days, rows, settings
 
 TODAY = date(2024, 3, 1)  # the 30 days that end with it are February and one day without items
-CAP = 200
+CAP, SMALL_CAP = 200, 3
 MEASURES = {
     **SMALL["measures"]["measures"],
     "left": {"kind": "transition", "of": "item_id", "from": "cart"},
@@ -67,7 +71,64 @@ def test_indicators_count_nothing_below_zero(spark):
     one = settings(
         measures={"measures": MEASURES, "indicators": {"lefts": {"of": "left", "days": 7}, "net": {"of": "spend_cents"}}}
     )
-    given = [("u", 6, -1, -5), ("v", 6, 2, 3)]
-    seen = frame(spark, given, "user_id string, age int, `left` long, spend_cents long")
+    given = [("u", 6, 1, -1, -5), ("v", 6, 1, 2, 3)]
+    seen = frame(spark, given, "user_id string, age int, acts long, `left` long, spend_cents long")
     found = {r["user_id"]: (r["left_7d"], r["spend_cents_30d"]) for r in seen.groupBy("user_id").agg(*window_sums(one)).collect()}
     assert found == {"u": (0, -5), "v": (2, 3)}, "a sum may be below zero"
+
+
+# --- distinct values beyond the cap -----------------------------------------------------------------------------------
+
+
+def hashes(chance, number):
+    return sorted({chance.getrandbits(64) - 2**63 for _ in range(number)})
+
+
+def number(values, cap):
+    """The estimate of Beyer et al. from the smallest hashes, as shares of all hashes."""
+    kept = sorted(values)[:cap]
+    return len(kept) if len(kept) < cap else max(cap, round((cap - 1) / ((kept[-1] + 2**63) / 2**64)))
+
+
+def missing(mine, others, cap):
+    kept = set(sorted(mine | others)[:cap])
+    found = len((kept & mine) - others)
+    return found if len(kept) < cap else round(found * number(mine | others, cap) / cap)
+
+
+@pytest.mark.parametrize("cap", [SMALL_CAP, CAP])
+def test_one_rule_for_days_windows_and_months(spark, cap):
+    chance = Random(cap)
+    users, active = {}, [did("history", 60)]
+    for n in range(40):
+        pool = hashes(chance, chance.choice([2, 5, 30]))
+        agos = [29, *chance.sample(range(1, 29), chance.randint(0, 5))]
+        users[f"u{n}"] = {ago: set(chance.sample(pool, chance.randint(0, len(pool)))) for ago in agos}
+        active += [did(f"u{n}", ago, items=sorted(items)[:cap]) for ago, items in users[f"u{n}"].items()]
+    found = features(spark, active, cap)
+    for user, items in users.items():
+        last = set().union(*(values for ago, values in items.items() if ago < 7))
+        before = set().union(*(values for ago, values in items.items() if ago >= 7))
+        wanted = {
+            "items_7d": number(last, cap),
+            "items_14d": number(set().union(*(values for ago, values in items.items() if ago < 14)), cap),
+            "items_30d": number(last | before, cap),
+            "items_m1": number(last | before, cap),
+            "items_new": missing(last, before, cap),
+            "items_given_up": missing(before, last, cap),
+        }
+        assert {name: found[user][name] for name in wanted} == wanted, user
+
+
+def test_estimates_are_near_the_truth_on_average(spark):
+    chance, active = Random(7), []
+    for n in range(60):
+        pool = hashes(chance, 1000)
+        chance.shuffle(pool)
+        # two days that share half of the thousand, each stored up to the cap
+        active += [did(f"u{n}", ago, items=sorted(items)[:CAP]) for ago, items in ((9, pool[:750]), (2, pool[250:]))]
+    found = features(spark, active, CAP).values()
+    # the standard error of one: 1 / sqrt(198) of the number; of a quarter of it also that of a share of 200
+    for name, true, error in (("items_30d", 1000, 0.071), ("items_new", 250, 0.142)):
+        errors = [row[name] / true - 1 for row in found]
+        assert abs(mean(errors)) < 3.3 * error / len(errors) ** 0.5 and max(map(abs, errors)) < 4 * error, name

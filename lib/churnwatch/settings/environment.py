@@ -53,7 +53,8 @@ class Activity(SettingsPart):
     session_gap_minutes: int = Field(default=30, ge=1)
     """Pause between two events of a user after which the second one begins a new session."""
     distinct_cap: int = Field(default=200, ge=1)
-    """Most distinct values of a measure of kind `distinct` that are kept per user and day."""
+    """Most distinct values of a measure of kind `distinct` that are kept per user and day or month. From this number on,
+    numbers of different values are estimated (standard error 7 % for 200)."""
 
 
 class Quality(SettingsPart):
