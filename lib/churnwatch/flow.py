@@ -1,6 +1,7 @@
 """The flow: the whole system on one page, in dependency order.
 
-No other module says which job reads which table, and how far back. Only labels, and jobs that compare with labels, look forward.
+No other module says which job reads which table, and how far back; of a definition of churn, ``churn.reads`` does. Only
+labels, and jobs that compare with labels, look forward.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,7 @@ from functools import partial
 
 from churnwatch import activity, alerts, churn, events, features, model, reports, retention, scoring
 from churnwatch.core import ConfigError, Due, Job, Read
-from churnwatch.settings import Definition, Settings
+from churnwatch.settings import Settings
 from churnwatch.settings.faults import nearest
 from churnwatch.settings.rule_columns import market_asked
 from churnwatch.settings.terms import ALL
@@ -79,13 +80,12 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
     # a definition or feature over many months reads monthly_activity: at most 13 days of it for a year. The month of O is
     # not over, or ends with O: it is read from daily_activity
     months = {"months": t.monthly_activity.before(measures.months_days - 1)} if measures.months_days else {}
-    people = {"users": t.users.as_of(), "first_seen": t.first_seen.as_of()}
     yield Job(
         "build_features",
         reads={
             "activity": t.daily_activity.trailing(measures.activity_days),
             **months,
-            **people,
+            **_people(t),
             "context": t.context.as_of(measures.context_days),
             "consents": t.consents.as_of(),
         },
@@ -96,13 +96,13 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
     looked_at = max(TREND_DAYS, settings.measures.indicator_days)
     yield Job(
         "measure_activity",
-        reads={"activity": t.daily_activity.trailing(looked_at), **people},
+        reads={"activity": t.daily_activity.trailing(looked_at), **_people(t)},
         writes=(t.activity_trend,),
         build=partial(activity.trend, settings=settings),
     )
     yield Job(
         "measure_cohorts",
-        reads={"activity": t.daily_activity.trailing(COHORT_DAYS), "bots": t.bots.as_of(), **people},
+        reads={"activity": t.daily_activity.trailing(COHORT_DAYS), "bots": t.bots.as_of(), **_people(t)},
         writes=(t.cohort_churn,),
         lag_days=settings.clock.settle_days,
         where=reports.replaced_periods,
@@ -110,12 +110,17 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
     )
 
 
+def _people(t: Tables) -> dict[str, Read]:
+    """Reads that say since when a user is there, and with which attributes."""
+    return {"users": t.users.as_of(), "first_seen": t.first_seen.as_of()}
+
+
 def _labels(settings: Settings, t: Tables) -> Iterator[Job]:
     for name, definition in settings.churn.definitions.items():
         yield Job(
             "label_churn",
             instance=name,
-            reads={**_up_to(definition, t), **_ahead(definition, t)},
+            reads={**churn.reads_before(definition, t), **churn.reads_after(definition, t)},
             writes=(t.user_labels,),
             lag_days=settings.label_lag_days(name),
             snapshots=True,
@@ -127,44 +132,13 @@ def _labels(settings: Settings, t: Tables) -> Iterator[Job]:
         yield Job(
             "measure_churn",
             instance=name,
-            reads={
-                "labels": t.user_labels.on(),
-                "users": t.users.as_of(),
-                "first_seen": t.first_seen.as_of(),
-            },
+            reads={"labels": t.user_labels.on(), **_people(t)},
             writes=(t.churn_rates,),
             lag_days=settings.label_lag_days(name),
             snapshots=True,
             where=partial(churn.replaced_definition, table=t.churn_rates.name, definition=name),
             build=partial(churn.rates, settings=settings, definition=name),
         )
-
-
-def _up_to(definition: Definition, t: Tables) -> dict[str, Read]:
-    """Reads that decide who is eligible on O. Long spans read complete months from monthly_activity and only the rest by day."""
-    days = definition.seen_days
-    reads = {"before": t.daily_activity.trailing(LONGEST_MONTH_DAYS if definition.months_before else days)}
-    if definition.months_before:
-        reads["months_before"] = t.monthly_activity.trailing(days)
-    if definition.attribute or definition.kind == "drop" or definition.takes_registered:
-        reads["users"] = t.users.as_of()
-    if definition.kind == "drop":
-        # how long a user has been there, and how far history reaches
-        reads["first_seen"] = t.first_seen.as_of()
-    return reads
-
-
-def _ahead(definition: Definition, t: Tables) -> dict[str, Read]:
-    """Reads that decide who churned after O."""
-    days = definition.ahead_days
-    reads = {"after": t.daily_activity.following(days - LONGEST_MONTH_DAYS + 1 if definition.months_after else 1, days)}
-    if definition.months_after:
-        reads["months_after"] = t.monthly_activity.following(1, days)
-        if definition.lead_decides:
-            reads["lead"] = t.daily_activity.following(1, definition.lead_days)
-    if definition.attribute:
-        reads["changes"] = t.users.following(1, days)
-    return reads
 
 
 def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
@@ -228,7 +202,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         mode="daily",
         reads={
             "features": t.user_features.on(must_exist=True),
-            **_up_to(settings.primary, t),
+            **churn.reads_before(settings.primary, t),
             "scores": t.user_scores.before(PREVIOUS_TIER_DAYS),
             "model_runs": t.model_runs.as_of(),
             **adjusted,
@@ -324,7 +298,21 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
         writes=(t.retention_lift,),
         build=partial(retention.measure_lift, settings=settings),
     )
-    lag = settings.label_lag_days(settings.churn.primary)
+    lag, primary = settings.label_lag_days(settings.churn.primary), settings.primary
+    yield Job(
+        "classify_losses",
+        reads={
+            "labels": t.user_labels.on(),
+            "scores": t.user_scores.on(),
+            "activity": t.daily_activity.following(1 - primary.seen_days, primary.ahead_days),
+            "changes": t.users.following(1, primary.ahead_days),
+            **_people(t),
+        },
+        writes=(t.lost_users,),
+        lag_days=lag,
+        snapshots=True,
+        build=partial(reports.classify_losses, settings=settings),
+    )
     yield Job(
         "explain_churn",
         mode="daily",
@@ -361,6 +349,21 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
 
 
 def _commands(settings: Settings, t: Tables) -> Iterator[Job]:
+    yield Job(
+        "build_profiles",
+        mode="daily",
+        reads={
+            **_people(t),
+            "consents": t.consents.as_of(),
+            "features": t.user_features.on(),
+            "scores": t.user_scores.trailing(PREVIOUS_TIER_DAYS + 1),
+            "alerts": t.risk_alerts.trailing(alerts.tracked_days(settings) + 1),
+            "alert_events": t.alert_events.trailing(alerts.tracked_days(settings) + 1),
+        },
+        writes=(t.user_profiles,),
+        scheduled=False,
+        build=partial(reports.build_profiles, settings=settings),
+    )
     for name in settings.experiments:
         yield Job(
             "import_experiment",

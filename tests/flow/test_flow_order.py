@@ -52,7 +52,7 @@ def test_the_order_check_sees_a_job_that_was_moved(jobs):
 
 def test_only_labels_and_what_judges_by_them_look_ahead(jobs):
     ahead = {job.name for job in jobs for read in job.reads.values() if read.span.last > 0}
-    assert ahead == {"label_churn", "judge_alerts"}
+    assert ahead == {"label_churn", "judge_alerts", "classify_losses"}
 
 
 def test_users_are_judged_by_the_offers_and_acts_that_could_reach_them_while_their_labels_matured(jobs):
@@ -128,6 +128,7 @@ def test_long_memory_and_long_definitions_read_at_most_thirteen_monthly_partitio
         ("most", "label_churn", "months_after"): 13,
         ("most", "score_users", "months_before"): 12,
         ("shop", "build_features", "months"): 12,
+        ("shop", "label_churn", "months_before"): 6,
         ("shop", "label_churn", "months_after"): 6,
     }
 

@@ -3,6 +3,7 @@
 from churnwatch.settings.churn import Definition
 from churnwatch.settings.experiments import Experiment
 from churnwatch.settings.load import load
+from churnwatch.settings.losses import LossRule
 from churnwatch.settings.measures import Measure
 from churnwatch.settings.names import feature_names, measure_names
 from churnwatch.settings.offers import Campaign, Offer, Offers, Outcome
@@ -20,6 +21,7 @@ __all__ = [
     "EventSource",
     "Experiment",
     "Ids",
+    "LossRule",
     "Measure",
     "Offer",
     "Offers",

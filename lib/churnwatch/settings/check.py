@@ -227,6 +227,12 @@ def _definition_faults(settings: Settings) -> Found:
             yield from known_name((*path, "measure"), "summed measure", definition.measure, summed_measures(settings))
         if definition.attribute:
             yield from known_name((*path, "attribute"), "attribute", definition.attribute, attributes)
+    for number, rule in enumerate(settings.churn.losses):
+        here: KeyPath = ("churn", "losses", number)
+        if rule.attribute:
+            yield from known_name((*here, "attribute"), "attribute", rule.attribute, attributes)
+        for index, cause in enumerate(rule.causes):
+            yield from known_name((*here, "causes", index), "cause", cause, settings.causes.causes)
 
 
 def _attributes(settings: Settings) -> list[str]:

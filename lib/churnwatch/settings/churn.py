@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, SettingsPart
+from churnwatch.settings.losses import LossRule
 
 LONG_DAYS = 92  # longer spans are read by month: half a year of daily rows costs four times as much as 31 days and 6 months
 WEEK_DAYS = 7
@@ -161,9 +162,14 @@ class Definition(SettingsPart):
         return self.kind in ("inactivity", "event") and self.seen_days > LONG_DAYS
 
     @property
+    def ends_by_event(self) -> bool:
+        """Whether an event ends the relation: kind event with ``events``."""
+        return self.kind == "event" and self.attribute is None
+
+    @property
     def lead_decides(self) -> bool:
         """Whether an event in the lead decides that a user gets no label."""
-        return self.kind == "event" and self.attribute is None and self.lead_days > 0
+        return self.ends_by_event and self.lead_days > 0
 
     @property
     def months_after(self) -> bool:
@@ -182,6 +188,22 @@ class Churn(SettingsPart):
     """Users without a known registration who are first seen within so many days of the first stored day count as users from
     before the data. Null: the days within which the primary definition takes a user as active. 0 where the data begin with
     the business."""
+
+    losses: list[LossRule] = []
+    """Rules that say of which kind a loss is, in their order: the first whose sign is there counts."""
+
+    @model_validator(mode="after")
+    def _rules_of_losses(self) -> "Churn":
+        ids = [rule.id for rule in self.losses]
+        if twice := sorted({i for i in ids if ids.count(i) > 1}):
+            raise ValueError(f"ids of losses must be unique: {twice}")
+        if early := [rule.id for rule in self.losses[:-1] if not rule.signs]:
+            raise ValueError(f"losses {early} have no sign and apply to every loss. Hint: only the last rule may have none")
+        ending = [name for name, definition in self.definitions.items() if definition.ends_by_event]
+        for rule in self.losses:
+            if strange := sorted(set(rule.definitions) - set(ending)):
+                raise ValueError(f"rule {rule.id} of losses names {strange}, not definitions of kind event with events: {ending}")
+        return self
 
     @model_validator(mode="after")
     def _primary(self) -> "Churn":

@@ -43,8 +43,10 @@ class Tables:
     deliveries: Table
     experiment_units: Table
     retention_lift: Table
+    lost_users: Table
     churn_causes: Table
     churn_profile: Table
+    user_profiles: Table
     report_pages: Table
     job_runs: Table
 
@@ -86,8 +88,10 @@ def tables(settings: Settings) -> Tables:
         deliveries=messages.DELIVERIES,
         experiment_units=retention.EXPERIMENT_UNITS,
         retention_lift=retention.RETENTION_LIFT,
+        lost_users=churn.LOST_USERS,
         churn_causes=reports.CHURN_CAUSES,
         churn_profile=reports.CHURN_PROFILE,
+        user_profiles=reports.USER_PROFILES,
         report_pages=reports.REPORT_PAGES,
         job_runs=runs.JOB_RUNS,
     )

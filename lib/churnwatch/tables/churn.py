@@ -1,7 +1,9 @@
 """Tables of churn: the retention triangle of cohorts, labels and churn rates."""
 
 from churnwatch.core import column
-from churnwatch.tables.columns import INTERVAL, PROBABILITY, day, table, user
+from churnwatch.settings.losses import LOSS_KINDS
+from churnwatch.settings.terms import UNKNOWN
+from churnwatch.tables.columns import INTERVAL, PROBABILITY, day, one_of, table, user
 
 COHORT_CHURN = table(
     "cohort_churn",
@@ -93,4 +95,26 @@ CHURN_RATES = table(
     instance_column="definition",
     partitions=("definition",),
     rules={"rate_in_range": PROBABILITY.format("rate"), "churned_of_eligible": "churned <= eligible"},
+)
+
+
+LOST_USERS = table(
+    "lost_users",
+    "a user who churned by the primary definition: of which kind the loss is, and when it happened. A loss appears on every "
+    "as-of day whose label counts it: count (user_id, lost_on) once",
+    [
+        day("as-of day of the label"),
+        user(),
+        column("kind", "string", "kind of the loss: natural, active, competitive, passive or unknown", nullable=False),
+        column("voluntary", "boolean", "true when the user wanted to leave; null: unknown"),
+        column("rule", "string", "rule of losses in churn.yaml that says so; null: none applies"),
+        column("cause", "string", "cause of the user's score on the as-of day, or 'unknown': an association", nullable=False),
+        column("lost_on", "date", "day of the event that ended the relation, else the last active day", nullable=False),
+        column("weekday", "integer", "weekday of lost_on, 1 (Monday) .. 7 (Sunday)", nullable=False),
+        column("month", "integer", "calendar month of lost_on, 1 .. 12", nullable=False),
+        column("tenure_days", "integer", "days from registration, else the first active day, to lost_on; null: not known"),
+    ],
+    ("day", "user_id"),
+    partitions=("day",),
+    rules={"kind_known": one_of("kind", (*LOSS_KINDS, UNKNOWN))},
 )

@@ -30,6 +30,18 @@ REASONS = _structs(measure="string", value="double", contribution="double", caus
 EVIDENCE = _structs(measure="string", days="integer", value="double", usual="double")
 IMPROVEMENT = _structs(measure="string", feature="string", value="double", usual="double", probability="double").elementType
 SEGMENTS = _structs(segment="string", value="string")
+CASES = _structs(
+    case_id="string",
+    level="string",
+    cause="string",
+    rule_id="string",
+    evidence="string",
+    owner="string",
+    due_on="date",
+    state="string",
+    risen_on="date",
+)
+GRANTS = _structs(channel="string", purpose="string", granted="boolean", since="date")
 RANGES = _structs(first="date", last="date")
 INPUTS = _structs(table="string", version="long", first="date", last="date")
 OUTPUTS = _structs(table="string", version="long", rows="long")
