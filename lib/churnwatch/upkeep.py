@@ -35,14 +35,12 @@ def stale(runner: Runner) -> list[tuple[Job, tuple[date, ...]]]:
     for job in runner.jobs:
         if job.name == INGEST or not job.scheduled:
             continue
-        days = [
-            day
-            for day, (started, _) in sorted(ended[job.full_name].items())
-            if any(_changed(runner, job, read, day, started, ended, old) for read in job.reads.values())
-        ]
+        days = old[job.full_name] = set()
+        for day, (started, _) in sorted(ended[job.full_name].items()):
+            if any(_changed(runner, job, read, day, started, ended, old) for read in job.reads.values()):
+                days.add(day)
         if days:
-            found.append((job, tuple(days)))
-            old[job.full_name] = set(days)
+            found.append((job, tuple(sorted(days))))
     return found
 
 
@@ -57,8 +55,13 @@ def _changed(
 ) -> bool:
     first, last = read.span.days(day, day)
     for producer in runner.jobs:
-        # neither a job's own table nor the output of daily jobs, which are decisions, makes a day stale
-        if read.table not in producer.writes or producer.name == job.name or producer.mode == "daily":
+        # the output of daily jobs, which are decisions, makes no day stale
+        if read.table not in producer.writes or producer.mode == "daily":
+            continue
+        if producer == job:
+            # the state of earlier days: later days are built again after them
+            if any(d < day and (began > started or d in old[job.full_name]) for d, (began, _) in ended[job.full_name].items()):
+                return True
             continue
         # rows that were not known when the day was built do not make it stale
         known = min(last, day + timedelta(days=job.lag_days - producer.lag_days))

@@ -20,6 +20,7 @@ FIRST, LAST = date(2024, 1, 20), date(2024, 4, 5)
 EMPTY = date(2024, 2, 29)
 # 29 February, the end of a month on which the clocks change, a day that the newest features still see
 LATE = (EMPTY, date(2024, 3, 31), date(2024, 4, 4))
+MISTAKEN = date(2024, 3, 20)  # from its file lines are taken back later
 ACTIVE_DAYS = 10  # of 77: each is a partition; most days are without an event
 FACTS = ("ingest_events", "build_activity", "build_months", "build_first_seen")
 CHURN = {
@@ -29,7 +30,7 @@ CHURN = {
         "silent": {"events": ["order", "view"], "horizon_days": 64, "active_within_days": 70},
     },
 }
-TABLES = ("events", "daily_activity", "monthly_activity", "user_features", "user_labels")
+TABLES = ("events", "daily_activity", "monthly_activity", "first_seen", "bots", "user_features", "user_labels")
 ITEMS = ("a", "b", "Ä", None)
 BOT_ABOVE = 3  # events a day: what comes late makes some users bots
 STRANGE = [2**63, "🙂", "007"]  # as a number that no long holds, beyond the plane of 16 bits, with zeros before
@@ -63,6 +64,14 @@ def append(folder, day, lines):
     with file.open("a") as opened:
         opened.writelines(f"{json.dumps(line)}\n" for line in lines)
     return lines
+
+
+def take_back(folder, day, user):
+    """Remove the user's lines from a day's file; return a test for the lines that stay."""
+    file = folder / f"log_{day}.jsonl"
+    kept = [line for line in file.read_text().splitlines(keepends=True) if json.loads(line)["user_id"] != user]
+    file.write_text("".join(kept))
+    return lambda line: line["user_id"] != user or not line["event_time"].startswith(f"{day}")
 
 
 def shuffled(folder, to):
@@ -113,6 +122,9 @@ def test_late_data_and_a_rebuild_equal_a_full_recomputation_of_other_files_and_p
     raw.mkdir()
     for day in [FIRST, *random.sample([d for d in days_of(FIRST, LAST) if d != EMPTY], ACTIVE_DAYS), LAST]:
         lines += append(raw, day, events_of(random, day, random.sample(users, random.randint(4, 9))))
+    # a user whose first day is a mistake
+    for day, chance in ((MISTAKEN, Random(1)), (LAST, Random(2))):
+        lines += append(raw, day, [event | {"event_time": f"{day}T12:00:00Z"} for event in events_of(chance, day, ["moved"])])
     of = runner(spark, raw, tmp_path / "grown")
     run_all(of)
     labelled = world.rows(of, "user_labels")
@@ -120,6 +132,7 @@ def test_late_data_and_a_rebuild_equal_a_full_recomputation_of_other_files_and_p
     for day in LATE:
         # of users who were there, and of one whom nobody had seen
         lines += append(raw, day, events_of(random, day, [*random.sample(users, 3), *STRANGE, "🙂", "late"]))
+    lines = list(filter(take_back(raw, MISTAKEN, "moved"), lines))
     world.run(of, "ingest_events", first=LATE[0], last=LATE[-1])
     rebuilt = rebuild_stale(of, Order(("all",), FIRST, LAST))
     assert {o.step.job.name for o in rebuilt} >= {"build_activity", "build_months", "build_features", "label_churn"}
@@ -128,6 +141,8 @@ def test_late_data_and_a_rebuild_equal_a_full_recomputation_of_other_files_and_p
     run_all(fresh)
     assert [name for name in TABLES if world.rows(of, name) != world.rows(fresh, name)] == []
     assert world.rows(of, "user_labels") != labelled, "what came late decided some labels"
+
+    assert [row["day"] for row in world.stored(of, "first_seen") if row["user_id"] == "moved"] == [LAST]
 
     # ... and as plain Python tells them from the lines: every value, none nearly
     hashes = spark.sql("SELECT xxhash64('a') AS a, xxhash64('b') AS b, xxhash64('Ä') AS `Ä`").first().asDict()
