@@ -25,7 +25,7 @@ ALLOWED = {
     "demo": BELOW_ROOMS | {"io", "simulate", "warehouse"},
     "drill": BELOW_ROOMS | {"activity", "io", "reading", "runner"},
     "progress": {"io"},
-    "rulebook": BELOW_ROOMS | {"activity", "scoring", "alerts", "reports", "runner", "reading"},
+    "rulebook": BELOW_ROOMS | {"activity", "model", "scoring", "alerts", "reports", "runner", "reading"},
     # guesses about a stranger's log; io looks at the files for it, times and numbers are read as ingest reads them
     "begin": BELOW_ROOMS | {"events"},
     # the face for Python

@@ -154,15 +154,13 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         reads={
             "scores": t.user_scores.on(),
             **shadow,
-            "alerts": t.risk_alerts.on(),
-            # offers and actions that can influence the label: those of works_days before O still can, those of the last
-            # day of the label cannot
-            "alert_events": t.alert_events.following(-settings.offers.works_days, settings.primary.ahead_days - 1),
+            # the cases that are new or open on O, up to the last day on which what was done about them can change a label; a
+            # case that is open on O had its newest warning at the most case_days before
+            "alerts": t.risk_alerts.following(-settings.case_days, settings.primary.ahead_days - 1),
+            "alert_events": t.alert_events.following(-settings.case_days, settings.primary.ahead_days - 1),
+            # offers that can influence the label: those of works_days before O still can, those of the last day of the label
+            # cannot
             "actions": t.retention_actions.following(-settings.offers.works_days, settings.primary.ahead_days - 1),
-            # the cases of those actions: a case that was open then may have been opened case_days earlier
-            "cases": t.risk_alerts.following(
-                -settings.offers.works_days - alerts.case_days(settings), settings.primary.ahead_days - 1
-            ),
             "features": t.user_features.on(),
             "labels": t.user_labels.on(),
             # the training data of the release that scored O
@@ -184,6 +182,9 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "labels": t.user_labels.trailing(trained_days),
             # an offer from before a snapshot can still work within its label window
             "actions": t.retention_actions.before(trained_days + settings.offers.works_days),
+            # what people did about warnings; a case that is open on a snapshot had its newest warning case_days before
+            "alerts": t.risk_alerts.before(trained_days + settings.case_days),
+            "alert_events": t.alert_events.before(trained_days + settings.case_days),
             "model_runs": t.model_runs.before(),
         },
         writes=(t.model_runs,),
@@ -227,7 +228,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "rates": t.churn_rates.before(lag + USUAL_DAYS),
             **market,
             # a rule does not repeat while its case is open, and for its cool-down after the case has ended
-            "alerts": t.risk_alerts.before(alerts.case_days(settings) + max(longest_pause, alerts.MODEL_QUIET_DAYS)),
+            "alerts": t.risk_alerts.before(settings.case_days + max(longest_pause, alerts.MODEL_QUIET_DAYS)),
             "alert_events": t.alert_events.before(),
         },
         writes=(t.risk_alerts,),

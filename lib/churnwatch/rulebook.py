@@ -11,6 +11,7 @@ from churnwatch.alerts.groups import group_inputs, matching_groups, with_base
 from churnwatch.alerts.rules import with_scores_and_attributes
 from churnwatch.core import ConfigError, DataQualityError, Job
 from churnwatch.core.small_frames import collect_together
+from churnwatch.model.judged_cases import judged_cases
 from churnwatch.reading import Step
 from churnwatch.reports.labelled_users import per_labelled_user
 from churnwatch.reports.rule_trial import EVERYBODY, RuleOverlap, RulePrecision, count_overlaps, replay_rules, stored_precision
@@ -89,8 +90,9 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
 
 def _replayed(runner: Runner, raising: Job, on: date, day: date, rules: Sequence[Rule]) -> dict[str, RulePrecision]:
     judging = _job(runner, "judge_alerts")
-    labels, actions, alerts, events = _cuts(runner, judging, ("labels", "actions", "cases", "alert_events"), on, day)
-    known = per_labelled_user(labels, actions, alerts, events, on, runner.settings)
+    labels, actions, alerts, events = _cuts(runner, judging, ("labels", "actions", "alerts", "alert_events"), on, day)
+    cases = judged_cases(alerts, events, [on], runner.settings)
+    known = per_labelled_user(labels, actions, cases, on, runner.settings)
     return replay_rules(_people(runner, raising, on, day), known, rules, runner.settings)
 
 

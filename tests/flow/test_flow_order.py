@@ -56,11 +56,11 @@ def test_only_labels_and_what_judges_by_them_look_ahead(jobs):
 
 
 def test_users_are_judged_by_the_offers_and_acts_that_could_reach_them_while_their_labels_matured(jobs):
-    # offers of the app work for 7 days, its labels look 14 days ahead; what is decided on the last comes too late; a case
-    # that was open 7 days before O began at the most 28 earlier
+    # offers of the app work for 7 days, its labels look 14 days ahead; what is decided on the last comes too late; the newest
+    # warning of a case that is open on O is at the most 28 days old
     (judging,) = (job for job in jobs if job.name == "judge_alerts")
     spans = {name: str(read.span) for name, read in judging.reads.items() if read.span.last > 0}
-    assert spans == {"actions": "O-7 .. O+13", "alert_events": "O-7 .. O+13", "cases": "O-35 .. O+13"}
+    assert spans == {"actions": "O-7 .. O+13", "alert_events": "O-28 .. O+13", "alerts": "O-28 .. O+13"}
 
 
 @pytest.mark.parametrize("domain", ["app", "ecommerce", "telecom"])

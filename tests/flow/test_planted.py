@@ -63,9 +63,11 @@ def test_of_other_users_labels_nothing_is_learnt(spark, history_world, tmp_path)
         *(f"model.gate.min_margin_over_{rival}=0" for rival in gate),
         "model.max_evals=1",
     )
-    read = {name: of.store.read(of.tables[name]) for name in ("user_features", "user_labels", "retention_actions", "model_runs")}
+    names = ("user_features", "user_labels", "retention_actions", "risk_alerts", "alert_events", "model_runs")
+    read = {name: of.store.read(of.tables[name]) for name in names}
     inputs = {"features": read["user_features"], "labels": shuffle_labels(read["user_labels"])}
     inputs |= {"actions": read["retention_actions"], "model_runs": read["model_runs"].limit(0)}
+    inputs |= {"alerts": read["risk_alerts"], "alert_events": read["alert_events"]}
     models = Models(spark, of.settings, "shuffled")
     (row,) = train(inputs, (DAY(61),), models, settings=of.settings)["model_runs"].collect()
     assert finds_nothing(row)

@@ -33,6 +33,9 @@ MODEL = {
     "gate": {"min_users": 50, "min_positives": 20, "max_calibration_error": 0.2, "min_margin_over_column": -0.1},
 }
 
+# what was done about users: alias of an input -> table
+DONE = {"actions": "retention_actions", "alerts": "risk_alerts", "alert_events": "alert_events"}
+
 
 @cache
 def _empty_database():
@@ -95,6 +98,6 @@ def world(spark, one, shuffled=False, earlier=0):
     return {
         "features": features,
         "labels": spark.createDataFrame(known),
-        "actions": rows(spark, contracts.retention_actions, []),
+        **{alias: rows(spark, contracts[name], []) for alias, name in DONE.items()},
         "model_runs": rows(spark, contracts.model_runs, []),
     }

@@ -26,8 +26,8 @@ def action(user, arm, campaign="c", days=1):
     return {"day": DAY + timedelta(days=days), "user_id": user, "campaign": campaign, "arm": arm}
 
 
-def inputs_of(spark, one, users, churned, actions, **columns):
-    """Features and labels of one snapshot; features that are not given are null."""
+def inputs_of(spark, one, users, churned, actions, alerts=(), alert_events=(), **columns):
+    """Features and labels of one snapshot, and what was done about users; features that are not given are null."""
     keys = {"day": pa.array([DAY] * len(users), pa.date32()), "user_id": pa.array(users)}
     known = {"definition": pa.array(["silent"] * len(users)), "churned": pa.array(churned)}
     nothing = {name: pa.array([None] * len(users), pa.float64()) for name in feature_names(one)}
@@ -38,6 +38,8 @@ def inputs_of(spark, one, users, churned, actions, **columns):
         "actions": rows(
             spark, tables(one).retention_actions, [{"cost_cents": 0, "expected_value_cents": 0, **a} for a in actions]
         ),
+        "alerts": rows(spark, tables(one).risk_alerts, alerts),
+        "alert_events": rows(spark, tables(one).alert_events, alert_events),
     }
 
 
@@ -80,15 +82,16 @@ def test_a_user_whose_offer_still_works_after_the_snapshot_is_left_out(spark, tm
     actions = [action("works", "offer", days=-5), action("over", "offer", days=-6), action("held", "control", days=-5)]
     users = ["held", "nobody", "over", "works"]
     kept = frame.labelled_rows(inputs_of(spark, one, users, [False] * 4, actions), [DAY], one)
-    # of three that were assigned one was held out: it stands for the one that left
+    # it stands for all whom the plan would have assigned like it: of ten users one is held out
     share = one.offers.global_holdout_share
     weights = {r["user_id"]: r["weight"] for r in kept.select("user_id", "weight").collect()}
-    assert weights == pytest.approx({"held": 1 / (share + (1 - share) / 3), "nobody": 1.0, "over": 1.0})
+    assert weights == pytest.approx({"held": 1 / (share + (1 - share) / 10), "nobody": 1.0, "over": 1.0})
 
 
 def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_out_in_all_campaigns(spark, tmp_path):
-    one = conf(tmp_path, offers=OFFERS)
-    # campaign c holds out 1 of 4 of its own users, d 1 of 2
+    # d is planned with a third held out; offers.yaml has c no more: it held out 2 of 5 of its own users, each counted once
+    campaign = {"name": "d", "tiers": ["low"], "offers": [], "holdout_share": 1 / 3, "expires_days": 1}
+    one = conf(tmp_path, offers=OFFERS | {"campaigns": [campaign]})
     arms = {"c": ["control", "offer", "offer", "offer"], "d": ["control", "offer"]}
     actions = [action(f"{c}{n}", arm, c) for c, given in arms.items() for n, arm in enumerate(given)]
     actions += [action("c0", "control", days=2)]  # the same campaign again: one draw
@@ -100,8 +103,8 @@ def test_the_weight_of_a_held_out_user_is_the_inverse_of_the_chance_to_be_held_o
     (sizes,) = frame.span_sizes(kept, [Spans((), (), (DAY,))])
     size = sizes["test"]
     assert (size.rows, size.weight) == (len(weights), pytest.approx(sum(weights.values())))
-    # c0's second row and the late one count among the campaign's own: 3 of 6
-    c, d = 3 / 6, 1 / 2
+    # c0 counts once; the late one is a control of c too
+    c, d = 2 / 5, 1 / 3
     assert weights == pytest.approx(
         {
             "c0": 1 / (GLOBAL + (1 - GLOBAL) * c),

@@ -65,6 +65,7 @@ class DataSet:
         inputs = {name: self.rows(f"user_{name}") for name in ("features", "labels")}
         inputs["labels"] = shuffle_labels(inputs["labels"])
         inputs |= {"actions": self.rows("retention_actions"), "model_runs": self.rows("model_runs").limit(0)}
+        inputs |= {"alerts": self.rows("risk_alerts"), "alert_events": self.rows("alert_events")}
         models = Models(self.runner.spark, few, "shuffled")
         (row,) = train(inputs, (tested + timedelta(days=ahead),), models, settings=few)["model_runs"].collect()
         return row

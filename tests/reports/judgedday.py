@@ -14,7 +14,6 @@ READS = {
     "scores": "user_scores",
     "alerts": "risk_alerts",
     "alert_events": "alert_events",
-    "cases": "risk_alerts",
     "actions": "retention_actions",
     "features": "user_features",
     "labels": "user_labels",
@@ -25,7 +24,7 @@ READS = {
 HALVES = {"edges": [1.0], "shares": [0.5, 0.5], "missing": 0.0}
 # of the campaign's four users outside the global hold-out one is its control; 2 % are held out of everything
 HELD = 1 / (0.02 + 0.98 / 4)
-BASE = (HELD + 1) / (2 * HELD + 4)  # c and e churned, of c, d (held out), e, g, h and i
+BASE = (HELD + 2) / (2 * HELD + 5)  # c, e and f churned, of c, d (held out), e .. i
 
 
 def score(user, p, rank, total):
@@ -130,7 +129,7 @@ def ten_users(settings):
     out (c two days before); e warned by a rule; f..j not warned, j got an offer three days later."""
     users = "abcdefghij"
     churned = dict(zip(users, [0, 0, 1, 0, 1, 1, 0, 0, 0, 0], strict=True))
-    rows = {
+    return {
         # a is critical, b .. d high; two of ten had other logins when they were scored
         "scores": [
             score(u, 0.9 - 0.08 * n, 9 - n, 10)
@@ -150,20 +149,11 @@ def ten_users(settings):
         "alerts": [
             alert("a", level="red"),
             alert("b") | {"cause": "price"},
-            *(alert(u) | {"cause": "price", "signals": ["model", "silent"]} for u in "cd"),
+            alert("c") | {"cause": "price", "signals": ["model", "silent"]},
+            alert("d") | {"cause": "price", "signals": ["model", "silent"], "class": "short"},
             alert("e", "silent") | {"owner": "p"},
-            alert("f", "acted_on") | {"escalates": "first-f"},
+            alert("f", "again") | {"escalates": "first-f"},
             alert("x", "silent"),
-        ],
-        "alert_events": [
-            {
-                "day": ON + timedelta(days=1),  # people act on the day after the night's warnings
-                "event_id": "1",
-                "at": datetime(2025, 9, 12, 9),
-                "alert_id": "later-f",
-                "who": "w",
-                "action": "acted",
-            }
         ],
         "actions": [
             action("a", "offer"),
@@ -178,7 +168,3 @@ def ten_users(settings):
             *(label(u, True, definition="silent_30d") for u in "gh"),
         ],
     }
-    # the case of f, which a warning before O opened, rose once more after O
-    later = alert("f", "later") | {"alert_id": "later-f", "day": ON + timedelta(days=1), "escalates": "first-f"}
-    rows["cases"] = [*rows["alerts"], later]
-    return rows

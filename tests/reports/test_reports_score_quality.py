@@ -16,11 +16,11 @@ from smallworld import settings as small_settings
 
 
 def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(judged):
-    users = [("c", 1, HELD), ("d", 0, HELD), ("e", 1, 1.0), *((u, 0, 1.0) for u in "ghi")]
+    users = [("c", 1, HELD), ("d", 0, HELD), ("e", 1, 1.0), ("f", 1, 1.0), *((u, 0, 1.0) for u in "ghi")]
     p = np.array([0.9 - 0.08 * "abcdefghij".index(u) for u, *_ in users])
     y, w = np.array([c for _, c, _ in users]), np.array([w for *_, w in users])
     found = {r["metric"]: r for r in of_all(judged)}
-    assert {r["users"] for r in found.values()} == {6} and {r["churned"] for r in found.values()} == {2}
+    assert {r["users"] for r in found.values()} == {7} and {r["churned"] for r in found.values()} == {3}
     expected = {
         "auc": roc_auc_score(y, p, sample_weight=w),
         "average_precision": average_precision_score(y, p, sample_weight=w),
@@ -35,8 +35,8 @@ def test_model_quality_equals_scikit_learn_on_the_weighted_untreated(judged):
 def test_predicted_and_observed_rates_are_written_by_tenth_of_risk(judged):
     parts = [r for r in judged["model_quality"] if r["by"] == "tenth"]
     told = {(r["value"], r["metric"]): (r["users"], r["metric_value"]) for r in parts}
-    # one untreated user in a tenth: c and e churned; a is the riskiest
-    seen = {"8": ("c", 1.0), "7": ("d", 0.0), "6": ("e", 1.0), "4": ("g", 0.0), "3": ("h", 0.0), "2": ("i", 0.0)}
+    # one untreated user in a tenth: c, e and f churned; a is the riskiest
+    seen = {"8": ("c", 1.0), "7": ("d", 0.0), "6": ("e", 1.0), "5": ("f", 1.0), "4": ("g", 0.0), "3": ("h", 0.0), "2": ("i", 0.0)}
     expected = {(tenth, "base_rate"): (1, rate) for tenth, (_, rate) in seen.items()}
     expected |= {(tenth, "predicted"): (1, 0.9 - 0.08 * "abcdefghij".index(user)) for tenth, (user, _) in seen.items()}
     assert set(told) == set(expected)
@@ -50,7 +50,7 @@ def test_tiers_that_people_act_on_are_judged_down_to_each(judged):
     # critical: a, treated; critical and high: c and d, held out, of whom c churned
     assert found["precision_critical"] is None and found["lift_critical"] is None and found["recall_critical"] == 0
     assert found["precision_high"] == pytest.approx(1 / 2)
-    assert found["recall_high"] == pytest.approx(HELD / (HELD + 1)) and found["lift_high"] == pytest.approx(1 / 2 / BASE)
+    assert found["recall_high"] == pytest.approx(HELD / (HELD + 2)) and found["lift_high"] == pytest.approx(1 / 2 / BASE)
     assert "precision_low" not in found
     # the riskiest tenth of the weight is a part of c
     assert found["top_decile_lift"] == pytest.approx(1 / BASE)

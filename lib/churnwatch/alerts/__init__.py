@@ -1,6 +1,6 @@
 """Warnings: raised by rules and the model, worked by people, and sent to their owners."""
 
-from churnwatch.alerts.closing import case_days, tracked_days
+from churnwatch.alerts.closing import tracked_days
 from churnwatch.alerts.groups import trend_days
 from churnwatch.alerts.model_warnings import QUIET_DAYS as MODEL_QUIET_DAYS
 from churnwatch.alerts.raising import raise_alerts
@@ -11,7 +11,6 @@ from churnwatch.alerts.states import list_alerts, with_state
 __all__ = [
     "DELIVERY_DAYS",
     "MODEL_QUIET_DAYS",
-    "case_days",
     "dead_letters",
     "event_line",
     "tracked_days",

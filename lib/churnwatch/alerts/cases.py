@@ -5,8 +5,8 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.closing import case_days
-from churnwatch.alerts.states import case_id, events_by_case
+from churnwatch.alerts.states import events_by_case
+from churnwatch.model.judged_cases import case_id
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import CLOSED
 
@@ -51,7 +51,7 @@ def cases_per_subject(alerts: DataFrame, alert_events: DataFrame, day: date, set
             F.max("cause").alias("cause"),
             F.coalesce(F.max("rank"), F.lit(0)).alias("rank"),
             F.array_distinct(F.flatten(F.collect_list("signals"))).alias("signals"),
-            F.least(F.min("closed_on"), F.date_add(F.max("day"), case_days(settings))).alias("ended_on"),
+            F.least(F.min("closed_on"), F.date_add(F.max("day"), settings.case_days)).alias("ended_on"),
         )
         .where(F.col("subject").isNotNull())  # closings alone: the warnings are too old to be read
         .withColumn("open", F.col("ended_on") >= F.lit(day))

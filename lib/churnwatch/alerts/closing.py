@@ -6,7 +6,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from churnwatch.alerts.owners import superior_of
-from churnwatch.alerts.states import STILL_OPEN, case_id, events_by_case, state_columns
+from churnwatch.alerts.states import STILL_OPEN, events_by_case, state_columns
+from churnwatch.model.judged_cases import case_id
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import CHURNED, CLOSED, ESCALATED, EXPIRED, RETAINED, SYSTEM
 
@@ -17,14 +18,9 @@ NEWEST = (
 )
 
 
-def case_days(settings: Settings) -> int:
-    """Return the days after the newest warning of a case by which its outcome is known; then the case is over."""
-    return max(settings.tiers.open_days, settings.label_lag_days(settings.churn.primary))
-
-
 def tracked_days(settings: Settings) -> int:
     """Return the age in days of the oldest warning that the system may still close or escalate."""
-    return case_days(settings) + LATE_DAYS
+    return settings.case_days + LATE_DAYS
 
 
 def select_due_cases(alerts: DataFrame, alert_events: DataFrame, labels: DataFrame, day: date, settings: Settings) -> DataFrame:
@@ -60,7 +56,7 @@ def select_due_cases(alerts: DataFrame, alert_events: DataFrame, labels: DataFra
     outcome = (
         F.when(F.col("lost"), CHURNED)
         .when(~F.col("churned"), RETAINED)
-        .when(F.datediff(F.lit(day), "day") > case_days(settings), EXPIRED)
+        .when(F.datediff(F.lit(day), "day") > settings.case_days, EXPIRED)
     )
     unattended = F.col("state").isin(*STILL_OPEN)
     overdue = unattended & (F.col("due_on") < F.lit(day)) & F.col("escalated_to").isNull()

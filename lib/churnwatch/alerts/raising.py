@@ -165,7 +165,15 @@ def _as_alerts(warnings: DataFrame, day: date, settings: Settings) -> DataFrame:
         "signals",
         F.col("open.case_id").alias("escalates"),
         "value_at_risk_cents",
+        _class_of_rule(settings).alias("class"),
     )
+
+
+def _class_of_rule(settings: Settings) -> Column:
+    """The kind of churn of the strongest signal; rules of the primary definition's class need no name."""
+    primary = settings.primary.class_
+    others = {rule.id: settings.class_of(rule.id) for rule in settings.rules.rules if settings.class_of(rule.id) != primary}
+    return F.coalesce(value_for(others, F.col("best.rule_id")).cast("string"), F.lit(primary))
 
 
 def _of_level(values: dict[str, object]) -> Column:

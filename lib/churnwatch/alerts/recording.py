@@ -8,9 +8,9 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.states import case_id
 from churnwatch.core import DataQualityError
 from churnwatch.core.job import Frames
+from churnwatch.model.judged_cases import case_id
 from churnwatch.settings import Settings, Source
 from churnwatch.settings.terms import ACKNOWLEDGED, ACTED, CASE_OUTCOMES, CLOSED, SYSTEM
 

@@ -7,15 +7,11 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.model.judged_cases import case_id
 from churnwatch.settings.terms import ACKNOWLEDGED, CLOSED, ESCALATED, LEVELS, OPEN
 
 STILL_OPEN = (OPEN, ACKNOWLEDGED)  # states in which somebody still has to act
 EVENT = ("day", "at", "event_id", "action", "who", "note", "outcome", "owner")  # in this order the newest event is the largest
-
-
-def case_id() -> Column:
-    """Return the case of a warning: ``escalates`` if it raised the level of an open case, else its own ``alert_id``."""
-    return F.coalesce("escalates", "alert_id")
 
 
 def with_state(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:

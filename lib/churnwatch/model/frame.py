@@ -10,11 +10,13 @@ from pyspark.sql import functions as F
 from churnwatch.activity import only_people
 from churnwatch.core import only_days
 from churnwatch.core.chance import share_of
+from churnwatch.model.judged_cases import judged_cases
 from churnwatch.model.schema import Schema, raw_values
 from churnwatch.model.spans import SPANS, Spans
-from churnwatch.model.untreated import per_assigned_user
+from churnwatch.model.untreated import with_treatment
 from churnwatch.settings import Settings
 from churnwatch.settings.names import segment_names
+from churnwatch.settings.terms import ACTED
 
 FOLD_SHARE = 0.25  # of the users: the validation fold
 FOLD_DAYS_SHARE = 0.4  # of the training snapshots: the validation period, the last of them
@@ -42,20 +44,22 @@ def snapshot_days(inputs: Mapping[str, DataFrame], settings: Settings) -> list[d
 def labelled_rows(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:
     """One row per user and snapshot: ``day, user_id, label`` (1 churned), ``weight`` and the columns of user_features.
 
-    Users whom an offer could reach in the lead time or label window are left out, because what they would have done without
-    it is unknown. Held-out and unassigned users stay, the held-out with a weight (``per_assigned_user``). Bots are left out.
+    Users who were treated (``with_treatment``) are left out, because what they would have done without an offer or an action
+    on their warning is unknown; the weights of untreated users stand for them. Bots are left out.
     """
     labels = _primary(only_days(inputs["labels"], days), settings).select(
         "day", "user_id", F.col("churned").cast("double").alias("label")
     )
-    # (day, user_id) is the key of all three: the joins keep the grain
+    # (day, user_id) is the key of all frames: the joins keep the grain
     people = only_people(only_days(inputs["features"], days))
-    if inputs["actions"].where("arm IS NOT NULL").limit(1).count() == 0:
+    nobody = (
+        inputs["actions"].where("arm IS NOT NULL").isEmpty() and inputs["alert_events"].where(f"action = '{ACTED}'").isEmpty()
+    )
+    if nobody:
         return labels.withColumn("weight", F.lit(1.0)).join(people, ["day", "user_id"])
-    assigned = per_assigned_user(inputs["actions"], days, settings)
-    untreated = labels.join(assigned, ["day", "user_id"], "left").where("offered IS NOT TRUE").drop("offered")
-    weighted = untreated.withColumn("weight", F.coalesce("weight", F.lit(1.0)))
-    return weighted.join(people, ["day", "user_id"])
+    cases = judged_cases(inputs["alerts"], inputs["alert_events"], days, settings)
+    known = with_treatment(labels, inputs["actions"], cases, days, settings)
+    return known.where(~F.col("treated")).drop("treated", "lacking").join(people, ["day", "user_id"])
 
 
 def _primary(labels: DataFrame, settings: Settings) -> DataFrame:

@@ -14,27 +14,30 @@ from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, UNKNOWN
 from churnwatch.tables import tables
 
-RULE, LEVEL, CAUSE, OWNER, TOGETHER = "rule", "level", "cause", "owner", "together"  # besides: the name of a segment
+RULE, LEVEL, CAUSE, OWNER, CLASS, TOGETHER = "rule", "level", "cause", "owner", "class", "together"  # besides: segments' names
 LOOK = ("by", "rule_id", "level", "value")
 
 
 def alert_quality(
-    alerts: DataFrame, known: DataFrame, features: DataFrame, day: date, settings: Settings
+    cases: DataFrame, known: DataFrame, features: DataFrame, day: date, settings: Settings
 ) -> list[tuple[Any, ...]]:
-    """The rows of alert_quality, one per group of the users warned on ``day``: precision, recall, lift, and days of lead.
+    """The rows of alert_quality, one per group of the users with a new or open warning on ``day``.
 
-    Groups (looks): each rule, and the model, by level and at all levels; each level, cause, owner and value of a segment; all
-    warned users; each two rules that fired for the same user. A user counts once in a group. ``known``: ``per_labelled_user``.
+    Groups (looks): each rule, and the model, by level and at all levels; each level, cause, owner, class and value of a segment;
+    all warned users; each two rules that fired for the same user. A user counts once in a group. ``cases``: ``judged_cases``;
+    ``known``: ``per_labelled_user``.
 
-    Treated users are neither hits nor false alarms: they are not in ``matured``, and held-out users, who stand for them, get a
-    higher weight. Intervals are Wilson's on the effective number of users (L. Kish, Survey Sampling, 1965:
-    (sum of w)^2 / sum of w^2). Collects one row per group.
+    Precision, lift and lead time are those of the warnings raised on the day. Recall is of the churned users: the share with a
+    new or open warning, because a user whose warning is still open is not warned again. Treated users are neither hits nor false
+    alarms; the weights of the others stand for them. Where nobody stands for some of them (``lacking``), rates that would need
+    them are null. Intervals are Wilson's on the effective number of users. Collects one row per group.
     """
+    kept = ("churned", "last_active_day", "treated", "weight", "lacking")
     people = (
         known.join(_segments(features, day, settings), "user_id", "left")  # one row a user on both sides
-        .join(_per_warned_user(alerts), "user_id", "full")  # one row a user on both sides
-        .select("churned", "last_active_day", "treated", "weight", F.explode(_looks_of_user(settings)).alias("one"))
-        .select("churned", "last_active_day", "treated", "weight", "one.look", "one.warned")
+        .join(_per_warned_user(cases), "user_id", "full")  # one row a user on both sides
+        .select(*kept, "acted", F.explode(_looks_of_user(settings)).alias("one"))
+        .select(*kept, "acted", "one.*")
     )
     counts = people.groupBy("look").agg(*_counts(day, settings), *_base())
     found = {tuple(row["look"]): row.asDict() for row in counts.collect()}
@@ -44,11 +47,12 @@ def alert_quality(
         # groups that are no segment's are compared with all users
         base = row if by in settings.measures.segments else found[(ALL,) * len(LOOK)]
         few = by == TOGETHER and row["fired"] < settings.privacy.min_group_size
-        if row["fired"] and not few:
+        if row["warned"] and not few:
             named = {"day": day, "by": by, "rule_id": rule_id, "level": level, "value": value}
-            kept = {name: row[name] for name in ("fired", "matured", "churned", "treated")}
+            counted = {name: row[name] for name in ("fired", "matured", "churned", "treated", "acted", "warned")}
             of_base = {name: base[name] for name in ("base_eligible", "base_churned")}
-            rows.append({**named, **kept, **of_base, **_rates(row, base)})
+            note = row["lacking"] or base["base_lacking"]
+            rows.append({**named, **counted, **of_base, **_rates(row, base), "note": note})
     return [tuple(row[name] for name in tables(settings).alert_quality.schema.names) for row in rows]
 
 
@@ -63,87 +67,121 @@ def _segments(features: DataFrame, day: date, settings: Settings) -> DataFrame:
 
 
 def _looks_of_user(settings: Settings) -> Column:
-    """Structs of ``look`` and ``warned``: the groups in which a warned user counts, and the base groups of a labelled one."""
+    """Structs of ``look``, ``new`` (the user was warned on the day) and ``warned`` (has a new or open warning): the groups in
+    which a user counts; with both false the base groups of a labelled user."""
     of_segments = [_look(name, value=F.coalesce(f"segment_{name}", F.lit(UNKNOWN))) for name in settings.measures.segments]
     own = F.array(_look(ALL), *of_segments)
 
-    def tagged(looks: Column, warned: bool) -> Column:
-        return F.transform(looks, lambda look: F.struct(look.alias("look"), F.lit(warned).alias("warned")))
+    def tagged(looks: Column, new: bool, warned: bool) -> Column:
+        return F.transform(
+            looks, lambda look: F.struct(look.alias("look"), F.lit(new).alias("new"), F.lit(warned).alias("warned"))
+        )
 
-    nobody = F.slice(tagged(own, False), 1, 0)
-    of_warned = F.when(F.col("looks").isNotNull(), tagged(F.concat("looks", own), True)).otherwise(nobody)
-    return F.concat(of_warned, F.when(F.col("weight").isNotNull(), tagged(own, False)).otherwise(nobody))
+    nobody = F.slice(tagged(own, False, False), 1, 0)
+
+    def where_warned(looks: str, new: bool) -> Column:
+        return F.when(F.size(looks) > 0, tagged(F.concat(looks, own), new, not new)).otherwise(nobody)
+
+    base = F.when(F.col("weight").isNotNull(), tagged(own, False, False)).otherwise(nobody)
+    return F.concat(where_warned("new_looks", True), where_warned("looks", False), base)
 
 
-def _per_warned_user(alerts: DataFrame) -> DataFrame:
-    """One row per warned user: ``looks``, the groups in which the user counts, each once; without those of segments."""
+def _per_warned_user(cases: DataFrame) -> DataFrame:
+    """One row per user with a new or open warning: ``looks``, the groups in which the user counts, each once, without those of
+    segments; ``new_looks``, those of the warnings raised on the day; ``acted``, whether somebody acted on one of the warnings."""
+    last = F.element_at("warnings", -1)
+    # a case has the rules of all its warnings, and the level of the newest; a new warning has its own
+    rules = F.array_distinct(F.flatten(F.transform("warnings", _rules_of)))
+    own = F.struct(last["level"], last["owner"], F.coalesce(last["cause"], F.lit(UNKNOWN)).alias("cause"), last["class"])
+    users = cases.select("user_id", "is_new", "acted", own.alias("own"), rules.alias("rules"), _rules_of(last).alias("new_rules"))
+    case = F.struct("own.*", "rules")
+    new = F.when(F.col("is_new"), F.struct("own.*", F.col("new_rules").alias("rules")))
+    return (
+        users.groupBy("user_id")
+        .agg(F.collect_list(case).alias("cases"), F.collect_list(new).alias("new"), F.bool_or("acted").alias("acted"))
+        .select("user_id", "acted", _looks_of("cases").alias("looks"), _looks_of("new").alias("new_looks"))
+    )
+
+
+def _rules_of(warning: Column) -> Column:
     # rows written before ``signals`` existed have their rule alone
-    warning = F.struct(
-        "level",
-        "owner",
-        F.coalesce("cause", F.lit(UNKNOWN)).alias("cause"),
-        F.coalesce("signals", F.array("rule_id")).alias("rules"),
-    )
-    users = alerts.where("scope = 'user'").groupBy("user_id").agg(F.collect_list(warning).alias("warnings"))
+    return F.coalesce(warning["signals"], F.array(warning["rule_id"]))
+
+
+def _looks_of(warnings: str) -> Column:
+    """The groups of a user's ``warnings``, each once."""
     each = F.transform(
-        "warnings",
-        lambda one: F.array(_look(LEVEL, value=one["level"]), _look(CAUSE, value=one["cause"]), _look(OWNER, value=one["owner"])),
+        warnings,
+        lambda one: F.array(*(_look(name, value=one[name]) for name in (LEVEL, CAUSE, OWNER))),
     )
+    # rows written before ``class`` existed have none
+    classes = F.transform(F.filter(warnings, lambda one: one[CLASS].isNotNull()), lambda one: _look(CLASS, value=one[CLASS]))
     by_rule = F.transform(
-        "warnings",
+        warnings,
         lambda one: F.flatten(
             F.transform(one["rules"], lambda rule: F.array(_look(RULE, rule, one["level"]), _look(RULE, rule)))
         ),
     )
-    rules = F.array_sort(F.array_distinct(F.flatten(F.transform("warnings", lambda one: one["rules"]))))
+    rules = F.array_sort(F.array_distinct(F.flatten(F.transform(warnings, lambda one: one["rules"]))))
     pairs = F.flatten(
         F.transform(
             rules,
             lambda one: F.transform(F.filter(rules, lambda other: other > one), lambda other: _look(TOGETHER, one, value=other)),
         )
     )
-    return users.select("user_id", F.array_distinct(F.concat(F.flatten(each), F.flatten(by_rule), pairs)).alias("looks"))
+    return F.array_distinct(F.concat(F.flatten(each), classes, F.flatten(by_rule), pairs))
 
 
 def _counts(day: date, settings: Settings) -> list[Column]:
-    warned, weight = F.col("warned"), F.col("weight")
-    untreated = warned & (F.col("treated") == F.lit(False))
-    hit = untreated & (F.col("churned") == 1)
-    # the day of churn is known from the last active day only where churn is inactivity
+    new, weight = F.col("new"), F.col("weight")
+    untreated = F.col("treated") == F.lit(False)
+    judged, hit = new & untreated, new & untreated & (F.col("churned") == 1)
+    found = F.col("warned") & untreated & (F.col("churned") == 1)
+    # where churn is inactivity, a churned user had no event after O: the silence lasts from the last active day
     horizon = settings.primary.horizon_days if settings.primary.kind == "inactivity" else None
-    lead = F.lit(horizon).cast("int") - F.datediff(F.lit(day), "last_active_day")
+    silent = F.datediff(F.lit(day), "last_active_day")
+    lead = F.lit(horizon).cast("int") - silent
     return [
-        F.count_if(warned).alias("fired"),
-        F.count_if(warned & F.col("treated")).alias("treated"),
-        F.count_if(untreated).alias("matured"),
+        F.count_if(new).alias("fired"),
+        F.count_if("warned").alias("warned"),
+        F.count_if(new & F.col("treated")).alias("treated"),
+        F.count_if(new & F.col("acted")).alias("acted"),
+        F.count_if(judged).alias("matured"),
         F.count_if(hit).alias("churned"),
         F.sum(F.when(hit, weight)).alias("hit_weight"),
-        F.sum(F.when(untreated, weight)).alias("matured_weight"),
-        F.sum(F.when(untreated, weight * weight)).alias("matured_squares"),
+        F.sum(F.when(judged, weight)).alias("matured_weight"),
+        F.sum(F.when(judged, weight * weight)).alias("matured_squares"),
+        F.sum(F.when(found, weight)).alias("found_weight"),
+        F.max(F.when(new, F.col("lacking"))).alias("lacking"),
         F.avg(F.when(hit, lead)).cast("double").alias("lead_days"),
         F.stddev_samp(F.when(hit, lead)).alias("lead_deviation"),
+        F.avg(F.when(hit, silent)).cast("double").alias("silent_days"),
     ]
 
 
 def _base() -> list[Column]:
-    churned, weight = F.col("churned") == 1, F.col("weight")
-    untreated = ~F.col("warned") & ~F.col("treated")
+    labelled, churned, weight = ~F.col("new") & ~F.col("warned"), F.col("churned") == 1, F.col("weight")
+    untreated = labelled & ~F.col("treated")
     return [
         F.count_if(untreated).alias("base_eligible"),
         F.count_if(untreated & churned).alias("base_churned"),
         F.sum(F.when(untreated, weight)).alias("base_weight"),
         F.sum(F.when(untreated & churned, weight)).alias("churned_weight"),
         F.sum(F.when(untreated & churned, weight * weight)).alias("churned_squares"),
+        F.max(F.when(labelled, F.col("lacking"))).alias("base_lacking"),
     ]
 
 
 def _rates(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float | None]:
-    """Rates of a group against its ``base``, with 95 % intervals, rounded; None where undefined."""
+    """Rates of a group against its ``base``, with 95 % intervals, rounded; None where undefined, or where nobody stands for the
+    users of a level who were acted on."""
     hits = row["hit_weight"] or 0.0
-    precision, recall = _share(hits, row["matured_weight"]), _share(hits, base["churned_weight"])
+    precision = None if row["lacking"] else _share(hits, row["matured_weight"])
+    known = not base["base_lacking"]
+    recall = _share(row["found_weight"] or 0.0, base["churned_weight"]) if known else None
+    base_rate = _share(base["churned_weight"] or 0.0, base["base_weight"]) if known else None
     effective = _over(row["matured_weight"], row["matured_weight"], row["matured_squares"])
     effective_churned = _over(base["churned_weight"], base["churned_weight"], base["churned_squares"])
-    base_rate = _share(base["churned_weight"] or 0.0, base["base_weight"])
     low, high = _interval(precision, effective)
     recall_low, recall_high = _interval(recall, effective_churned)
     lead = row["lead_days"]
@@ -163,6 +201,7 @@ def _rates(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float |
         "lift_high": _over(high, 1.0, base_rate),
         "lead_low": None if half is None else lead - half,
         "lead_high": None if half is None else lead + half,
+        "silent_days": row["silent_days"],
     }
     return {name: None if value is None else rounded(value) for name, value in values.items()}
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import date
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from churnwatch.core import Skipped
 from churnwatch.core.job import Frames
+from churnwatch.model.judged_cases import judged_cases
 from churnwatch.reports.alert_quality import alert_quality
 from churnwatch.reports.drift import drift_rows, measure_drift
 from churnwatch.reports.labelled_users import per_labelled_user
@@ -26,15 +28,15 @@ def judge_alerts(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
     """
     (day,) = days
     found = collect_rows(threshold_inputs(inputs, day, settings))
-    if not found["tiers"] and inputs["alerts"].isEmpty():
+    if not found["tiers"] and inputs["alerts"].where(F.col("day") == F.lit(day)).isEmpty():
         raise Skipped(f"nothing was scored and nobody warned on {day}: there is nothing to judge")
-    done = (inputs["actions"], inputs["cases"], inputs["alert_events"])
-    known = per_labelled_user(inputs["labels"], *done, day, settings)
+    cases = judged_cases(inputs["alerts"], inputs["alert_events"], days, settings)
+    known = per_labelled_user(inputs["labels"], inputs["actions"], cases, day, settings)
     bins = score_bins(_with_shadow(inputs), known, inputs["features"], settings)
     whole = bins_by_version(bins)
     drift = measure_drift(inputs, sum(b.users for its in whole.values() for b in its), day, settings)
     rows = {
-        "alert_quality": alert_quality(inputs["alerts"], known, inputs["features"], day, settings),
+        "alert_quality": alert_quality(cases, known, inputs["features"], day, settings),
         "model_quality": quality_rows(bins, drift, day, settings),
         "feature_drift": drift_rows(drift, day),
         "thresholds": threshold_rows(found, whole, day, settings),

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, SettingsPart
 from churnwatch.settings.losses import LossRule
+from churnwatch.settings.terms import ChurnClass
 
 LONG_DAYS = 92  # longer spans are read by month: half a year of daily rows costs four times as much as 31 days and 6 months
 WEEK_DAYS = 7
@@ -58,8 +59,8 @@ class Definition(SettingsPart):
     """Days of the label window."""
     lead_days: int = Field(default=0, ge=0)
     """Days between the as-of day and the label window. A user who churns in them (kinds event and gap) gets no label."""
-    class_: Literal["short", "long", "competitor"] = Field(default="short", alias="class")
-    """How reports group the definition: short-term, long-term or to a competitor."""
+    class_: ChurnClass = Field(default="short", alias="class")
+    """Kind of churn: short-term, long-term or to a competitor. Reports group definitions by it, and warnings carry it."""
     events: list[str] | None = None
     """Types of events that count (kind event: that end the relation). Null: all acts, see `acts` in measures.yaml."""
     active_events: ActiveEvents | None = Field(default=None, examples=["acts", ["login", "purchase"]])

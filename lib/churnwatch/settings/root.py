@@ -15,6 +15,7 @@ from churnwatch.settings.planted import Planted
 from churnwatch.settings.rules import Causes, Rules
 from churnwatch.settings.sending import Sending
 from churnwatch.settings.sources import Sources
+from churnwatch.settings.terms import ChurnClass
 from churnwatch.settings.tiers import Tiers
 
 
@@ -72,9 +73,21 @@ class Settings(SettingsPart):
         """The definition of churn that the model predicts."""
         return self.churn.definitions[self.churn.primary]
 
+    def class_of(self, rule_id: str) -> ChurnClass:
+        """The kind of churn of which a rule, or the model, warns; the primary definition's for a rule that is gone."""
+        rule = next((rule for rule in self.rules.rules if rule.id == rule_id), None)
+        if rule is None:
+            return self.primary.class_
+        return rule.class_ or self.churn.definitions[rule.definition or self.churn.primary].class_
+
     def label_lag_days(self, definition: str) -> int:
         """Days after O until its label is known: lead + horizon + settle."""
         return self.churn.definitions[definition].ahead_days + self.clock.settle_days
+
+    @property
+    def case_days(self) -> int:
+        """Days after the newest warning of a case by which its outcome is known; then the case is over."""
+        return max(self.tiers.open_days, self.label_lag_days(self.churn.primary))
 
     def outcome_definition(self, outcome: Outcome) -> str | None:
         """Definition of churn behind ``outcome``; None when the outcome is a measure."""

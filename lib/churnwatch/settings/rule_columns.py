@@ -166,6 +166,8 @@ def rule_faults(settings: Settings) -> Found:
             )
         yield from known_name((*path, "cause"), "cause", rule.cause, settings.causes.causes)
         yield from known_name((*path, "level"), "level", rule.level, levels)
+        if rule.definition is not None:
+            yield from known_name((*path, "definition"), "definition", rule.definition, settings.churn.definitions)
 
 
 def route_faults(settings: Settings) -> Found:

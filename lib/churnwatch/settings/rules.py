@@ -5,7 +5,7 @@ from datetime import date
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import Days, Name, SettingsPart
-from churnwatch.settings.terms import MODEL, LevelName, Scope
+from churnwatch.settings.terms import MODEL, ChurnClass, LevelName, Scope
 
 # found on simulated apps: lower values name more causes, and more of them wrongly
 LEAST = 0.9
@@ -32,6 +32,10 @@ class Rule(SettingsPart):
     is general and a specific one is found, or `when` names a score."""
     owner: str | None = None
     """Who acts. It may hold {column} placeholders; where a value is missing the level's owner acts. Null: see owners.yaml."""
+    definition: Name | None = None
+    """Definition of churn.yaml that the rule warns of; its class goes to the warnings. Null: the primary one."""
+    class_: ChurnClass | None = Field(default=None, alias="class", examples=["competitor"])
+    """Kind of churn that the rule warns of, where no definition has it. Null: the class of the definition."""
     evidence: str = ""
     """Text of the warning with {column} placeholders; a user id cannot be one."""
     cool_down_days: int = Field(default=7, ge=0, examples=[14])

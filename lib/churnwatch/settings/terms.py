@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 LevelName = Literal["blue", "yellow", "orange", "red"]
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)  # from the mildest up
+ChurnClass = Literal["short", "long", "competitor"]  # kind of churn of a definition, and of the warnings about it
+CHURN_CLASSES: tuple[ChurnClass, ...] = get_args(ChurnClass)
 Scope = Literal["user", "group", "base"]  # subject of a warning: a user, a segment, all users
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 

@@ -33,6 +33,11 @@ RISK_ALERTS = table(
             "alert_id of the open warning whose level this row raises; null: a new case",
         ),
         column("value_at_risk_cents", "long", "probability x value of the user on the day, cents; null: not scored"),
+        column(
+            "class",
+            "string",
+            "kind of churn that the warning is about: short, long or competitor; of the rule's definition, or of the primary one",
+        ),
     ],
     ("day", "alert_id"),
     partitions=("day",),

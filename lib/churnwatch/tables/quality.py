@@ -14,8 +14,8 @@ ALERT_QUALITY = table(
         column(
             "matured",
             "long",
-            "warned users whose label window has ended and who got no offer during it; treated users are left out, because an "
-            "offer that worked would look like a false alarm",
+            "users warned on the day whose label window has ended and who were not treated: treated users are left out, because "
+            "an offer or a call that worked would look like a false alarm",
             nullable=False,
         ),
         column("churned", "long", "matured users who churned", nullable=False),
@@ -26,30 +26,38 @@ ALERT_QUALITY = table(
             nullable=False,
         ),
         column("base_churned", "long", "users counted in base_eligible who churned", nullable=False),
-        column("base_rate", "double", "churn rate of the users with a label; held-out users also weigh for the treated"),
-        column("precision", "double", "share of the matured users who churned; held-out users also weigh for the treated"),
+        column("base_rate", "double", "churn rate of the users with a label; untreated users also weigh for the treated"),
+        column(
+            "precision",
+            "double",
+            "share of the matured users who churned; untreated users also weigh for the treated; null: nobody matured, or see "
+            "note",
+        ),
         column("low", "double", f"{INTERVAL} (Wilson, on the effective sample size) of precision, lower end"),
         column("high", "double", f"{INTERVAL} (Wilson, on the effective sample size) of precision, upper end"),
         column(
             "recall",
             "double",
-            "share of the churned users who were warned; held-out users also weigh for the treated",
+            "share of the churned users who had a new or open warning on the day; untreated users also weigh for the treated; "
+            "null: nobody churned, or see note",
         ),
         column("lift", "double", "precision / base_rate"),
         column(
             "lead_days",
             "double",
-            "mean days from the warning of a churned user to the day on which the silence had lasted horizon_days; null: churn "
-            "is not silence, or nobody churned",
+            "mean days from the warning of a churned user to the day on which the silence had lasted horizon_days: what was "
+            "gained against waiting for the churn definition; see silent_days; null: churn is not silence, or nobody churned",
         ),
         # nullable: days that were stored before these columns existed lack them; their rows are about rules
         column(
             "by",
             "string",
-            "what the row is about: rule, level, cause, owner, a segment, together (a pair of rules) or all; null: rule",
+            "what the row is about: rule, level, cause, owner, class, a segment, together (a pair of rules) or all; null: rule",
         ),
         column("value", "string", "value of `by`; for together the other rule; 'all' for rules"),
-        column("treated", "long", "warned users who got an offer during their label window; held-out users weigh for them"),
+        column(
+            "treated", "long", "warned users who got an offer that could change the label, or on whose warning somebody acted"
+        ),
         column("effective", "double", "effective sample size of the matured users: (sum of weights)^2 / sum of squared weights"),
         column("recall_low", "double", f"{INTERVAL} (Wilson) of recall, lower end"),
         column("recall_high", "double", f"{INTERVAL} (Wilson) of recall, upper end"),
@@ -57,6 +65,18 @@ ALERT_QUALITY = table(
         column("lift_high", "double", f"{INTERVAL} of lift, upper end, with the base rate taken as exact"),
         column("lead_low", "double", f"{INTERVAL} of lead_days (normal), lower end; null: fewer than two users"),
         column("lead_high", "double", f"{INTERVAL} of lead_days (normal), upper end; null: fewer than two users"),
+        column("warned", "long", "users with a new or open warning on the day"),
+        column("acted", "long", "users warned on the day on whose warning somebody acted; counted in treated"),
+        column(
+            "silent_days",
+            "double",
+            "mean days from the last act of a churned user to the warning: how long the user had been silent when it was raised",
+        ),
+        column(
+            "note",
+            "string",
+            "why precision, recall or the base rate is null: users on whose warnings somebody acted, for whom nobody stands",
+        ),
     ],
     ("day", "rule_id", "level", "by", "value"),
     rules={

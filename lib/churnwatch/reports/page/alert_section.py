@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from churnwatch.reports.alert_quality import CAUSE, LEVEL, OWNER, RULE
+from churnwatch.reports.alert_quality import CAUSE, CLASS, LEVEL, OWNER, RULE
 from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, axis_of, interval_cell
 from churnwatch.reports.page.facts import PageFacts
 from churnwatch.reports.page.rule_review import ENOUGH_MATURED, overlapping_rules, unproven_rules
@@ -25,19 +25,24 @@ def alert_quality_section(facts: PageFacts, settings: Settings) -> Section:
         return Section("warned", title, "", [Note(text, "empty")], "Warnings")
     day = day_text(by_rule[0]["day"])
     base = next((r["base_rate"] for r in by_rule), None)
+    line = "" if base is None else f"The upright line is the churn rate of all users, {percent(base)}. "
     note = (
-        f"The upright line is the churn rate of all users, {percent(base)}. Treated users are no false alarms: they are left "
-        "out, the held-out stand for them. Lead: how many days before the user counts as churned the warning came."
+        f"{line}Treated users are no false alarms: they are left out, and untreated ones stand for them. Found: of all users "
+        "who churned, those with a new or open warning. Lead: how many days before the user counts as churned the warning came; "
+        "silent: how many days after the user's last act."
     )
     names = [rule_title(r["rule_id"], settings) for r in by_rule]
     blocks: list[Block] = [_table(f"Warnings of {day}", "Raised by", names, by_rule, base, note, settings)]
-    others = [r for kind in (LEVEL, CAUSE, OWNER, *settings.measures.segments) for r in facts.alert_quality if r["by"] == kind]
+    others = [
+        r for kind in (LEVEL, CAUSE, OWNER, CLASS, *settings.measures.segments) for r in facts.alert_quality if r["by"] == kind
+    ]
     if others:
         titles = [_name(r, settings) for r in others]
         note = "Lift is against the churn rate of the segment where a segment is named, else against that of all users."
         blocks.append(
             _table(f"The same by level, cause, owner and segment, {day}", "Users of", titles, others, base, note, settings)
         )
+    blocks += [Note(f"Not judged: {text}.") for text in sorted({r["note"] for r in facts.alert_quality if r["note"]})]
     blocks += [Note(text) for text in _named(facts, settings)]
     lede = f"Warnings of {day} against what users did in the {settings.primary.ahead_days} days after."
     return Section("warned", title, lede, blocks, "Warnings")
@@ -63,22 +68,26 @@ def _table(
         Column("Found", True, "of all churners"),
         Column("Lift", True, "× base rate"),
         Column("Lead", True, "days"),
+        Column("Silent", True, "days"),
     ]
     return Table(caption, columns, [_cells(name, r, axis, base, few) for name, r in ordered], note)
 
 
 def _cells(name: str, r: Row, axis: Any, base: float | None, few: int) -> list[Any]:
+    # rows written before ``warned`` existed have those of new warnings
+    found = percent(r["recall"]) if (r["fired"] if r["warned"] is None else r["warned"]) >= few else NONE
     if r["matured"] < few:
-        return [name, at_least(r["fired"], few), f"under {few}", NONE, NONE, NONE, NONE]
+        return [name, at_least(r["fired"], few), f"under {few}", NONE, found, NONE, NONE, NONE]
     text = f"{percent(r['precision'])} ({percent_range(r['low'], r['high'])})"
     return [
         name,
         whole(r["fired"]),
         whole(r["matured"]),
         interval_cell(r["precision"], r["low"], r["high"], axis, base, text),
-        percent(r["recall"]),
+        found,
         NONE if r["lift"] is None else f"{r['lift']:.1f}",
         NONE if r["lead_days"] is None else f"{r['lead_days']:.1f}",
+        NONE if r["silent_days"] is None else f"{r['silent_days']:.1f}",
     ]
 
 
