@@ -256,7 +256,7 @@ GUARDS = (
     Guard(
         "treated users are not learnt from",
         "model/frame.py",
-        '.where("offered IS NOT TRUE")',
+        '.where(~F.col("treated"))',
         "",
         "tests/model/test_model_frame.py",
     ),
@@ -287,6 +287,20 @@ GUARDS = (
         "sum(found) / len(found) < LEAST_GAIN",
         "False",
         "tests/model/test_model_season.py::test_snapshots_of_the_season_are_taken_where_the_base_has_yearly_habits",
+    ),
+    Guard(
+        "actions on later warnings are no treatment",
+        "model/judged_cases.py",
+        '(one["on"] <= last) & ',
+        "",
+        "tests/model/test_model_treated.py::test_cases_are_judged_by_the_actions_on_their_own_warnings",
+    ),
+    Guard(
+        "users left alone stand for those of their level whose warnings were acted on",
+        "model/untreated.py",
+        '(F.col("weight") / chance)',
+        'F.col("weight")',
+        "tests/model/test_model_treated.py::test_weighted_precision_is_that_of_warnings_that_nobody_acts_on",
     ),
     Guard(
         "a model must beat chance",
@@ -389,6 +403,20 @@ GUARDS = (
         "tests/retention/test_retention_lift.py",
     ),
     # reports
+    Guard(
+        "recall counts open warnings",
+        "reports/alert_quality.py",
+        'found = F.col("warned") & untreated',
+        "found = new & untreated",
+        "tests/reports/test_reports_recall.py",
+    ),
+    Guard(
+        "the aim of a cut is not what the model promised",
+        "reports/threshold_advice.py",
+        "aim.precision or aim.cost_ratio or 0.0",
+        "seen.predicted or 0.0",
+        "tests/reports/test_reports_thresholds.py",
+    ),
     Guard(
         "small groups are not shown",
         "reports/page/effects.py",

@@ -146,8 +146,6 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     shadow = {"shadow": t.shadow_scores.on()} if settings.model.challenger else {}
     # a threshold is moved again only when the labels of its warnings have matured
     kept_days = max(USUAL_DAYS, lag)
-    # alert_quality says how good a threshold was; it is read only where thresholds are adjusted
-    warned = {"quality": t.alert_quality.before(kept_days)} if settings.tiers.adjusted else {}
     yield Job(
         "judge_alerts",
         mode="daily",
@@ -165,9 +163,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "labels": t.user_labels.on(),
             # the training data of the release that scored O
             "model_runs": t.model_runs.as_of(),
-            # the thresholds with which the oldest of these warnings were made
-            "thresholds": t.thresholds.before(kept_days + 1 + (lag if warned else 0)),
-            **warned,
+            # the cuts with which the scores of O were made, and what moved since
+            "thresholds": t.thresholds.before(kept_days + 1),
         },
         writes=(t.alert_quality, t.model_quality, t.feature_drift, t.thresholds),
         lag_days=lag,

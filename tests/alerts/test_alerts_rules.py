@@ -30,6 +30,22 @@ def test_a_warning_has_level_owner_and_due_day_of_its_rule_and_its_title_where_i
     ]
 
 
+def test_a_warning_carries_the_kind_of_churn_of_its_rule(spark):
+    definitions = {
+        "silent": {"events": ["order"], "horizon_days": 2, "active_within_days": 2, "class": "short"},
+        "gone": {"events": ["order"], "horizon_days": 90, "active_within_days": 90, "class": "long"},
+    }
+    rules = [
+        RULE | {"id": "of_primary", "cause": "price"},
+        RULE | {"id": "of_definition", "cause": "service", "definition": "gone"},
+        RULE | {"id": "of_its_own", "when": "orders_2d = 7", "class": "competitor"},
+    ]
+    one = world(*rules, churn={"primary": "silent", "definitions": definitions})
+    people = [USER | {"orders_2d": 0.0}, USER | {"user_id": "ben", "orders_2d": 7.0}, USER | {"user_id": "model"}]
+    found = {w["rule_id"]: w["class"] for w in raised(spark, one, features=people, scores=[SCORE | {"user_id": "model"}])}
+    assert found == {"of_primary": "short", "of_definition": "long", "of_its_own": "competitor", "model": "short"}
+
+
 def test_rules_speak_of_features_scores_attributes_and_the_day(spark):
     rules = [
         RULE | {"id": "by_score", "when": "probability > 0.5"},

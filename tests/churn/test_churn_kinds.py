@@ -160,9 +160,10 @@ def test_kinds_by_hand(spark):
             *seen("one day is no habit", "habit", 0),
         ],
     }
-    found = {}
+    found, ended = {}, {}
     for r in stacked(labelled(spark, world, (TODAY,), name) for name in ("half", "left", "ends", "habit")).collect():
         found.setdefault(r["definition"], {})[r["user_id"]] = r["churned"]
+        ended.setdefault(r["definition"], {})[r["user_id"]] = r["churned_on"]
     assert found["half"] == {
         "keeps 30 %": False,
         "keeps less": True,
@@ -188,6 +189,16 @@ def test_kinds_by_hand(spark):
         "daily, back in the lead": False,
         "rare, silent": True,
     }
+    # a pause counts from the last event up to the end of the lead; the other kinds have no such day
+    lasted = {user: day for user, day in ended["habit"].items() if found["habit"][user]}
+    assert lasted == {
+        "a day too late": on(5),
+        "pauses from the lead on": on(6),
+        "began to pause before": on(4),
+        "daily, a day late": on(2),
+        "rare, silent": on(5),
+    }
+    assert {day for name in ("half", "left", "ends") for day in ended[name].values()} == {None}
 
 
 def test_a_mean_is_over_the_days_that_history_has(spark):

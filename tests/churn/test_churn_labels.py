@@ -21,17 +21,20 @@ def labelled(spark, world, days=(TODAY,)):
 
 
 def test_who_is_labelled_and_how(spark):
-    # case: offsets of active days, label (churned, offset of the last active day)
+    # case: offsets of active days, label (churned, offset of the last active day, and of the day on which silence had lasted)
     cases = {
         "not active within the days: no label": ([-2, 2], None),
-        "silent": ([-1], (True, -1)),
-        "events in the lead are ignored": ([-1, 0, 1], (True, 0)),
-        "the first day of the horizon": ([0, 2], (False, 0)),
-        "the last day of the horizon": ([-1, 3], (False, -1)),
-        "a day too late": ([0, 4], (True, 0)),
+        "silent": ([-1], (True, -1, 1)),
+        "events in the lead are ignored": ([-1, 0, 1], (True, 0, 3)),
+        "the first day of the horizon": ([0, 2], (False, 0, None)),
+        "the last day of the horizon": ([-1, 3], (False, -1, None)),
+        "a day too late": ([0, 4], (True, 0, 2)),
     }
     world = {"activity": [activity(case, on(n)) for case, (offsets, _) in cases.items() for n in offsets]}
-    found = {r["user_id"]: (r["churned"], (r["last_active_day"] - TODAY).days) for r in collected(labelled(spark, world))}
+    found = {
+        r["user_id"]: (r["churned"], *(day and (day - TODAY).days for day in (r["last_active_day"], r["churned_on"])))
+        for r in collected(labelled(spark, world))
+    }
     assert found == {case: label for case, (_, label) in cases.items() if label}
 
 
@@ -47,7 +50,7 @@ def test_only_the_definition_s_events_count_and_of_people_alone(spark):
         ]
     }  # fmt: skip
     assert collected(labelled(spark, world)) == [
-        {"day": TODAY, "definition": "silent", "user_id": "u", "churned": True, "last_active_day": TODAY}
+        {"day": TODAY, "definition": "silent", "user_id": "u", "churned": True, "last_active_day": TODAY, "churned_on": on(2)}
     ]
 
 

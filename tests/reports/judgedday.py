@@ -89,6 +89,7 @@ def label(user, churned, idle=0, definition="silent_14d"):
         "user_id": user,
         "churned": churned,
         "last_active_day": ON - timedelta(days=idle),
+        "churned_on": ON + timedelta(days=14 - idle) if churned else None,
     }
 
 
@@ -119,7 +120,7 @@ def of_all(judged):
 def bins(rows):
     """Bins of ten users each: (bin, churned of ten, probability)."""
     return [
-        Bin("3", place, 10, churned, 10.0, churned, p, 10 * p, 10 * p, 10 * (p - churned / 10) ** 2, 1.0)
+        Bin("3", place, 10, churned, 10.0, churned, p, 10 * p, 10 * p, 10 * (p - churned / 10) ** 2, 1.0, 10.0)
         for place, churned, p in rows
     ]
 

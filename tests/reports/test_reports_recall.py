@@ -14,7 +14,7 @@ from reportworld import frames
 
 FIRST = date(2025, 9, 1)
 HORIZON = 14  # days of the app's label window
-USERS, WARNED_SHARE = 6000, 0.5
+USERS, WARNED_SHARE = 3000, 0.5
 
 
 def planted():
@@ -47,14 +47,15 @@ def labels(people, day, settings):
         if last > day - HORIZON:
             active = FIRST + timedelta(days=min(last, day))
             row = {"day": FIRST + timedelta(days=day), "definition": settings.churn.primary, "user_id": user}
-            rows.append(row | {"churned": last <= day, "last_active_day": active})
+            gone = active + timedelta(days=HORIZON) if last <= day else None
+            rows.append(row | {"churned": last <= day, "last_active_day": active, "churned_on": gone})
     return rows
 
 
 def test_recall_is_the_planted_share_on_every_day(spark, app_settings):
     people = planted()
     alerts = [warned(user, day) for user, (_, day) in people.items() if day is not None]
-    days = [0, 1, 2, 9]
+    days = [0, 1, 9]
     rows = {"alerts": alerts, "labels": [row for day in days for row in labels(people, day, app_settings)]}
     read = frames(spark, app_settings, rows, READS)
     names = tables(app_settings).alert_quality.schema.names
@@ -65,9 +66,9 @@ def test_recall_is_the_planted_share_on_every_day(spark, app_settings):
         made = [dict(zip(names, row, strict=True)) for row in alert_quality(cases, known, read["features"], day, app_settings)]
         model = next(row for row in made if (row["by"], row["rule_id"], row["level"]) == ("rule", "model", "all"))
         assert model["recall_low"] <= WARNED_SHARE <= model["recall_high"], (number, model["recall"])
-        assert model["recall_high"] - model["recall_low"] < 0.1
+        assert model["recall_high"] - model["recall_low"] < 0.13
         # the warnings of the day alone found a fourteenth of that
         new = sum(last <= number < last + HORIZON and on == number for last, on in people.values())
-        assert model["fired"] < model["warned"] / 3 and new / model["base_churned"] < 0.1
+        assert model["fired"] < model["warned"] / 3 and new / model["base_churned"] < 0.12
         # half of the users who went were warned on their last day: it came HORIZON days before they counted as gone
         assert model["lead_days"] == pytest.approx(HORIZON) and model["silent_days"] == 0

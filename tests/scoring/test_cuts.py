@@ -109,10 +109,10 @@ def test_users_of_one_cell_are_counted_over_groups_and_batches():
 
 
 def test_cuts_in_force_are_the_newest_ones_within_the_configured_bounds(spark):
-    adjust = {"lowest": 0.1, "highest": 0.2}
+    adjust = {"aim": {"precision": 0.5}, "adjust": {"lowest": 0.1, "highest": 0.2}}
     tiers = [
-        {"name": "critical", "top_share": 0.1, "level": "red", "adjust": adjust},
-        {"name": "high", "min_probability": 0.15, "level": "orange", "adjust": adjust},
+        {"name": "critical", "top_share": 0.1, "level": "red", **adjust},
+        {"name": "high", "min_probability": 0.15, "level": "orange", **adjust},
         {"name": "medium", "top_users": 50},
         {"name": "low"},
     ]

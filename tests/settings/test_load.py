@@ -266,20 +266,35 @@ def test_an_operator_without_a_fact_starts_with_fewer_rules(conf, facts):
     assert len(routes_on(settings)) == (0 if "manager" in facts else 1)
 
 
+def test_a_rule_names_a_definition_and_a_kind_of_churn_that_exist(conf):
+    old = "    cause: competitor\n    class: competitor\n"
+    conf("domains/app/rules.yaml", old, "    cause: competitor\n    definition: silent_40d\n    class: rival\n")
+    text = faults(conf.path)
+    assert "class" in text and "'short', 'long' or 'competitor'" in text
+    conf("domains/app/rules.yaml", "    class: rival\n", "    class: long\n")
+    assert "definition 'silent_40d' is not known; did you mean 'silent_30d'" in faults(conf.path)
+
+
 def test_tiers_that_cannot_be_are_told(conf):
     old = "  - {name: medium, top_share: 0.4}"
     wrong = {
         "{name: medium, top_share: 0.4, top_users: 9}": "a tier is cut by one of top_share, min_probability, top_users, profit",
-        "{name: medium, top_users: 9, adjust: {lowest: 0, highest: 1}}": "adjust moves top_share or min_probability",
-        "{name: medium, top_share: 0.4, adjust: {lowest: 0.1, highest: 0.5}}": "the tier has no level",
-        "{name: medium, top_share: 0.4, level: blue, adjust: {lowest: 0.5, highest: 0.6}}": "the cut 0.4 lies outside of",
-        "{name: medium, top_share: 0.4, level: orange, adjust: {lowest: 0.1, highest: 0.6}}": "needs a level of its own",
+        "{name: medium, top_users: 9, aim: {users: 9}}": "aim and adjust are about top_share or min_probability",
+        "{name: medium, top_share: 0.4, aim: {precision: 0.3}}": "the tier has no level",
+        "{name: medium, top_share: 0.4, level: blue, adjust: {lowest: 0.1, highest: 0.5}}": "add aim: {precision: 0.4}",
+        "{name: medium, top_share: 0.4, level: blue, aim: {}}": "an aim is one of precision, cost_ratio and users",
+        "{name: medium, top_share: 0.4, level: blue, aim: {users: 9, precision: 0.3}}": "an aim is one of",
+        "{name: medium, top_share: 0.4, level: blue, aim: {precision: 1}}": "less than 1",
+        "{name: medium, top_share: 0.4, level: blue, aim: {users: 9}, adjust: {lowest: 0.5, highest: 0.6}}": "lies outside of",
+        "{name: medium, top_share: 0.4, level: orange, aim: {users: 9}, adjust: {lowest: 0.1, highest: 0.6}}": "level of its own",
     }
     for tier, said in wrong.items():
         conf("domains/app/tiers.yaml", old, f"  - {tier}")
         assert said in faults(conf.path)
         old = f"  - {tier}"
     conf("domains/app/tiers.yaml", old, "  - {name: medium, top_share: 0.4}")
+    assert "an aim is about a cut over all users" in faults(conf.path, "tiers.by=region")
+    conf("domains/app/tiers.yaml", "aim: {precision: 0.3}, adjust: {lowest: 0.1, highest: 0.2, step_share: 0.125}}", "}")
     assert "segment 'regio' is not known; did you mean 'region'?" in faults(conf.path, "tiers.by=regio")
 
 

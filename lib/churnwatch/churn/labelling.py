@@ -31,7 +31,12 @@ def labels(inputs: Frames, days: Sequence[date], settings: Settings, definition:
         labelled = labelled.transform(_with_move, inputs["changes"], days, spec)
     return {
         "user_labels": labelled.select(
-            "day", F.lit(definition).alias("definition"), "user_id", _churned(spec).alias("churned"), "last_active_day"
+            "day",
+            F.lit(definition).alias("definition"),
+            "user_id",
+            _churned(spec).alias("churned"),
+            "last_active_day",
+            F.when(_churned(spec), _churned_on(spec)).alias("churned_on"),
         )
     }
 
@@ -78,6 +83,21 @@ def _churned(spec: Definition) -> Column:
     if spec.kind == "inactivity":
         return ~found
     return ~found & F.col("moved").isNull() if spec.attribute else found
+
+
+def _churned_on(spec: Definition) -> Column:
+    """Return the day on which a churned user's silence, or pause, has lasted as long as the definition says.
+
+    The silence begins with the last event up to the label window, which may lie in the lead. Null for kinds drop and event, and
+    where the last event is not known, because other events make users eligible than those whose absence is churn.
+    """
+    if spec.kind == "inactivity":
+        known = not spec.takes_registered and spec.active_types == spec.events
+        before = F.col("last_active_day") if known else F.lit(None).cast("date")
+        return F.date_add(F.coalesce("last_day_ahead", before), spec.horizon_days)
+    if spec.kind == "gap":
+        return F.date_add("pause_from", threshold_days(spec).cast("int"))
+    return F.lit(None).cast("date")
 
 
 def _with_move(frame: DataFrame, changes: DataFrame, days: Sequence[date], spec: Definition) -> DataFrame:

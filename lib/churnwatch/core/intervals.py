@@ -22,11 +22,11 @@ def wilson(hits: Column, total: Column, z: float = Z95) -> tuple[Column, Column]
     return F.when(n.isNotNull(), low), F.when(n.isNotNull(), high)
 
 
-def wilson_interval(hits: float, total: float) -> tuple[float, float]:
-    """95 % Wilson score interval of ``hits / total`` for plain numbers; (0, 1) where ``total`` is 0.
+def wilson_interval(hits: float, total: float, alpha: float = 0.05) -> tuple[float, float]:
+    """Wilson score interval of ``hits / total`` at the level 1 - ``alpha`` for plain numbers; (0, 1) where ``total`` is 0.
 
     Both may be fractions, as an effective sample size is.
     """
     from statsmodels.stats.proportion import proportion_confint  # its import takes a second, and not every process needs it
 
-    return proportion_confint(hits, total, method="wilson") if total else (0.0, 1.0)
+    return proportion_confint(hits, total, alpha, method="wilson") if total else (0.0, 1.0)

@@ -4,6 +4,7 @@ Training and judging use the same rules. A user is treated on the as-of day O wh
 matured, or when somebody acted on a warning that was new or open on O.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +15,8 @@ from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import CONTROL, OFFER
+
+LOG = logging.getLogger(__name__)
 
 LEAST_CHANCE = 0.01  # of being held out: no weight of a held-out user is above 100
 LEAST_LEFT_ALONE = 30  # effective users of a level on whose warnings nobody acted; fewer stand for nobody
@@ -77,6 +80,7 @@ def with_treatment(
     for one in levels:
         here = F.col("level") == one.level
         if one.lacking:
+            LOG.warning("snapshots %s .. %s: %s", min(days), max(days), one.lacking)
             lacking = F.when(here, F.lit(one.lacking)).otherwise(lacking)
         elif one.acted:
             chance = F.when(here, F.when(F.col("held"), one.chance_held).otherwise(one.chance_others)).otherwise(chance)

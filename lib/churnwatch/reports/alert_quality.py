@@ -32,14 +32,14 @@ def alert_quality(
     alarms; the weights of the others stand for them. Where nobody stands for some of them (``lacking``), rates that would need
     them are null. Intervals are Wilson's on the effective number of users. Collects one row per group.
     """
-    kept = ("churned", "last_active_day", "treated", "weight", "lacking")
+    kept = ("churned", "last_active_day", "churned_on", "treated", "weight", "lacking")
     people = (
         known.join(_segments(features, day, settings), "user_id", "left")  # one row a user on both sides
         .join(_per_warned_user(cases), "user_id", "full")  # one row a user on both sides
         .select(*kept, "acted", F.explode(_looks_of_user(settings)).alias("one"))
         .select(*kept, "acted", "one.*")
     )
-    counts = people.groupBy("look").agg(*_counts(day, settings), *_base())
+    counts = people.groupBy("look").agg(*_counts(day), *_base())
     found = {tuple(row["look"]): row.asDict() for row in counts.collect()}
     rows = []
     for look, row in sorted(found.items()):
@@ -132,15 +132,12 @@ def _looks_of(warnings: str) -> Column:
     return F.array_distinct(F.concat(F.flatten(each), classes, F.flatten(by_rule), pairs))
 
 
-def _counts(day: date, settings: Settings) -> list[Column]:
+def _counts(day: date) -> list[Column]:
     new, weight = F.col("new"), F.col("weight")
     untreated = F.col("treated") == F.lit(False)
     judged, hit = new & untreated, new & untreated & (F.col("churned") == 1)
     found = F.col("warned") & untreated & (F.col("churned") == 1)
-    # where churn is inactivity, a churned user had no event after O: the silence lasts from the last active day
-    horizon = settings.primary.horizon_days if settings.primary.kind == "inactivity" else None
-    silent = F.datediff(F.lit(day), "last_active_day")
-    lead = F.lit(horizon).cast("int") - silent
+    lead, silent = F.datediff("churned_on", F.lit(day)), F.datediff(F.lit(day), "last_active_day")
     return [
         F.count_if(new).alias("fired"),
         F.count_if("warned").alias("warned"),

@@ -6,7 +6,8 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.alerts.states import case_id, with_state
+from churnwatch.alerts.states import with_state
+from churnwatch.model.judged_cases import case_id
 from churnwatch.reports.churn_causes import known_cause
 from churnwatch.settings import Settings
 from churnwatch.settings.names import features_with_measure, text_names

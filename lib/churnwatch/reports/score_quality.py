@@ -22,6 +22,8 @@ BINS = 1000
 GROUPS = 10
 TENTH = "tenth"  # ``by`` of rows by tenth of risk; other values are ALL and the names of segments
 VALUES = 12  # of a segment: those with the most users
+# metrics of the riskiest users; null where nobody stands for those of them on whose warnings somebody acted
+OF_THE_TOP = ("precision_", "recall_", "lift_", "top_decile_lift")
 SMALLEST = 1e-15  # log loss is infinite for a wrong probability of exactly 0 or 1
 
 
@@ -30,7 +32,8 @@ class Bin:
     """Sums over untreated, labelled users of one model version whose percentile lies in the same 1/1000.
 
     Where ``by`` is a segment, a bin holds the users of its ``value`` in the same tenth, and ``bin`` is the tenth's first 1/1000.
-    ``acted`` and ``acted_churned`` are weights of the users in each acting tier and the tiers above it.
+    ``lowest``: lowest probability, of treated users too. ``acted`` and ``acted_churned``: weights of the users in each acting
+    tier and the tiers above it. ``lacking``: why nobody stands for some treated users of the bin, null where somebody does.
     """
 
     model_version: str
@@ -44,6 +47,8 @@ class Bin:
     predicted: float
     squares: float
     log_loss: float
+    weight_squares: float
+    lacking: str | None = None
     acted: tuple[float, ...] = ()
     acted_churned: tuple[float, ...] = ()
     by: str = ALL
@@ -59,12 +64,12 @@ def acting_tiers(settings: Settings) -> list[tuple[str, list[str]]]:
 def score_bins(scores: DataFrame, known: DataFrame, features: DataFrame, settings: Settings) -> list[Bin]:
     """Collect at most 1,000 bins of ``percentile`` per model version, and ten per value of a segment, in one pass.
 
+    A bin whose users were all treated has no users.
+
     Segments are columns of ``features``; a null value forms no group. Bins are of rank and not of probability, because
     where churn is rare nearly all probabilities lie in a few bins of equal width.
     """
-    judged = scores.select("user_id", "model_version", "probability", "percentile", "tier").join(
-        known.where(~F.col("treated")), "user_id"
-    )
+    judged = scores.select("user_id", "model_version", "probability", "percentile", "tier").join(known, "user_id")
     if segments := settings.measures.segments:
         # features of the day: one row a user
         judged = judged.join(features.select("user_id", *(f"segment_{name}" for name in segments)), "user_id", "left")
@@ -74,7 +79,8 @@ def score_bins(scores: DataFrame, known: DataFrame, features: DataFrame, setting
 
 def _per_bin(judged: DataFrame, segments: Sequence[str], acting: Sequence[tuple[str, Sequence[str]]]) -> DataFrame:
     p = F.greatest(F.lit(SMALLEST), F.least(F.lit(1 - SMALLEST), F.col("probability")))
-    y, w = F.col("churned"), F.col("weight")
+    counts = F.when(F.col("treated"), 0).otherwise(1)
+    y, w = F.col("churned"), counts * F.col("weight")
     loss = F.when(y == 1, -F.log(p)).otherwise(-F.log(1 - p))
     place = F.least(F.lit(BINS - 1), F.floor(F.col("percentile") * BINS)).cast("int")
     held = [F.col("tier").isin(*names).cast("int") for _, names in acting]
@@ -86,15 +92,17 @@ def _per_bin(judged: DataFrame, segments: Sequence[str], acting: Sequence[tuple[
         .where("look.value IS NOT NULL")
         .groupBy("model_version", F.col("look.by"), F.col("look.value"), F.col("look.bin"))
         .agg(
-            F.count("*").alias("users"),
-            F.sum(y).alias("churned"),
+            F.sum(counts).alias("users"),
+            F.sum(counts * y).alias("churned"),
             F.sum(w).alias("weight"),
             F.sum(w * y).alias("weight_churned"),
             F.min("probability").alias("lowest"),
-            F.sum("probability").alias("probability"),
+            F.sum(counts * F.col("probability")).alias("probability"),
             F.sum(w * F.col("probability")).alias("predicted"),
             F.sum(w * (F.col("probability") - y) * (F.col("probability") - y)).alias("squares"),
             F.sum(w * loss).alias("log_loss"),
+            F.sum(w * w).alias("weight_squares"),
+            F.max("lacking").alias("lacking"),
             (F.array(*[F.sum(w * one) for one in held]) if held else nothing).alias("acted"),
             (F.array(*[F.sum(w * y * one) for one in held]) if held else nothing).alias("acted_churned"),
         )
@@ -201,12 +209,18 @@ def quality_rows(bins: Sequence[Bin], drift: Drift | None, day: date, settings: 
     ``calibration_metrics`` by segment."""
     tiers = [name for name, _ in acting_tiers(settings)]
     rows: list[tuple[Any, ...]] = []
+    lacking = {
+        version: max((b.lacking for b in its if b.lacking), default=None) for version, its in bins_by_version(bins).items()
+    }
+    bins = [b for b in bins if b.users]
     for version, its in sorted(bins_by_version(bins).items()):
         users, churned = _user_counts(its)
         found = {**metrics(its, tiers), **profit_metrics(its, settings)}
+        if lacking[version]:
+            found |= {name: None for name in found if name.startswith(OF_THE_TOP)}
         if drift and drift.model_version == version:
             found |= {"margin_psi": drift.margin_psi, "skew_share": drift.skew_share}
-        note = _one_class(users, churned)
+        note = lacking[version] or _one_class(users, churned)
         rows += [(day, version, name, users, churned, _rounded(value), note, ALL, ALL) for name, value in found.items()]
         for by, value, part, names in (*_tenths(its), *_segment_parts(version, bins, settings)):
             measured = calibration_metrics(part)

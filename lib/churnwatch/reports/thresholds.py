@@ -1,6 +1,5 @@
 """Rows of the table thresholds: the advised probability from which a level warns, and the cut of the tier that follows it."""
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -8,23 +7,19 @@ from typing import Any
 
 from pyspark.sql import functions as F
 
+from churnwatch.core.intervals import DIGITS
 from churnwatch.core.job import Frames
-from churnwatch.reports.alert_quality import RULE
 from churnwatch.reports.queries import Rows
-from churnwatch.reports.score_quality import BINS, Bin
-from churnwatch.reports.threshold_advice import advise_threshold, expected_rate, objection_to_move
+from churnwatch.reports.score_quality import Bin
+from churnwatch.reports.threshold_advice import Advice, advise_cut
 from churnwatch.scoring.in_force import with_cut
 from churnwatch.settings import Settings, Tier
-from churnwatch.settings.terms import MODEL
-
-MaturedWarnings = Mapping[date, tuple[int, int]]  # the model's warnings at a level with a known outcome, and its hits, by day
 
 
 @dataclass(frozen=True)
-class LevelHistory:
-    """Earlier rows of a level: how often 'up' and 'down' were advised, and the tier's cut by day."""
+class CutHistory:
+    """The cuts of a tier by the day of their row."""
 
-    moves: Mapping[str, int]
     cuts: Mapping[date, float]
 
     def cut(self, tier: Tier, day: date) -> float:
@@ -33,99 +28,59 @@ class LevelHistory:
         moved = with_cut(tier, self.cuts[max(days)] if days else None).cut
         return 0.0 if moved is None else moved
 
-    def at_cut(self, warned: MaturedWarnings, tier: Tier, cut: float, lag: int) -> tuple[int, int]:
-        """Matured warnings and hits of the days on which the tier's cut was ``cut``; a row counts from its day + ``lag`` on."""
-        days = [d for d in warned if self.cut(tier, d - timedelta(days=lag)) == cut]
-        return sum(warned[d][0] for d in days), sum(warned[d][1] for d in days)
-
 
 def threshold_inputs(inputs: Frames, day: date, settings: Settings) -> Frames:
     """The small frames that ``threshold_rows`` needs.
 
-    ``tiers``: lowest probability and model version by tier of the users scored on O. ``history``: earlier rows of thresholds.
-    ``matured``, where a tier is adjusted: warnings of the model with a known outcome by level and day before O.
+    ``tiers``: users and model version by tier of the users scored on O. ``history``: earlier cuts of thresholds.
     """
-    before = F.col("day") < day
-    direction = F.when(F.col("new") > F.col("old"), "up").when(F.col("new") < F.col("old"), "down")
-    frames = {
-        "tiers": inputs["scores"].groupBy("tier").agg(F.min("probability").alias("old"), F.max("model_version").alias("version")),
-        "history": inputs["thresholds"].where(before).select("day", "level", "cut", direction.alias("direction")),
+    earlier = inputs["thresholds"].where((F.col("day") < day) & F.col("cut").isNotNull())
+    return {
+        "tiers": inputs["scores"].groupBy("tier").agg(F.count("*").alias("users"), F.max("model_version").alias("version")),
+        "history": earlier.select("day", "tier", "cut"),
     }
-    if "quality" in inputs:
-        of_rule = F.coalesce("by", F.lit(RULE)) == RULE  # rows written before the column existed are of rules
-        matured = inputs["quality"].where(of_rule & before & (F.col("rule_id") == MODEL))
-        frames["matured"] = matured.select("day", "level", "matured", "churned")
-    return frames
 
 
 def threshold_rows(
     found: Mapping[str, Rows], bins: Mapping[str, Sequence[Bin]], day: date, settings: Settings
 ) -> list[tuple[Any, ...]]:
-    """One row per level that a tier has: the lowest probability of the tier's users on O, the advised one, and the reason.
+    """One row per level of a tier with top_share or min_probability: the probability at the tier's cut on O, the advised one, the
+    reason, and what the users at or above the cut turned out to be.
 
     ``found``: the rows of ``threshold_inputs``. The cut of a tier with ``adjust`` follows the advice by one step at most, within
     its bounds, and only when the scores of O were made with the cut that is in force now, so that a move is judged before the
-    next. It stays where the level's own matured warnings of days with this cut contradict the move.
+    next. Of several tiers with one level the row is about the one with the lowest risk.
     """
-    by_tier = {row["tier"]: row for row in found["tiers"]}
-    history = _histories(found["history"])
-    rows = []
-    for level in sorted({tier.level for tier in settings.tiers.tiers if tier.level}):
-        tiers = [tier for tier in settings.tiers.tiers if tier.level == level and tier.name in by_tier]
-        if not tiers:
-            continue
-        old, version = min((by_tier[tier.name]["old"], by_tier[tier.name]["version"]) for tier in tiers)
-        new, reason = advise_threshold(old, bins[version], settings.privacy.min_group_size, history[level].moves)
-        warned = {row["day"]: (row["matured"], row["churned"]) for row in found.get("matured", ()) if row["level"] == level}
-        name, before, cut, more = _cut(tiers[0], old, new, day, bins[version], history[level], warned, settings)
-        rows.append((day, level, old, new, reason + more, name, before, cut))
+    users, version = sum(row["users"] for row in found["tiers"]), max((row["version"] for row in found["tiers"]), default="")
+    least, rows = settings.privacy.min_group_size, []
+    tiers = {tier.level: tier for tier in settings.tiers.tiers if tier.level and tier.cut is not None}
+    for level, tier in sorted(tiers.items()) if users and not settings.tiers.by else ():
+        history = CutHistory({row["day"]: row["cut"] for row in found["history"] if row["tier"] == tier.name})
+        # scores of O were made with the cut that the rows known on O gave
+        then = history.cut(tier, day - timedelta(days=settings.label_lag_days(settings.churn.primary)))
+        advice = advise_cut(tier, then, bins.get(version, ()), users, least)
+        name, before, cut, more = _moved(tier, then, history.cut(tier, day - timedelta(days=1)), advice)
+        seen = advice.evidence
+        low, high = seen.interval() if seen.users else (None, None)
+        told = (seen.users, *(_rounded(value) for value in (seen.effective, seen.rate, low, high, seen.predicted)))
+        aimed = None if tier.aim is None else tier.aim.value
+        rows.append(
+            (day, level, advice.old, advice.new, advice.reason + more, name, before, cut, aimed, *told, seen.miscalibrated)
+        )
     return rows
 
 
-def _cut(
-    tier: Tier,
-    old: float,
-    new: float,
-    day: date,
-    bins: Sequence[Bin],
-    history: LevelHistory,
-    warned: MaturedWarnings,
-    settings: Settings,
-) -> tuple[str | None, float | None, float | None, str]:
+def _moved(tier: Tier, then: float, now: float, advice: Advice) -> tuple[str | None, float | None, float | None, str]:
     """Tier, cut before, cut, and what is added to the reason; nulls where the tier is not adjusted."""
     if tier.adjust is None:
         return None, None, None, ""
-    now = history.cut(tier, day - timedelta(days=1))
-    lag, least = settings.label_lag_days(settings.churn.primary), settings.privacy.min_group_size
-    then = history.cut(tier, day - timedelta(days=lag))
     if now != then:
         return tier.name, now, now, f"; the cut {now:.4g} waits until days scored with it have matured"
-    if new == old:
+    if advice.wanted == now:
         return tier.name, now, now, ""
-    hits = history.at_cut(warned, tier, now, lag)
-    if objection := objection_to_move(expected_rate(old, bins) or 0.0, *hits, falls=new > old, smallest_group=least):
-        return tier.name, now, now, f"; the cut {now:.4g} stays: {objection}"
-    unit, wanted = ("min_probability", new) if tier.top_share is None else ("top_share", share_at_or_above(new, bins))
-    cut = tier.adjust.bounded(now, wanted)
+    cut, unit = tier.adjust.bounded(now, advice.wanted), "min_probability" if tier.top_share is None else "top_share"
     return tier.name, now, cut, f"; {unit} {now:.4g} -> {cut:.4g}" if cut != now else f"; {unit} {now:.4g} is at its bound"
 
 
-def share_at_or_above(probability: float, bins: Sequence[Bin]) -> float:
-    """Share of the day's users with at least this probability, to 1/1000, because bins are of equal rank."""
-    lowest = min((b.bin for b in bins if b.lowest >= probability), default=BINS)
-    return 1 - lowest / BINS
-
-
-def _histories(rows: Rows) -> defaultdict[str, LevelHistory]:
-    """Earlier rows of thresholds by level."""
-    found: defaultdict[str, LevelHistory] = defaultdict(lambda: LevelHistory({}, {}))
-    moves: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    cuts: defaultdict[str, dict[date, float]] = defaultdict(dict)
-    for row in rows:
-        if row["direction"]:
-            moves[row["level"]][row["direction"]] += 1
-        if row["cut"] is not None:
-            cuts[row["level"]][row["day"]] = row["cut"]
-    for level in {*moves, *cuts}:
-        found[level] = LevelHistory(moves[level], cuts[level])
-    return found
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)

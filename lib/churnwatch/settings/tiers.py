@@ -17,8 +17,32 @@ class ContactProfit(SettingsPart):
     """The profit must be above this."""
 
 
+class Aim(SettingsPart):
+    """What the cut of a tier is to achieve: one of precision, cost_ratio and users. It does not depend on the model's own
+    probabilities, so that a model that promises too much moves no cut away from the aim."""
+
+    precision: float | None = Field(default=None, gt=0, lt=1, examples=[0.4])
+    """Share of the users at or above the cut who churn if nothing is done."""
+    cost_ratio: float | None = Field(default=None, gt=0, lt=1, examples=[0.2])
+    """Cost of a contact, divided by what the contact of a user who would churn is worth (share that it saves x value of the
+    user). The last users whom the cut takes churn as often as this, because further ones cost more than they bring."""
+    users: Count | None = Field(default=None, examples=[300])
+    """Users a day at or above the cut, whom the team can work."""
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> "Aim":
+        if sum(a is not None for a in (self.precision, self.cost_ratio, self.users)) != 1:
+            raise ValueError("an aim is one of precision, cost_ratio and users. Hint: keep one of them")
+        return self
+
+    @property
+    def value(self) -> float:
+        """The key that is given."""
+        return float(self.precision or self.cost_ratio or self.users or 0)
+
+
 class Adjust(SettingsPart):
-    """How far the cut of a tier may move by what its warnings turned out to be, in the cut's own unit."""
+    """How far the cut of a tier may move towards its aim, in the cut's own unit."""
 
     lowest: Share
     """Lowest cut: share of users, or probability."""
@@ -48,8 +72,10 @@ class Tier(SettingsPart):
     """Users whose contact is expected to pay belong to the tier."""
     level: LevelName | None = None
     """Level of the warnings that the model raises for users of the tier. Null: it raises none."""
+    aim: Aim | None = None
+    """What the cut is to achieve, for top_share and min_probability. Null: no other cut is advised."""
     adjust: Adjust | None = None
-    """How far the cut may move by what its warnings turned out to be. Null: it does not move."""
+    """How far the cut may move towards the aim. Null: it does not move."""
 
     @property
     def cut(self) -> float | None:
@@ -60,10 +86,12 @@ class Tier(SettingsPart):
     def _one_cut(self) -> "Tier":
         if sum(c is not None for c in (self.top_share, self.min_probability, self.top_users, self.profit)) > 1:
             raise ValueError("a tier is cut by one of top_share, min_probability, top_users, profit. Hint: keep one of them")
-        if self.adjust and self.cut is None:
-            raise ValueError("adjust moves top_share or min_probability: the tier has neither")
-        if self.adjust and self.level is None:
-            raise ValueError("adjust follows the outcomes of a level's warnings: the tier has no level. Hint: give it a level")
+        if (self.aim or self.adjust) and self.cut is None:
+            raise ValueError("aim and adjust are about top_share or min_probability: the tier has neither")
+        if (self.aim or self.adjust) and self.level is None:
+            raise ValueError("aim and adjust are about a level's warnings: the tier has no level. Hint: give it a level")
+        if self.adjust and self.aim is None:
+            raise ValueError("adjust moves the cut towards an aim: the tier has none. Hint: add aim: {precision: 0.4}")
         if self.adjust and not self.adjust.lowest <= (self.cut or 0) <= self.adjust.highest:
             raise ValueError(f"the cut {self.cut} lies outside of its bounds {self.adjust.lowest} .. {self.adjust.highest}")
         return self
@@ -116,7 +144,7 @@ class Tiers(SettingsPart):
 
     @property
     def adjusted(self) -> list[Tier]:
-        """Tiers whose cut moves by what their warnings turned out to be."""
+        """Tiers whose cut moves towards an aim."""
         return [tier for tier in self.tiers if tier.adjust]
 
     @model_validator(mode="after")
@@ -129,4 +157,8 @@ class Tiers(SettingsPart):
             raise ValueError(f"tiers name levels that are not declared: {unknown}. Hint: declare them under levels")
         if twice := sorted({tier.level for tier in self.tiers if tier.adjust and tier.level and used.count(tier.level) > 1}):
             raise ValueError(f"a tier with adjust needs a level of its own; several tiers have {twice}")
+        if self.by and any(tier.aim for tier in self.tiers):
+            raise ValueError(
+                "an aim is about a cut over all users, and `by` cuts within groups. Hint: remove aim and adjust, or by"
+            )
         return self

@@ -67,6 +67,13 @@ USER_LABELS = table(
             "last day up to O with an event that makes the user eligible, which may be the registration",
             nullable=False,
         ),
+        # nullable: days that were stored before this column existed lack it until they are labelled again
+        column(
+            "churned_on",
+            "date",
+            "day on which a churned user's silence (kind inactivity) or pause (kind gap) has lasted as long as the definition "
+            "says; null: not churned, another kind, or other events make users eligible than those whose absence is churn",
+        ),
     ],
     ("day", "definition", "user_id"),
     replace_key=("day", "definition"),

@@ -5,7 +5,7 @@ from churnwatch.tables.columns import INTERVAL, PROBABILITY, day, table
 
 ALERT_QUALITY = table(
     "alert_quality",
-    "quality of the warnings of a day, once labels are known: by rule, level, cause, owner, segment, and pairs of rules",
+    "quality of the warnings of a day, once labels are known: by rule, level, cause, owner, class, segment, and pairs of rules",
     [
         day("day on which the warnings were raised"),
         column("rule_id", "string", "rule, or 'model'; 'all' where the row is not about a rule", nullable=False),
@@ -45,8 +45,8 @@ ALERT_QUALITY = table(
         column(
             "lead_days",
             "double",
-            "mean days from the warning of a churned user to the day on which the silence had lasted horizon_days: what was "
-            "gained against waiting for the churn definition; see silent_days; null: churn is not silence, or nobody churned",
+            "mean days from the warning of a churned user to the day on which the user counts as churned (churned_on of the "
+            "label); see silent_days; null: churn is neither silence nor a pause, or nobody churned",
         ),
         # nullable: days that were stored before these columns existed lack them; their rows are about rules
         column(
@@ -70,7 +70,7 @@ ALERT_QUALITY = table(
         column(
             "silent_days",
             "double",
-            "mean days from the last act of a churned user to the warning: how long the user had been silent when it was raised",
+            "mean days from the last active day of a churned user to the warning: how long the user had been silent then",
         ),
         column(
             "note",
@@ -105,9 +105,13 @@ MODEL_QUALITY = table(
         column("users", "long", "scored users with a label who were not treated", nullable=False),
         column("churned", "long", "users counted in users who churned", nullable=False),
         column(
-            "metric_value", "double", "value of the metric; held-out users also weigh for the treated; null: undefined, see note"
+            "metric_value", "double", "value of the metric; untreated users also weigh for the treated; null: undefined, see note"
         ),
-        column("note", "string", "why the metric is undefined; null: it is defined"),
+        column(
+            "note",
+            "string",
+            "why the metric is undefined, or for whom nobody stands: users on whose warnings somebody acted, whom it lacks",
+        ),
         # nullable: days that were stored before these columns existed lack them; their rows are about all users
         column(
             "by", "string", "users of the row: all, a tenth by risk (predicted and observed rate alone), or a segment; null: all"
@@ -137,17 +141,30 @@ FEATURE_DRIFT = table(
 
 THRESHOLDS = table(
     "thresholds",
-    "advice on the probability from which a level should warn, and the cuts of tiers that follow it",
+    "advice on the cut of a tier from which a level warns: whether it achieves its aim; and the cuts that follow the advice",
     [
         day("as-of day of the labels behind the advice"),
         column("level", "string", "warning level", nullable=False),
-        column("old", "double", "lowest probability that was warned of at the level"),
-        column("new", "double", "advised lowest probability"),
+        column("old", "double", "lowest probability of the users at or above the tier's cut on the day; null: nobody"),
+        column("new", "double", "advised lowest probability; equal to old where no other cut is advised"),
         column("reason", "string", "reason for the advice", nullable=False),
         # nullable: only tiers with adjust have a cut, and days that were stored before these columns existed lack them
         column("tier", "string", "tier whose cut is adjusted; null: the row is advice alone"),
         column("cut_before", "double", "cut of the tier before, in its own unit: top share of users, or probability"),
         column("cut", "double", "cut of the tier from the run day of this row on"),
+        column("aim", "double", "aim of tiers.yaml: precision, cost ratio or users a day; null: it has none"),
+        column("users", "long", "users at or above the cut on the day with a label who were not treated"),
+        column("effective", "double", "effective sample size of users, by their weights: (sum of w)^2 / sum of w^2"),
+        column("precision", "double", "share of users who churned; untreated users also weigh for the treated; null: no users"),
+        column("low", "double", f"{INTERVAL} (Wilson, on the effective sample size) of precision, lower end"),
+        column("high", "double", f"{INTERVAL} (Wilson, on the effective sample size) of precision, upper end"),
+        column("predicted", "double", "mean probability of users, by the same weights"),
+        column(
+            "recalibrate",
+            "boolean",
+            "true when precision and predicted are further apart than chance explains, and than a tenth of predicted: the "
+            "calibration of the model is to be made anew; no cut makes up for it",
+        ),
     ],
     ("day", "level"),
 )
