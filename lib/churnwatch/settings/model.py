@@ -120,7 +120,7 @@ class ModelSettings(SettingsPart):
     """Trials without a better one after which the search ends. Null: it does not end early."""
     trial_threads: int = Field(default=1, ge=1, le=16)
     """Trials that run at once."""
-    max_trees: Count = 200
+    max_trees: Count = 100
     """Most trees of a model. How many are kept is decided by the loss on users whom the trees have not seen."""
     max_depth: int = Field(default=5, ge=1, le=10)
     """Largest depth of a tree."""
