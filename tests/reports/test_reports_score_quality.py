@@ -111,11 +111,12 @@ def challenged(spark, app_settings):
     """A day that a release and a challenger scored, smallest group 2; three users warned by two rules each."""
     users = {"a": 0.9, "b": 0.6, "c": 0.2, "d": 0.1}
     regions = dict(zip(users, ["north", "north", "south", None], strict=True))
+    tenures = dict(zip(users, [0.0, 100.0, 6.0, None], strict=True))
     rows = {
         "scores": [score(u, p, n, 4) for n, (u, p) in enumerate(sorted(users.items(), key=lambda item: item[1]))],
         "shadow": [score(u, 1 - p, n, 4) | {"model_version": "5 (shadow)"} for n, (u, p) in enumerate(users.items())],
         "labels": [label(u, u in "ab") for u in users],
-        "features": [{"day": ON, "user_id": u, "segment_region": region} for u, region in regions.items()],
+        "features": [{"day": ON, "user_id": u, "segment_region": regions[u], "tenure_days": tenures[u]} for u in users],
         "alerts": [
             *(alert(f"u{n}") | {"signals": ["crashes", "model"]} for n in range(2)),
             alert("v", "crashes"),
@@ -135,13 +136,21 @@ def test_a_challenger_is_judged_on_the_same_users_under_its_own_name(challenged)
 
 def test_scores_are_judged_by_segments_of_enough_users(challenged):
     rows = challenged["model_quality"]
-    assert {(r["by"], r["value"]) for r in rows if r["by"] != "tenth"} == {("all", "all"), ("region", "north")}
+    assert {(r["by"], r["value"]) for r in rows if r["by"] not in ("tenth", "tenure")} == {("all", "all"), ("region", "north")}
     # the release said 0.9 and 0.6, both churned
     north = {r["metric"]: r for r in rows if r["by"] == "region" and r["model_version"] == "3"}
     brier, losses = (0.1**2 + 0.4**2) / 2, -(math.log(0.9) + math.log(0.6)) / 2
     expected = {"base_rate": 1.0, "predicted": 0.75, "brier": brier, "log_loss": losses, "calibration_error": 0.25}
     assert {name: r["metric_value"] for name, r in north.items()} == pytest.approx(expected)
     assert {(r["users"], r["churned"]) for r in north.values()} == {(2, 2)}
+
+
+def test_scores_are_judged_by_the_first_days_of_a_users_life(challenged):
+    rows = [r for r in challenged["model_quality"] if r["by"] == "tenure"]
+    assert {r["value"] for r in rows} == {"under 7 days"}  # the other bands have one user, or none
+    assert {(r["users"], r["churned"]) for r in rows} == {(2, 1)}
+    assert {r["model_version"]: r["metric_value"] for r in rows if r["metric"] == "auc"} == {"3": 1.0, "5 (shadow)": 0.0}
+    assert {"base_rate", "predicted", "brier", "log_loss", "calibration_error", "auc"} == {r["metric"] for r in rows}
 
 
 def test_two_rules_have_a_group_of_their_own_where_they_fired_for_enough_users(challenged):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from churnwatch.reports.page.words import evidence_texts, reason_texts
+from churnwatch.reports.page.words import evidence_texts, measure_title, measure_value, money, reason_texts
 from churnwatch.settings import load
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "local.yaml"
@@ -31,3 +31,40 @@ def test_evidence_says_how_much_and_what_is_usual_for_so_much_use():
         "4 crashes in 30 days, 0.6 usual for so much use",
         "72 min of time until the service answered in 14 days, 3.3 min usual for so much use",
     ]
+
+
+def test_reasons_of_attributes_read_like_the_others():
+    known = load(CONF)
+    kinds = {"age": "number", "contract_end": "date", "suspended": "boolean", "plan": "category"}
+    measures = known.measures.model_validate(
+        known.measures.model_dump(by_alias=True)
+        | {"attributes": {name: {"kind": kind} for name, kind in kinds.items()}, "sensitive_allowed": ["age"]}
+    )
+    settings = known.model_copy(update={"measures": measures})
+    given = [
+        {"measure": "attribute_plan", "feature": "attribute_plan_is_family%20%26%20friends", "value": 1.0, "usual": 0.0},
+        {"measure": "attribute_plan", "feature": "attribute_plan_is_gold", "value": 0.0, "usual": 1.0},
+        {"measure": "attribute_contract_end", "feature": "attribute_contract_end_days", "value": 12.0, "usual": -1.0},
+        {"measure": "attribute_suspended", "feature": "attribute_suspended", "value": 1.0, "usual": 0.0},
+        {"measure": "attribute_age", "feature": "attribute_age", "value": 34.0, "usual": None},
+    ]
+    assert reason_texts([one | {"contribution": 0.5} for one in given], settings, most=5) == [
+        "↑ plan: family & friends",
+        "↑ plan: not gold",
+        "↑ days until contract end: 12 (usual −1)",
+        "↑ suspended: yes (usual no)",
+        "↑ age: 34",
+    ]
+    assert measure_title("attribute_contract_end_days", settings) == "days until contract end"
+
+
+def test_money_is_shown_in_major_units_of_the_domains_currency():
+    known = load(CONF)
+    shown = {
+        code: (money(1234567, one), money(1950, one), measure_value("spend_cents_7d", 1950, one))
+        for code in (None, "EUR", "JPY", "KWD")
+        for one in [known.model_copy(update={"money": known.money.model_validate({"currency": code})})]
+    }
+    assert shown[None] == shown["EUR"] == ("12,346", "19.50", "19.5")
+    assert shown["JPY"] == ("1,234,567", "1,950", "1,950")
+    assert shown["KWD"] == ("1,235", "1.950", "1.95")

@@ -15,12 +15,14 @@ COHORT = "segment_cohort"
 COHORT_MONTHS = 12  # cohorts of this many months are kept apart; older users are one cohort
 
 
-def with_segments(frame: DataFrame, users: DataFrame, settings: Settings, first_seen: DataFrame | None = None) -> DataFrame:
+def with_segments(
+    frame: DataFrame, users: DataFrame, settings: Settings, first_seen: DataFrame | None = None, attributes: bool = False
+) -> DataFrame:
     """Add ``segment_<name>`` as of ``day`` to ``frame`` with (day, user_id); null when it is not known. Same grain.
 
     ``users``, ``first_seen``: as-of inputs, unique by user_id on a day. With ``first_seen`` it also adds ``tenure_days``,
     the whole days from registration (else from the first active day) to ``day``, and ``segment_tenure``: ``new`` (under
-    30 days) or ``established``.
+    30 days) or ``established``. With ``attributes`` it also adds all attributes by name.
     """
     known = users.select(
         F.col("user_id").alias("_user"),
@@ -28,10 +30,11 @@ def with_segments(frame: DataFrame, users: DataFrame, settings: Settings, first_
         F.col("until").alias("_until"),
         F.col("registered_on").alias("_registered_on"),
         *(F.col("attributes")[name].alias(f"segment_{name}") for name in settings.measures.segments),
+        *(["attributes"] if attributes else []),
     )
     in_force = (F.col("user_id") == F.col("_user")) & F.col("day").between(F.col("_from"), F.col("_until"))
     joined = frame.join(known, in_force, "left")
-    added: list[Column] = [F.col(name) for name in segment_names(settings)]
+    added: list[Column] = [F.col(name) for name in [*segment_names(settings), *(["attributes"] if attributes else [])]]
     if first_seen is not None:
         seen = first_seen.select(F.col("user_id").alias("_seen_user"), F.col("day").alias("_seen_on"))
         in_force = (F.col("user_id") == F.col("_seen_user")) & (F.col("_seen_on") <= F.col("day"))

@@ -7,8 +7,10 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, NumericType, StructType
 
+from churnwatch.settings.attributes import IS, PREFIX
 from churnwatch.settings.terms import UNKNOWN
 
+OF_CATEGORY = f"^{PREFIX}(.+){IS}([^_]*)$"  # see category_feature
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -19,6 +21,14 @@ def short_text(value: Column, data_type: DataType) -> Column:
     number = value.cast("double") + F.lit(0.0)  # -0.0 becomes 0.0
     text = F.when(F.rint(number) == number, F.format_string("%.0f", number)).otherwise(F.format_string("%.2f", number))
     return F.when(number.isNull(), F.lit(UNKNOWN)).otherwise(text)
+
+
+def category_text(feature: Column, value: Column) -> Column:
+    """Return a reason whose feature is a value of a category as text: ``plan: gold``, or ``plan: not gold`` where the user has
+    another value. Null for any other feature."""
+    name = F.replace(F.regexp_extract(feature, OF_CATEGORY, 1), F.lit("_"), F.lit(" "))
+    meant = F.url_decode(F.regexp_extract(feature, OF_CATEGORY, 2))
+    return F.when(feature.rlike(OF_CATEGORY), F.concat(name, F.when(value > 0, F.lit(": ")).otherwise(F.lit(": not ")), meant))
 
 
 def fill_template(template: str, schema: StructType) -> Column:

@@ -4,7 +4,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType
 
-from churnwatch.alerts.evidence import short_text
+from churnwatch.alerts.evidence import category_text, short_text
 from churnwatch.alerts.rules import signal, value_for
 from churnwatch.scoring import raising_reasons
 from churnwatch.settings import Settings, feature_names
@@ -77,19 +77,23 @@ def _symptom_texts(settings: Settings) -> Column:
 
 
 def _reason_texts(settings: Settings) -> Column:
-    """A text for each of the strongest reasons: log-ins, 14 days: 2, usual 9. A reason without a feature shows its measure."""
+    """A text for each of the strongest reasons: log-ins, 14 days: 2, usual 9; plan: gold.
+
+    A reason without a feature shows its measure.
+    """
     names = feature_names(settings)
     titles, columns = {name: measure_title(name, settings) for name in names}, {name: name for name in names}
 
     def text(one: Column) -> Column:
         shown = F.coalesce(one["feature"], one["measure"])
         usual = F.concat(F.lit(", usual "), _with_unit(one["usual"], shown, columns, settings))
-        return F.concat(
+        number = F.concat(
             F.coalesce(_looked_up(titles, shown), shown),
             F.lit(": "),
             _with_unit(one["value"], shown, columns, settings),
             F.when(one["usual"].isNotNull(), usual).otherwise(F.lit("")),
         )
+        return F.coalesce(category_text(shown, one["value"]), number)
 
     return F.transform(F.slice(raising_reasons(), 1, TOP_REASONS), text)
 

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from churnwatch.activity.segments import with_segments
 from churnwatch.core.job import Frames
+from churnwatch.features.attributes import typed_attributes
 from churnwatch.features.context import with_context
 from churnwatch.features.expressions import over_window
 from churnwatch.features.habit import slope
@@ -18,6 +19,7 @@ from churnwatch.settings import Settings, feature_names
 from churnwatch.settings.names import (
     RFM_SEGMENT,
     act_measure,
+    category_columns,
     counted_measures,
     month_column,
     rate_column,
@@ -33,15 +35,17 @@ def per_user(inputs: Frames, days: Sequence[date], settings: Settings) -> Frames
     """Build ``user_features``: one row per day of ``days`` and user who was active in the ``population_days`` up to and
     including it and has not refused profiling. Columns: ``feature_names``, ``text_names`` and ``bot``. No row uses anything
     after the end of its day."""
-    derived = {**dict(_from_windows(settings)), **dict(_per_possible_day(settings))}
+    attributes = dict(typed_attributes(settings))
+    derived = {**dict(_from_windows(settings)), **dict(_per_possible_day(settings)), **attributes}
     texts = [F.col(name) for name in segment_names(settings)]
     if settings.measures.rfm:
         texts.append(rfm_segment(settings.measures.rfm).alias(RFM_SEGMENT))
+    texts += [attributes[name].alias(name) for name in category_columns(settings)]
     features = (
         per_user_window(inputs["activity"], days, settings, inputs.get("months"))
         .where(F.col(f"{act_measure(settings)}_days_since") < settings.measures.population_days)
         .transform(only_profiled, inputs["consents"])
-        .transform(with_segments, inputs["users"], settings, inputs["first_seen"])
+        .transform(with_segments, inputs["users"], settings, inputs["first_seen"], bool(attributes))
         .transform(with_history, inputs["first_seen"], settings)
         .transform(_with_context, inputs, days, settings)
         .select(

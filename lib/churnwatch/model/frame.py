@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from churnwatch.activity import only_people
@@ -15,8 +15,9 @@ from churnwatch.model.schema import Schema, raw_values
 from churnwatch.model.spans import SPANS, Spans
 from churnwatch.model.untreated import with_treatment
 from churnwatch.settings import Settings
-from churnwatch.settings.names import segment_names
-from churnwatch.settings.terms import ACTED
+from churnwatch.settings.attributes import MOST_VALUES, OTHER
+from churnwatch.settings.names import category_columns, segment_names
+from churnwatch.settings.terms import ACTED, UNKNOWN
 
 FOLD_SHARE = 0.25  # of the users: the validation fold
 FOLD_DAYS_SHARE = 0.4  # of the training snapshots: the validation period, the last of them
@@ -39,6 +40,25 @@ def snapshot_days(inputs: Mapping[str, DataFrame], settings: Settings) -> list[d
     labelled = _primary(inputs["labels"], settings).select("day").distinct()
     both = labelled.join(inputs["features"].select("day").distinct(), "day", "left_semi")
     return [row["day"] for row in both.collect()]
+
+
+def category_values(features: DataFrame, day: date, settings: Settings) -> dict[str, list[str]]:
+    """The 20 most frequent values of each text column that is a category, among the users of ``day``, most frequent first.
+
+    A value of fewer users than ``privacy.min_group_size`` is left out: it is one of the ``other`` values.
+    """
+    columns = category_columns(settings)
+    if not columns:
+        return {}
+    pairs = F.array(*[F.struct(F.lit(name).alias("column"), F.col(name).alias("value")) for name in columns])
+    values = only_people(only_days(features, [day])).select(F.explode(pairs).alias("pair")).select("pair.*")
+    counted = values.where(F.col("value").isNotNull() & ~F.col("value").isin(OTHER, UNKNOWN)).groupBy("column", "value").count()
+    order = Window.partitionBy("column").orderBy(F.desc("count"), "value")
+    ranked = counted.where(F.col("count") >= settings.privacy.min_group_size).withColumn("place", F.row_number().over(order))
+    found: dict[str, list[str]] = {name: [] for name in columns}
+    for row in ranked.where(F.col("place") <= MOST_VALUES).orderBy("column", "place").collect():
+        found[row["column"]].append(row["value"])
+    return found
 
 
 def labelled_rows(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:

@@ -21,6 +21,7 @@ from churnwatch.model.shipping import worker_model_of
 from churnwatch.model.worker import matrix
 from churnwatch.model.worker_model import Floats
 from churnwatch.settings import Settings
+from churnwatch.settings.attributes import category_of
 from churnwatch.settings.names import segment_names, summed_measures, window_column
 
 SAMPLE_ROWS = 20_000
@@ -36,7 +37,7 @@ def build_reference(rows: DataFrame, whole: Schema, count: int, text: str, schem
 
     ``bins``, for each feature of the model and the margin: the distinct deciles (``edges``), the share of rows in each bin, up to
     an edge or above the last one (``shares``), the share ``missing``, and for a feature the ``fill`` imputed for missing values,
-    which is a training mean in linear models.
+    which is a training mean in linear models; for a feature of a category also its ``meaning``.
 
     ``usual``, for each feature of ``whole``: one number for each value of the segment ``by`` in ``values``, then one for all
     rows. Values with fewer rows than ``privacy.min_group_size`` have none; ``rows`` counts the rows behind each number.
@@ -52,6 +53,9 @@ def build_reference(rows: DataFrame, whole: Schema, count: int, text: str, schem
     own = values[:, [place[name] for name in schema.features]]
     features = zip(schema.features, own.T, schema.fills, strict=True)
     bins = {name: {**bin_shares(column), "fill": fill} for name, column, fill in features}
+    for name, meaning in zip(schema.features, schema.meanings, strict=True):
+        if category_of(name):
+            bins[name]["meaning"] = meaning
     return {
         "rows": len(values),
         "bins": {**bins, MARGIN: bin_shares(margin)},

@@ -11,9 +11,12 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from churnwatch.settings import Settings
+from churnwatch.settings.attributes import OTHER, PREFIX, category_feature, category_of, source_column
 from churnwatch.settings.meanings import feature_meanings
 from churnwatch.settings.names import features_with_measure
+from churnwatch.settings.terms import UNKNOWN
 
+BELOW_ALL = -1e9  # stands for a number or date of an attribute that is not known
 SUFFIX = re.compile(r"_(\d+d|trend|days_since|days)$")
 
 
@@ -22,8 +25,12 @@ class Schema:
     """``features`` in the order of the model, their ``fills`` (values imputed where missing), ``measures`` and ``meanings``
     (``feature_meanings``). Releases from before meanings were stored have no meanings.
 
+    A feature of a category (``category_feature``) is 1 where the user has that value, else 0; the meaning of ``other`` lists the
+    values that have features of their own.
+
     Spark's trees cannot take missing values. A feature ``<measure>_days_since`` is missing when the measure did not occur in
-    the days that features cover (``memory_days``): it is imputed with their number + 1, longer ago than any value. Every other
+    the days that features cover (``memory_days``): it is imputed with their number + 1, longer ago than any value. A number or
+    date of an attribute that is not known is imputed with a value below all others, because 0 is a value like any. Every other
     feature is missing where there was nothing to measure: it is imputed with 0; the count features distinguish this from 0.
     """
 
@@ -88,13 +95,42 @@ class Schema:
         return Schema(*map(tuple, parts))
 
 
-def schema_of(features: Sequence[str], settings: Settings) -> Schema:
-    """The schema of the columns ``features`` of user_features under ``settings``."""
+def schema_of(features: Sequence[str], settings: Settings, others: Mapping[str, str] | None = None) -> Schema:
+    """The schema of ``features`` of user_features under ``settings``; ``others``: the meaning of each feature ``other`` of a
+    category, by its name (``category_features``)."""
     longest_ago = float(settings.measures.memory_days + 1)
-    known, meanings = dict(features_with_measure(settings)), feature_meanings(settings)
-    fills = tuple(longest_ago if name.endswith("_days_since") else 0.0 for name in features)
-    measures = tuple(known.get(name) or measure_of(name) for name in features)
+    known, meanings = dict(features_with_measure(settings)), {**feature_meanings(settings), **(others or {})}
+    of_attributes = {name for name, measure in known.items() if measure.startswith(PREFIX)}
+    fills = tuple(
+        longest_ago if name.endswith("_days_since") else BELOW_ALL if name in of_attributes else 0.0 for name in features
+    )
+    measures = tuple(known.get(name) or (source_column(name) if category_of(name) else measure_of(name)) for name in features)
     return Schema(tuple(features), fills, measures, tuple(meanings.get(name, "") for name in features))
+
+
+def category_features(values: Mapping[str, Sequence[str]]) -> tuple[list[str], dict[str, str]]:
+    """The features of categories, and the meanings of their ``other``, from the listed values of each text column.
+
+    >>> category_features({"attribute_plan": ["gold"]})[0]
+    ['attribute_plan_is_gold', 'attribute_plan_is_other', 'attribute_plan_is_unknown']
+    """
+    names = [category_feature(column, value) for column, found in values.items() for value in (*found, OTHER, UNKNOWN)]
+    others = {category_feature(column, OTHER): json.dumps(list(found)) for column, found in values.items()}
+    return names, others
+
+
+def feature_columns(schema: Schema) -> dict[str, Column]:
+    """Each feature as a column over user_features, by name; missing values are null."""
+    meanings = dict(zip(schema.features, schema.meanings, strict=True)) if schema.meanings else {}
+
+    def column(name: str) -> Column:
+        category = category_of(name)
+        if category is None:
+            return F.col(name)
+        value = F.coalesce(F.col(category[0]), F.lit(UNKNOWN))
+        return ~value.isin([*json.loads(meanings[name]), UNKNOWN]) if category[1] == OTHER else value == F.lit(category[1])
+
+    return {name: column(name).cast("double") for name in schema.features}
 
 
 def measure_of(feature: str) -> str:
@@ -108,7 +144,7 @@ def measure_of(feature: str) -> str:
 
 def raw_values(schema: Schema) -> Column:
     """The features as one array; missing values are null."""
-    return F.array(*[F.col(name).cast("double") for name in schema.features])
+    return F.array(*feature_columns(schema).values())
 
 
 def filled_values(schema: Schema, whole: Schema) -> Column:

@@ -18,13 +18,12 @@ from churnwatch.model.algorithms import algorithm
 from churnwatch.model.evaluation import evaluate
 from churnwatch.model.reference import build_reference
 from churnwatch.model.run_rows import Attempt, Final, Tested
-from churnwatch.model.schema import Schema, schema_of
+from churnwatch.model.schema import Schema, category_features, schema_of
 from churnwatch.model.season import with_season
 from churnwatch.model.segment_quality import quality_by_segment
 from churnwatch.model.tuning import Budget
 from churnwatch.model.worker_model import WorkerModel
 from churnwatch.settings import Settings, feature_names
-from churnwatch.settings.meanings import feature_meanings
 from churnwatch.settings.terms import RELEASED
 from churnwatch.tables import tables
 
@@ -61,7 +60,8 @@ def _attempt(inputs: Mapping[str, DataFrame], today: date, models: Any, settings
     origins = sp.rolling_origins(stored, today, settings)
     newest = sp.newest_spans(stored, origins[0], settings)
     days = sorted({day for spans in (*origins, newest) for day in spans.days})
-    whole = schema_of(feature_names(settings), settings)
+    indicators, others = category_features(fr.category_values(inputs["features"], origins[0].train[-1], settings))
+    whole = schema_of([*feature_names(settings), *indicators], settings, others)
     # every span is a part of this frame: features and labels are read and joined once
     frame = fr.training_frame(inputs, days, whole, settings).cache()
     try:
@@ -113,7 +113,7 @@ def _test(attempt: Attempt, inputs: Mapping[str, DataFrame], models: Any, settin
         recipe = rc.tune(span, selection.kept, selection.moments, Budget.of(settings), rc.Trials(models, "newest"), settings)
         candidates = rc.fit_candidates(span, recipe, selection.moments, models, settings)
         best = candidates[0]
-        rival, notes = _last_release_model(inputs, attempt.today, models, names, settings)
+        rival, notes = _last_release_model(inputs, attempt.today, models, whole, settings)
         own = best.worker_model(whole)
         test = fr.only_span(span.later, "test")
         capacity = og.capacity_share(attempt.sizes[0]["test"].weight, len(spans.test), settings)
@@ -131,20 +131,20 @@ def _test(attempt: Attempt, inputs: Mapping[str, DataFrame], models: Any, settin
 
 
 def _last_release_model(
-    inputs: Mapping[str, DataFrame], today: date, models: Any, names: Sequence[str], settings: Settings
+    inputs: Mapping[str, DataFrame], today: date, models: Any, whole: Schema, settings: Settings
 ) -> tuple[WorkerModel | None, list[str]]:
-    """The last release over the columns ``names`` as workers apply it, or None and a note why it cannot be compared."""
+    """The last release over the columns of ``whole`` as workers apply it, or None and a note why it cannot be compared."""
     row = last_release(inputs["model_runs"], today, settings)
     if row is None:
         return None, ["no earlier release to beat: ok"]
     release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
     schema = Schema.from_json(release.schema)
-    if gone := [name for name in schema.features if name not in names]:
+    if gone := [name for name in schema.features if name not in whole.features]:
         return None, [f"release {row['model_version']} reads {len(gone)} features that are gone ({gone[0]}): not compared: ok"]
-    if other := [*schema.redefined(feature_meanings(settings))]:
+    if other := [*schema.redefined(dict(zip(whole.features, whole.meanings, strict=True)))]:
         why = f"{len(other)} features that mean something else by now ({other[0]})"
         return None, [f"release {row['model_version']} reads {why}: not compared: ok"]
-    return shipping.worker_model_of(release.text, schema, tuple(names)), []
+    return shipping.worker_model_of(release.text, schema, whole.features), []
 
 
 def _refit(attempt: Attempt, tested: Tested, models: Any, settings: Settings) -> Final:

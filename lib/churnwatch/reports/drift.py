@@ -1,7 +1,7 @@
 """Drift: how far features and margins of the users scored on a day differ from training, and what late data changed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,10 +15,11 @@ from churnwatch.core.chance import share_of
 from churnwatch.model import last_release
 from churnwatch.model.metrics import stability_index, usual_stability_index
 from churnwatch.model.reference import MARGIN, SAMPLE_ROWS
-from churnwatch.model.schema import schema_of
+from churnwatch.model.schema import Schema, raw_values, schema_of
 from churnwatch.model.shipping import map_batches
 from churnwatch.reports import worker_drift
 from churnwatch.settings import Settings
+from churnwatch.settings.attributes import source_column
 
 cloudpickle.register_pickle_by_value(worker_drift)
 
@@ -52,16 +53,19 @@ def measure_drift(inputs: Mapping[str, DataFrame], users: int, day: date, settin
     row = last_release(inputs["model_runs"], day, settings)
     if row is None or row["reference"] is None:
         return None
-    bins = {name: of for name, of in json.loads(row["reference"]).items() if name == MARGIN or name in inputs["features"].columns}
+    stored = inputs["features"].columns
+    bins = {name: of for name, of in json.loads(row["reference"]).items() if name == MARGIN or source_column(name) in stored}
     names = [name for name in bins if name != MARGIN]
     spec = {"edges": [bins[name]["edges"] for name in (*names, MARGIN)], "width": len(names), "model": None}
     # releases made before fills were stored have those of trees
-    schema = schema_of(row["features"], settings).with_fills({name: of["fill"] for name, of in bins.items() if "fill" in of})
+    meanings = {name: of["meaning"] for name, of in bins.items() if "meaning" in of}
+    schema = schema_of(row["features"], settings, meanings)
+    schema = schema.with_fills({name: of["fill"] for name, of in bins.items() if "fill" in of})
     # where a feature was redefined since, a changed hash is no sign of late data
     if schema.matches(row["schema_hash"]) and set(schema.features) <= set(names):
         spec["model"] = ([names.index(name) for name in schema.features], list(schema.fills))
     counts: dict[int, dict[int, int]] = {}
-    for found in _counts(inputs, row["model_version"], names, spec, users):
+    for found in _counts(inputs, row["model_version"], schema_of(names, settings, meanings), spec, users):
         counts.setdefault(found["feature"], {})[found["bin"]] = found["users"]
     if not any(feature != worker_drift.SKEW for feature in counts):
         return None
@@ -76,10 +80,10 @@ def measure_drift(inputs: Mapping[str, DataFrame], users: int, day: date, settin
     )
 
 
-def _counts(inputs: Mapping[str, DataFrame], version: str, names: Sequence[str], spec: dict[str, Any], users: int) -> list[Any]:
+def _counts(inputs: Mapping[str, DataFrame], version: str, schema: Schema, spec: dict[str, Any], users: int) -> list[Any]:
     scored = inputs["scores"].where(F.col("model_version") == version).select("user_id", "margin", "features_hash")
-    values = F.array(*[F.col(name).cast("double") for name in names]).alias("values")
-    both = scored.join(inputs["features"].select("user_id", values), "user_id")  # one row a user on both sides
+    values = inputs["features"].select("user_id", raw_values(schema).alias("values"))
+    both = scored.join(values, "user_id")  # one row a user on both sides
     if users > MOST_USERS:
         both = both.where(share_of(F.col("user_id"), "drift") < MOST_USERS / users)
     counted = map_batches(both.drop("user_id"), worker_drift.binned, spec, COUNTED)

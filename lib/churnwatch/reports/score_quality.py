@@ -16,11 +16,13 @@ from churnwatch.model.origins import capacity_share
 from churnwatch.model.profit import expected_maximum_profit
 from churnwatch.reports.drift import Drift
 from churnwatch.settings import Settings
-from churnwatch.settings.terms import ALL
+from churnwatch.settings.terms import ALL, TENURE
 
 BINS = 1000
 GROUPS = 10
-TENTH = "tenth"  # ``by`` of rows by tenth of risk; other values are ALL and the names of segments
+TENTH = "tenth"  # ``by`` of rows by tenth of risk; other values are ALL, TENURE and the names of segments
+TENURE_BANDS = ((7, "under 7 days"), (30, "7 to 29 days"), (90, "30 to 89 days"))  # upper ends, not included
+LONGER = "90 days and more"
 VALUES = 12  # of a segment: those with the most users
 # metrics of the riskiest users; null where nobody stands for those of them on whose warnings somebody acted
 OF_THE_TOP = ("precision_", "recall_", "lift_", "top_decile_lift")
@@ -31,7 +33,8 @@ SMALLEST = 1e-15  # log loss is infinite for a wrong probability of exactly 0 or
 class Bin:
     """Sums over untreated, labelled users of one model version whose percentile lies in the same 1/1000.
 
-    Where ``by`` is a segment, a bin holds the users of its ``value`` in the same tenth, and ``bin`` is the tenth's first 1/1000.
+    Where ``by`` is TENURE, a bin holds the users of one band of days since registration. Where ``by`` is a segment, it holds
+    the users of its ``value`` in the same tenth, and ``bin`` is the tenth's first 1/1000.
     ``lowest``: lowest probability, of treated users too. ``acted`` and ``acted_churned``: weights of the users in each acting
     tier and the tiers above it. ``lacking``: why nobody stands for some treated users of the bin, null where somebody does.
     """
@@ -62,17 +65,19 @@ def acting_tiers(settings: Settings) -> list[tuple[str, list[str]]]:
 
 
 def score_bins(scores: DataFrame, known: DataFrame, features: DataFrame, settings: Settings) -> list[Bin]:
-    """Collect at most 1,000 bins of ``percentile`` per model version, and ten per value of a segment, in one pass.
+    """Collect at most 1,000 bins of ``percentile`` per model version and band of tenure, and ten per value of a segment, in one
+    pass.
 
     A bin whose users were all treated has no users.
 
-    Segments are columns of ``features``; a null value forms no group. Bins are of rank and not of probability, because
+    Tenure and segments are columns of ``features``; a null value forms no group. Bins are of rank and not of probability, because
     where churn is rare nearly all probabilities lie in a few bins of equal width.
     """
     judged = scores.select("user_id", "model_version", "probability", "percentile", "tier").join(known, "user_id")
-    if segments := settings.measures.segments:
-        # features of the day: one row a user
-        judged = judged.join(features.select("user_id", *(f"segment_{name}" for name in segments)), "user_id", "left")
+    segments = settings.measures.segments
+    # features of the day: one row a user
+    columns = features.select("user_id", "tenure_days", *(f"segment_{name}" for name in segments))
+    judged = judged.join(columns, "user_id", "left")
     found = _per_bin(judged, segments, acting_tiers(settings)).collect()
     return [Bin(**{**row.asDict(), **{name: tuple(row[name]) for name in ("acted", "acted_churned")}}) for row in found]
 
@@ -86,7 +91,8 @@ def _per_bin(judged: DataFrame, segments: Sequence[str], acting: Sequence[tuple[
     held = [F.col("tier").isin(*names).cast("int") for _, names in acting]
     nothing = F.array().cast("array<double>")
     tenth = place - F.pmod(place, F.lit(BINS // GROUPS))
-    looks = [_look(F.lit(ALL), F.lit(ALL), place), *(_look(F.lit(one), F.col(f"segment_{one}"), tenth) for one in segments)]
+    looks = [_look(F.lit(ALL), F.lit(ALL), place), _look(F.lit(TENURE), _tenure_band(), place)]
+    looks += [*(_look(F.lit(one), F.col(f"segment_{one}"), tenth) for one in segments)]
     return (
         judged.withColumn("look", F.explode(F.array(*looks)))
         .where("look.value IS NOT NULL")
@@ -107,6 +113,15 @@ def _per_bin(judged: DataFrame, segments: Sequence[str], acting: Sequence[tuple[
             (F.array(*[F.sum(w * y * one) for one in held]) if held else nothing).alias("acted_churned"),
         )
     )
+
+
+def _tenure_band() -> Column:
+    """The band of ``tenure_days``; null where it is not known."""
+    tenure = F.col("tenure_days")
+    band = F.when(tenure.isNull(), F.lit(None))
+    for end, text in TENURE_BANDS:
+        band = band.when(tenure < end, text)
+    return band.otherwise(LONGER)
 
 
 def _look(by: Column, value: Column, place: Column) -> Column:
@@ -206,7 +221,7 @@ def bins_by_version(bins: Sequence[Bin]) -> defaultdict[str, list[Bin]]:
 
 def quality_rows(bins: Sequence[Bin], drift: Drift | None, day: date, settings: Settings) -> list[tuple[Any, ...]]:
     """The rows of model_quality: metrics of each version over all users, with its drift and skew; rates by tenth of risk;
-    ``calibration_metrics`` by segment."""
+    ``calibration_metrics`` by segment and, with AUC, by band of tenure."""
     tiers = [name for name, _ in acting_tiers(settings)]
     rows: list[tuple[Any, ...]] = []
     lacking = {
@@ -222,12 +237,16 @@ def quality_rows(bins: Sequence[Bin], drift: Drift | None, day: date, settings: 
             found |= {"margin_psi": drift.margin_psi, "skew_share": drift.skew_share}
         note = lacking[version] or _one_class(users, churned)
         rows += [(day, version, name, users, churned, _rounded(value), note, ALL, ALL) for name, value in found.items()]
-        for by, value, part, names in (*_tenths(its), *_segment_parts(version, bins, settings)):
-            measured = calibration_metrics(part)
-            rows += [(day, version, name, *_user_counts(part), _rounded(measured[name]), None, by, value) for name in names]
+        for by, value, part, names in (*_tenths(its), *_groups_of_users(version, bins, settings)):
+            measured = metrics(part) if "auc" in names else calibration_metrics(part)
+            counts = _user_counts(part)
+            for name in names:
+                note = _one_class(*counts) if measured[name] is None else None
+                rows.append((day, version, name, *counts, _rounded(measured[name]), note, by, value))
     return rows
 
 
+CALIBRATION = ("base_rate", "predicted", "brier", "log_loss", "calibration_error")
 Part = tuple[str, str, list[Bin], tuple[str, ...]]  # by, value, bins, names of the metrics that are written
 
 
@@ -239,9 +258,11 @@ def _tenths(bins: Sequence[Bin]) -> Iterator[Part]:
     yield from ((TENTH, str(n + 1), groups[n], ("base_rate", "predicted")) for n in sorted(groups))
 
 
-def _segment_parts(version: str, bins: Sequence[Bin], settings: Settings) -> Iterator[Part]:
-    """The values of each segment with the most users, none with fewer than ``privacy.min_group_size``."""
-    for segment in settings.measures.segments:
+def _groups_of_users(version: str, bins: Sequence[Bin], settings: Settings) -> Iterator[Part]:
+    """The bands of tenure, and the values of each segment with the most users; none with fewer than
+    ``privacy.min_group_size``."""
+    for segment in (TENURE, *settings.measures.segments):
+        names = (*CALIBRATION, *(["auc"] if segment == TENURE else []))
         values: defaultdict[str, list[Bin]] = defaultdict(list)
         for one in bins:
             if (one.model_version, one.by) == (version, segment):
@@ -249,7 +270,7 @@ def _segment_parts(version: str, bins: Sequence[Bin], settings: Settings) -> Ite
         largest = sorted(values, key=lambda value: (-_user_counts(values[value])[0], value))[:VALUES]
         for value in largest:
             if _user_counts(values[value])[0] >= settings.privacy.min_group_size:
-                yield segment, value, values[value], ("base_rate", "predicted", "brier", "log_loss", "calibration_error")
+                yield segment, value, values[value], names
 
 
 def _user_counts(bins: Sequence[Bin]) -> tuple[int, int]:

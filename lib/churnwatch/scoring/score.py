@@ -17,7 +17,7 @@ from churnwatch.churn import eligible_users
 from churnwatch.core import JobFailed, Refused, Skipped, only_days
 from churnwatch.model import last_release
 from churnwatch.model.reference import usual_matrix
-from churnwatch.model.schema import Schema
+from churnwatch.model.schema import Schema, feature_columns
 from churnwatch.model.shipping import map_batches, worker_model_of
 from churnwatch.model.worker_model import DeepTreeModel, WorkerModel
 from churnwatch.scoring import worker, worker_causes
@@ -26,6 +26,7 @@ from churnwatch.scoring.cuts import EVERYBODY, Ranks, exact_bounds, rank_cells, 
 from churnwatch.scoring.in_force import tiers_in_force, user_group
 from churnwatch.scoring.usual_values import feature_spread, usual_features
 from churnwatch.settings import Settings, Tier
+from churnwatch.settings.attributes import source_column
 from churnwatch.settings.meanings import feature_meanings
 from churnwatch.tables import tables
 
@@ -91,6 +92,7 @@ def apply_release(release: Any, people: DataFrame, tiers: Sequence[Tier], day: d
     """Score the rows of ``people`` (columns of user_features, and what ``with_rule_inputs`` adds) with ``release``: schema STAGED
     and ``model_version``."""
     schema = Schema.from_json(release.schema)
+    own = feature_columns(schema)
     numbers = list(dict.fromkeys([*schema.features, *symptom_columns(release.reference, settings)]))
     scorer, segment = _scorer(release, schema, numbers, people.columns, day, settings)
     users = people.select(
@@ -100,7 +102,7 @@ def apply_release(release: Any, people: DataFrame, tiers: Sequence[Tier], day: d
         *(user_group(settings) or [F.lit(EVERYBODY).alias("user_group")]),
         *([F.col(segment).alias("segment")] if segment else []),
         # one column a feature: an array would be built and taken apart again, value by value
-        *(F.col(name).alias(f"{worker.FEATURE}{n}") for n, name in enumerate(numbers)),
+        *(own.get(name, F.col(name)).alias(f"{worker.FEATURE}{n}") for n, name in enumerate(numbers)),
         *rule_columns(people, day, settings),
     )
     if isinstance(scorer.model, DeepTreeModel):
@@ -170,7 +172,7 @@ def _refuse_other_features(schema: Schema, features: DataFrame, version: str, da
     Models trained before feature definitions were stored are checked by feature name only (logged).
     """
     anew = f"train a model on today's features with `churnwatch run train_model --day {day}`"
-    if gone := [name for name in schema.features if name not in features.columns]:
+    if gone := [name for name in schema.features if source_column(name) not in features.columns]:
         raise Refused(
             f"model version {version} reads {len(gone)} features that user_features lacks ({', '.join(gone[:3])}): {anew}"
         )

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot import expressions as exp
 
+from churnwatch.settings.attributes import PREFIX
 from churnwatch.settings.faults import Found, KeyPath, fraction_faults, known_name, nearest, sql_faults
 from churnwatch.settings.measures import VALUED
 from churnwatch.settings.names import (
     base_measures,
+    category_columns,
     feature_names,
     features_with_measure,
     last_day_column,
@@ -129,7 +131,7 @@ def _measure_faults(settings: Settings) -> Found:
     } | {last_day_column(name) for name in m.measures}
     for name, measure in m.measures.items():
         path: KeyPath = ("measures", "measures", name)
-        if name in reserved or name.startswith(("def_", "active_def_")):
+        if name in reserved or name.startswith(("def_", "active_def_", PREFIX)):
             yield path, f"measure name {name!r} is reserved. Hint: choose another name"
         faults = [
             fault
@@ -156,6 +158,10 @@ def _measure_faults(settings: Settings) -> Found:
                 f"segment name {name!r} is reserved. Hint: map the attribute under another name in sources.yaml",
             )
         yield from known_name(("measures", "segments", index), "segment", name, attributes)
+    for name in m.attributes:
+        yield from known_name(("measures", "attributes", name), "attribute", name, attributes)
+    for index, name in enumerate(m.sensitive_allowed):
+        yield from known_name(("measures", "sensitive_allowed", index), "attribute", name, m.attributes)
     yield from sql_faults(("model", "value"), settings.model.value, feature_names(settings))
 
 
@@ -246,7 +252,7 @@ def _event_types(settings: Settings) -> list[str] | None:
 
 
 def _cause_faults(settings: Settings) -> Found:
-    known = dict.fromkeys(measure for _, measure in features_with_measure(settings))
+    known = dict.fromkeys([*(measure for _, measure in features_with_measure(settings)), *category_columns(settings)])
     summed, causes = summed_measures(settings), settings.causes
     for name, cause in causes.causes.items():
         for index, measure in enumerate(cause.measures):

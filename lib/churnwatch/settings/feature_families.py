@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from churnwatch.settings.attributes import Attribute, sensitive_kind
 from churnwatch.settings.base import Days, Name, SettingsPart
 from churnwatch.settings.terms import BASE_SCOPE
 
@@ -78,11 +79,21 @@ class FeatureFamilies(SettingsPart):
     """Measures that get a feature per month."""
     context: dict[Name, ContextFeature] = {}
     """Features of context series, by the feature's name."""
+    attributes: dict[Name, Attribute] = Field(default={}, examples=[{"plan": {"kind": "category"}}])
+    """Attributes of users that become features, by the name that the map of the users has."""
+    sensitive_allowed: list[Name] = Field(default=[], examples=[["age"]])
+    """Attributes about age, gender, health or a precise place that may be features. Others of that kind are refused."""
 
     @model_validator(mode="after")
     def _complete(self) -> "FeatureFamilies":
         if self.months and not self.months_of:
             raise ValueError("months needs months_of: the measures that get a column a month")
+        for name, attribute in self.attributes.items():
+            if (what := sensitive_kind(name, attribute)) and name not in self.sensitive_allowed:
+                raise ValueError(
+                    f"the attribute {name} is sensitive ({what}) and no feature unless sensitive_allowed names it. "
+                    "Hint: take it out of attributes, or name it there where law and consent allow its use"
+                )
         if self.slopes is not None and self.slope_weeks is None:
             raise ValueError("slopes needs slope_weeks")
         return self

@@ -2,6 +2,7 @@
 
 import re
 
+from churnwatch.settings.attributes import PREFIX, attribute_column, category_of, days_column
 from churnwatch.settings.root import Settings
 
 WINDOW = re.compile(r"^(?P<stem>\w+)_(?P<days>\d+)d$")
@@ -33,7 +34,12 @@ FIXED = {
 
 
 def measure_title(name: str, settings: Settings) -> str:
-    """A column of user_features in words: ``logins_7d`` -> log-ins, 7 days."""
+    """A feature in words: ``logins_7d`` -> log-ins, 7 days; an attribute by its name."""
+    if category := category_of(name):
+        return category[0].removeprefix(PREFIX).replace("_", " ")
+    for attribute in settings.measures.attributes:
+        if name in (attribute_column(attribute), days_column(attribute)):
+            return ("days until " if name == days_column(attribute) else "") + attribute.replace("_", " ")
     if name in FIXED:
         return FIXED[name]
     if name.endswith("_days_since"):

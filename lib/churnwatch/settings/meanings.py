@@ -2,6 +2,7 @@
 
 import re
 
+from churnwatch.settings.attributes import attribute_column, days_column
 from churnwatch.settings.measures import Measure
 from churnwatch.settings.names import ACTS, RFM, features_with_measure, slope_measures, summed_measures
 from churnwatch.settings.root import Settings
@@ -59,6 +60,7 @@ def _by_feature(settings: Settings) -> dict[str, str]:
         # recency has no window
         window = {"recency": "", "frequency": f"{m.rfm.window_days} days, ", "monetary": f"{m.rfm.window_days} days, "}
         how |= {f"rfm_{part}": f"{window[part]}cuts {list(getattr(m.rfm, f'{part}_cuts'))}" for part in RFM}
+    how |= {column(name): one.kind for name, one in m.attributes.items() for column in (attribute_column, days_column)}
     how |= {f"{name}_change": f"{series.change_days} days" for name, series in m.context.items() if series.change_days}
     return how
 

@@ -1,5 +1,6 @@
 """Names of configured columns, all of them defined here."""
 
+from churnwatch.settings.attributes import attribute_column, days_column
 from churnwatch.settings.root import Settings
 
 SUMMED = ("count", "sum", "transition")
@@ -131,14 +132,23 @@ def _signals(settings: Settings) -> list[tuple[str, str]]:
     pairs += [(f"{name}_{what}", name) for name in m.shifts for what in ("new", "given_up")]
     pairs += [(f"rfm_{part}", getattr(m.rfm, part)) for part in RFM if m.rfm]
     pairs += [(month_column(name, back), name) for name in m.months_of for back in range(m.months + 1)]
+    columns = {"date": days_column}
+    for name, attribute in m.attributes.items():
+        if attribute.kind != "category":
+            pairs.append((columns.get(attribute.kind, attribute_column)(name), attribute_column(name)))
     for name, series in m.context.items():
         pairs += [(name, name)] + ([(f"{name}_change", name)] if series.change_days else [])
     return pairs
 
 
 def text_names(settings: Settings) -> list[str]:
-    """Text columns of user_features: the configured segments, and the segment by RFM scores."""
-    return [*segment_names(settings), *([RFM_SEGMENT] if settings.measures.rfm else [])]
+    """Text columns of user_features: the configured segments, the segment by RFM scores, and categories."""
+    return [*segment_names(settings), *([RFM_SEGMENT] if settings.measures.rfm else []), *category_columns(settings)]
+
+
+def category_columns(settings: Settings) -> list[str]:
+    """Text columns of the attributes that are categories. A model learns a feature for each frequent value."""
+    return [attribute_column(name) for name, one in settings.measures.attributes.items() if one.kind == "category"]
 
 
 def segment_names(settings: Settings) -> list[str]:

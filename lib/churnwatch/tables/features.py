@@ -4,6 +4,7 @@ import re
 
 from churnwatch.core import Table, column
 from churnwatch.settings import Settings, feature_names
+from churnwatch.settings.attributes import PREFIX, attribute_column, days_column
 from churnwatch.settings.names import text_names
 from churnwatch.tables.columns import day, table, user
 
@@ -18,7 +19,7 @@ def user_features(settings: Settings) -> Table:
             user(),
             *(column(name, "double", _feature_comment(name, settings)) for name in feature_names(settings)),
             *(
-                column(name, "string", f"{name.removeprefix('segment_')} of the user, in force on the as-of day")
+                column(name, "string", f"{_of_user(name)} of the user, in force on the as-of day")
                 for name in text_names(settings)
             ),
             # nullable: days that were stored before this column existed lack it until they are built again
@@ -31,6 +32,10 @@ def user_features(settings: Settings) -> Table:
         ("day", "user_id"),
         partitions=("day",),
     )
+
+
+def _of_user(name: str) -> str:
+    return name.removeprefix("segment_").removeprefix(PREFIX)
 
 
 FEATURE_ENDINGS = {
@@ -67,6 +72,12 @@ WINDOW_STEMS = {
 def _feature_comment(name: str, settings: Settings) -> str:
     if name in settings.measures.context:
         return f"value of the series {settings.measures.context[name].name} in force on the as-of day"
+    for attribute, one in settings.measures.attributes.items():
+        if name == days_column(attribute):
+            return f"days from the as-of day to the {attribute} of the user, negative: it has passed; null: not known"
+        if name == attribute_column(attribute):
+            unit = ", 1: yes, 0: no" if one.kind == "boolean" else ""
+            return f"{attribute} of the user, in force on the as-of day{unit}; null: not known"
     if name in FEATURES:
         return FEATURES[name]
     for ending, text in FEATURE_ENDINGS.items():

@@ -114,9 +114,15 @@ MODEL_QUALITY = table(
         ),
         # nullable: days that were stored before these columns existed lack them; their rows are about all users
         column(
-            "by", "string", "users of the row: all, a tenth by risk (predicted and observed rate alone), or a segment; null: all"
+            "by",
+            "string",
+            "users of the row: all, a tenth by risk (predicted and observed rate alone), tenure, or a segment; null: all",
         ),
-        column("value", "string", "tenth (1: lowest risk), or value of the segment (its 12 largest ones); 'all' for all users"),
+        column(
+            "value",
+            "string",
+            "tenth (1: lowest risk), days since registration, or value of the segment (its 12 largest ones); 'all' for all users",
+        ),
     ],
     ("day", "model_version", "metric", "by", "value"),
 )

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 from churnwatch.settings import Definition, Settings
+from churnwatch.settings.attributes import PREFIX, category_of
 from churnwatch.settings.feature_words import counted_words, feature_unit, measure_title
 from churnwatch.settings.terms import MODEL, UNKNOWN
 
@@ -96,9 +97,17 @@ def rule_title(rule_id: str, settings: Settings) -> str:
 
 
 def measure_value(name: str, value: float | None, settings: Settings) -> str:
-    """The value of a column of user_features with its unit: cents as money, milliseconds as minutes."""
+    """The value of a column of user_features with its unit: cents as money, milliseconds as minutes, yes or no.
+
+    Of a category a user has the value that the feature stands for, or ``not`` that value.
+    """
     if value is None:
         return "none"
+    if category := category_of(name):
+        return category[1] if value > 0 else f"not {category[1]}"
+    attribute = settings.measures.attributes.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
+    if attribute and attribute.kind == "boolean" and value in (0, 1):
+        return "yes" if value else "no"
     divisor, unit = feature_unit(name, settings)
     return number(value / divisor, 1 if unit else 2) + unit
 
@@ -115,7 +124,9 @@ def reason_texts(reasons: list[Mapping[str, Any]], settings: Settings, most: int
 
 def _usual(reason: Mapping[str, Any], settings: Settings) -> str:
     usual = reason["usual"]
-    return "" if usual is None else f" (usual {measure_value(_shown(reason), usual, settings)})"
+    if usual is None or category_of(_shown(reason)):
+        return ""
+    return f" (usual {measure_value(_shown(reason), usual, settings)})"
 
 
 def _shown(reason: Mapping[str, Any]) -> str:
