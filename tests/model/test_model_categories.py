@@ -5,11 +5,15 @@ from datetime import date, timedelta
 from types import SimpleNamespace
 
 import pytest
+from modelworld import TODAY, conf, world
 from pyspark.sql import functions as F
 
+from churnwatch.io.models import Models
+from churnwatch.model import train
 from churnwatch.model.frame import category_values
 from churnwatch.model.schema import Schema, category_features, feature_columns, raw_values, schema_of
 from churnwatch.model.trees import to_text
+from churnwatch.reports.drift import measure_drift
 from churnwatch.scoring.score import apply_release
 from churnwatch.settings import feature_names
 from churnwatch.tables import tables
@@ -118,3 +122,24 @@ def test_columns_of_features_are_those_of_the_table(spark, one, people):
         *(F.sum(columns[name]).alias(f"c{n}") for n, name in enumerate(names) if "_shop_is_" in name)
     )
     assert sum(sums.first()) == 375.0  # every user once
+
+
+def test_a_model_learns_from_a_category_from_training_to_drift(spark, tmp_path):
+    changes = {"sources": CHANGES["sources"], "measures": {"attributes": {"plan": {"kind": "category"}}}}
+    small = conf(tmp_path, **changes)
+    inputs = world(spark, small)
+    plan = F.when(F.col("events_days_since") > 0, "free plan").when(F.col("orders_2d") > 1.5, F.lit(None)).otherwise("pro")
+    inputs["features"] = inputs["features"].withColumn("attribute_plan", plan)
+    models = Models(spark, small, "categories")
+    runs = train(inputs, (TODAY,), models, settings=small)["model_runs"]
+    row = runs.first()
+    names = [name for name in row["features"] if name.startswith("attribute_plan")]
+    assert row["outcome"] == "released" and "attribute_plan_is_free%20plan" in names
+    release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
+    day = inputs["features"].where(F.col("day") == F.lit(date(2025, 6, 2)))
+    scored = apply_release(release, day, [], small).drop("reasons").withColumn("day", F.lit(date(2025, 6, 2))).cache()
+    assert scored.count() == day.count()
+    drift = measure_drift({"model_runs": runs, "scores": scored, "features": day}, day.count(), TODAY, small)
+    # the same values, so that only the distribution differs between the day and training
+    assert set(names) <= set(drift.features) and drift.skew_share == 0.0
+    assert all(psi < 0.25 and missing == 0.0 for psi, missing, _ in (drift.features[name] for name in names))
