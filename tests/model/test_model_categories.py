@@ -70,6 +70,7 @@ def test_every_user_has_one_value_of_each_category(spark, one):
     assert set(schema.measures) == {"attribute_plan"} and set(schema.fills) == {0.0}
     # which values were frequent belongs to the model, and survives its file
     assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+    assert category_features({"attribute_plan": ["family & friends", "gold"]})[1] == others
     again = schema_of(names, one, {name: '["gold"]' for name in others})
     assert again.hash != schema.hash and schema.redefined(dict(zip(again.features, again.meanings, strict=True)))
 

@@ -115,7 +115,8 @@ def category_features(values: Mapping[str, Sequence[str]]) -> tuple[list[str], d
     ['attribute_plan_is_gold', 'attribute_plan_is_other', 'attribute_plan_is_unknown']
     """
     names = [category_feature(column, value) for column, found in values.items() for value in (*found, OTHER, UNKNOWN)]
-    others = {category_feature(column, OTHER): json.dumps(list(found)) for column, found in values.items()}
+    # sorted, because the order of frequency changes from day to day and means nothing
+    others = {category_feature(column, OTHER): json.dumps(sorted(found)) for column, found in values.items()}
     return names, others
 
 
