@@ -1,6 +1,9 @@
 """The model's warnings: tiers with a level, causes and evidence from the reasons."""
 
 from alertworld import ALERT, RULE, SCORE, USER, before, raised, reason, world
+from pyspark.sql import functions as F
+
+from churnwatch.alerts.evidence import category_text
 
 
 def test_a_tier_with_a_level_is_warned_of_with_the_cause_of_the_score_and_the_strongest_reasons(spark):
@@ -70,3 +73,10 @@ def test_the_model_repeats_nothing_that_is_open_but_a_level_that_rose(spark):
     found = {w["user_id"]: w for w in raised(spark, world(), features=people, scores=scores, alerts=earlier)}
     assert set(found) == {user for user, (_, _, warns) in cases.items() if warns}
     assert [user for user, w in found.items() if w["escalates"]] == ["rose"]
+
+
+def test_a_category_among_the_reasons_is_named(spark):
+    features = ["attribute_home_plan_is_family%20%26%20friends", "attribute_home_plan_is_gold", "orders_7d"]
+    frame = spark.createDataFrame(list(zip(features, (1.0, 0.0, 3.0), strict=True)), "feature string, value double")
+    found = [row[0] for row in frame.select(category_text(F.col("feature"), F.col("value"))).collect()]
+    assert found == ["home plan: family & friends", "home plan: not gold", None]

@@ -104,11 +104,12 @@ def test_a_release_scores_users_by_their_category_and_names_it(spark, one):
     )
     plans = ["gold", "family & friends", "rare", None]
     given = [{"day": DAY, "user_id": f"u{n}", "attribute_plan": plan, "bot": False} for n, plan in enumerate(plans)]
-    scored = apply_release(release, rows(spark, tables(one).user_features, given), [], one)
+    scored = apply_release(release, rows(spark, tables(one).user_features, given), [], DAY, one)
     found = {row["user_id"]: row for row in scored.collect()}
     assert [round(found[f"u{n}"]["margin"], 9) for n in range(4)] == [0.0, 2.0, -1.0, 0.0]
     first = found["u1"]["reasons"][0]
-    assert (first["measure"], first["value"]) == ("attribute_plan_is_family%20%26%20friends", 1.0)
+    assert (first["measure"], first["feature"]) == ("attribute_plan", "attribute_plan_is_family%20%26%20friends")
+    assert first["value"] == 1.0
     assert first["contribution"] > 0
     # the contributions of all values of a category are one reason
     assert [reason["measure"] for reason in found["u1"]["reasons"]][1:] == ["(other)", "(base)"]
@@ -139,7 +140,7 @@ def test_a_model_learns_from_a_category_from_training_to_drift(spark, tmp_path):
     assert row["outcome"] == "released" and names == ["attribute_plan_is_pro", "attribute_plan_is_unknown"]
     release = models.load(row["model_version"], row["mlflow_run_id"], row["artifacts_hash"])
     day = inputs["features"].where(F.col("day") == F.lit(date(2025, 6, 2)))
-    scored = apply_release(release, day, [], small).drop("reasons").withColumn("day", F.lit(date(2025, 6, 2))).cache()
+    scored = apply_release(release, day, [], TODAY, small).drop("reasons").withColumn("day", F.lit(date(2025, 6, 2))).cache()
     assert scored.count() == day.count()
     drift = measure_drift({"model_runs": runs, "scores": scored, "features": day}, day.count(), TODAY, small)
     # the same values, so that only the distribution differs between the day and training
