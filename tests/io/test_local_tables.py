@@ -61,7 +61,8 @@ def test_files_are_chosen_by_their_partition_or_by_their_smallest_and_largest_da
     ]
     found = table_files(log({0: MADE, 1: commit}), 1)
     unknown = ["without a day", "without statistics"]
-    assert found.holding(MAY[3], MAY[5]) == ["2nd to 5th", *unknown]
+    assert found.holding(MAY[4], MAY[6]) == ["2nd to 5th", *unknown], "the first day is in"
+    assert found.holding(None, MAY[1]) == ["2nd to 5th", *unknown], "the last day is in"
     assert found.holding(None, MAY[2]) == ["2nd to 5th", "of the 3rd", *unknown]
     assert found.holding(MAY[5], None) == unknown
     assert len(found.holding(None, None)) == 4
