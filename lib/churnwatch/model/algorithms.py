@@ -21,7 +21,7 @@ from churnwatch.settings import Settings
 
 MAX_BINS = 32
 NODE_MEMORY_MB = 512
-START_STEP, START_LEAF_ROWS = 0.1, 30  # of a search's first trial
+START_LEAF_ROWS = 30  # of a search's first trial
 LEAST_SHARE = 1e-3  # for the log loss, shares of a leaf stay this far from 0 and 1
 
 Parameters = dict[str, Any]
@@ -145,7 +145,8 @@ def _gbt(parameters: Mapping[str, Any], settings: Settings, searching: bool) -> 
 
 def _gbt_start(settings: Settings) -> dict[str, float]:
     depth = min(5, settings.model.max_depth)
-    return {"maxDepth": depth, "stepSize": START_STEP, "subsamplingRate": 0.8, "minInstancesPerNode": START_LEAF_ROWS}
+    step = xgb.start_step(settings.model.max_trees)
+    return {"maxDepth": depth, "stepSize": step, "subsamplingRate": 0.8, "minInstancesPerNode": START_LEAF_ROWS}
 
 
 def _gbt_losses(model: Any, rows: DataFrame) -> list[float]:
