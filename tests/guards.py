@@ -305,8 +305,8 @@ GUARDS = (
     Guard(
         "a model must beat chance",
         "model/gate.py",
-        "low > CHANCE",
-        "low > 0",
+        "low >= gate.min_auc))",
+        "low >= 0))",
         "tests/model/test_model_gate.py",
     ),
     Guard(
@@ -315,6 +315,20 @@ GUARDS = (
         'lower end {low:.4f} > {margin}", low > margin',
         'lower end {low:.4f} > {margin}", True',
         "tests/model/test_model_gate.py",
+    ),
+    Guard(
+        "probabilities must add up to the churn that was seen",
+        "model/gate.py",
+        'off 1 by {error:.4f} <= {bound}", error <= bound',
+        'off 1 by {error:.4f} <= {bound}", True',
+        "tests/model/test_model_gate.py",
+    ),
+    Guard(
+        "a release is not compared on days that it has learnt from",
+        "model/release_in_use.py",
+        "if day >= self.fitted[1] + self.ahead]",
+        "if day]",
+        "tests/model/test_model_release_in_use.py",
     ),
     Guard(
         "a model with other features is refused",

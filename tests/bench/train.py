@@ -184,7 +184,8 @@ def simulated(users, days):
         def rows(table):
             return runner.store.read(runner.tables[table])
 
-        (row,) = rows("model_runs").collect()
+        # of the model, which may not be what is released
+        (row,) = rows("model_runs").where("metrics['auc_minus_column'] IS NOT NULL").collect()
         return _told(rows, row, settings.primary.ahead_days, settings, spark)
 
 

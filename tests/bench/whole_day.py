@@ -28,9 +28,13 @@ USERS = 3000
 LOADED, DECIDED, LAST = 251, 252, 256  # day numbers of the world: history and model, decisions, last simulated day
 DAYS = (253, 254)  # the day that runs in a fresh JVM, and the day that runs after it
 # few trials, and a gate that lets the model of a small base pass: what is measured is the day after
-EASY = ("model.max_evals=2", "model.origins=1", "model.gate.min_origins=1", "model.gate.min_positives=10") + tuple(
-    f"model.gate.min_margin_over_{other}=-1" for other in ("rule", "column", "release")
-)
+EASY = (
+    "model.max_evals=2",
+    "model.origins=1",
+    "model.gate.min_origins=1",
+    "model.gate.min_positives=10",
+    "model.gate.max_rate_error=10",
+) + tuple(f"model.gate.min_margin_over_{other}=-1" for other in ("rule", "column", "release"))
 CHECKOUT = Path(churnwatch.__file__).resolve().parents[2]
 
 

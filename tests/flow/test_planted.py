@@ -61,6 +61,7 @@ def test_of_other_users_labels_nothing_is_learnt(spark, history_world, tmp_path)
         spark,
         world.copied(history_world, tmp_path),
         *(f"model.gate.min_margin_over_{rival}=0" for rival in gate),
+        "model.gate.min_auc=0.52",
         "model.max_evals=1",
     )
     names = ("user_features", "user_labels", "retention_actions", "risk_alerts", "alert_events", "model_runs")

@@ -30,7 +30,7 @@ MODEL = {
     "origins": 1,
     "roll": False,
     "value": "100 * orders_4d",
-    "gate": {"min_users": 50, "min_positives": 20, "max_calibration_error": 0.2, "min_margin_over_column": -0.1},
+    "gate": {"min_users": 50, "min_positives": 20, "max_rate_error": 0.5, "min_margin_over_column": -0.1},
 }
 
 # what was done about users: alias of an input -> table
@@ -60,30 +60,35 @@ def conf(files, **changes):
     return settings(**{**given, **changes})
 
 
-def world(spark, one, shuffled=False, earlier=0):
+def world(spark, one, shuffled=False, earlier=0, users=USERS, single=False, doubled_from=date.max):
     """Inputs of train_model: orders predict the risk, ``tenure_days`` is constant, some values are missing; 9 weeks, and
-    ``earlier`` ones before them. ``shuffled``: labels by chance."""
+    ``earlier`` ones before them. ``shuffled``: labels by chance; ``single``: ``orders_4d`` alone predicts; ``doubled_from``: the
+    first day with about twice the churn, at the same ranking."""
     rng = np.random.default_rng(17)
     days = [FIRST + timedelta(days=7 * n) for n in range(-earlier, 9)]
     names = feature_names(one)
     frames = {name: [] for name in names}
     churned, day_of, user_of = [], [], []
-    risk = rng.normal(size=USERS)
+    risk = rng.normal(size=users)
     for day in days:
-        now = risk + 0.5 * rng.normal(size=USERS)
+        now = risk + 0.5 * rng.normal(size=users)
         for name in names:
-            frames[name].append(rng.normal(size=USERS))
-        frames["orders_4d"][-1] = np.round(np.exp(1.5 - now) + rng.random(USERS))
-        frames["cancels_2d"][-1] = np.where(rng.random(USERS) < 0.3, np.nan, np.round(np.exp(now)))
-        frames["events_days_since"][-1] = (now + rng.normal(size=USERS) > 0).astype(float)
-        frames["orders_days_since"][-1] = np.where(now < -0.5, np.nan, np.round(2 + now))
-        frames["tenure_days"][-1] = np.full(USERS, 400.0)
-        churned.append(rng.random(USERS) < 1 / (1 + np.exp(0.5 - 2.5 * now)))
-        day_of += [day] * USERS
-        user_of += [f"user{n}" for n in range(USERS)]
+            frames[name].append(rng.normal(size=users))
+        frames["orders_4d"][-1] = np.round(np.exp(1.5 - now) + rng.random(users))
+        if not single:
+            frames["cancels_2d"][-1] = np.where(rng.random(users) < 0.3, np.nan, np.round(np.exp(now)))
+            frames["events_days_since"][-1] = (now + rng.normal(size=users) > 0).astype(float)
+            frames["orders_days_since"][-1] = np.where(now < -0.5, np.nan, np.round(2 + now))
+        frames["tenure_days"][-1] = np.full(users, 400.0)
+        log_odds = 2.5 * now - 0.5
+        if doubled_from < date.max:
+            log_odds += -1.5 if day < doubled_from else 0.0
+        churned.append(rng.random(users) < 1 / (1 + np.exp(-log_odds)))
+        day_of += [day] * users
+        user_of += [f"user{n}" for n in range(users)]
     labels = np.concatenate(churned)
     if shuffled:
-        by_user = np.random.default_rng(4).permutation(USERS)
+        by_user = np.random.default_rng(4).permutation(users)
         labels = np.concatenate([one_day[by_user] for one_day in churned])
     keys = {"day": pa.array(day_of, pa.date32()), "user_id": pa.array(user_of)}
     values = {"bot": pa.array([False] * len(user_of))}

@@ -54,23 +54,37 @@ def test_the_card_in_markdown():
     assert "Fewer than three rolling origins" in text and "## Rolling origins" not in text
 
 
-def test_three_origins_have_mean_spread_and_students_interval():
-    spans = Spans((DAY,), (DAY,), (DAY,))
-    judged = [Origin(spans, "gbt", {"auc": auc, "auc_low": auc - 0.01}) for auc in (0.70, 0.74, 0.78)]
+def test_three_origins_have_mean_spread_and_the_interval_of_their_mean_over_users():
+    spans, rng = Spans((DAY,), (DAY,), (DAY,)), np.random.default_rng(5)
+    # users with large weights make all origins better at once: the interval of the mean is not narrower than each one's
+    luck = 0.02 * rng.normal(size=400)
+    areas = [np.array([auc, *(auc + luck)]) for auc in (0.70, 0.74, 0.78)]
+    judged = [Origin(spans, "gbt", {"auc": auc[0], "auc_low": auc[0] - 0.01}, {"auc": auc}) for auc in areas]
     found = summary(judged)
-    half = 4.302653 * 0.04 / np.sqrt(3)
+    low, high = 0.74 + np.quantile(luck, [0.025, 0.975])
     assert found["origins"] == 3.0
     assert found["origins_auc"] == pytest.approx(0.74) and found["origins_auc_sd"] == pytest.approx(0.04)
-    assert (found["origins_auc_low"], found["origins_auc_high"]) == pytest.approx((0.74 - half, 0.74 + half), abs=1e-6)
+    assert (found["origins_auc_low"], found["origins_auc_high"]) == pytest.approx((low, high), abs=1e-6)
     run = RUN | {"metrics": found, "origins": json.dumps([one.to_json() for one in judged])}
     text = card.markdown(card.parts(run, CONF))
-    assert "| auc | 0.7000, 0.7400, 0.7800 | 0.7400 | 0.0400 | 0.6406 .. 0.8394 |" in text
+    assert f"| auc | 0.7000, 0.7400, 0.7800 | 0.7400 | 0.0400 | {low:.4f} .. {high:.4f} |" in text
+    assert "all have equal means" in text
     assert "Fewer than three" not in text
 
 
 def test_one_origin_has_no_spread():
-    found = summary([Origin(Spans((DAY,), (DAY,), (DAY,)), "gbt", {"auc": 0.7})])
-    assert found == {"origins": 1.0, "origins_auc": 0.7}
+    found = summary([Origin(Spans((DAY,), (DAY,), (DAY,)), "gbt", {"auc": 0.7}, {"auc": np.array([0.7, 0.68, 0.72])})])
+    assert found == {"origins": 1.0, "origins_auc": 0.7, "origins_auc_low": 0.681, "origins_auc_high": 0.719}
+
+
+def test_the_card_of_a_single_feature_and_of_a_release_with_new_probabilities():
+    rule = RUN | {"algorithm": "rule", "parameters": {"feature": "orders_4d", "riskier": "low values"}}
+    text = card.markdown(card.parts(rule, CONF))
+    assert "rank users better than the single feature `orders_4d` (low values are riskier)" in text
+    again = RUN | {"algorithm": "recalibrated", "parameters": {"ranked_by": "gbt", "release": "3"}}
+    text = card.markdown(card.parts(again, CONF))
+    assert "Users are ranked as by release 3 (gbt); only its probabilities were fitted again" in text
+    assert "recipe that was tested" not in text
 
 
 def test_curves_become_pictures():

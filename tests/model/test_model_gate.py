@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from churnwatch.model.frame import Size
-from churnwatch.model.gate import Data, check_data, check_release
+from churnwatch.model.gate import Data, check_data, check_release, without_rate
 from churnwatch.settings import load
 from smallworld import settings
 
@@ -18,13 +18,14 @@ GATE = {
     "min_margin_over_rule": 0.01,
     "min_margin_over_column": 0.0,
     "min_margin_over_release": -0.01,
-    "max_calibration_error": 0.05,
 }
 CONF = settings(model={"gate": GATE})
 SIZES = {"train": Size(400, 1600, 300, 1600.0), "calibration": Size(300, 600, 100, 600.0), "test": Size(300, 600, 100, 600.0)}
-GOOD = {"auc": 0.8, "auc_low": 0.78, "calibration_error": 0.02}
-GOOD |= {"rule_auc": 0.75, "auc_minus_rule_low": 0.03, "column_auc": 0.76, "auc_minus_column_low": 0.02}
-GOOD |= {"release_auc": 0.8, "auc_minus_release_low": -0.005}
+GOOD = {"auc": 0.8, "auc_low": 0.78, "observed_over_expected": 1.1}
+GOOD |= {"rule_auc": 0.75, "auc_minus_rule": 0.05, "auc_minus_rule_low": 0.03}
+GOOD |= {"column_auc": 0.76, "auc_minus_column": 0.04, "auc_minus_column_low": 0.02}
+GOOD |= {"release_auc": 0.8, "auc_minus_release": 0.0, "auc_minus_release_low": -0.005}
+LOSSES = {"release_log_loss": 0.32, "log_loss_minus_release": -0.02}
 RIVALS = {"rule": "orders_days_since", "column": "orders_30d"}
 
 
@@ -65,7 +66,7 @@ def test_a_good_model_is_released_and_every_condition_is_listed():
             {"origins": 1},
             "rolling origins: 1 >= 2 (each takes 14 more days of history: wait or load them, or lower model.gate.min_origins)",
         ),
-        ({"auc_low": 0.4999}, "auc, lower end of the interval: 0.4999 > 0.5"),
+        ({"auc_low": 0.5199}, "auc, lower end of the interval: 0.5199 >= 0.52"),
         # the difference itself is large enough: its interval is not
         ({"auc_minus_rule_low": 0.009}, "auc over the rule orders_days_since: 0.8000 - 0.7500, lower end 0.0090 > 0.01"),
         (
@@ -73,7 +74,12 @@ def test_a_good_model_is_released_and_every_condition_is_listed():
             "auc over the best single feature orders_30d: 0.8000 - 0.7600, lower end -0.0010 > 0.0",
         ),
         ({"auc_minus_release_low": -0.011}, "auc over the last release: 0.8000 - 0.8000, lower end -0.0110 > -0.01"),
-        ({"calibration_error": 0.051}, "calibration error: 0.0510 <= 0.05"),
+        # users are promised 5 % where 1 % churn: a calibration error of 0.04 looks small
+        (
+            {"observed_over_expected": 0.2},
+            "observed / expected churn on the test span: 0.2000, off 1 by 0.8000 <= 0.25",
+        ),
+        ({"observed_over_expected": 1.26}, "observed / expected churn on the test span: 1.2600, off 1 by 0.2600 <= 0.25"),
     ],
 )
 def test_each_condition_alone_refuses_with_both_numbers(changes, condition):
@@ -91,6 +97,36 @@ def test_a_model_as_good_as_the_last_release_does_not_take_its_place(domain):
         data = Data(SIZES, 4, 0.1, 3)
         better, equal = (check_release(GOOD | {"auc_minus_release_low": low}, data, RIVALS, [], conf) for low in (0.001, -0.001))
         assert (better.outcome, equal.outcome) == ("released", "refused")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "released"),
+    [
+        (0.001, 0.01, True),  # the ranking is better
+        (-0.004, -0.001, True),  # equal rankings, better probabilities: the base rate has doubled since the last release
+        (-0.004, 0.0, False),  # equal in both: the old one stays
+        (-0.005, -0.001, False),  # better probabilities do not pay for a worse ranking
+    ],
+)
+def test_better_probabilities_at_equal_ranking_take_the_place_of_the_last_release(low, high, released):
+    conf = settings()
+    metrics = GOOD | LOSSES | {"log_loss": 0.3, "auc_minus_release_low": low, "log_loss_minus_release_high": high}
+    found = check_release(
+        metrics, Data(SIZES, 4, 0.1, 3), {}, [], settings(model={"gate": GATE | {"min_margin_over_release": 0.0}})
+    )
+    assert conf.model.gate.tolerated_auc_loss == 0.005 and found.passed is released
+    (told,) = [text for text in found.conditions if "last release" in text]
+    if low < 0:
+        assert f"or > -0.005 with a lower log loss: 0.3000 - 0.3200, upper end {high:.4f} < 0" in told
+
+
+def test_a_base_without_scores_gets_a_ranking_whose_probabilities_failed():
+    bad = verdict(observed_over_expected=2.0)
+    assert bad.failed == {"rate"}
+    good = without_rate(bad)
+    assert good.passed and all(text.endswith(": ok") for text in good.conditions)
+    told = "2.0000, off 1 by 1.0000 <= 0.25; there is no release in use, so it goes out, calibrated on the newest days: ok"
+    assert any(told in text for text in good.conditions)
 
 
 def test_without_a_release_there_is_no_condition_on_it():

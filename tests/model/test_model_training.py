@@ -14,6 +14,7 @@ from churnwatch.core import JobFailed, Refused
 from churnwatch.io.models import Models
 from churnwatch.model import frame, recipe, train, training, trees, worker, worker_sums
 from churnwatch.model.calibration import fit_calibration
+from churnwatch.model.release_in_use import release_in_use
 from churnwatch.model.schema import Schema
 from churnwatch.model.shipping import worker_model_of
 from churnwatch.settings import feature_names
@@ -77,14 +78,18 @@ def test_the_metrics_are_scikit_learns_on_the_test_span(spark, trained, labelled
     rows_, said, seen = (np.array([tenth[name] for tenth in tenths]) for name in ("rows", "predicted", "observed"))
     assert ((rows_ * said).sum(), (rows_ * seen).sum()) == pytest.approx((probability.sum(), label.sum()), abs=1e-3)
     assert metrics["calibration_error"] == pytest.approx((rows_ * np.abs(said - seen)).sum() / rows_.sum(), abs=1e-5)
+    assert metrics["observed_over_expected"] == pytest.approx(label.sum() / probability.sum(), abs=1e-9)
     rule = found[row.parameters["rule"]].fillna(np.inf)
     assert metrics["rule_auc"] == pytest.approx(roc_auc_score(label, rule.replace(np.inf, 1e9)), abs=1e-9)
     assert metrics["auc_minus_rule"] == pytest.approx(metrics["auc"] - metrics["rule_auc"])
-    # no column of all, in its better direction, is better than the one that was chosen; missing values are above all others
-    areas = {name: roc_auc_score(label, found[name].fillna(1e9)) for name in feature_names(one)}
-    best = max(max(area, 1 - area) for area in areas.values())
-    assert metrics["column_auc"] == pytest.approx(best, abs=2e-3)
-    assert metrics["rule_auc"] == pytest.approx(max(area for name, area in areas.items() if name.endswith("_days_since")))
+    column = found[row.parameters["column"]].fillna(1e9)
+    area = roc_auc_score(label, column)
+    assert metrics["column_auc"] == pytest.approx(max(area, 1 - area), abs=2e-3)
+    # rule and column were chosen on the calibration span: there no other is better; missing values are above all others
+    before = labelled[labelled["day"].between(date(2025, 5, 12), date(2025, 5, 19))]
+    areas = {name: roc_auc_score(before["churned"], before[name].fillna(1e9)) for name in feature_names(one)}
+    assert row.parameters["column"] == max(areas, key=lambda name: max(areas[name], 1 - areas[name]))
+    assert row.parameters["rule"] == max((name for name in areas if name.endswith("_days_since")), key=lambda name: areas[name])
     # the interval is that of the replicates' weights, user by user
     weights = worker_sums.poisson_weights(found["user_hash"].to_numpy(), one.model.bootstraps)[:, 1:]
     replicates = [roc_auc_score(label, margin, sample_weight=weights[:, n]) for n in range(weights.shape[1])]
@@ -160,12 +165,18 @@ def test_shuffled_labels_are_refused_and_the_release_stays(spark, trained):
     assert any(condition.startswith("auc, lower end") for condition in failed)
     # the last release was judged on the same test span
     assert row.metrics["auc_minus_release"] == pytest.approx(row.metrics["auc"] - row.metrics["release_auc"])
-    assert sum("the last release" in condition for condition in row.conditions) == 1
+    assert sum(condition.startswith("auc over the last release") for condition in row.conditions) == 1
+    # neither is the last release with other probabilities released, nor a single feature
+    instead = [condition for condition in failed if condition.startswith("instead ") and "auc, lower end" in condition]
+    assert [condition.split(",")[0] for condition in instead] == [
+        "instead the last release",
+        f"instead the single feature {row.parameters['column']}",
+    ]
     assert models.champion() == released.model_version
     # a release that learnt other measures under these names is no rival
     measures = {**one.measures.model_dump(by_alias=True)["measures"], "orders": {"kind": "count", "where": "event_type = 'buy'"}}
     other = conf(one.storage.files, measures={"measures": measures})
-    rival, (note,) = training._last_release_model(inputs, TODAY, models, feature_names(one), other)
+    rival, (note,) = release_in_use(inputs["model_runs"], TODAY, models, feature_names(one), other)
     assert rival is None and note.endswith("features that mean something else by now (orders_1d): not compared: ok")
 
 
@@ -197,8 +208,8 @@ def area_on(labelled, first, last, candidate):
 @pytest.fixture(scope="module")
 def several(spark, tmp_path_factory):
     """A training by two algorithms at two origins, released and rolled, with a search on half of the users: its settings, port,
-    inputs and rows, and what it logged (``logged``), fitted by algorithm, the newest origin's first (``fitted``), on so many
-    rows each (``fitted_on``), searched on (``searched_on``), and kept of its trials (``kept``)."""
+    inputs and rows, and what it logged (``logged``), fitted by algorithm (``fitted``: origins from the oldest, candidates,
+    release), on so many rows each (``fitted_on``), searched on (``searched_on``), and kept of its trials (``kept``)."""
     seen = SimpleNamespace(logged={}, fitted={}, fitted_on=[], searched_on=[], kept=[])
     real, real_keep, real_fit, real_search = Models._logged, Models.store_trial, recipe._candidate, recipe.search
 
@@ -251,7 +262,7 @@ def test_algorithms_are_compared_on_the_calibration_span_and_the_best_goes_to_th
     ours, theirs = best.metrics["calibration_auc"], other.metrics["calibration_auc"]
     span = date(2025, 5, 12), date(2025, 5, 19)
     labelled = labelled_of(several.inputs)
-    areas = {name: area_on(labelled, *span, fitted[0]) for name, fitted in several.fitted.items()}
+    areas = {name: area_on(labelled, *span, fitted[2]) for name, fitted in several.fitted.items()}
     assert (ours, theirs) == pytest.approx((areas[best.algorithm], areas[other.algorithm]), abs=2e-3)
     assert areas[best.algorithm] > areas[other.algorithm] + 0.004, "the world tells the two apart"
     assert "auc" not in other.metrics, "the test span belongs to the one that went to the gate"
@@ -262,11 +273,11 @@ def test_algorithms_are_compared_on_the_calibration_span_and_the_best_goes_to_th
 def test_the_search_uses_a_sample_and_the_final_fit_all_users(several):
     whole = 4 * USERS
     # a tree's root holds the rows that it was grown on
-    newest, earlier = (trees.parse(made.text)[0].internal_count[0] for made in several.fitted["tree"][:2])
+    earlier, sketch, newest = (trees.parse(made.text)[0].internal_count[0] for made in several.fitted["tree"][:3])
     assert newest == several.rows[0].metrics["train_rows"] == whole
-    # of earlier origins the sample alone is fitted
-    assert all(0.2 * whole < rows < 0.6 * whole for rows in (*several.searched_on, earlier))
-    assert several.fitted_on == [whole, whole, earlier, earlier, whole], "newest, earlier, released"
+    # at the origins the sample alone is fitted, at the newest one too: all have equal means
+    assert all(0.2 * whole < rows < 0.6 * whole for rows in (*several.searched_on, earlier, sketch))
+    assert several.fitted_on == [earlier, earlier, sketch, sketch, whole, whole, whole], "origins, candidates, released"
 
 
 def test_the_procedure_is_tested_at_an_earlier_origin_and_a_passing_model_is_fitted_on_the_newest_days(several):
@@ -274,7 +285,8 @@ def test_the_procedure_is_tested_at_an_earlier_origin_and_a_passing_model_is_fit
     earlier, newest = json.loads(best.origins)
     assert (earlier["spans"]["test"], newest["spans"]["test"]) == ("2025-05-12..2025-05-19", best.spans["test"])
     assert earlier["spans"]["train"] == "2025-03-31..2025-04-21"
-    assert best.metrics["origins_auc"] == pytest.approx((earlier["metrics"]["auc"] + best.metrics["auc"]) / 2, abs=1e-6)
+    assert best.metrics["origins_auc"] == pytest.approx((earlier["metrics"]["auc"] + newest["metrics"]["auc"]) / 2, abs=1e-6)
+    assert newest["metrics"]["auc"] != best.metrics["auc"], "the candidate had all users and its own search"
     assert earlier["metrics"]["auc_low"] > 0.6 and "rolling origins: 2 >= 2: ok" in best.conditions
 
     assert best.spans["released_calibration"] == "2025-05-26..2025-06-02"

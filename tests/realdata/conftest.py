@@ -56,7 +56,8 @@ class DataSet:
             self.run("build_features", first=first, last=end, every=step)
             self.run("label_churn", first=first + ahead, last=end + ahead, every=step)
         self.run("train_model", first=tested + ahead, last=tested + ahead)
-        return self.rows("model_runs").orderBy("at").collect()[-1]
+        # of the model, which may not be what is released
+        return self.rows("model_runs").where("metrics['auc_minus_column'] IS NOT NULL").orderBy("at").collect()[-1]
 
     def trained_on_shuffled(self, tested, ahead, **model):
         """The row of a training on what ``trained`` built, with the labels of other users; nothing is stored."""

@@ -84,9 +84,9 @@ def test_the_model_is_no_worse_than_the_best_column_on_the_last_cut_off(trained)
     print(
         f"auc {ours:.4f}, best column {column:.4f}, difference {difference[0]:+.4f} [{difference[1]:+.4f}, {difference[2]:+.4f}]"
     )
-    # the README's own figures of the two plain columns on this day
+    # the README's own figures of the two plain columns on this day; the best one is chosen on the cut-off before it
     assert metrics["rule_auc"] == pytest.approx(0.588223, abs=5e-7)
-    assert column >= 0.650374 - 5e-7
+    assert column >= 0.650374 - 0.01
     assert difference[0] > 0 and difference[2] > 0
     assert ours < 0.75, "far above every column without a future: a leak"
 

@@ -161,6 +161,21 @@ class Models:
         self.copies.write(version, mlflow_run_id, texts)
         return Release.of(version, texts)
 
+    def spark_model(self, version: str) -> Any:
+        """The Spark model of the release ``version``, which a release that only calibrates it again registers once more.
+
+        Raises JobFailed when MLflow does not have it.
+        """
+        scratch = f"{self._settings.storage.files}/tmp/mlflow-{uuid4().hex}"
+        with self._reached(f"load the Spark model of version {version}"):
+            from mlflow.spark import load_model
+
+            self._client()
+            try:
+                return load_model(f"models:/{self._conf.model}/{version}", dfs_tmpdir=scratch)
+            finally:
+                delete_folder(self._spark, scratch)
+
     def _texts(self, mlflow_run_id: str) -> dict[str, str]:
         """The artifacts in MLflow that scoring needs, by file name."""
         there = {Path(file.path).name for file in self._client().list_artifacts(mlflow_run_id, FOLDER)}

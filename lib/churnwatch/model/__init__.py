@@ -1,5 +1,6 @@
 """The churn model: training frame, tuned trees, calibration, evaluation, release gate, contributions."""
 
-from churnwatch.model.training import last_release, train
+from churnwatch.model.release_in_use import last_release
+from churnwatch.model.training import train
 
 __all__ = ["last_release", "train"]

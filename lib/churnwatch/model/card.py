@@ -12,8 +12,13 @@ from typing import Any
 from churnwatch.model.origins import SUMMARISED
 from churnwatch.model.spans import SPANS
 from churnwatch.settings import Settings
+from churnwatch.settings.terms import RECALIBRATED, RULE
 
-SHOWN = ("rule_auc", "auc_minus_rule", "column_auc", "auc_minus_column", "release_auc", "auc_minus_release", "empc_share")
+SHOWN = (
+    *("rule_auc", "auc_minus_rule", "column_auc", "auc_minus_column", "release_auc", "auc_minus_release"),
+    *("log_loss_minus_release", "rolled_auc", "rolled_auc_minus_tested", "empc_share"),
+)
+NAMES = {RULE: "a single feature", RECALIBRATED: "the last release with new probabilities"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ def parts(run: Mapping[str, Any], settings: Settings) -> list[Part]:
         Part("Data", _sampling(settings), ("span", "days", "users", "rows", "churned"), [*_spans(run, metrics)]),
         _features(run),
         Part("Quality on the test span", [], ("metric", "value", "95 % interval"), [*_quality(metrics, settings)]),
-        _origins(run, metrics),
+        _origins(run, metrics, settings),
         _segments(curves.get("segments") or []),
         Part("Gate", [], ("condition",), [[condition] for condition in run["conditions"] or []]),
         Part("Limits", _limits(metrics, settings)),
@@ -59,12 +64,23 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _identity(run: Mapping[str, Any], settings: Settings) -> list[str]:
-    primary = settings.primary
+    primary, algorithm, given = settings.primary, run["algorithm"], run.get("parameters") or {}
     lines = [
         f"Predicts churn of `{run['definition']}` within {primary.horizon_days} days after {primary.lead_days} days of lead, "
-        f"by {run['algorithm']}, as of {run['day']}; outcome of the gate: {run['outcome']}."
+        f"by {NAMES.get(algorithm, algorithm)}, as of {run['day']}; outcome of the gate: {run['outcome']}."
     ]
-    if "released_train" in (run["spans"] or {}):
+    if algorithm == RULE:
+        riskier = given.get("riskier", "some values")
+        lines.append(
+            f"No model was shown to rank users better than the single feature `{given.get('feature')}` ({riskier} are riskier): "
+            "users are ranked by it, and its values became probabilities on the calibration span."
+        )
+    if algorithm == RECALIBRATED:
+        lines.append(
+            f"Users are ranked as by release {given.get('release')} ({given.get('ranked_by')}); only its probabilities were "
+            "fitted again, because they no longer agreed with the churn that was seen."
+        )
+    elif "released_train" in (run["spans"] or {}):
         lines.append(
             "The released model is the recipe that was tested (same features, hyper-parameters and calibration method), fitted "
             "again on the newest settled days; the numbers below are the recipe's on days that it had not seen, not this fit's."
@@ -109,7 +125,7 @@ def _interval(metrics: Mapping[str, float], name: str) -> str:
     return "" if low is None or high is None else f"{low:.4f} .. {high:.4f}"
 
 
-def _origins(run: Mapping[str, Any], metrics: Mapping[str, float]) -> Part:
+def _origins(run: Mapping[str, Any], metrics: Mapping[str, float], settings: Settings) -> Part:
     origins = json.loads(run.get("origins") or "[]")
     names = [name for name in SUMMARISED if f"origins_{name}" in metrics]
     rows = []
@@ -121,8 +137,14 @@ def _origins(run: Mapping[str, Any], metrics: Mapping[str, float]) -> Part:
             [name.replace("_", " "), each, mean, "" if spread is None else f"{spread:.4f}", _interval(metrics, f"origins_{name}")]
         )
     tested = "; ".join(one["spans"]["test"] for one in origins)
-    lines = [f"The procedure at {len(origins)} rolling origins, oldest first, tested on {tested}."] if origins else []
-    return Part("Rolling origins", lines, ("metric", "each", "mean", "spread", "95 % interval of the mean"), rows)
+    lines = [
+        f"The procedure at {len(origins)} rolling origins, oldest first, tested on {tested}. Where there are several, all have "
+        f"equal means: {settings.model.origin_evals} trials at the oldest one, models fitted on {settings.model.search_users:,} "
+        "users by hash; the model that went to the gate had more. The interval is over users; how much quality changes from time "
+        "to time is in the spread."
+    ]
+    columns = ("metric", "each", "mean", "spread", "95 % interval of the mean")
+    return Part("Rolling origins", lines if origins else [], columns, rows)
 
 
 def _segments(found: Sequence[Mapping[str, Any]]) -> Part:

@@ -1,4 +1,4 @@
-"""Evaluate the model on the test span, against the best recency rule, the best column and the last release.
+"""Evaluate a model on the test span, against rivals on the same rows.
 
 Two passes over the test rows: one counts every score by bin, one sums Poisson bootstrap weights by bin and replicate. The
 weights are drawn by user, because a user's rows of several days are not independent (Chamandy et al., Estimating uncertainty
@@ -21,13 +21,12 @@ from churnwatch.model.calibration import fit_calibration
 from churnwatch.model.profit import expected_maximum_profit
 from churnwatch.model.shipping import map_batches
 from churnwatch.model.worker_model import WorkerModel
-from churnwatch.model.worker_sums import COARSE_BITS, FIRST_COLUMN, MODEL, RELEASE, Scores
+from churnwatch.model.worker_sums import FIRST_COLUMN, MODEL, Scores
 from churnwatch.settings import Settings
 
 GROUPS = 1_000  # bins of a score in the bootstrap, of about equal size
 COUNTS = "score int, code long, users double, churned double, total double, rows double, hits double"
 SUMS = "key long, sums array<double>"
-COMPARED = ("auc", "average_precision")
 
 Floats = NDArray[np.float64]
 
@@ -67,22 +66,22 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Rival:
-    """A score that the model is compared with; ``falling``: low values are risky."""
+class Judged:
+    """A model as workers apply it, with its calibration."""
 
-    score: int
-    falling: bool = False
+    model: WorkerModel
+    calibration: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics with intervals, the curves, the columns that the model was compared with, and the histogram of its margins."""
+    """Metrics with intervals, the curves, the histogram of the model's margins, and ``replicates``: bootstrap values by metric,
+    the data first."""
 
     metrics: dict[str, float]
     curves: dict[str, Any]
-    rule: str
-    column: str
     margins: Histogram
+    replicates: Mapping[str, Floats]
 
 
 def count_margins(rows: DataFrame, model: WorkerModel, width: int) -> Histogram:
@@ -104,80 +103,72 @@ def calibration_of(margins: Histogram, kind: str) -> dict[str, Any]:
 
 def evaluate(
     rows: DataFrame,
-    models: Sequence[WorkerModel],
-    calibration: dict[str, Any],
-    names: Sequence[str],
+    judged: Judged,
+    rivals: Mapping[str, Judged],
+    columns: Mapping[str, int],
+    width: int,
     capacity: float,
     settings: Settings,
-    compared: bool = True,
 ) -> Evaluation:
-    """Metrics of ``models[0]`` on ``rows`` (``frame.evaluation_rows`` of the test span); ``models[1]``: the last release.
+    """Metrics of ``judged`` on ``rows`` (``frame.evaluation_rows`` of the test span), and its differences from its rivals on the
+    same rows.
 
-    ``capacity``: share of the rows that the team can work. The recency rule is the best ``_days_since`` column on these rows
-    (longer ago is riskier), the single column the best of all in its better direction. Both are chosen on the test rows, so
-    the comparison favours them. Columns are compared only where ``compared``.
+    ``rivals``: other models by name, compared by AUC, average precision and log loss. ``columns``: places among the ``width``
+    values by name; a column ranks high values, and missing ones above all, as risky, and is compared by AUC and average
+    precision. ``capacity``: share of the rows that the team can work.
     """
-    width = len(names)
-    scores = Scores(models, width, range(width) if compared else (), bits=COARSE_BITS)
+    models = [judged, *rivals.values()]
+    scores = Scores([one.model for one in models], width, sorted(set(columns.values())))
     counts = score_histograms(rows, scores)
-    rivals, rule, column = _columns(counts, names) if compared else ({}, "", "")
-    if rivals:
-        # chosen by coarse codes; compared by fine ones, because ties count half and would favour the model
-        chosen = sorted({rival.score - FIRST_COLUMN for rival in rivals.values()})
-        counts |= score_histograms(rows, Scores([], width, chosen))
-    if len(models) > 1:
-        rivals["release"] = Rival(RELEASE)
-    edges = {score: counts[score].edges() for score in {MODEL, *(rival.score for rival in rivals.values())}}
-    sums = _BootstrapSums(rows, scores, calibration, edges, counts[MODEL], settings)
-    return Evaluation(
-        metrics=_with_intervals(sums, rivals, capacity, settings),
-        curves={**m.curves(counts[MODEL].churned, counts[MODEL].others), "calibration": sums.calibration_bins()},
-        rule=rule,
-        column=column,
-        margins=counts[MODEL],
-    )
-
-
-def _columns(counts: Mapping[int, Histogram], names: Sequence[str]) -> tuple[dict[str, Rival], str, str]:
-    """The recency rule and the single column that the model is compared with, and their names."""
-    aucs = [counts[FIRST_COLUMN + n].auc() for n in range(len(names))]
-    column = max(range(len(names)), key=lambda n: (max(aucs[n], 1 - aucs[n]), -n))
-    rule = max((n for n, name in enumerate(names) if name.endswith("_days_since")), key=lambda n: (aucs[n], -n))
-    rivals = {
-        "rule": Rival(FIRST_COLUMN + rule),
-        "column": Rival(FIRST_COLUMN + column, falling=aucs[column] < 0.5),
-    }
-    return rivals, names[rule], names[column]
-
-
-def _with_intervals(sums: "_BootstrapSums", rivals: Mapping[str, Rival], capacity: float, settings: Settings) -> dict[str, float]:
-    churned, others = sums.ranked(Rival(MODEL))
-    ours = {"auc": m.auc(churned, others), "average_precision": m.average_precision(churned, others)}
-    base = m.base_rate(churned, others)
-    at_capacity = m.at_capacity(churned, others, capacity)
-    found = {
-        **ours,
-        "base_rate": base,
-        "average_precision_lift": m.ratio(ours["average_precision"], base),
-        "top_decile_lift": m.top_decile_lift(churned, others),
-        **{f"{name}_at_capacity": values for name, values in at_capacity.items()},
-        **expected_maximum_profit(churned, others, settings.model.profit),
-        **sums.losses(),
-    }
-    for name, rival in rivals.items():
-        ranked = sums.ranked(rival)
-        theirs = {"auc": m.auc(*ranked), "average_precision": m.average_precision(*ranked)}
-        for metric in COMPARED:
-            found[f"{name}_{metric}"] = theirs[metric]
-            found[f"{metric}_minus_{name}"] = ours[metric] - theirs[metric]
+    places = {name: n for n, name in enumerate(rivals, start=1)}
+    compared = places | {name: FIRST_COLUMN + column for name, column in columns.items()}
+    edges = {score: counts[score].edges() for score in {MODEL, *compared.values()}}
+    sums = _BootstrapSums(rows, scores, [one.calibration for one in models], edges, counts[MODEL], settings)
+    found = _metrics(sums, capacity, settings)
+    for name, score in compared.items():
+        found |= _differences(sums, found, name, score)
     intervals: dict[str, float] = {"capacity_share": round(capacity, DIGITS)}
     for name, values in found.items():
         intervals |= m.with_interval(name, values)
-    return intervals
+    return Evaluation(
+        metrics=intervals,
+        curves={**m.curves(counts[MODEL].churned, counts[MODEL].others), "calibration": sums.calibration_bins()},
+        margins=counts[MODEL],
+        replicates=found,
+    )
+
+
+def _metrics(sums: "_BootstrapSums", capacity: float, settings: Settings) -> dict[str, Floats]:
+    churned, others = sums.ranked(MODEL)
+    precision, base = m.average_precision(churned, others), m.base_rate(churned, others)
+    at_capacity = m.at_capacity(churned, others, capacity)
+    return {
+        "auc": m.auc(churned, others),
+        "average_precision": precision,
+        "base_rate": base,
+        "average_precision_lift": m.ratio(precision, base),
+        "top_decile_lift": m.top_decile_lift(churned, others),
+        **{f"{name}_at_capacity": values for name, values in at_capacity.items()},
+        **expected_maximum_profit(churned, others, settings.model.profit),
+        **sums.losses(MODEL),
+        **sums.calibration(),
+    }
+
+
+def _differences(sums: "_BootstrapSums", ours: Mapping[str, Floats], name: str, score: int) -> dict[str, Floats]:
+    """The rival's metrics, and ours minus the rival's in each replicate: both have the same rows and weights."""
+    ranked = sums.ranked(score)
+    theirs = {"auc": m.auc(*ranked), "average_precision": m.average_precision(*ranked)}
+    if score < FIRST_COLUMN:
+        theirs["log_loss"] = sums.losses(score)["log_loss"]
+    found: dict[str, Floats] = {}
+    for metric, values in theirs.items():
+        found |= {f"{name}_{metric}": values, f"{metric}_minus_{name}": ours[metric] - values}
+    return found
 
 
 def score_histograms(rows: DataFrame, scores: Scores) -> dict[int, Histogram]:
-    """The histogram of each score: margins of the models (MODEL, RELEASE) and columns (FIRST_COLUMN + column)."""
+    """The histogram of each score: margins of the models (0, 1, ...) and columns (FIRST_COLUMN + column)."""
     counted = map_batches(rows, worker_sums.count_scores, scores, COUNTS).groupBy("score", "code")
     parts = ("users", "churned", "total", "rows", "hits")
     table = (
@@ -200,7 +191,7 @@ class _BootstrapSums:
         self,
         rows: DataFrame,
         scores: Scores,
-        calibration: dict[str, Any],
+        calibrations: Sequence[dict[str, Any]],
         edges: Mapping[int, list[int]],
         margin: Histogram,
         settings: Settings,
@@ -210,7 +201,7 @@ class _BootstrapSums:
         self._bin_of_group = m.equal_groups(sizes)
         self._groups = {score: len(cuts) + 1 for score, cuts in edges.items()}
         self._replicates = settings.model.bootstraps
-        spec = worker_sums.Bootstrap(scores, calibration, dict(edges), self._bin_of_group, self._replicates)
+        spec = worker_sums.Bootstrap(scores, calibrations, dict(edges), self._bin_of_group, self._replicates)
         partial = map_batches(rows, worker_sums.resample, spec, SUMS)
         # the second step adds up by key wherever the rows lie, so that the driver gets each key once
         by_key = partial.repartition(settings.model.partitions, "key")
@@ -223,27 +214,31 @@ class _BootstrapSums:
         rows = [self._sums.get(worker_sums.key_of(score, group, label), nothing) for group in range(groups)]
         return np.column_stack(rows)
 
-    def ranked(self, rival: Rival) -> tuple[Floats, Floats]:
-        """Weights of the churned and of the other rows by group, lowest risk first."""
-        groups = self._groups[rival.score]
-        churned, others = (self._of(rival.score, groups, label) for label in (1, 0))
-        return (churned[:, ::-1], others[:, ::-1]) if rival.falling else (churned, others)
+    def ranked(self, score: int) -> tuple[Floats, Floats]:
+        """Weights of the churned and of the other rows by group, lowest value of the score first."""
+        groups = self._groups[score]
+        churned, others = (self._of(score, groups, label) for label in (1, 0))
+        return churned, others
 
     def _calibration_sums(self) -> tuple[Floats, Floats, Floats]:
-        churned, others = self.ranked(Rival(MODEL))
+        churned, others = self.ranked(MODEL)
         member = np.equal.outer(np.asarray(self._bin_of_group), np.arange(m.CALIBRATION_BINS)).astype(float)
         probability = self._of(worker_sums.PROBABILITY_SUMS, m.CALIBRATION_BINS, 0)
         return churned @ member, (churned + others) @ member, probability
 
-    def losses(self) -> dict[str, Floats]:
-        """Brier score, log loss and calibration error; one number a replicate."""
+    def losses(self, score: int) -> dict[str, Floats]:
+        """Brier score and log loss of the calibrated model ``score``; one number a replicate."""
+        churned, others = self.ranked(MODEL)
+        sums = self._of(worker_sums.LOSSES, 2 * score + 2, 0)[:, 2 * score :]
+        brier, log_loss = (sums / (churned + others).sum(axis=1)[:, None]).T
+        return {"brier": brier, "log_loss": log_loss}
+
+    def calibration(self) -> dict[str, Floats]:
+        """Calibration error, and observed / expected: churned users / sum of probabilities; one number a replicate."""
         churned, rows, probability = self._calibration_sums()
-        total = rows.sum(axis=1)
-        brier, log_loss = (self._of(worker_sums.LOSSES, 2, 0) / total[:, None]).T
         return {
-            "brier": brier,
-            "log_loss": log_loss,
             "calibration_error": m.calibration_error(churned, rows, probability),
+            "observed_over_expected": m.ratio(churned.sum(axis=1), probability.sum(axis=1)),
         }
 
     def calibration_bins(self) -> list[dict[str, float]]:

@@ -181,7 +181,7 @@ def only_sample(fit: DataFrame, share: float) -> DataFrame:
 
 
 def evaluation_rows(rows: DataFrame, sizes: Mapping[str, Size], settings: Settings) -> DataFrame:
-    """``span, user_hash, label, weight, values`` (raw features as one array), ``segments`` of the calibration and test spans.
+    """``span, day, user_hash, label, weight, values`` (raw features as one array), ``segments`` of calibration and test span.
 
     At most ``EVALUATION_USERS`` users of a span, by hash.
     """
@@ -190,7 +190,7 @@ def evaluation_rows(rows: DataFrame, sizes: Mapping[str, Size], settings: Settin
     if users > EVALUATION_USERS:
         salt = f"evaluation:{settings.model.seed}"
         later = later.where(share_of(F.col("user_id"), salt) < EVALUATION_USERS / users)
-    return later.select("span", F.xxhash64("user_id").alias("user_hash"), "label", "weight", "values", "segments")
+    return later.select("span", "day", F.xxhash64("user_id").alias("user_hash"), "label", "weight", "values", "segments")
 
 
 def segments_of(rows: DataFrame, settings: Settings) -> list[str]:

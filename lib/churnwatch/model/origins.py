@@ -1,18 +1,19 @@
-"""Rolling origins: repeat the training procedure on earlier days; mean, spread and interval of its metrics."""
+"""Rolling origins: the training procedure on several days, with equal means; mean, spread and interval of its metrics."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from churnwatch.core.intervals import DIGITS
 from churnwatch.model import frame as fr
+from churnwatch.model import metrics as m
 from churnwatch.model import recipe as rc
 from churnwatch.model.algorithms import algorithm
-from churnwatch.model.evaluation import evaluate
+from churnwatch.model.evaluation import Judged, evaluate
 from churnwatch.model.schema import Schema
 from churnwatch.model.selection import Moments, feature_moments
 from churnwatch.model.spans import Spans
@@ -32,16 +33,22 @@ SUMMARISED = (
     "brier",
     "log_loss",
     "calibration_error",
+    "observed_over_expected",
 )
+
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The metrics of the procedure on the test span of one origin, and the algorithm that it chose."""
+    """The metrics of the procedure on the test span of one origin, their bootstrap values (``replicates``, the data first), and
+    the algorithm that it chose."""
 
     spans: Spans
     algorithm: str
     metrics: Mapping[str, float]
+    replicates: Mapping[str, Floats]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object: spans, algorithm and the metrics with their intervals."""
@@ -52,7 +59,7 @@ class Origin:
         return {"spans": self.spans.as_text(), "algorithm": self.algorithm, "metrics": metrics}
 
 
-def evaluate_earlier_origins(
+def evaluate_origins(
     frame: DataFrame,
     origins: Sequence[Spans],
     sizes: Sequence[Mapping[str, fr.Size]],
@@ -60,16 +67,16 @@ def evaluate_earlier_origins(
     models: Any,
     settings: Settings,
 ) -> list[Origin]:
-    """Test the procedure at the earlier origins, oldest first. ``frame``: the cached training frame; ``origins`` (with their
-    ``sizes``): newest first, as ``rolling_origins`` gives them.
+    """Test the procedure at each origin, oldest first. ``frame``: the cached training frame; ``origins`` (with their ``sizes``):
+    newest first, as ``rolling_origins`` gives them.
 
-    No origin uses its own test span or later days: features and hyper-parameters are chosen on the oldest origin's train span,
-    which every later origin may know. Models are fitted on the search sample of users and tested on all users. An
-    origin with a span of one class alone is left out.
+    All origins have equal means, so that only the days differ: features and hyper-parameters are chosen on the oldest origin's
+    train span, which every later origin may know, with ``origin_evals`` trials; models are fitted on the search sample of users
+    and tested on all users. An origin with a span of one class alone is left out.
     """
     tested: list[Origin] = []
     recipe: rc.Recipe | None = None
-    for number, spans in reversed(list(enumerate(origins))[1:]):
+    for number, spans in reversed(list(enumerate(origins))):
         if any(size.positives in (0, size.rows) for size in sizes[number].values()):
             continue
         with rc.cached_span(frame, spans, sizes[number], whole, settings, sampled=True) as span:
@@ -84,9 +91,9 @@ def evaluate_earlier_origins(
             best = rc.fit_candidates(span, recipe, moments, models, settings)[0]
             test = fr.only_span(span.later, "test")
             capacity = capacity_share(sizes[number]["test"].weight, len(spans.test), settings)
-            model, names = best.worker_model(whole), whole.features
-            metrics = evaluate(test, [model], best.calibration, names, capacity, settings, compared=False).metrics
-        tested.append(Origin(spans, best.algorithm, metrics))
+            judged = Judged(best.worker_model(whole), best.calibration)
+            found = evaluate(test, judged, {}, {}, len(whole.features), capacity, settings)
+        tested.append(Origin(spans, best.algorithm, found.metrics, found.replicates))
     return tested
 
 
@@ -100,25 +107,18 @@ def capacity_share(weight: float, days: int, settings: Settings) -> float:
 
 
 def summary(origins: Sequence[Origin]) -> dict[str, float]:
-    """``origins``: their number; for each metric ``origins_<name>``: the mean, its 95 % interval (Student's t; ``_low``,
-    ``_high``) and the standard deviation (``_sd``).
+    """``origins``: their number; for each metric ``origins_<name>``: the mean, its 95 % interval (``_low``, ``_high``) and, of
+    several origins, the standard deviation (``_sd``).
 
-    Test spans do not overlap, but train spans do: the interval assumes independent origins and is a little too narrow.
+    The interval is over users: each user has the same bootstrap weight at all origins, because rows of a user are not
+    independent. How much quality changes from time to time is in the spread; three origins are too few for an interval of that
+    (Bengio and Grandvalet, JMLR 5 (2004)).
     """
     found: dict[str, float] = {"origins": float(len(origins))}
     for name in SUMMARISED:
-        values = np.array([origin.metrics[name] for origin in origins if name in origin.metrics])
-        if len(values):
-            found |= {f"origins_{name}{end}": round(value, DIGITS) for end, value in _spread(values).items()}
+        values = [origin.replicates[name] for origin in origins if name in origin.replicates]
+        if values:
+            found |= m.with_interval(f"origins_{name}", np.mean(values, axis=0))
+        if len(values) > 1:
+            found[f"origins_{name}_sd"] = round(float(np.std([each[0] for each in values], ddof=1)), DIGITS)
     return found
-
-
-def _spread(values: np.ndarray) -> dict[str, float]:
-    from scipy.stats import t
-
-    mean = float(values.mean())
-    if len(values) < 2:
-        return {"": mean}
-    deviation = float(values.std(ddof=1))
-    half = float(t.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))
-    return {"": mean, "_sd": deviation, "_low": mean - half, "_high": mean + half}

@@ -1,8 +1,9 @@
 """The rows of model_runs and the artifacts of an attempt to train, from what was tested and what is released."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
 from typing import Any
@@ -10,15 +11,16 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from churnwatch.model import frame as fr
-from churnwatch.model import gate
 from churnwatch.model import origins as og
-from churnwatch.model.evaluation import Evaluation
+from churnwatch.model.contest import Option
 from churnwatch.model.recipe import Candidate, Recipe
+from churnwatch.model.release_in_use import ReleaseInUse
 from churnwatch.model.schema import Schema
 from churnwatch.model.selection import SelectedFeatures
+from churnwatch.model.single_feature import SingleFeature
 from churnwatch.model.spans import Spans
 from churnwatch.settings import Settings
-from churnwatch.settings.terms import REFUSED
+from churnwatch.settings.terms import RECALIBRATED, REFUSED, RELEASED
 
 
 @dataclass(frozen=True)
@@ -44,28 +46,35 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Tested:
-    """The newest origin: the candidates, the best first, the evaluation of the best one, all origins, and the gate's verdict."""
+    """The newest origin: the candidates, the best first; the single feature and the release in use that the best one was compared
+    with; ``rivals``, the names of the features ``rule`` and ``column``; all origins; the options that went to the gate, the best
+    candidate first, and the one that is released (None: nothing is)."""
 
     candidates: list[Candidate]
     recipe: Recipe
     selection: SelectedFeatures
-    evaluation: Evaluation
+    feature: SingleFeature
+    rivals: Mapping[str, str]
+    in_use: ReleaseInUse | None
     origins: list[og.Origin]
-    verdict: gate.Verdict
+    options: list[Option]
+    released: Option | None
 
     @property
-    def best(self) -> Candidate:
-        """The candidate that went to the gate."""
-        return self.candidates[0]
+    def shown(self) -> Option:
+        """The option of the attempt's first row: what is released, else the best candidate."""
+        return self.released or self.options[0]
 
 
 @dataclass(frozen=True)
 class Final:
-    """The model that is released if the gate was passed, its spans and their sizes."""
+    """What goes out, or would have, and its spans, without a test span unless it was tested as it is. ``checks``: conditions on a
+    model that was fitted again; ``metrics``: the numbers behind them."""
 
     model: Candidate
     spans: Spans
-    sizes: Mapping[str, fr.Size]
+    checks: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def base_row(attempt: Attempt, models: Any, settings: Settings) -> dict[str, Any]:
@@ -89,34 +98,55 @@ def base_row(attempt: Attempt, models: Any, settings: Settings) -> dict[str, Any
 
 
 def rows_of(attempt: Attempt, tested: Tested, final: Final, models: Any, settings: Settings) -> list[dict[str, Any]]:
-    """One row an algorithm, the one that went to the gate first."""
+    """One row an algorithm: first what is released (else the best candidate), then the best candidate where something else is
+    released, then the candidates that did not go to the gate."""
     base = base_row(attempt, models, settings)
-    best, evaluation = tested.best, tested.evaluation
-    spans = base["spans"]
-    if final.model is not best:
-        spans = spans | {f"released_{name}": text for name, text in final.spans.as_text().items()}
-    metrics = {**evaluation.metrics, **_counts(attempt.sizes[0]), **og.summary(tested.origins), **_search_metrics(best)}
-    own, snapshots = _candidate_columns(best), {"snapshots": "of the same season" if attempt.season else "all"}
-    first = base | {
-        **own,
-        "spans": spans,
-        "parameters": own["parameters"] | snapshots | {"rule": evaluation.rule, "column": evaluation.column},
-        "metrics": metrics | {"missing_share": round(tested.selection.missing_share, 6)},
-        "curves": json.dumps(evaluation.curves),
-        "outcome": tested.verdict.outcome,
-        "conditions": list(tested.verdict.conditions),
+    first = _option_row(base, tested.shown, attempt, tested)
+    conditions = [*tested.shown.verdict.conditions, *final.checks]
+    if tested.released is None:
+        conditions += [f"instead {one.title}, {text}" for one in tested.options[1:] for text in _failed(one)]
+    elif final.spans is not attempt.spans:
+        first["spans"] = first["spans"] | {f"released_{name}": text for name, text in final.spans.as_text().items()}
+    first |= {
+        "curves": json.dumps(tested.shown.evaluation.curves),
+        "outcome": REFUSED if tested.released is None else RELEASED,
+        "conditions": conditions,
         "features": list(final.model.schema.features),
         "schema_hash": final.model.schema.hash,
         "origins": json.dumps([origin.to_json() for origin in tested.origins]),
         "left_out": tested.selection.left,
     }
-    others = [
+    first["metrics"] = {**first["metrics"], **og.summary(tested.origins), **final.metrics}
+    rows = [first]
+    if tested.shown is not tested.options[0] and tested.shown.candidate is not tested.options[0].candidate:
+        refused = tested.options[0]
+        rows.append(_option_row(base, refused, attempt, tested) | {"conditions": list(refused.verdict.conditions)})
+    best = tested.candidates[0]
+    rows += [
         base
         | _candidate_columns(one)
         | {"metrics": _counts(attempt.sizes[0]) | _search_metrics(one), "conditions": [_not_best(one, best)]}
         for one in tested.candidates[1:]
     ]
-    return [first, *others]
+    return rows
+
+
+def _option_row(base: Mapping[str, Any], option: Option, attempt: Attempt, tested: Tested) -> dict[str, Any]:
+    """What is equal in the row of an option, released or refused."""
+    own = _candidate_columns(option.candidate)
+    counts = {**_counts(attempt.sizes[0]), **_search_metrics(option.candidate)}
+    counts["missing_share"] = round(tested.selection.missing_share, 6)
+    spans = base["spans"]
+    if option.candidate.algorithm == RECALIBRATED and tested.in_use:
+        first, last = tested.in_use.fitted
+        spans = spans | {"train": f"{first}..{last}"}
+    snapshots = {"snapshots": "of the same season" if attempt.season else "all"}
+    more = {"parameters": own["parameters"] | snapshots | tested.rivals, "metrics": option.evaluation.metrics | counts, "spans": spans}
+    return {**base, **own, **more}
+
+
+def _failed(option: Option) -> list[str]:
+    return [text for text in option.verdict.conditions if text.endswith(": failed")]
 
 
 def files_of(tested: Tested, final: Final, settings: Settings) -> dict[str, str]:
@@ -134,11 +164,11 @@ def files_of(tested: Tested, final: Final, settings: Settings) -> dict[str, str]
         "model.txt": released.text,
         "calibration.json": json.dumps(released.calibration),
         "schema.json": json.dumps(schema),
-        "curves.json": json.dumps(tested.evaluation.curves),
+        "curves.json": json.dumps(tested.shown.evaluation.curves),
         "trials.json": json.dumps({one.algorithm: one.tuned.trials for one in tested.candidates}),
         "selection.json": json.dumps(tested.selection.to_json()),
-        "tested/model.txt": tested.best.text,
-        "tested/calibration.json": json.dumps(tested.best.calibration),
+        "tested/model.txt": tested.shown.candidate.text,
+        "tested/calibration.json": json.dumps(tested.shown.candidate.calibration),
     }
 
 
@@ -155,7 +185,8 @@ def _candidate_columns(one: Candidate) -> dict[str, Any]:
 
 
 def _search_metrics(one: Candidate) -> dict[str, float]:
-    return {"search_loss": one.tuned.loss, "calibration_auc": round(one.rank, 6)}
+    searched = {} if math.isnan(one.tuned.loss) else {"search_loss": one.tuned.loss}
+    return {**searched, "calibration_auc": round(one.rank, 6)}
 
 
 def _not_best(one: Candidate, best: Candidate) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 
-from churnwatch.model import linear, margin_bins, shap, trees, worker, worker_model, worker_sums
+from churnwatch.model import linear, margin_bins, rule_text, shap, trees, worker, worker_model, worker_sums
 from churnwatch.model.schema import Schema
-from churnwatch.model.worker_model import DeepTreeModel, LinearModel, Path, TreeModel, WorkerModel
+from churnwatch.model.worker_model import DeepTreeModel, LinearModel, Path, SingleFeatureModel, TreeModel, WorkerModel
 
 # executors need numpy, pyarrow and lightgbm, and nothing of ours
 for module in (worker_model, worker, worker_sums):
@@ -33,6 +33,12 @@ def worker_model_of(text: str, schema: Schema, names: Sequence[str], reasons: bo
         if edges is None:  # releases made before a text held edges have the least and the greatest margin of training
             edges = margin_bins.equal_widths(parts["low"], parts["high"]) if "low" in parts else np.zeros(0)
         return LinearModel(places, fills, edges, expected, measures, coefficients, means, parts["intercept"])
+    if rule_text.is_rule(text):
+        parts = rule_text.parse(text)
+        knots, margins = np.array(parts["knots"]), np.array(parts["margins"])
+        if edges is None:
+            edges = margin_bins.equal_widths(float(margins.min()), float(margins.max()))
+        return SingleFeatureModel(places, fills, edges, parts["expected"], measures, knots, margins)
     parsed = trees.parse(text)
     if edges is None:
         edges = margin_bins.equal_widths(*trees.bounds(parsed))

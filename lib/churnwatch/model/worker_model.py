@@ -110,6 +110,27 @@ class LinearModel(WorkerModel):
 
 
 @dataclass(frozen=True, eq=False)
+class SingleFeatureModel(WorkerModel):
+    """A model of one feature: the margin is linear between ``knots``, and constant below the first and above the last one."""
+
+    knots: Floats
+    margins: Floats
+
+    def margin(self, features: Floats) -> Floats:
+        """The margin at the user's value."""
+        return np.interp(features[0], self.knots, self.margins)
+
+    def shapley(self, features: Floats) -> tuple[Floats, Floats]:
+        """Margin, and margin - ``expected``: all that moves the margin is the one feature."""
+        margin = self.margin(features)
+        return margin, (margin - self.expected)[None, :]
+
+    def used_features(self) -> set[int]:
+        """The one feature."""
+        return {0}
+
+
+@dataclass(frozen=True, eq=False)
 class Piece:
     """Lookup tables for a part of a tree. The row of a table is a bit mask: bit n is 1 where the user goes left at the split
     ``splits[n]`` of the tree.

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Batches = Iterator[pa.RecordBatch]
 
-MODEL, RELEASE, FIRST_COLUMN = 0, 1, 2  # scores: our margin, the last release's, then the columns of the values
+MODEL, FIRST_COLUMN = 0, 8  # scores: the judged model's margin, then its rivals', then the columns of the values
 LOSSES, PROBABILITY_SUMS = 100_000, 100_001  # in the place of a score: sums that belong to no score
 LEAST_LIKELIHOOD = 1e-15
 CODE_BITS = 24  # of a float32's 32: sign, exponent and 15 bits of fraction; whole numbers to 65,536 keep codes of their own
@@ -43,11 +43,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """What is resampled: the scores in ``edges`` (codes that begin a new group, by score), losses of the calibrated model, and
-    its probabilities by calibration bin (``bin_of_group``)."""
+    """What is resampled: the scores in ``edges`` (codes that begin a new group, by score), losses of the models calibrated with
+    ``calibrations``, and the judged model's probabilities by calibration bin (``bin_of_group``)."""
 
     scores: Scores
-    calibration: Mapping[str, Any]
+    calibrations: Sequence[Mapping[str, Any]]
     edges: Mapping[int, Sequence[int]]
     bin_of_group: Sequence[int]
     replicates: int
@@ -144,9 +144,11 @@ def resample(batches: Batches, spec: Bootstrap) -> Batches:
             codes = order_codes(values[:, column]) if column >= 0 else models[score].margin_bins(margins[score])
             group = np.searchsorted(edges, codes, side="right")
             _add(sums, key_of(score, group, label), weights)
+            if column >= 0:
+                continue
+            probability = worker.probabilities(margins[score], spec.calibrations[score])
+            _add_losses(sums, score, label, probability, weights)
             if score == MODEL:
-                probability = worker.probabilities(margins[MODEL], spec.calibration)
-                _add_losses(sums, label, probability, weights)
                 bins = np.asarray(spec.bin_of_group)[group]
                 _add(sums, key_of(PROBABILITY_SUMS, bins, 0), weights * probability[:, None])
     yield _table_of(sums)
@@ -158,9 +160,9 @@ def _losses(label: Whole, probability: Floats) -> Floats:
     return np.column_stack([(probability - label) ** 2, -np.log(likelihood)])
 
 
-def _add_losses(sums: dict[int, Any], label: Whole, probability: Floats, weights: Floats) -> None:
+def _add_losses(sums: dict[int, Any], score: int, label: Whole, probability: Floats, weights: Floats) -> None:
     for place, total in enumerate(_losses(label, probability).T @ weights):
-        key = key_of(LOSSES, place, 0)
+        key = key_of(LOSSES, 2 * score + place, 0)
         sums[key] = sums.get(key, 0.0) + total
 
 

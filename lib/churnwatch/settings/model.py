@@ -10,7 +10,8 @@ Algorithm = Literal["gbt", "logistic", "tree", "forest", "svm", "xgboost"]
 
 
 class Gate(SettingsPart):
-    """What a model must show before it is released.
+    """What a ranking of users must show before it is released: a new model; else the last release, calibrated again; else the
+    best single feature.
 
     The margins are differences of AUC, judged at the lower end of their 95 % interval. With 0 a model must be shown to be
     better, and of two equal models the released one stays; a negative margin allows to be worse by no more than that.
@@ -26,24 +27,32 @@ class Gate(SettingsPart):
     """Largest share of missing values among all feature values of the train span."""
     min_origins: Count = 1
     """Fewest origins (see origins) that history must allow."""
+    min_auc: Share = 0.52
+    """AUC that the lower end of its 95 % interval must reach; 0.5 is chance. Below it nothing is released."""
     min_margin_over_rule: float = 0.0
     """Margin over the best rule by recency."""
     min_margin_over_column: float = 0.0
-    """Margin over the best single feature."""
+    """Margin over the best single feature. Where a model does not exceed it, that feature is released in its place."""
     min_margin_over_release: float = 0.0
-    """Margin over the released model, on the same test days."""
-    max_calibration_error: Share = 0.1
-    """Largest expected calibration error on the test span."""
+    """Margin over the released model, on test days that it has not learnt from."""
+    tolerated_auc_loss: Share = 0.005
+    """AUC by which the lower end of the difference from the released model may lie below 0 where the log loss is lower, with the
+    upper end of its 95 % interval below 0."""
+    max_rate_error: float = Field(default=0.25, gt=0)
+    """Largest distance from 1 of observed / expected churn on the test span: churned users / sum of their probabilities."""
 
 
 class EarlyTraining(SettingsPart):
     """What starts a training before ``every_days`` have passed."""
 
     max_psi: float | None = Field(default=None, gt=0)
-    """Population stability index of a feature of the model, or of its margin, against training, beyond which a training
-    starts. Null: not checked."""
+    """Population stability index of a feature of the model, or of its margin, against training, beyond which on every weekday
+    a training starts. Needs days with labels of all seven weekdays. Null: not checked."""
     max_auc_loss: Share | None = None
-    """AUC on the test span minus AUC on the newest days with labels, beyond which a training starts. Null: not checked."""
+    """AUC on the test span minus AUC on the newest days with labels (the upper end of its 95 % interval), beyond which a
+    training starts. Null: not checked."""
+    pool_days: Days = 28
+    """Days with labels that are taken together, up to the newest one."""
     wait_days: Days = 7
     """Days after the last attempt before which no training starts early."""
 

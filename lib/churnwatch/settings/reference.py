@@ -28,6 +28,7 @@ UNITS = {
     "share": "share",
     "psi": "PSI",
     "margin": "AUC",
+    "auc": "AUC",
     "users": "users",
     "depth": "levels",
 }

@@ -36,6 +36,10 @@ RETAINED, CHURNED, FALSE_ALARM, EXPIRED = CASE_OUTCOMES = ("retained", "churned"
 RELEASED = "released"
 REFUSED = "refused"
 
+# what is released besides the algorithms of model.yaml: the best single feature; the last release with a new calibration
+RULE = "rule"
+RECALIBRATED = "recalibrated"
+
 # outcomes of an attempt to send a message, besides EXPIRED
 SENT = "sent"
 FAILED = "failed"

@@ -22,7 +22,13 @@ MODEL_RUNS = table(
     [
         day("as-of day of the attempt"),
         column("run_id", "string", "hash of day, configuration, code and versions of the input", nullable=False),
-        column("algorithm", "string", "algorithm of model.yaml", nullable=False),
+        column(
+            "algorithm",
+            "string",
+            "algorithm of model.yaml; rule: the best single feature, released where no model is shown to beat it; recalibrated: "
+            "the last release with a new calibration",
+            nullable=False,
+        ),
         column("at", "timestamp", "instant at which the row was written", nullable=False),
         column("definition", "string", "churn definition that the model predicts", nullable=False),
         column(

@@ -14,14 +14,18 @@ from churnwatch.reports.page.words import NONE, day_text, number, percent, plura
 from churnwatch.reports.score_quality import TENTH
 from churnwatch.settings import Settings
 from churnwatch.settings.feature_words import measure_title
-from churnwatch.settings.terms import ALL, REFUSED, RELEASED
+from churnwatch.settings.terms import ALL, RECALIBRATED, REFUSED, RELEASED, RULE
 
 # name in model_runs.metrics -> (title, what it says, whether it is a share shown in percent)
 TITLES = {
     "auc": ("AUC", "share of pairs in which the churner ranks above the other user; 0.5 is chance", False),
     "rule_auc": ("AUC of the best recency rule", "the same for the best single days-without column", False),
     "auc_minus_rule": ("AUC above that rule", "an interval above 0: better beyond chance", False),
-    "auc_minus_column": ("AUC above the best single feature", "chosen after the fact, which favours it", False),
+    "auc_minus_column": (
+        "AUC above the best single feature",
+        "chosen on the calibration span; an interval above 0: better beyond chance",
+        False,
+    ),
     "precision_at_capacity": ("Precision at capacity", "churners among those whom the team can work", True),
     "recall_at_capacity": ("Recall at capacity", "share of all churners among them", True),
     "lift_at_capacity": ("Lift at capacity", "times the base rate among them", False),
@@ -33,6 +37,7 @@ TITLES = {
     "brier": ("Brier score", "mean squared error of the probability; less is better", False),
     "log_loss": ("Log loss", "less is better", False),
     "calibration_error": ("Calibration error", "mean gap between said and seen, in ten groups", True),
+    "observed_over_expected": ("Observed / expected churn", "churners over the sum of probabilities; 1 is right", False),
 }
 ENDS = ("_low", "_high")
 QUALITY_DAYS = 10
@@ -65,13 +70,23 @@ def _numbers(metrics: Mapping[str, float] | None) -> dict[str, float]:
 
 def _lede(run: Mapping[str, Any], measured: Mapping[str, float]) -> str:
     text = (
-        f"In use: version {run['model_version']}, trained as of {day_text(run['day'])} ({run['algorithm']}, {run['definition']})."
+        f"In use: version {run['model_version']}, trained as of {day_text(run['day'])} ({_ranked_by(run)}, {run['definition']})."
     )
     if "top_decile_lift" in measured:
         text += (
             f" On days it had not seen, the riskiest tenth churned {measured['top_decile_lift']:.1f} times as often as all users."
         )
     return text
+
+
+def _ranked_by(run: Mapping[str, Any]) -> str:
+    """What ranks users: an algorithm, the single feature of a rule, or the release that was calibrated again."""
+    given = run["parameters"] or {}
+    if run["algorithm"] == RULE:
+        return f"the single feature {given.get('feature')}, because no model was shown to beat it"
+    if run["algorithm"] == RECALIBRATED:
+        return f"{given.get('ranked_by')} of version {given.get('release')} with new probabilities"
+    return str(run["algorithm"])
 
 
 def _metric_tables(measured: Mapping[str, float]) -> list[Block]:
