@@ -268,7 +268,7 @@ def _training_due(settings: Settings, t: Tables) -> Due:
     """Every ``every_days`` days, or earlier when the release in use drifts or loses quality."""
     if settings.model.due is None:
         return Due(settings.model.every_days)
-    judged_days = settings.label_lag_days(settings.churn.primary) + settings.model.snapshot_every_days
+    judged_days = settings.label_lag_days(settings.churn.primary) + settings.model.due.pool_days
     return Due(
         settings.model.every_days,
         reads={
