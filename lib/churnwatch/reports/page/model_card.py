@@ -166,7 +166,9 @@ def _compared(run: Mapping[str, Any], runs: Rows) -> list[Block]:
     columns = [Column("Algorithm"), Column("Trials", True), Column("Loss of the search", True)]
     columns += [Column("AUC on the calibration span", True), Column("Outcome", text=True)]
     note = (
-        "Each was tuned with the same number of trials; the best on the calibration span went to the gate, the test span unseen."
+        "Each was tuned with the same number of trials; the best on the calibration span went to the gate, the test span unseen. "
+        "A single feature (rule) and the last release with new probabilities (recalibrated) are not tuned: they go out where no "
+        "model passed."
     )
     return [Table("Algorithms side by side", columns, rows, note)]
 
