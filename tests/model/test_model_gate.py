@@ -64,7 +64,7 @@ def test_a_good_model_is_released_and_every_condition_is_listed():
         ),
         (
             {"origins": 1},
-            "rolling origins: 1 >= 2 (each takes 14 more days of history: wait or load them, or lower model.gate.min_origins)",
+            "rolling origins: 1 >= 2 (each takes 16 more days of history: wait or load them, or lower model.gate.min_origins)",
         ),
         ({"auc_low": 0.5199}, "auc, lower end of the interval: 0.5199 >= 0.52"),
         # the difference itself is large enough: its interval is not
