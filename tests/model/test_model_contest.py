@@ -67,7 +67,7 @@ def test_the_single_feature_scores_by_the_same_path_with_its_reason(spark, shop)
     found = {}
     for where in ("the copy", "MLflow"):
         release = Models(spark, one, "x").load(row.model_version, row.mlflow_run_id, row.artifacts_hash)
-        scored = apply_release(release, people, one.tiers.tiers, one).select(
+        scored = apply_release(release, people, one.tiers.tiers, day, one).select(
             "user_id", "margin", "probability", "reasons", "cell"
         )
         found[where] = scored.orderBy("user_id").toPandas()
@@ -107,7 +107,9 @@ def test_after_the_churn_doubled_the_probabilities_are_renewed_at_equal_ranking(
     # a model is never shown to be better here, so that what is left is the release in use with new probabilities
     never = one.model.gate.model_copy(update={"min_margin_over_release": 1.0, "min_margin_over_column": 1.0})
     strict = one.model_copy(update={"model": one.model.model_copy(update={"gate": never})})
-    after, refused = train(inputs, (TODAY,), Models(spark, strict, "after"), settings=strict)["model_runs"].collect()
+    after, *others = train(inputs, (TODAY,), Models(spark, strict, "after"), settings=strict)["model_runs"].collect()
+    assert after.outcome == "released", after.conditions
+    (refused,) = others
     assert (after.algorithm, after.parameters["ranked_by"], after.parameters["release"]) == (
         "recalibrated",
         "tree",
@@ -128,13 +130,14 @@ def test_after_the_churn_doubled_the_probabilities_are_renewed_at_equal_ranking(
 def test_a_base_with_signal_gets_scores_although_churn_doubled_in_the_test_span(spark, tmp_path, no_spark_model):
     one = conf(tmp_path, model=QUICK | {"gate": MODEL["gate"] | {"max_rate_error": 0.25}})
     inputs = world(spark, one, users=600, doubled_from=TEST)
-    (row,) = train(inputs, (TODAY,), Models(spark, one, "first"), settings=one)["model_runs"].collect()
-    assert row.outcome == "released" and row.metrics["observed_over_expected"] > 1.25
+    row, *_ = train(inputs, (TODAY,), Models(spark, one, "first"), settings=one)["model_runs"].collect()
+    assert row.outcome == "released", row.conditions
+    assert row.metrics["observed_over_expected"] > 1.25
     (told,) = [text for text in row.conditions if text.startswith("observed / expected")]
     assert told.endswith("there is no release in use, so it goes out, calibrated on the newest days: ok")
     assert row.spans["released_calibration"] == row.spans["test"]
     release = Models(spark, one, "x").load(row.model_version, row.mlflow_run_id)
-    scored = apply_release(release, inputs["features"].where(F.col("day") >= F.lit(TEST)), one.tiers.tiers, one)
+    scored = apply_release(release, inputs["features"].where(F.col("day") >= F.lit(TEST)), one.tiers.tiers, TODAY, one)
     churned = inputs["labels"].where(F.col("day") >= F.lit(TEST)).agg(F.avg(F.col("churned").cast("double"))).first()[0]
     assert scored.agg(F.avg("probability")).first()[0] == pytest.approx(churned, rel=0.02)
     # where a release is in use, it goes on: nothing new is released with probabilities that failed

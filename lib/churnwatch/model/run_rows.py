@@ -141,7 +141,11 @@ def _option_row(base: Mapping[str, Any], option: Option, attempt: Attempt, teste
         first, last = tested.in_use.fitted
         spans = spans | {"train": f"{first}..{last}"}
     snapshots = {"snapshots": "of the same season" if attempt.season else "all"}
-    more = {"parameters": own["parameters"] | snapshots | tested.rivals, "metrics": option.evaluation.metrics | counts, "spans": spans}
+    more = {
+        "parameters": own["parameters"] | snapshots | tested.rivals,
+        "metrics": option.evaluation.metrics | counts,
+        "spans": spans,
+    }
     return {**base, **own, **more}
 
 
