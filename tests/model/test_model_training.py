@@ -15,7 +15,7 @@ from churnwatch.io.models import Models
 from churnwatch.model import frame, recipe, train, training, trees, worker, worker_sums
 from churnwatch.model.calibration import fit_calibration
 from churnwatch.model.release_in_use import release_in_use
-from churnwatch.model.schema import Schema
+from churnwatch.model.schema import Schema, schema_of
 from churnwatch.model.shipping import worker_model_of
 from churnwatch.settings import feature_names
 from churnwatch.tables import tables
@@ -176,7 +176,7 @@ def test_shuffled_labels_are_refused_and_the_release_stays(spark, trained):
     # a release that learnt other measures under these names is no rival
     measures = {**one.measures.model_dump(by_alias=True)["measures"], "orders": {"kind": "count", "where": "event_type = 'buy'"}}
     other = conf(one.storage.files, measures={"measures": measures})
-    rival, (note,) = release_in_use(inputs["model_runs"], TODAY, models, feature_names(one), other)
+    rival, (note,) = release_in_use(inputs["model_runs"], TODAY, models, schema_of(feature_names(one), other), other)
     assert rival is None and note.endswith("features that mean something else by now (orders_1d): not compared: ok")
 
 
