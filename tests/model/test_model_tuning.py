@@ -156,7 +156,7 @@ def test_the_first_trial_is_the_start_and_the_others_learn_from_it(fits):
     assert fits[0] == {"maxDepth": 5, "stepSize": 0.1, "subsamplingRate": 0.8, "minInstancesPerNode": 30}
     assert len({one["stepSize"] for one in fits}) == 5
     fits.clear()
-    few = settings(model={"max_trees": 40, "seed": 3})
+    few = settings(model={"max_trees": 30, "seed": 3})
     search(SAMPLE, GBT, Budget(1, 1.0, None, 1), TrialStore(Folder(), "gbt"), few)
     assert [one["stepSize"] for one in fits] == [0.15], "fewer trees need longer steps"
 

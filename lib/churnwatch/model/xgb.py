@@ -69,10 +69,10 @@ def space(settings: Settings) -> dict[str, Any]:
 def start_step(most_trees: int) -> float:
     """The step of a search's first trial: 0.1, longer where trees are few, at most 0.2.
 
-    >>> start_step(100), start_step(40), start_step(10)
+    >>> start_step(100), start_step(30), start_step(10)
     (0.1, 0.15, 0.2)
     """
-    return min(0.2, max(0.1, 6 / most_trees))
+    return min(0.2, max(0.1, 4.5 / most_trees))
 
 
 def start(settings: Settings) -> dict[str, float]:
