@@ -274,6 +274,7 @@ def _training_due(settings: Settings, t: Tables) -> Due:
         reads={
             "drift": t.feature_drift.trailing(judged_days),
             "quality": t.model_quality.trailing(judged_days),
+            "thresholds": t.thresholds.trailing(judged_days),
             "model_runs": t.model_runs.as_of(),
         },
         early_trigger=partial(reports.training_reason, settings=settings),

@@ -6,7 +6,14 @@ import pytest
 from scipy.stats import norm
 
 from churnwatch.reports import training_reason
-from churnwatch.reports.retraining import PooledAuc, hanley_mcneil, pooled_auc, psi_by_weekday, reasons_to_train
+from churnwatch.reports.retraining import (
+    PooledAuc,
+    hanley_mcneil,
+    miscalibrated_levels,
+    pooled_auc,
+    psi_by_weekday,
+    reasons_to_train,
+)
 from churnwatch.settings.model import EarlyTraining
 from churnwatch.tables import tables
 from smallworld import rows, settings
@@ -22,6 +29,10 @@ def quality(day, version="3", churned=50, **metrics):
 
 def drift(day, **features):
     return [{"day": day, "feature": name, "psi": psi} for name, psi in features.items()]
+
+
+def threshold(day, level="orange", asks=True, seen=0.36):
+    return {"day": day, "level": level, "reason": "", "recalibrate": asks, "precision": seen, "predicted": 0.45}
 
 
 LIMITS = EarlyTraining(max_psi=0.25, max_auc_loss=0.05)
@@ -91,6 +102,13 @@ def test_a_weekday_that_differs_is_no_drift():
     assert psi_by_weekday(found) == {"active_1d": 0.02, "orders_4d": 0.3}, "of each weekday the newest day; all seven are needed"
 
 
+def test_probabilities_that_are_off_on_every_day_ask_for_a_calibration():
+    off = [threshold(day, seen=0.3) for day in WEEK[1:]] + [threshold(JUDGED)]
+    told = "at level orange 36.0% churned where 45.0% was predicted: a new calibration is due"
+    assert miscalibrated_levels([*off, *(threshold(day, "red", day != JUDGED) for day in WEEK)]) == [told]
+    assert miscalibrated_levels([]) == []
+
+
 RELEASE = {"day": date(2025, 8, 1), "run_id": "r", "algorithm": "gbt", "at": datetime(2025, 8, 2), "definition": "silent"}
 RELEASE |= {"outcome": "released", "model_version": "3", "features": ["orders_4d", "cancels_2d"], "metrics": {"auc": 0.84}}
 
@@ -107,12 +125,16 @@ def reason(spark):
     drifted = [row for day in WEEK for row in drift(day, orders_4d=0.31, cancels_2d=None, items_4d=0.9)] + drift(
         old, cancels_2d=0.9
     )
+    # days that the release did not score, and rows written before the column existed, say nothing
+    asking = [threshold(day) for day in WEEK] + [threshold(old, asks=False), threshold(JUDGED, "red", None)]
     inputs = {"quality": rows(spark, t.model_quality, judged), "drift": rows(spark, t.feature_drift, drifted)}
+    inputs["thresholds"] = rows(spark, t.thresholds, asking)
     return lambda *runs: training_reason(inputs | {"model_runs": rows(spark, t.model_runs, runs)}, TODAY, one)
 
 
 def test_the_newest_judged_days_of_the_release_count_for_all_users_and_the_features_it_reads(reason):
     told = "model version 3 on days to 2025-09-11: psi of orders_4d at least 0.31 on every weekday, above 0.25"
+    told += "; at level orange 36.0% churned where 45.0% was predicted: a new calibration is due"
     assert reason(RELEASE) == told
 
 

@@ -58,6 +58,9 @@ def training_reason(inputs: Mapping[str, DataFrame], day: date, settings: Settin
         psi += [(row["feature"], row["day"], row["psi"]) for row in inputs["drift"].where(inside).collect()]
     pooled = pooled_auc([row for row in rows if row["metric"] == "auc"], settings.primary.ahead_days)
     reasons = reasons_to_train((release["metrics"] or {}).get("auc"), pooled, psi_by_weekday(psi), limits)
+    if limits.recalibrate:
+        inside = F.col("day").isin(*{row["day"] for row in rows}) & F.col("recalibrate").isNotNull()
+        reasons += miscalibrated_levels(inputs["thresholds"].where(inside).collect())
     return f"model version {version} on days to {newest}: {'; '.join(reasons)}" if reasons else None
 
 
@@ -99,6 +102,21 @@ def psi_by_weekday(found: Iterable[tuple[str, date, float | None]]) -> dict[str,
         if psi is not None:
             newest.setdefault(name, {})[day.weekday()] = psi
     return {name: min(of_day.values()) for name, of_day in newest.items() if len(of_day) == WEEKDAYS}
+
+
+def miscalibrated_levels(rows: Iterable[Any]) -> list[str]:
+    """The levels whose rows of thresholds all ask for a new calibration, each with the numbers of its newest day.
+
+    Every judged day has to ask, because label windows of near days share their users and one day may ask by chance.
+    """
+    by_level: dict[str, list[Any]] = {}
+    for row in sorted(rows, key=lambda one: one["day"]):
+        by_level.setdefault(row["level"], []).append(row)
+    asking = {level: days[-1] for level, days in sorted(by_level.items()) if all(row["recalibrate"] for row in days)}
+    return [
+        f"at level {level} {row['precision']:.1%} churned where {row['predicted']:.1%} was predicted: a new calibration is due"
+        for level, row in asking.items()
+    ]
 
 
 def reasons_to_train(

@@ -51,6 +51,9 @@ class EarlyTraining(SettingsPart):
     max_auc_loss: Share | None = None
     """AUC on the test span minus AUC on the newest days with labels (the upper end of its 95 % interval), beyond which a
     training starts. Null: not checked."""
+    recalibrate: bool = True
+    """Whether a training starts when a warning level's probabilities were off (recalibrate of thresholds) on every day that is
+    taken together. The training may release the last model with a new calibration."""
     pool_days: Days = 28
     """Days with labels that are taken together, up to the newest one."""
     wait_days: Days = 7
