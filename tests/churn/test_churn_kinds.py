@@ -293,7 +293,9 @@ def a_world(seed, first, last, ends=()):
 def scored(spark, world, name):
     """The users scored at TODAY, in the columns of labels; no later day is read."""
     found = eligible_users(inputs_of(spark, world, (TODAY,), name, ahead=False), (TODAY,), ONE, name)
-    return found.selectExpr("day", f"'scored {name}' AS definition", "user_id", "NULL AS churned", "last_active_day")
+    return found.selectExpr(
+        "day", f"'scored {name}' AS definition", "user_id", "NULL AS churned", "last_active_day", "NULL AS churned_on"
+    )
 
 
 def labels_of(frames):
