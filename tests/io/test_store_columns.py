@@ -39,6 +39,13 @@ def test_a_new_field_within_reasons_is_added_and_older_rows_lack_it(spark, tmp_p
     assert (stored["b"].reasons[0].usual, stored["b"].reasons[0].feature) == (3.0, "orders_4d") and stored["b"].features_hash == 5
 
 
+def test_a_table_with_a_boolean_in_its_key_is_made(spark, tmp_path):
+    table = contracts().cohort_churn
+    assert any(table.schema[name].dataType.simpleString() == "boolean" for name in table.keys)
+    store = Store(spark, settings(storage={"root": str(tmp_path), "files": str(tmp_path)}))
+    assert store.create([table]) == [table.name]
+
+
 def test_a_comment_that_changed_stops_no_run_and_is_set_in_one_commit(spark, tmp_path):
     table = contracts().deliveries
     older = dataclasses.replace(

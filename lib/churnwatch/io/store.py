@@ -17,7 +17,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import DataType, StructType
+from pyspark.sql.types import BooleanType, DataType, StructType
 
 from churnwatch.core import ContractError, JobFailed, Table, WriteConflict
 from churnwatch.io.commits import commit_files, commit_info, is_local
@@ -96,7 +96,9 @@ class Store:
         )
         properties = {"delta.enableDeletionVectors": "false", **table.properties}
         # files are skipped by day and keys only: statistics of 32 columns took 15 % of the time of writing features
-        if skipped_by := [name for name in dict.fromkeys(("day", *table.keys)) if name not in table.partitions]:
+        # Delta has no statistics of booleans, and refuses a table that asks for them
+        named = (table.schema[name] for name in dict.fromkeys(("day", *table.keys)) if name not in table.partitions)
+        if skipped_by := [f.name for f in named if f.dataType != BooleanType()]:
             properties["delta.dataSkippingStatsColumns"] = ", ".join(skipped_by)
         if table.kind == "log":
             # a log gets many small commits: a checkpoint after each tenth costs more than reading the commits
