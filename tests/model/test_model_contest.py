@@ -2,7 +2,7 @@
 
 import json
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -90,6 +90,42 @@ def test_the_single_feature_scores_by_the_same_path_with_its_reason(spark, shop)
     vector = people.select("orders_4d", array_to_vector(F.array(F.col("orders_4d"))).alias("vector"))
     by_spark = models.spark_model(row.model_version).transform(vector).select("prediction").toPandas()["prediction"].to_numpy()
     assert by_spark == pytest.approx(made.margin(np.atleast_2d(values)), abs=1e-9)
+
+
+def earlier_release(spark, one, inputs, today, run):
+    """The stored row of a release that was trained on ``today``, from what was known then."""
+    known = {name: inputs[name].where(F.col("day") <= F.lit(today - timedelta(days=5))) for name in ("features", "labels")}
+    first, *_ = train({**inputs, **known}, (today,), Models(spark, one, run), settings=one)["model_runs"].collect()
+    assert first.outcome == "released"
+    return rows(spark, tables(one).model_runs, [first.asDict() | {"at": datetime(2025, 5, 1)}])
+
+
+def test_after_the_churn_doubled_the_probabilities_are_renewed_at_equal_ranking(spark, tmp_path, no_spark_model):
+    one = conf(tmp_path, model=QUICK)
+    inputs = world(spark, one, earlier=6, users=1_000, doubled_from=date(2025, 5, 10))
+    inputs["model_runs"] = earlier_release(spark, one, inputs, TODAY - timedelta(days=28), "before")
+    (before,) = inputs["model_runs"].collect()
+    # a model is never shown to be better here, so that what is left is the release in use with new probabilities
+    never = one.model.gate.model_copy(update={"min_margin_over_release": 1.0, "min_margin_over_column": 1.0})
+    strict = one.model_copy(update={"model": one.model.model_copy(update={"gate": never})})
+    after, *others = train(inputs, (TODAY,), Models(spark, strict, "after"), settings=strict)["model_runs"].collect()
+    assert after.outcome == "released", after.conditions
+    (refused,) = others
+    assert (after.algorithm, after.parameters["ranked_by"], after.parameters["release"]) == (
+        "recalibrated",
+        "tree",
+        before.model_version,
+    )
+    assert after.metrics["auc_minus_release"] == 0.0 and after.metrics["log_loss_minus_release_high"] < 0
+    assert abs(after.metrics["observed_over_expected"] - 1) <= 0.25
+    assert after.spans["released_train"] == before.spans["train"]
+    assert after.features == before.features and after.reference == before.reference
+    old, new = (Models(spark, one, "x").load(row.model_version, row.mlflow_run_id) for row in (before, after))
+    assert old.text == new.text and old.calibration != new.calibration
+    assert refused.algorithm == "tree" and any(text.startswith("auc over the best single") for text in refused.conditions)
+    # with the shipped margins the new model itself may take its place: it ranks as well, and its probabilities are better
+    (model,) = train(inputs, (TODAY,), Models(spark, one, "model"), settings=one)["model_runs"].collect()[:1]
+    assert model.outcome == "released" and model.metrics["log_loss_minus_release_high"] < 0
 
 
 def test_a_base_with_signal_gets_scores_although_churn_doubled_in_the_test_span(spark, tmp_path, no_spark_model):
