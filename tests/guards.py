@@ -384,7 +384,7 @@ GUARDS = (
     Guard(
         "nobody without consent is assigned",
         "retention/candidates.py",
-        '.when(~consented, NO_CONSENT)',
+        ".when(~consented, NO_CONSENT)",
         "",
         "tests/retention/test_retention_planning.py",
     ),

@@ -78,6 +78,9 @@ def test_a_log_is_read_from_its_newest_checkpoint_on(log, tmp_path):
         "add": pa.array(add, kind),
     }
     pq.write_table(pa.table(rows), tmp_path / "_delta_log" / f"{1:020}.checkpoint.parquet")
+    # Hadoop's checksum, and a checkpoint that is being written
+    for hidden in (f".{1:020}.checkpoint.parquet.crc", f".{2:020}.checkpoint.parquet.7c.tmp"):
+        (tmp_path / "_delta_log" / hidden).touch()
     assert table_files(path, 2).files == {"b": (MAY[2], MAY[2]), "c": (None, None)}
     assert table_files(path, 2).schema == SCHEMA
     pq.write_table(pa.table(rows), tmp_path / "_delta_log" / f"{2:020}.checkpoint.0000000001.0000000002.parquet")
@@ -136,3 +139,13 @@ def test_the_files_of_a_table_have_the_rows_and_the_types_that_delta_reads(spark
         file.unlink()
     with pytest.raises(Exception, match="FILE_NOT_EXIST|does not exist"):
         plain.read(TABLE, where).collect()
+
+    log = spark._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, plain.path(TABLE))
+    log.checkpoint()
+    checked = table_files(plain.path(TABLE), plain.version(TABLE))
+    assert checked is not None and sorted(checked.files) == sorted(plain_files(plain.path(TABLE), plain.version(TABLE)))
+
+
+def plain_files(path, version):
+    """The files of ``version`` by the commits alone."""
+    return table_files(path, version, table_files(path, 0)).files

@@ -2,6 +2,8 @@
 
 from datetime import date, timedelta
 
+from churnwatch.model.contest import Contest, Option
+from churnwatch.model.gate import RATE, Verdict
 from churnwatch.model.release_in_use import ReleaseInUse, _ends
 
 
@@ -37,12 +39,12 @@ def test_a_release_is_compared_on_days_whose_outcomes_its_fit_does_not_know():
     ]
 
 
-def test_probabilities_are_not_compared_on_days_that_the_calibration_knows():
+def test_a_note_says_that_the_calibration_knows_the_days():
     days = [day(n) for n in (20, 28)]
     there = release(fitted=6, calibrated=7)
     assert there.not_learnt(days) == days and not there.not_calibrated_on(days)
     assert there.notes(days) == [
-        "release 3 was calibrated on snapshots to 2025-06-08, whose outcomes reach 14 days further: log loss not compared: ok"
+        "release 3 was calibrated on snapshots to 2025-06-08, whose outcomes reach 14 days further: log loss hard to beat: ok"
     ]
 
 
@@ -54,3 +56,16 @@ def test_the_days_of_a_release_that_was_fitted_again_are_those_of_the_new_fit():
     }
     assert _ends(spans, "train") == (date(2025, 2, 1), date(2025, 3, 1))
     assert _ends(spans, "calibration") == (date(2025, 3, 1), date(2025, 3, 8))
+
+
+def test_only_a_base_without_any_release_gets_a_ranking_whose_probabilities_failed():
+    ranking = Option("the new model", None, None, Verdict(("observed",), frozenset({RATE})))
+
+    def released(first):
+        # a release that cannot be compared, because a feature is gone, is there all the same
+        return Contest(
+            None, [], 0.1, None, None, ["release 3 reads 1 features that are gone: not compared: ok"], first, None
+        ).released([ranking])
+
+    assert released(first=False) is None
+    assert released(first=True).stale

@@ -97,3 +97,13 @@ def test_snapshots_of_the_season_are_taken_where_the_base_has_yearly_habits(spar
     assert (found.spans.calibration, found.spans.test) == (attempt.spans.calibration, attempt.spans.test)
     assert found.sizes[0]["train"].rows == USERS * len(found.spans.train)
     assert found.newest_sizes["train"].rows == USERS * len(found.newest.train) < attempt.newest_sizes["train"].rows
+
+
+def test_a_season_whose_rows_are_too_few_for_the_gate_is_not_taken(spark, tmp_path, monkeypatch):
+    one = conf(tmp_path, model=YEARS)
+    attempt = attempt_of(spark, one, True)
+    monkeypatch.setattr(season, "_difference", lambda *_: 1.0)  # far better, which fits need not show again
+    enough = attempt.sizes[0]["train"].positives
+    strict = conf(tmp_path, model=YEARS | {"gate": YEARS["gate"] | {"min_positives": enough}})
+    assert season.with_season(attempt, None, strict) is attempt
+    assert season.with_season(attempt, None, one).season

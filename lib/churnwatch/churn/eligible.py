@@ -71,16 +71,27 @@ def _rows_around(inputs: Frames, days: Sequence[date], name: str, settings: Sett
                 kept |= F.col("acted_days") > 0
             rows.append(
                 inputs[alias]
-                .select("day", "user_id", F.lit(ahead).alias("ahead"), *(c.alias(n) for n, c in columns.items()))
+                .select(
+                    "day",
+                    "user_id",
+                    F.lit(ahead).alias("ahead"),
+                    F.lit(monthly).alias("monthly"),
+                    *(c.alias(n) for n, c in columns.items()),
+                )
                 .where(kept)
             )
-    return (
+    around = (
         reduce(DataFrame.unionByName, rows)
         .repartition("user_id")
         .transform(per_snapshot, days, oldest=spec.seen_days - 1, newest=-spec.ahead_days)
         # in a range, a row is in both inputs; of each snapshot it counts once, before or after it
         .where(F.col("ahead") == (F.col("age") < 0))
     )
+    if "months_before" not in inputs:
+        return around.drop("monthly")
+    # the row of a month that has ended by the snapshot counts its days as a bot; its daily rows must not count them again
+    in_month = ~F.col("monthly") & (F.last_day("day") <= F.col("snapshot"))
+    return around.withColumns({name: F.when(~in_month, F.col(name)) for name in BOT_DAYS}).drop("monthly")
 
 
 def _bot_days(monthly: bool) -> dict[str, Column]:

@@ -6,6 +6,7 @@ know (deletion vectors, column mapping, checkpoints of several parts, files outs
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -90,7 +91,7 @@ def table_files(path: str, version: int, known: TableFiles | None = None) -> Tab
     after, checkpoint = -1, None
     if known is not None and known.version <= version:
         schema, files, after = known.schema, dict(known.files), known.version
-    elif checkpoints := [file for file in log.glob("*.checkpoint*") if int(file.name[:20]) <= version]:
+    elif checkpoints := [file for file in log.glob("*.checkpoint*") if _version(file) <= version]:
         checkpoint = max(checkpoints)
         after = int(checkpoint.name[:20])
         if checkpoint.name[20:] != ".checkpoint.parquet":
@@ -108,6 +109,12 @@ def table_files(path: str, version: int, known: TableFiles | None = None) -> Tab
     except FileNotFoundError:
         return None
     return None if schema is None else TableFiles(version, schema, files)
+
+
+def _version(checkpoint: Path) -> float:
+    """The version in a checkpoint's name; infinity for hidden files: its checksum, and checkpoints that are being written."""
+    number = checkpoint.name[:20]
+    return int(number) if number.isdigit() else math.inf
 
 
 def _actions(log: Path, checkpoint: Path | None, versions: range) -> Iterator[dict[str, Any]]:

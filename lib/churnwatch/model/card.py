@@ -139,9 +139,9 @@ def _origins(run: Mapping[str, Any], metrics: Mapping[str, float], settings: Set
     tested = "; ".join(one["spans"]["test"] for one in origins)
     lines = [
         f"The procedure at {len(origins)} rolling origins, oldest first, tested on {tested}. Where there are several, all have "
-        f"equal means: {settings.model.origin_evals} trials at the oldest one, models fitted on {settings.model.search_users:,} "
-        "users by hash; the model that went to the gate had more. The interval is over users; how much quality changes from time "
-        "to time is in the spread."
+        f"equal means: {settings.model.origin_evals} trials at the oldest one, models fitted on the search sample (about "
+        f"{settings.model.search_churners:,} churners, at most {settings.model.search_users:,} users); the model that went to "
+        "the gate had more. The interval is over users; how much quality changes from time to time is in the spread."
     ]
     columns = ("metric", "each", "mean", "spread", "95 % interval of the mean")
     return Part("Rolling origins", lines if origins else [], columns, rows)

@@ -35,7 +35,8 @@ class Option:
 @dataclass(frozen=True)
 class Contest:
     """What all options are judged on: the calibration and test rows of ``span``, the test span's ``days``, the share of users
-    that the team can work, the data of the attempt, and the release in use, or the ``notes`` why none is compared with."""
+    that the team can work, the data of the attempt, and the release in use, or the ``notes`` why none is compared with.
+    ``first``: no model was ever released."""
 
     span: CachedSpan
     days: Sequence[date]
@@ -43,6 +44,7 @@ class Contest:
     data: gate.Data
     in_use: ReleaseInUse | None
     notes: Sequence[str]
+    first: bool
     settings: Settings
 
     def options(self, model: Candidate, feature: Candidate, features: Mapping[str, str]) -> list[Option]:
@@ -56,7 +58,7 @@ class Contest:
         column = Judged(feature.worker_model(whole), feature.calibration)
         made = [self._option("the new model", model, self.days, {gate.COLUMN: column}, place, features)]
         comparable = self.in_use.not_learnt(self.days) if self.in_use else []
-        if not made[-1].verdict.passed and self.in_use and comparable and self.in_use.not_calibrated_on(comparable):
+        if not made[-1].verdict.passed and self.in_use and comparable:
             again = self._recalibrated(self.in_use)
             made.append(self._option("the last release, calibrated again", again, comparable, {}, place, {}))
         as_good = {gate.RULE, gate.COLUMN} & made[0].verdict.failed  # simple features that the model is not shown to beat
@@ -68,11 +70,11 @@ class Contest:
     def released(self, options: Sequence[Option]) -> Option | None:
         """The option that is released; None where nothing is.
 
-        A base without a release in use gets the first option whose ranking passes, although its probabilities do not: it is
+        A base without any release gets the first option whose ranking passes, although its probabilities do not: it is
         calibrated on the newest days before it goes out.
         """
         passed = next((one for one in options if one.verdict.passed), None)
-        if passed is not None or self.in_use is not None:
+        if passed is not None or not self.first:
             return passed
         ranking = next((one for one in options if one.verdict.failed == {gate.RATE}), None)
         return None if ranking is None else replace(ranking, verdict=gate.without_rate(ranking.verdict), stale=True)
@@ -116,10 +118,7 @@ class Contest:
             if there:
                 part = evaluate(only_days(rows, there), judged, release, {}, *more).metrics
                 found = replace(found, metrics=found.metrics | {n: value for n, value in part.items() if gate.RELEASE in n})
-        if self.in_use.not_calibrated_on(there):
-            return found
-        losses = (f"{gate.RELEASE}_log_loss", f"log_loss_minus_{gate.RELEASE}")
-        return replace(found, metrics={n: value for n, value in found.metrics.items() if not n.startswith(losses)})
+        return found
 
 
 def calibrated_on(candidate: Candidate, rows: DataFrame, span: CachedSpan, settings: Settings) -> Candidate:

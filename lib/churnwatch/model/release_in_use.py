@@ -41,7 +41,7 @@ class ReleaseInUse:
         return [day for day in days if day >= self.fitted[1] + self.ahead]
 
     def not_calibrated_on(self, days: Sequence[date]) -> bool:
-        """Whether its calibration knows no outcome of ``days``: on other days its probabilities would look too good."""
+        """Whether its calibration knows no outcome of ``days``. On other days its log loss is too low: harder to beat."""
         return all(day >= self.calibrated[1] + self.ahead for day in days)
 
     def notes(self, days: Sequence[date]) -> list[str]:
@@ -55,7 +55,7 @@ class ReleaseInUse:
         found = [] if len(there) == len(days) else [f"{learnt}: compared on {len(there)} of {len(days)} test days: ok"]
         if not self.not_calibrated_on(there):
             reach = f"snapshots to {self.calibrated[1]}, whose outcomes reach {self.ahead.days} days further"
-            found.append(f"{self.title} was calibrated on {reach}: log loss not compared: ok")
+            found.append(f"{self.title} was calibrated on {reach}: log loss hard to beat: ok")
         return found
 
 

@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any
 
 from churnwatch.model import frame as fr
+from churnwatch.model import gate
 from churnwatch.model import recipe as rc
 from churnwatch.model.run_rows import Attempt
 from churnwatch.model.spans import Spans
@@ -55,7 +56,7 @@ def with_season(attempt: Attempt, models: Any, settings: Settings) -> Attempt:
 
     At each origin, a model of all train days and one of the season of the calibration span are fitted on the search sample and
     compared by AUC on the calibration span, which neither has seen. The season is taken where it is better by LEAST_GAIN on
-    average. The test spans take no part, so what is tested on them stays unseen.
+    average, and where its snapshots are enough for the gate. The newest test span, on which the gate decides, takes no part.
     """
     pairs = [(n, in_season(spans, spans.calibration, settings)) for n, spans in enumerate(attempt.origins)]
     seasonal = [(n, spans) for n, spans in pairs if spans is not None]
@@ -76,6 +77,11 @@ def with_season(attempt: Attempt, models: Any, settings: Settings) -> Attempt:
         return attempt
     origins = tuple(spans for spans in narrowed if spans is not None)
     *own_sizes, newest_sizes = fr.span_sizes(attempt.frame, [*origins, newest])
+    data = gate.Data(own_sizes[0], len(origins[0].train), None, len(origins))
+    trained = [newest_sizes["train"], *(own["train"] for own in own_sizes)]
+    if not gate.check_data(data, settings).passed or any(size.positives in (0, size.rows) for size in trained):
+        LOG.info("snapshots of the same season are too few for the gate: all are taken")
+        return attempt
     return replace(attempt, origins=origins, sizes=own_sizes, newest=newest, newest_sizes=newest_sizes, season=True)
 
 

@@ -59,6 +59,7 @@ def fit_single_feature(span: CachedSpan, feature: SingleFeature, settings: Setti
     """
     place = span.whole.features.index(feature.name)
     sample = fr.only_sample(span.fit, span.sample_share)
+    # collects three numbers a row of the search sample, which model.search_users bounds
     table = sample.select(F.get("values", F.lit(place)).alias("value"), "label", "weight").toArrow()
     value, label, weight = (table[name].to_numpy() for name in ("value", "label", "weight"))
     schema = _schema(span.whole, feature.name, value)

@@ -16,7 +16,7 @@ from churnwatch.model import spans as sp
 from churnwatch.model.algorithms import algorithm
 from churnwatch.model.contest import Contest
 from churnwatch.model.reference import build_reference
-from churnwatch.model.release_in_use import release_in_use
+from churnwatch.model.release_in_use import last_release, release_in_use
 from churnwatch.model.rolling import final_release
 from churnwatch.model.run_rows import Attempt, Final, Tested
 from churnwatch.model.schema import category_features, schema_of
@@ -133,7 +133,8 @@ def _test(attempt: Attempt, inputs: Mapping[str, DataFrame], models: Any, settin
         rivals = {gate.RULE: rule.name, gate.COLUMN: feature.name}
         data = gate.Data(attempt.sizes[0], len(spans.train), selection.missing_share, max(len(origins), 1))
         capacity = og.capacity_share(attempt.sizes[0]["test"].weight, len(spans.test), settings)
-        contest = Contest(span, spans.test, capacity, data, in_use, notes, settings)
+        first = last_release(inputs["model_runs"], attempt.today, settings) is None
+        contest = Contest(span, spans.test, capacity, data, in_use, notes, first, settings)
         options = contest.options(candidates[0], single_feature.fit_single_feature(span, feature, settings), rivals)
         released = contest.released(options)
         shown = released or options[0]

@@ -45,7 +45,7 @@ class LeftAlone:
             return None
         return (
             f"somebody acted on the warnings of {self.acted} of {self.users} users at level {self.level}, and the others count "
-            f"as {self.effective:.1f} users, fewer than {LEAST_LEFT_ALONE}: nobody stands for the users who were acted on"
+            f"as {self.effective:.1f} users, fewer than {LEAST_LEFT_ALONE}: no untreated users can represent them"
         )
 
 
@@ -58,7 +58,7 @@ def with_treatment(
     ``weight`` is 1 / (chance to be held out of all campaigns that assigned the user: ``per_assigned_user``) x 1 / (chance to be
     left alone by the people who act on warnings): inverse probability of censoring. The second chance is the share of the
     users left alone with a warning of the same level, apart for held-out users, who may be kept from people. ``lacking``: why
-    nobody stands for the users of the level who were acted on, null where somebody does; the second factor is then 1.
+    no untreated users can represent the users of the level who were acted on, else null; the second factor is then 1.
     Collects one row per level.
     """
     arms = per_assigned_user(actions, days, settings)  # one row per day and user

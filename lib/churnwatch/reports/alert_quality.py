@@ -29,7 +29,7 @@ def alert_quality(
 
     Precision, lift and lead time are those of the warnings raised on the day. Recall is of the churned users: the share with a
     new or open warning, because a user whose warning is still open is not warned again. Treated users are neither hits nor false
-    alarms; the weights of the others stand for them. Where nobody stands for some of them (``lacking``), rates that would need
+    alarms; the weights of the others stand for them. Where none represent some of them (``lacking``), rates that would need
     them are null. Intervals are Wilson's on the effective number of users. Collects one row per group.
     """
     kept = ("churned", "last_active_day", "churned_on", "treated", "weight", "lacking")
@@ -170,7 +170,7 @@ def _base() -> list[Column]:
 
 
 def _rates(row: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float | None]:
-    """Rates of a group against its ``base``, with 95 % intervals, rounded; None where undefined, or where nobody stands for the
+    """Rates of a group against its ``base``, with 95 % intervals, rounded; None where undefined, or where none represent the
     users of a level who were acted on."""
     hits = row["hit_weight"] or 0.0
     precision = None if row["lacking"] else _share(hits, row["matured_weight"])

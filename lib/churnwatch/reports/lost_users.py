@@ -1,4 +1,4 @@
-"""The job classify_losses: of which kind each loss is, and when it happened."""
+"""The job classify_losses: classify each loss, and store when it happened."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
@@ -22,7 +22,7 @@ KEYS = ("day", "user_id")
 def classify_losses(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> dict[str, DataFrame]:
     """Build ``lost_users``: one row per day of ``days`` and user who churned by the primary definition.
 
-    ``kind``, ``voluntary`` and ``rule`` are those of the first rule of ``churn.losses`` whose sign is there. ``lost_on``: the
+    ``kind``, ``voluntary`` and ``rule`` are those of the first rule of ``churn.losses`` that applies. ``lost_on``: the
     day of the event that ended the relation (kind event), else the last day with an event of the definition up to the end of
     the lead. Weekday, month and tenure are those of ``lost_on``.
     """
@@ -57,7 +57,7 @@ def classify_losses(inputs: Mapping[str, DataFrame], days: Sequence[date], setti
 
 
 def _first_rule(settings: Settings, value: Callable[[LossRule], object]) -> Column:
-    """Return ``value`` of the first rule whose sign is there; null without one."""
+    """Return ``value`` of the first rule that applies; null without one."""
     found = F.lit(None)
     for rule in reversed(settings.churn.losses):
         sign = F.col("cause").isin(rule.causes) if rule.causes else F.col(_sign(rule)) if rule.signs else F.lit(True)
@@ -66,7 +66,7 @@ def _first_rule(settings: Settings, value: Callable[[LossRule], object]) -> Colu
 
 
 def _with_signs(frame: DataFrame, inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> DataFrame:
-    """Add ``ended_on`` and, for each rule by definitions or an attribute, whether its sign is there (null: not)."""
+    """Add ``ended_on`` and, for each rule by definitions or an attribute, whether it applies (null: not)."""
     empty = frame.select(*KEYS, F.lit(None).cast("date").alias("ended_on")).where("false")
     signs = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), _signs(inputs, days, settings), empty)
     rules = [rule for rule in settings.churn.losses if rule.definitions or rule.attribute]

@@ -73,7 +73,7 @@ def _newest_scores(scores: DataFrame) -> DataFrame:
 
 
 def _open_cases(alerts: DataFrame, alert_events: DataFrame) -> DataFrame:
-    """Return ``open_cases`` per user with a case that is not closed, sorted: each as its newest warning tells it."""
+    """Return ``open_cases`` per user with a case that is not closed, sorted, with the columns of its newest warning."""
     of_user = with_state(alerts, alert_events).where("scope = 'user'").where(F.col("state") != CLOSED)
     level = F.array_position(F.lit(list(LEVELS)), F.col("level"))
     case = F.struct(

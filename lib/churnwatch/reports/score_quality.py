@@ -24,7 +24,7 @@ TENTH = "tenth"  # ``by`` of rows by tenth of risk; other values are ALL, TENURE
 TENURE_BANDS = ((7, "under 7 days"), (30, "7 to 29 days"), (90, "30 to 89 days"))  # upper ends, not included
 LONGER = "90 days and more"
 VALUES = 12  # of a segment: those with the most users
-# metrics of the riskiest users; null where nobody stands for those of them on whose warnings somebody acted
+# metrics of the riskiest users; null where no untreated users represent those on whose warnings somebody acted
 OF_THE_TOP = ("precision_", "recall_", "lift_", "top_decile_lift")
 SMALLEST = 1e-15  # log loss is infinite for a wrong probability of exactly 0 or 1
 
@@ -36,7 +36,7 @@ class Bin:
     Where ``by`` is TENURE, a bin holds the users of one band of days since registration. Where ``by`` is a segment, it holds
     the users of its ``value`` in the same tenth, and ``bin`` is the tenth's first 1/1000.
     ``lowest``: lowest probability, of treated users too. ``acted`` and ``acted_churned``: weights of the users in each acting
-    tier and the tiers above it. ``lacking``: why nobody stands for some treated users of the bin, null where somebody does.
+    tier and the tiers above it. ``lacking``: why no untreated users represent some treated users of the bin, else null.
     """
 
     model_version: str

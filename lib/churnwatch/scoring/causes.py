@@ -119,7 +119,7 @@ def rule_inputs(settings: Settings) -> tuple[list[str], list[str]]:
 def with_rule_inputs(people: DataFrame, inputs: Mapping[str, DataFrame], settings: Settings) -> DataFrame:
     """Add the attributes and the indicators of all users that conditions of user rules name; same grain.
 
-    ``inputs``: ``users`` as of the day, one row per user, and ``trend``, of which the newest day counts, each where it is needed.
+    ``inputs``: ``users`` as of the day, one row per user, and ``trend`` (its newest day counts), each where it is needed.
     """
     attributes, indicators = rule_inputs(settings)
     if attributes:

@@ -191,7 +191,7 @@ class Churn(SettingsPart):
     the business."""
 
     losses: list[LossRule] = []
-    """Rules that say of which kind a loss is, in their order: the first whose sign is there counts."""
+    """Rules that classify each loss, in their order: the first rule that applies counts."""
 
     @model_validator(mode="after")
     def _rules_of_losses(self) -> "Churn":

@@ -74,7 +74,7 @@ class Settings(SettingsPart):
         return self.churn.definitions[self.churn.primary]
 
     def class_of(self, rule_id: str) -> ChurnClass:
-        """The kind of churn of which a rule, or the model, warns; the primary definition's for a rule that is gone."""
+        """The kind of churn that a rule, or the model, warns about; the primary definition's for a rule that is gone."""
         rule = next((rule for rule in self.rules.rules if rule.id == rule_id), None)
         if rule is None:
             return self.primary.class_

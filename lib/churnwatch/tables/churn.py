@@ -107,7 +107,7 @@ CHURN_RATES = table(
 
 LOST_USERS = table(
     "lost_users",
-    "a user who churned by the primary definition: of which kind the loss is, and when it happened. A loss appears on every "
+    "a user who churned by the primary definition: the kind of the loss, and when it happened. A loss appears on every "
     "as-of day whose label counts it: count (user_id, lost_on) once",
     [
         day("as-of day of the label"),

@@ -75,7 +75,7 @@ ALERT_QUALITY = table(
         column(
             "note",
             "string",
-            "why precision, recall or the base rate is null: users on whose warnings somebody acted, for whom nobody stands",
+            "why precision, recall or the base rate is null: too few untreated users represent the users acted on",
         ),
     ],
     ("day", "rule_id", "level", "by", "value"),
@@ -110,7 +110,7 @@ MODEL_QUALITY = table(
         column(
             "note",
             "string",
-            "why the metric is undefined, or for whom nobody stands: users on whose warnings somebody acted, whom it lacks",
+            "why the metric is undefined, or leaves out users who were acted on: too few untreated users represent them",
         ),
         # nullable: days that were stored before these columns existed lack them; their rows are about all users
         column(

@@ -325,7 +325,7 @@ def _user_tables(facts: PageFacts, settings: Settings, names: Mapping[str, str])
         Column("Risk", True, "of churn"),
         Column("Worth", True, "value"),
         Column("At risk", True, "risk × worth"),
-        Column("Cause", unit="and what speaks for it", text=True),
+        Column("Cause", unit="with its evidence", text=True),
         Column("Strongest reasons", unit="↑ raises the risk, ↓ lowers it"),
         Column("Warned today by"),
     ]
