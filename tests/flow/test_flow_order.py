@@ -93,7 +93,7 @@ def test_months_and_earlier_prices_are_read_only_where_features_ask_for_them(job
 class RecordingStore:
     """A store that keeps the condition under which a table was to be read."""
 
-    def read(self, table, where):
+    def read(self, table, where, first=None, last=None):
         self.table, self.where = table, where
 
 

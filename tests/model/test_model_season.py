@@ -75,7 +75,8 @@ def attempt_of(spark, one, flips):
     features = pa.table({**keys, "bot": [False] * len(day), "segment_plan": ["gold"] * len(day), **columns})
     labels = pa.table({**keys, "definition": ["silent"] * len(day), "churned": churned})
     inputs = {"features": spark.createDataFrame(features), "labels": spark.createDataFrame(labels)}
-    inputs["actions"] = rows(spark, tables(one).retention_actions, [])
+    t = tables(one)
+    inputs |= {"actions": rows(spark, t.retention_actions, []), "alert_events": rows(spark, t.alert_events, [])}
     whole = schema_of(names, one)
     origins = sp.rolling_origins(days, TODAY, one)
     newest = sp.newest_spans(days, origins[0], one)

@@ -157,7 +157,7 @@ def add_cells(cells: Iterable[Mapping[str, Any]], segments: Sequence[str]) -> di
     >>> cell = dict.fromkeys(SUMS, 1) | {"campaign": "c", "outcome": "kept", "arm": "offer", "day": date(2025, 5, 1)}
     >>> added = add_cells([cell | {"tier": "high"}, cell | {"tier": None, "x": None}], ["tier"])
     >>> [(segment, value, arms["offer"]["y"], arms["offer"]["x"]) for (_, _, segment, value), arms in added.items()]
-    [('all', 'all', 2, 1), ('tier', 'high', 1, 1), ('(day)', '2025-05-01', 2, 1)]
+    [('all', 'all', 2, 1), ('(day)', '2025-05-01', 2, 1), ('tier', 'high', 1, 1)]
     """
     found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     # in a fixed order, because the last digits of a sum of doubles depend on it
