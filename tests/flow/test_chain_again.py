@@ -6,7 +6,7 @@ import world
 
 pytestmark = pytest.mark.long  # three days of every job, several times: minutes
 DAY = world.WORLD.day
-LABELS = ("user_labels", "churn_rates")
+LABELS = ("user_labels", "churn_rates", "lost_users")
 
 
 @pytest.fixture(scope="module")
