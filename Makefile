@@ -12,9 +12,9 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 demo: .venv/ready
 	@$(BIN)/churnwatch demo --config $(CONF)
 
-# transforms, settings and texts: no processes, no real data, no drawn cases, no warehouse with every job run
+# transforms, settings and texts: no processes, no real data, no drawn cases, no warehouse with every job run, no dear files
 quick: .venv/ready
-	$(PYTEST) -m "not (long or processes or realdata or properties or chain)"
+	$(PYTEST) -m "not (long or processes or realdata or properties or chain or dear)"
 
 # everything but what starts servers or takes minutes
 test: .venv/ready

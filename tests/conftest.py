@@ -15,6 +15,7 @@ vars(sys.modules["__main__"]).setdefault("__file__", __file__)
 SHARED_DATA = ROOT.parent / "shared" / "data"
 ORDER = ROOT / "tests" / "order.json"  # CPU seconds by file, from make order
 WORLDS = {"history_world", "loaded_world"}
+DEAR = 10  # CPU seconds of a file that make quick leaves out
 pytest_plugins = ["processworld", "costs"]
 
 
@@ -40,7 +41,10 @@ def pytest_collection_modifyitems(items):
 
     The dearest come first. Of the files that need a world only one does, which builds it; the others would wait for it.
     """
+    seconds = json.loads(ORDER.read_text())
     for item in items:
+        if seconds.get(file_of(item), 1) >= DEAR:
+            item.add_marker("dear")
         if getattr(item.obj, "is_hypothesis_test", False):
             item.add_marker("properties")
         if WORLDS.intersection(item.fixturenames):
@@ -48,7 +52,6 @@ def pytest_collection_modifyitems(items):
         if item.get_closest_marker("processes"):
             item.add_marker("long")
     result = yield
-    seconds = json.loads(ORDER.read_text())
     chain = {file_of(item) for item in items if item.get_closest_marker("chain")}
     waiting = chain - {max(chain, key=lambda file: (seconds.get(file, 1), file), default="")}
     items.sort(key=lambda item: (file_of(item) in waiting, -seconds.get(file_of(item), 1)))
