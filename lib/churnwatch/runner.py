@@ -34,7 +34,7 @@ from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, DONE, FAILED, RUNNING, SKIPPED
 from churnwatch.tables import tables
 
-FEW_ROWS = 100_000  # a step that reads at most so many rows runs faster without compiled code (app domain, 3,000 users)
+FEW_ROWS = 100_000  # a step that reads at most this many rows runs faster without compiled code (app domain, 3,000 users)
 UNRECORDED_SECONDS = 60.0  # a run of the whole flow that dies repeats at most so much work that had ended well
 
 

@@ -34,11 +34,11 @@ FEW_ROWS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     # plans every query again after each of its exchanges, and makes a Spark job of each
     "spark.sql.adaptive.enabled": "false",
-    # a task costs more CPU than few rows: few tasks read small files, each of which counts as so many bytes and not as 4 MB
+    # a task costs more CPU than few rows: few tasks read small files, because each file counts as 128 kB and not as 4 MB
     "spark.sql.files.openCostInBytes": "131072",
     # else more than 32 files are listed by a Spark job
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
-    # each opened file clears memory for so many rows a column; many files of a few hundred rows are opened
+    # each opened file clears memory for this many rows a column; many files of a few hundred rows are opened
     "spark.sql.parquet.columnarReaderBatchSize": "512",
     # a broadcast is a Spark job of its own, and few rows are shuffled and sorted for less
     "spark.sql.autoBroadcastJoinThreshold": "-1",

@@ -1,7 +1,7 @@
 """The bins of a model's margins: users are ranked by bin, and by a hash of their id within one.
 
 Bins hold about equally many users of the calibration span. Bins of equal width would not do: one user with a margin far from
-all others would make them so wide that a bin holds a large part of all users, whose order would then be that of the hash.
+all others would make them so wide that a bin holds a large part of all users, and the hash alone would order them.
 """
 
 import json

@@ -66,8 +66,8 @@ def _as_tested(attempt: Attempt, tested: Tested, option: Option, settings: Setti
 
 
 def _spans(attempt: Attempt, tested: Tested, candidate: Candidate, calibration: tuple[date, ...]) -> Spans:
-    """The spans of a model that was not fitted on the newest days: the train span of the release in use where it was calibrated
-    again (its first and last day), else that of the newest origin."""
+    """The spans of a model that was not fitted on the newest days: for a release that was calibrated again, the first and last
+    day that it was fitted on; else the train span of the newest origin."""
     in_use = tested.in_use
     train = in_use.fitted if in_use and candidate.algorithm == RECALIBRATED else attempt.spans.train
     if (train, calibration) == (attempt.spans.train, attempt.spans.calibration):

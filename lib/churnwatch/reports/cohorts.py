@@ -170,7 +170,7 @@ def with_cohort(frame: DataFrame, first_seen: DataFrame, settings: Settings) -> 
 
 
 def with_change(cells: DataFrame) -> DataFrame:
-    """Add ``change``: the cell's retained share minus that of the cohort before at the same period; null where the period
+    """Add ``change``: the retained share minus the share of the cohort before at the same period; null where the period
     still runs, where the cohort before has no users, and for users from before the data."""
     line = Window.partitionBy("cohort_by", "period_start", "before_data", "segment", "value").orderBy("cohort")
     retained = F.try_divide("active", "size")

@@ -186,9 +186,9 @@ class Churn(SettingsPart):
     definitions: dict[Name, Definition]
     """Definitions by name; each gets labels and rates."""
     before_data_days: int | None = Field(default=None, ge=0, examples=[0])
-    """Users without a known registration who are first seen within so many days of the first stored day count as users from
-    before the data. Null: the days within which the primary definition takes a user as active. 0 where the data begin with
-    the business."""
+    """Number of days from the first stored day on. Users without a known registration who are first seen in these days count as
+    users from before the data. Null: the days within which the primary definition takes a user as active. 0 where the data
+    begin with the business."""
 
     losses: list[LossRule] = []
     """Rules that classify each loss, in their order: the first rule that applies counts."""

@@ -85,8 +85,8 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
 
 
 def absolute_jars(jars: str, folder: Path) -> str:
-    """Make the relative paths among the comma-separated ``jars`` absolute. They start at ``folder``, that of the configuration
-    file, because the JARs belong to the installation and not to the folder that a command is typed in."""
+    """Make the relative paths among the comma-separated ``jars`` absolute. They start at ``folder``, which holds the
+    configuration file, because the JARs belong to the installation and not to the folder that a command is typed in."""
     parts = (jar.strip() for jar in jars.split(","))
     return ",".join(jar if urlparse(jar).scheme else os.path.abspath(folder / jar) for jar in parts if jar)
 

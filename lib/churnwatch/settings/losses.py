@@ -28,7 +28,7 @@ class LossRule(SettingsPart):
     values: list[str] = Field(default=[], examples=[["deceased", "moved"]])
     """Values of `attribute`."""
     causes: list[Name] = []
-    """Sign: one of these causes is that of the user's score on the as-of day."""
+    """The rule applies if the user's score on the as-of day has one of these causes."""
 
     @model_validator(mode="after")
     def _one_sign(self) -> "LossRule":

@@ -44,7 +44,7 @@ class Source(SettingsPart):
     map: dict[Name, str] = Field(examples=[{"unit": "userid", "arm": "version"}])
     """Canonical field -> Spark SQL over the source's columns. Amounts in major units, durations in seconds. Events have
     event_id, user_id, event_time, event_type, amount, currency, duration_s, item_id, session_id, channel and properties; a row
-    without a currency is in that of the domain. Users have user_id, registered_on, changed_at and any attribute; consents have
+    without a currency is in the domain's currency. Users have user_id, registered_on, changed_at and any attribute; consents have
     user_id, channel, purpose, granted and changed_at; context has day, scope, name and value."""
 
     @model_validator(mode="after")

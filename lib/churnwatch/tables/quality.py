@@ -139,7 +139,7 @@ FEATURE_DRIFT = table(
         column("missing_share", "double", "share of users without a value, 0 .. 1"),
         column("reference_missing_share", "double", "missing_share in training"),
         # nullable: days that were stored before this column existed lack it
-        column("usual_psi", "double", "mean of psi when nothing has changed, for so many users and rows of training"),
+        column("usual_psi", "double", "mean of psi when nothing has changed, given the numbers of users and of training rows"),
     ],
     ("day", "feature"),
 )

@@ -115,7 +115,7 @@ USER_SCORES = table(
         column(
             "evidence",
             EVIDENCE,
-            "symptoms of the cause that lie above usual: value over so many days, and what is usual for as many events; in the "
+            "symptoms of the cause that lie above usual: value over `days` days, and the usual value for as many events; in the "
             "unit of the measure, most surprising first",
         ),
         column(
