@@ -38,7 +38,8 @@ def test_evidence_is_in_words_that_people_can_check(spark):
     best = {"measure": "cancels", "feature": "cancels_2d", "value": 4.0, "usual": 0.0, "probability": 0.612}
     changes = {
         "symptoms": {"evidence": symptoms, "reasons": [since, rent], "improvement": best},
-        "rule": {"cause": "price", "cause_rule": "quiet", "reasons": []},
+        # an improvement that rounding takes away is not shown
+        "rule": {"cause": "price", "cause_rule": "quiet", "reasons": [], "improvement": best | {"probability": 0.829}},
         "nothing": {"reasons": []},
     }
     people = [USER | {"user_id": user} for user in changes]

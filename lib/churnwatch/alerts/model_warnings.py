@@ -10,7 +10,7 @@ from churnwatch.scoring import raising_reasons
 from churnwatch.settings import Settings, feature_names
 from churnwatch.settings.feature_words import counted_words, feature_unit, measure_title
 from churnwatch.settings.names import symptom_windows, window_column
-from churnwatch.settings.terms import MODEL
+from churnwatch.settings.terms import LEAST_IMPROVEMENT, MODEL
 
 QUIET_DAYS = 7
 FIRST = 1  # at equal levels the model comes before the rules
@@ -102,7 +102,8 @@ def _improvement_text(settings: Settings) -> Column:
     best = F.col("improvement")
     titles = {name: measure_title(name, settings) for name in settings.measures.measures}
     words = F.coalesce(_looked_up(titles, best["measure"]), best["measure"])
-    return F.concat(F.lit("; with usual "), words, F.lit(" it would be "), F.format_string("%.2f", best["probability"]))
+    text = F.concat(F.lit("; with usual "), words, F.lit(" it would be "), F.format_string("%.2f", best["probability"]))
+    return F.when(F.col("probability") - best["probability"] >= LEAST_IMPROVEMENT, text)
 
 
 def _with_unit(value: Column, name: Column, columns: dict[str, str], settings: Settings) -> Column:

@@ -48,3 +48,6 @@ DELIVERY_OUTCOMES = (SENT, FAILED, EXPIRED)
 # status of a run of a job, besides FAILED and REFUSED
 RUNNING, DONE, SKIPPED = "running", "done", "skipped"
 RUN_STATUSES = (RUNNING, DONE, FAILED, SKIPPED, REFUSED)
+
+# smallest drop of the probability of churn that texts show as an improvement: less is rounded away
+LEAST_IMPROVEMENT = 0.01

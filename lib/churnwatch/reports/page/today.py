@@ -24,7 +24,18 @@ from churnwatch.reports.page.words import (
 )
 from churnwatch.settings import Settings
 from churnwatch.settings.feature_words import measure_title
-from churnwatch.settings.terms import ALL, CONTROL, GLOBAL_CONTROL, LEVELS, MODEL, OFFER, REFUSED, SKIPPED, UNKNOWN
+from churnwatch.settings.terms import (
+    ALL,
+    CONTROL,
+    GLOBAL_CONTROL,
+    LEAST_IMPROVEMENT,
+    LEVELS,
+    MODEL,
+    OFFER,
+    REFUSED,
+    SKIPPED,
+    UNKNOWN,
+)
 
 FIRST_USERS = 8  # further ones are folded away
 ID_DIGITS = 12  # of the keyed hash: enough to find a user again, short enough to read
@@ -342,7 +353,8 @@ def _cause_texts(user: Mapping[str, Any], settings: Settings) -> list[str]:
     if user["cause_rule"]:
         texts.append(f"rule: {rule_title(user['cause_rule'], settings)}")
     texts += evidence_texts(user["evidence"] or [], settings)
-    if best := user["improvement"]:
+    best = user["improvement"]
+    if best and user["probability"] - best["probability"] >= LEAST_IMPROVEMENT:
         title = measure_title(best["measure"], settings)
         texts.append(f"with usual {title} the risk would be {percent(best['probability'], 0)}")
     return texts
