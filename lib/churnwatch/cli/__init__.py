@@ -355,7 +355,7 @@ def demo(
     """Play a story on this machine: from raw events to the measured effect of retention work."""
     # before Spark is imported, which takes seconds
     print(f"An app of {users:,} users is simulated, with planted churn and a planted effect of offers.")
-    print("Then the whole chain runs on it: less than ten minutes on 2 cores.\n", flush=True)
+    print("Then the whole chain runs on it: about eleven minutes on 2 cores.\n", flush=True)
     from churnwatch.demo import play
 
     play(config, users, set_ or (), verbose)
