@@ -47,6 +47,7 @@ bench: .venv/ready
 
 docs: .venv/ready
 	$(BIN)/churnwatch docs
+	$(BIN)/python tests/reliability.py
 
 jars: .venv/ready
 

@@ -117,6 +117,7 @@ def every_half_hour(day, zone):
 ALL_HOURS, SPRING, AUTUMN = (1 << 24) - 1, date(2024, 3, 31), date(2024, 10, 27)
 
 
+@pytest.mark.case(15)
 @pytest.mark.parametrize(
     ("zone", "gap", "day", "events", "hours"),
     [
@@ -185,6 +186,7 @@ def test_a_bucket_lies_in_one_partition_sorted_by_day_and_user(spark):
         assert order == sorted(order)
 
 
+@pytest.mark.case(26)
 @pytest.mark.usefixtures("three_partitions", "spark_defaults")
 def test_a_user_with_very_many_events_never_reaches_a_window_event_by_event(spark):
     plan = built(spark, [event()], (DAY,))._jdf.queryExecution().executedPlan().toString()
@@ -211,6 +213,7 @@ def many_items(spark):
         yield spark.range(MANY).selectExpr("id", "xxhash64(concat('i', id)) AS hash")
 
 
+@pytest.mark.case(26)
 def test_a_bot_with_very_many_values_keeps_the_smallest_as_everybody_does(spark, many_items):
     contract, small = contracts().events, settings(activity={"buckets": 2, "distinct_cap": 3})
     few = [event("bot", NEXT, f"{n:02d}:00", item_id=f"few {n}") for n in range(9)]

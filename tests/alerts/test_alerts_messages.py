@@ -3,6 +3,7 @@
 from datetime import timedelta
 from types import SimpleNamespace
 
+import pytest
 from alertworld import ALERT, DAY, before, frame, in_force, world
 from pyspark.sql import functions as F
 
@@ -122,6 +123,7 @@ def test_an_id_is_of_day_destination_and_content(spark):
     assert [row["message_id"] for row in messages(spark, list(reversed(frames[0]))).values()] == ids[:1]
 
 
+@pytest.mark.case(43)
 def test_only_treated_users_who_have_opted_in_are_written_to(spark):
     cases = {  # user: what differs in the action, in the consent, whether there is a message
         "treated": ({}, {}, True),
@@ -197,6 +199,7 @@ def test_the_end_of_a_day_closes_what_is_known_and_tells_the_superior_of_what_no
     assert "1 overdue" in next(r["subject"] for r in found["notifications"] if r["kind"] == "escalation")
 
 
+@pytest.mark.case(41)
 def test_every_message_is_sent_once_however_often_the_day_is_run(spark, tmp_path):
     first = sent(spark, tmp_path)
     ids = {row["kind"]: row["message_id"] for row in first["notifications"]}

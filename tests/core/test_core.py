@@ -51,6 +51,7 @@ def test_a_contract_without_comment_or_with_an_unknown_key_is_refused():
         a_table().as_of()
 
 
+@pytest.mark.case(42)
 def test_chance_is_a_hash_with_a_golden_value(spark):
     frame = spark.createDataFrame([("4f1c",), ("4f1d",)], "u string")
     first, second = (r[0] for r in frame.select(share_of(F.col("u"), "salt")).collect())

@@ -96,6 +96,7 @@ def events_of(ingested, source):
     return {row["item_id"]: row for row in ingested[0].events if row["source"] == source and row["day"] == DAY}
 
 
+@pytest.mark.case(24)
 def test_blanks_at_the_ends_of_an_id_do_not_count_and_nothing_else_is_changed(ingested):
     found = events_of(ingested, "plain")
     assert [found[str(n)]["user_id"] for n in range(len(BLANK))] == ["u1"] * len(BLANK)
@@ -111,6 +112,7 @@ def test_a_source_may_fold_case_and_strip_decimal_zeros(ingested):
     assert {(row["user_id"], row["channel"]) for row in ingested[0].consents} == {(user, "mail") for user in folded}
 
 
+@pytest.mark.case(23)
 def test_ids_of_nobody_are_refused_as_no_user(ingested):
     ingest, counts = ingested
     refused = [row for row in ingest.rejected_events if row["source"] == "plain"]

@@ -77,6 +77,7 @@ def ingested(spark, typed, tmp_path_factory):
     return events, counts
 
 
+@pytest.mark.case(10, 25)
 def test_of_one_id_on_one_day_the_earliest_stays_and_true_repeats_without_id_stay_all(ingested):
     ids = {row["event_id"]: row["event_time"].hour for row in ingested[0]["ids"] if row["event_id"] != "17"}
     hashed = sorted(i for i in ids if "-" in i)
@@ -92,6 +93,7 @@ def test_an_id_is_unique_within_its_source(ingested):
     assert [counts[name]["duplicate"] for name in ("ids", "orders")] == [2, 0]  # the id 7 is there twice, too
 
 
+@pytest.mark.case(11)
 def test_ids_do_not_depend_on_the_order_of_rows_or_files(ingested):
     one, two = ([row | {"source": None} for row in ingested[0][name]] for name in ("repeated", "shuffled"))
     assert sorted(one, key=repr) == sorted(two, key=repr)
@@ -128,12 +130,14 @@ def berlin(spark, tmp_path_factory):
     return ingest.events
 
 
+@pytest.mark.case(15)
 def test_the_day_of_a_clock_change_has_23_or_25_hours(berlin):
     """Local days in Berlin, where 2025-03-30 and 2025-10-26 change the clock; the source writes UTC."""
     hours = [sum(row["day"] == day for row in berlin if row["source"] == "utc") for day in (SPRING, AUTUMN, AFTER)]
     assert hours == [23, 25, 24]
 
 
+@pytest.mark.case(15)
 def test_local_times_of_a_clock_change_are_read_by_rule(berlin):
     """02:30 is skipped on 2025-03-30 (an hour later) and shown twice on 2025-10-26 (the first)."""
     found = {row["day"]: row["event_time"].isoformat() for row in berlin if row["source"] == "local"}
@@ -160,6 +164,7 @@ def test_typed_columns_keep_their_meaning(ingested):
     assert {(row["amount_cents"], row["duration_ms"]) for row in rows} == {(1999, 1000)}
 
 
+@pytest.mark.case(13)
 def test_epoch_numbers_are_refused_until_they_are_mapped(spark, typed, ingested):
     with pytest.raises(ConfigError, match=r"source epoch: map.event_time 'epoch' is int.*timestamp_seconds"):
         Ingest(spark, settings(typed_source(typed, "epoch", "epoch", "p"))).run(DAY)

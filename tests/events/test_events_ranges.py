@@ -3,6 +3,7 @@
 import random
 from datetime import date, timedelta
 
+import pytest
 from ingestworld import MAP, Ingest, json_source, settings, write_lines
 
 DAYS = [date(2025, 3, 29) + timedelta(days=n) for n in range(5)]  # over the first of April
@@ -41,6 +42,7 @@ def consents_of(chance):
     return files
 
 
+@pytest.mark.case(11)
 def test_a_range_equals_day_by_day_and_a_second_run_the_first(spark, tmp_path):
     chance = random.Random(3)
     for day, lines in consents_of(chance).items():

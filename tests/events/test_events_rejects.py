@@ -74,6 +74,7 @@ def thousand(spark, tmp_path_factory):
     return ingest.run(DAY), ingest
 
 
+@pytest.mark.case(13, 21, 23, 27, 47)
 def test_a_thousand_bad_rows_of_twenty_kinds_are_kept_with_every_reason(thousand):
     _, ingest = thousand
     assert len(KINDS) == 20
@@ -160,6 +161,7 @@ def test_undated_rejects_of_a_whole_file_do_not_stop_a_single_day(spark, tmp_pat
     }
 
 
+@pytest.mark.case(18)
 def test_empty_days_stop_where_they_are_not_allowed(spark, tmp_path):
     write_lines(tmp_path / f"log_{DAY}.jsonl", [GOOD])
     strict = settings(json_source(tmp_path), quality={"allow_empty_days": False})
@@ -167,6 +169,7 @@ def test_empty_days_stop_where_they_are_not_allowed(spark, tmp_path):
         Ingest(spark, strict).run(DAY, date(2025, 3, 13), date(2025, 3, 14))
 
 
+@pytest.mark.case(19)
 def test_a_day_far_below_the_usual_stops(spark, tmp_path):
     for n in range(1, 9):
         write_lines(

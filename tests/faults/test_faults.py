@@ -23,6 +23,7 @@ def whole(spark, raw_world, tmp_path_factory):
     return {name: world.rows(of, name) for name in (*TABLES, "daily_activity")}
 
 
+@pytest.mark.case(2)
 @pytest.mark.long
 def test_after_a_fault_before_every_table_the_resumed_day_gives_the_same_rows(
     spark, history_world, loaded_world, tmp_path, monkeypatch, sample
@@ -60,6 +61,7 @@ def test_after_a_fault_before_every_table_the_resumed_day_gives_the_same_rows(
     assert sorted(sent[0].collect()) == sorted(sent[1].collect())
 
 
+@pytest.mark.case(2, 3)
 @pytest.mark.processes
 def test_a_killed_process_leaves_tables_that_a_re_run_makes_right(spark, killed_runs, whole):
     folder, runs = killed_runs
@@ -70,6 +72,7 @@ def test_a_killed_process_leaves_tables_that_a_re_run_makes_right(spark, killed_
     assert of.store.staged_runs() == []
 
 
+@pytest.mark.case(5)
 @pytest.mark.processes
 def test_of_two_runs_of_one_day_one_wins_and_the_other_exits_4(spark, two_runs, whole):
     folder, first, second = two_runs

@@ -2,6 +2,8 @@
 
 from datetime import date, timedelta
 
+import pytest
+
 from churnwatch.features import per_user
 from smallworld import activity, collected, contracts, inputs_of, many_worlds, opted, plan_of, settings, stacked
 
@@ -67,6 +69,7 @@ def test_what_lies_before_the_longest_window_is_not_there(spark):
     assert (row.orders_4d, row.orders_days_since, row.tenure_days, row.history_days) == (0, None, 9, 4)
 
 
+@pytest.mark.case(17)
 def test_history_grows_from_the_first_stored_day(spark):
     world = {"activity": [activity("first", ago(1)), activity("u", TODAY)]}
     found = {r["user_id"]: (r["history_days"], r["tenure_days"]) for r in collected(features(spark, world))}
@@ -95,6 +98,7 @@ def test_the_population_is_who_was_active_within_its_days_and_did_not_refuse(spa
     assert [r["user_id"] for r in collected(features(spark, world))] == ["agreed again", "in", "refuses later"]
 
 
+@pytest.mark.case(29)
 def test_the_future_never_changes_the_past(spark):
     past = {"activity": [activity("u", ago(1), orders=1)], "users": [plan_of("u", ago(3), "gold")]}
     future = {

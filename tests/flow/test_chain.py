@@ -36,6 +36,7 @@ def test_every_table_has_the_rows_that_a_day_brings(spark, loaded_world):
     }
 
 
+@pytest.mark.case(44)
 def test_keys_are_unique_in_every_table(spark, loaded_world):
     of, repeats = world.runner(spark, loaded_world), {}
     for table in of.tables:
@@ -57,6 +58,7 @@ def test_a_dry_run_writes_nothing(warehouse):
     assert {t.name: warehouse.store.newest(t) for t in warehouse.tables} == before
 
 
+@pytest.mark.case(1)
 def test_a_second_training_of_a_day_adds_no_row(warehouse):
     world.run(warehouse, "train_model", first=DAY(61))
     before = world.rows(warehouse, "model_runs")
@@ -114,6 +116,7 @@ def test_what_late_events_change_is_stale_and_is_rebuilt(warehouse):
     assert left == set()
 
 
+@pytest.mark.case(17)
 def test_the_first_days_end_well(spark, history_world):
     stored = sorted(world.stored(world.runner(spark, history_world), "job_runs"), key=lambda row: row["at"])
     ended = {(row["job"], row["instance"]): row for row in stored if row["day"] == DAY(1)}
@@ -126,6 +129,7 @@ def test_the_first_days_end_well(spark, history_world):
     assert ended["all", ""]["status"] == "done"
 
 
+@pytest.mark.case(18)
 def test_a_missing_day_stops_the_run_and_an_empty_one_does_not(warehouse):
     world.run(warehouse, "ingest_events", first=DAY(64))
     with pytest.raises(DataQualityError, match=str(DAY(63))):

@@ -30,6 +30,7 @@ def test_a_range_equals_a_day_and_a_shorter_range(spark, history_world, at_first
     assert {name for name in names if world.rows(at_once, name) != at_first[name]} == set()
 
 
+@pytest.mark.case(1)
 def test_a_second_run_of_a_day_equals_the_first_whatever_is_known_by_then(spark, loaded_world, later, at_first):
     first, names = world.runner(spark, loaded_world), [table.name for table in later.tables if table.name != "job_runs"]
     of_later_days = {name: world.rows(later, name, after=DAY(62)) for name in names}
@@ -41,6 +42,7 @@ def test_a_second_run_of_a_day_equals_the_first_whatever_is_known_by_then(spark,
     assert {name for name in names if world.rows(later, name, after=DAY(62)) != of_later_days[name]} == set()
 
 
+@pytest.mark.case(29)
 def test_training_at_a_day_is_byte_equal_with_later_labels_stored(spark, loaded_world, later):
     columns = "day, spans, trials, parameters, metrics, curves, outcome, conditions, features, schema_hash"
 

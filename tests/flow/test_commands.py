@@ -46,6 +46,7 @@ def test_rows_of_a_table_are_shown_and_an_unknown_table_is_named(typed):
     assert code == 2 and "no such table: model_run" in err and "model_runs" in err
 
 
+@pytest.mark.case(39)
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -90,6 +90,7 @@ def rows(runner, of):
     return sorted(tuple(r) for r in runner.store.read(of).collect())
 
 
+@pytest.mark.case(1)
 def test_a_second_run_gives_the_same_rows_and_an_input_is_cut_to_its_span(world):
     runner = world(world.sums(SEEN.trailing(2)))
     runner.run(order(first=D - timedelta(days=4), last=D))
@@ -100,6 +101,7 @@ def test_a_second_run_gives_the_same_rows_and_an_input_is_cut_to_its_span(world)
     assert [r for r in once if r[0] == D] == [(D, "a", 2), (D, "b", 4)]
 
 
+@pytest.mark.case(29)
 def test_no_input_reaches_beyond_what_was_known_at_d(world):
     late = Job("sum", build=world.sums(SEEN.on()).build, reads={"seen": SEEN.following(0, 9)}, writes=(SUMS,))
     runner = world(late)

@@ -133,6 +133,7 @@ def test_trials_are_stored_until_the_attempt_is_complete(conf):
     assert models.stored_trial("newest-gbt-1") is None and not folder.exists()
 
 
+@pytest.mark.case(34)
 def test_a_copy_is_used_while_the_server_is_down_if_its_hash_agrees(conf, monkeypatch, caplog):
     row = released(conf, "offline")
     assert row["artifacts_hash"] == artifacts_hash(FILES) != artifacts_hash({**FILES, "reference.json": "{}"})

@@ -45,6 +45,7 @@ def test_a_page_of_an_earlier_day_is_never_the_latest(tmp_path):
     assert (tmp_path / "pages" / "2025-09-20" / "report.html").read_text() == "old"
 
 
+@pytest.mark.case(35)
 def test_a_page_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch):
     port(tmp_path).write("report", DAY, "old")
 

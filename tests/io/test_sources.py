@@ -41,6 +41,7 @@ def test_no_file_of_the_days_is_empty_but_no_file_at_all_is_a_fault(read, tmp_pa
         read(format="csv", path=f"{tmp_path}/all.csv")
 
 
+@pytest.mark.case(21)
 def test_csv_rows_of_another_width_are_broken_and_kept_as_text(read, tmp_path):
     (tmp_path / "x.csv").write_bytes(b'u,t\r\n"a,""b""",2\r\n1,2,3\r\n1\r\n')
     rows = read(format="csv", path=f"{tmp_path}/x.csv", options={"header": "true", "escape": '"'}).collect()
@@ -56,6 +57,7 @@ def test_columns_name_a_csv_without_header_and_rename_one_with(read, tmp_path):
     assert [row["u"] for row in named.collect()] == ["1"]
 
 
+@pytest.mark.case(20)
 def test_csv_files_with_different_headers_are_not_read_as_if_they_were_the_same(read, tmp_path):
     (tmp_path / "2025-03-01.csv").write_text("u,t\n1,2\n")
     (tmp_path / "2025-03-02.csv").write_text("t,u\n2,1\n")

@@ -75,6 +75,7 @@ def test_every_user_has_one_value_of_each_category(spark, one):
     assert again.hash != schema.hash and schema.redefined(dict(zip(again.features, again.meanings, strict=True)))
 
 
+@pytest.mark.case(27)
 def test_a_number_that_is_not_known_is_no_zero(one):
     schema = schema_of(feature_names(one), one)
     fills = dict(zip(schema.features, schema.fills, strict=True))

@@ -170,6 +170,7 @@ def test_the_curve_keeps_the_order_of_the_feature():
         rule_text.to_text([1.0, 2.0], [0.5], 0.5)
 
 
+@pytest.mark.case(32)
 @pytest.mark.parametrize(("high", "goes_out"), [(0.0, "new fit"), (-0.001, "tested")])
 def test_a_new_fit_that_ranks_the_newest_days_worse_does_not_go_out(monkeypatch, high, goes_out):
     days = [date(2025, 6, n) for n in range(1, 7)]

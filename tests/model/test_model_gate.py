@@ -41,6 +41,7 @@ def test_a_good_model_is_released_and_every_condition_is_listed():
     assert found.conditions[-1] == "a note: ok"
 
 
+@pytest.mark.case(32)
 @pytest.mark.parametrize(
     ("changes", "condition"),
     [
@@ -88,6 +89,7 @@ def test_each_condition_alone_refuses_with_both_numbers(changes, condition):
     assert [text for text in found.conditions if not text.endswith(": ok")] == [f"{condition}: failed"]
 
 
+@pytest.mark.case(32)
 @pytest.mark.parametrize("domain", ["app", "ecommerce", "telecom"])
 def test_a_model_as_good_as_the_last_release_does_not_take_its_place(domain):
     as_shipped = load(Path(__file__).resolve().parents[2] / "conf" / "local.yaml", [f"domain={domain}"])

@@ -66,6 +66,7 @@ def test_the_population_stability_index_by_hand():
     assert drift_of_later_rows(apart) > 5
 
 
+@pytest.mark.case(30)
 def test_features_that_never_vary_are_refused(monkeypatch):
     one = settings(model={"selection": {"max_psi": None}})
     still = seen(np.eye(5), (False,) * 5)

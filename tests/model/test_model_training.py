@@ -180,6 +180,7 @@ def test_shuffled_labels_are_refused_and_the_release_stays(spark, trained):
     assert rival is None and note.endswith("features that mean something else by now (orders_1d): not compared: ok")
 
 
+@pytest.mark.case(26)
 def test_treated_users_and_bots_are_left_out_and_held_out_users_stay(spark, trained):
     one, inputs, _ = trained
     day = date(2025, 5, 12)
@@ -303,6 +304,7 @@ def test_the_procedure_is_tested_at_an_earlier_origin_and_a_passing_model_is_fit
     assert several.models.load("7", best.mlflow_run_id).text == logged["model.txt"]
 
 
+@pytest.mark.case(30)
 def test_too_few_churned_users_are_refused_before_anything_is_fitted(spark, trained, monkeypatch):
     one, inputs, _ = trained
     monkeypatch.setattr(recipe, "search", lambda *_: pytest.fail("it was fitted"))
@@ -317,6 +319,7 @@ def test_too_few_churned_users_are_refused_before_anything_is_fitted(spark, trai
     assert train(inputs, (TODAY,), Models(spark, one, "few"), settings=one)["model_runs"].collect() == [row]
 
 
+@pytest.mark.case(30)
 def test_a_span_of_one_class_is_refused(spark, trained):
     one, inputs, _ = trained
     labels = inputs["labels"].withColumn("churned", F.col("churned") & (F.col("day") < date(2025, 5, 26)))
@@ -324,6 +327,7 @@ def test_a_span_of_one_class_is_refused(spark, trained):
         train({**inputs, "labels": labels}, (TODAY,), Models(spark, one, "one class"), settings=one)
 
 
+@pytest.mark.case(34)
 def test_an_unreachable_tracking_server_fails_before_anything_is_fitted(spark, trained, monkeypatch):
     _, inputs, _ = trained
     down = conf("unused", mlflow={"tracking_uri": "http://127.0.0.1:9"})

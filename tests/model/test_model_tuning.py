@@ -104,6 +104,7 @@ def test_a_search_without_progress_ends(monkeypatch):
     assert (len(found.trials), found.ended) == (4, "no better trial among the last 3")
 
 
+@pytest.mark.case(31)
 def test_the_minutes_end_a_search(fits):
     found = searched(minutes=0.0)
     assert (len(found.trials), found.ended) == (1, "0 minutes were over")
@@ -124,6 +125,7 @@ def test_a_trial_is_validated_on_the_fold_that_it_was_not_fitted_on(monkeypatch,
     assert seen == [("fits", learnt), ("validates", "fold")]
 
 
+@pytest.mark.case(31)
 def test_one_failed_trial_ends_nothing_and_all_failed_ones_do():
     class Broken(SimpleNamespace):
         calls = 0

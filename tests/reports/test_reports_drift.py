@@ -86,6 +86,7 @@ def test_drift_is_that_of_the_scored_users_against_training(judged):
     assert {r["reference_day"] for r in found.values()} == {date(2025, 7, 28)}
 
 
+@pytest.mark.case(32)
 def test_drift_of_the_margin_and_skew_by_late_data_are_metrics_of_the_version(judged):
     found = {r["metric"]: r["metric_value"] for r in of_all(judged)}
     assert found["margin_psi"] == pytest.approx(index([0.2, 0.8, 0], [0.5, 0.5, 0], USERS))

@@ -242,6 +242,7 @@ def test_rules_that_do_not_help_or_say_the_same_are_named(full_page):
     assert "region: north" in text and "owner: retention" in text
 
 
+@pytest.mark.case(47)
 def test_data_quality_counts_rejects_and_ingests(full_page):
     html, _, rows, _ = full_page
     text = Parsed(html).text

@@ -121,6 +121,7 @@ def test_suppressed_users_are_in_no_arm_and_unlabelled_ones_have_no_outcome(read
     assert (row["treated"], row["control"], row["srm_p"]) == (19, 19, 1.0)
 
 
+@pytest.mark.case(42)
 def test_users_missing_from_an_arm_raise_the_sample_ratio_alarm(read, make_settings):
     actions, labels = planted(200)
     lost = [action for n, action in enumerate(actions) if action["arm"] == "offer" or n % 8 != 1]

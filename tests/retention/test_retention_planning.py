@@ -41,6 +41,7 @@ def users(number, **fields):
     return [{"user_id": f"u{n:03}"} | fields for n in range(number)]
 
 
+@pytest.mark.case(42)
 def test_share_of_is_the_same_everywhere(spark):
     found = spark.range(1).select(share_of(F.lit("user-1"), "global").alias("share")).collect()[0]["share"]
     assert found == pytest.approx(0.8454089990607907, abs=0)

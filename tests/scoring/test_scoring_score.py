@@ -479,6 +479,7 @@ def test_without_a_release_the_job_is_skipped_with_the_command(spark):
         stage_scores({"model_runs": later}, (DAY,), Stub(one), settings=one)
 
 
+@pytest.mark.case(33)
 def test_features_that_are_gone_are_refused_by_name(spark):
     one = settings()
     inputs = {"features": rows(spark, tables(one).user_features, []), "model_runs": runs(spark, one, {"day": DAY})}
@@ -489,6 +490,7 @@ def test_features_that_are_gone_are_refused_by_name(spark):
         stage_scores(inputs, (DAY,), port, settings=one)
 
 
+@pytest.mark.case(33)
 def test_a_redefined_measure_is_refused_unless_the_release_has_no_stored_meanings(spark, caplog):
     caplog.set_level("INFO")
     one = settings()

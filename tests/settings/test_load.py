@@ -36,6 +36,7 @@ def faults(path, *sets):
     return str(error.value)
 
 
+@pytest.mark.case(39)
 def test_ten_faults_are_all_named_with_file_and_line(conf):
     app = "domains/app"
     lines = {
@@ -60,6 +61,7 @@ def test_ten_faults_are_all_named_with_file_and_line(conf):
     assert "did you mean 'settle_days'?" in text
 
 
+@pytest.mark.case(39)
 def test_names_that_do_not_exist_are_named_with_the_nearest_that_does(conf):
     conf("domains/app/measures.yaml", "segments: [region", "segments: [regio")
     line = conf("domains/app/measures.yaml", "ratios: {", "ratios: {x: loginz / logins, ")
