@@ -1,0 +1,87 @@
+"""Bring stored tables up to their contracts."""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+from pyspark.sql.types import DataType
+
+from churnwatch.core import ConfigError, Table, new_fields, to_ranges
+from churnwatch.runner import Runner
+
+RULE = "delta.constraints."  # Delta stores a rule as a table property with this prefix
+
+
+def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
+    """Create missing tables, add new nullable columns, replace changed rules and comments; yield a line for each change.
+
+    Raises ConfigError, before anything is changed, for a change that cannot be made in place: another type of a column, other
+    buckets.
+    """
+    faults: list[str] = []
+    plans: list[tuple[Table, dict[str, DataType] | None]] = []
+    rules: list[tuple[Table, list[str]]] = []
+    for table in runner.tables:
+        if not runner.store.exists(table):
+            plans.append((table, None))
+            continue
+        stored = {f.name: f.dataType for f in runner.store.stored_schema(table).fields}
+        new: dict[str, DataType] = {}
+        for f in table.schema.fields:
+            more = new_fields(stored[f.name], f.dataType, f.name) if f.name in stored else {f.name: f.dataType}
+            if more is None:
+                was = stored[f.name].simpleString()
+                faults.append(f"{table.name}.{f.name} is stored as {was}, the contract says {f.dataType.simpleString()}")
+            new |= more or {}
+        properties = runner.store.properties(table)
+        faults += [
+            f"{table.name}: {name} is {properties[name]} as stored and {value} in conf; rebuild the table from its first day"
+            for name, value in table.properties.items()
+            if properties.get(name, value) != value
+        ]
+        if new:
+            plans.append((table, new))
+        if changed := _changed_rules(table, properties):
+            rules.append((table, changed))
+    if faults:
+        raise ConfigError("cannot migrate, nothing was changed:\n" + "\n".join(f"  {fault}" for fault in faults))
+    lines = chain(_migrated(runner, plans, dry_run), _with_rules(runner, rules, dry_run), _with_comments(runner, dry_run))
+    yield next(lines, "every table is as its contract says")
+    yield from lines
+
+
+def _with_rules(runner: Runner, rules: list[tuple[Table, list[str]]], dry_run: bool) -> Iterator[str]:
+    for table, changed in rules:
+        if not dry_run:
+            runner.store.set_rules(table, changed)
+        yield f"{table.name}: rules {'would be ' if dry_run else ''}set: {', '.join(changed)}"
+
+
+def _with_comments(runner: Runner, dry_run: bool) -> Iterator[str]:
+    for table in runner.tables:
+        if runner.store.exists(table) and (outdated := runner.store.outdated_comments(table)):
+            if not dry_run:
+                runner.store.set_comments(table, outdated)
+            yield f"{table.name}: comments {'would be ' if dry_run else ''}set of {len(outdated)} column(s)"
+
+
+def _changed_rules(table: Table, properties: Mapping[str, str]) -> list[str]:
+    """Names of rules that are stored with another text than the contract's. Blanks are ignored, because Delta changes them."""
+    stored = {key.removeprefix(RULE): "".join(text.split()) for key, text in properties.items() if key.startswith(RULE)}
+    wanted = {name.lower(): "".join(rule.split()) for name, rule in table.rules.items()}
+    return sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
+
+
+def _migrated(runner: Runner, plans: list[tuple[Table, dict[str, DataType] | None]], dry_run: bool) -> Iterator[str]:
+    for table, new in plans:
+        if new is None:
+            if not dry_run:
+                runner.store.create([table])
+            yield f"{table.name}: {'would be ' if dry_run else ''}created"
+            continue
+        if not dry_run:
+            runner.store.add_columns(table, new)
+        writers = [job for job in runner.jobs if table in job.writes]
+        runner.ledger.refresh()
+        days = sorted({d for job in writers for d in runner.ledger.done_days(job.full_name)})
+        ranges = ", ".join(f"{a} .. {b}" for a, b in to_ranges(days)) or "none"
+        yield f"{table.name}: {'would add' if dry_run else 'added'} {', '.join(new)}; days to rebuild: {ranges}"
