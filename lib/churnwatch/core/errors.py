@@ -29,6 +29,10 @@ class WriteConflict(ChurnwatchError):
     exit_code = 4
 
 
+class LeaseLost(WriteConflict):
+    """Raised before a commit or a send when another run has taken over the work of this run; exit code 4."""
+
+
 class ContractError(ChurnwatchError):
     """Raised when rows break the contract of their table; these rows were not written; exit code 1."""
 
