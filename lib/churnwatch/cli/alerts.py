@@ -1,5 +1,7 @@
 """``churnwatch alerts``: list warnings and record what was done about them."""
 
+import json
+import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,12 +12,14 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose, run_order, runner_over
-from churnwatch.core import ConfigError, DataQualityError
+from churnwatch.core import ConfigError, DataQualityError, WriteConflict
 from churnwatch.settings import Settings, load
 from churnwatch.settings.terms import ACKNOWLEDGED, ACTED, CLOSED, LEVELS, OPEN
 
 alerts = typer.Typer(no_args_is_help=True, help="List warnings, and record what was done about them.")
 STATES = (OPEN, ACKNOWLEDGED, ACTED, CLOSED)
+WAIT_SECONDS = 300.0  # for commands of others that record at the same time
+PAUSE_SECONDS = 1.0
 
 
 @alerts.command("list")
@@ -70,17 +74,36 @@ def _print(found: Sequence[Any]) -> None:
 
 
 def _recorded(lines: Sequence[str], settings: Settings, day: date) -> None:
+    """Put ``lines`` into the inbox of ``day`` and record what lies there. Waits while another person's command does the same."""
     from churnwatch.alerts import inbox
     from churnwatch.io.inbox import write_lines
     from churnwatch.runner import Order
 
     file = write_lines(inbox(settings), day, lines)
-    try:
-        run_order(settings, Order(("record_alert_events",), day, day))
-    except DataQualityError:
-        # what was refused must not stop the next command
-        file.unlink(missing_ok=True)
-        raise
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            run_order(settings, Order(("record_alert_events",), day, day))
+            return
+        except DataQualityError as error:
+            if _is_about(error, lines):
+                # what was refused must not stop the next command
+                file.unlink(missing_ok=True)
+                raise
+            waited_for = error  # a line of another command, which takes it back
+        except WriteConflict as error:
+            waited_for = error
+        if time.monotonic() > deadline:
+            raise type(waited_for)(
+                f"{waited_for}\nHint: your {len(lines)} action(s) lie in {file}; the next recording for {day} takes them in"
+            ) from waited_for
+        time.sleep(PAUSE_SECONDS)
+
+
+def _is_about(error: DataQualityError, lines: Sequence[str]) -> bool:
+    """Whether the error names a warning of ``lines``, or whole lines of the inbox among them."""
+    named = {str(json.loads(line)["alert_id"]) for line in lines}
+    return any(name in str(error) for name in (*named, *lines))
 
 
 def _record(
