@@ -31,10 +31,27 @@ class Origins:
 
     def __init__(self) -> None:
         self._places: dict[KeyPath, tuple[str, int]] = {}
+        self._fixed: frozenset[KeyPath] = frozenset()
 
     def add(self, path: KeyPath, file: str, line: int) -> None:
-        """Record that ``path`` is in ``file`` at ``line``; a later layer replaces an earlier one."""
-        self._places[path] = (file, line)
+        """Record that ``path`` is in ``file`` at ``line``; it replaces what was recorded before, until ``lower_layer``."""
+        if path not in self._fixed:
+            self._places[path] = (file, line)
+
+    def lower_layer(self) -> None:
+        """From now on keep what is recorded, because the layers that follow are overridden by those so far."""
+        self._fixed = frozenset(self._places)
+
+    def exactly(self, path: Sequence[str | int]) -> str | None:
+        """``file:line`` of the key, or of the nearest key above it that was given as one value; None: a default."""
+        for end in range(len(path), 0, -1):
+            if place := self._places.get(tuple(path[:end])):
+                # a key above it that has keys of its own in the files does not name this one
+                return None if self._has_keys_below(path[:end]) and end < len(path) else _shown(place)
+        return None
+
+    def _has_keys_below(self, path: Sequence[str | int]) -> bool:
+        return any(len(known) > len(path) and known[: len(path)] == tuple(path) for known in self._places)
 
     def at(self, path: Sequence[str | int]) -> str:
         """``file:line`` of the key, or of the nearest key above it that a file has."""
@@ -44,10 +61,22 @@ class Origins:
         return "configuration"
 
 
+def _shown(place: tuple[str, int]) -> str:
+    return place[0] if place[0].startswith("--set") else f"{place[0]}:{place[1]}"
+
+
 def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
     """Load ``config`` (conf/<where>.yaml), the files of its domain folder, and ``key=value`` overrides.
 
     Raises ConfigError, which lists every fault with file, line, key, value and the nearest valid key.
+    """
+    return load_with_origins(config, sets)[0]
+
+
+def load_with_origins(config: str | Path, sets: Sequence[str] = ()) -> tuple[Settings, Origins, Mapping[str, str]]:
+    """Load as ``load`` does; also return the origin of each key, and secret values with what to print in their place.
+
+    Raises ConfigError as ``load`` does.
     """
     origins = Origins()
     faults: list[Fault] = []
@@ -56,6 +85,7 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
         where["spark"] = spark | {"spark.jars": absolute_jars(jars, Path(config).parent)}
     overrides = _overrides(sets, origins, faults)
     domain = overrides.get("domain", where.get("domain"))
+    origins.lower_layer()
     tree: dict[str, Any] = {}
     if folder := _domain_folder(domain, Path(config), origins, faults):
         for name in DOMAIN_FILES:
@@ -80,8 +110,8 @@ def load(config: str | Path, sets: Sequence[str] = ()) -> Settings:
         faults += [Fault(origins.at(path), text) for path, text in cross_faults(settings)]
     if faults or settings is None:
         text = "\n".join([f"{len(faults)} fault(s) in the configuration:", *(f"  {f}" for f in faults)])
-        raise ConfigError(_masked(text, secrets))
-    return settings
+        raise ConfigError(masked(text, secrets))
+    return settings, origins, secrets
 
 
 def absolute_jars(jars: str, folder: Path) -> str:
@@ -97,7 +127,7 @@ def _secrets(tree: Any) -> dict[str, str]:
     return {shown: f"${{{name}}}" for name, value in named.items() if value for shown in (value, repr(value)[1:-1])}
 
 
-def _masked(text: str, secrets: Mapping[str, str]) -> str:
+def masked(text: str, secrets: Mapping[str, str]) -> str:
     """``text`` with secrets replaced by the names of their variables, so that no fault prints a secret."""
     for value in sorted(secrets, key=len, reverse=True):
         text = text.replace(value, secrets[value])
@@ -243,7 +273,7 @@ def _typed_fault(one: Any, origins: Origins, secrets: Mapping[str, str]) -> Faul
         )
     if one["type"] == "missing":
         return Fault(origins.at(path), f"{key}: is missing")
-    value = _masked(repr(one["input"]), secrets)  # before it is cut
+    value = masked(repr(one["input"]), secrets)  # before it is cut
     value = value if len(value) <= 80 else value[:77] + "..."
     return Fault(origins.at(path), f"{key}: {one['msg'].removeprefix('Value error, ')} (value {value})")
 
