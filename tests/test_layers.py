@@ -20,7 +20,7 @@ ALLOWED = {
     "claims": {"core", "io", "reading", "settings"},
     "hashes": {"settings"},
     "runner": BELOW_ROOMS | {"flow", "io", "reading", "claims", "hashes"},
-    "upkeep": BELOW_ROOMS | {"alerts", "reading", "runner"},
+    "upkeep": BELOW_ROOMS | {"alerts", "io", "reading", "runner"},
     "dictionary": BELOW_ROOMS | {"flow"},
     "demo": BELOW_ROOMS | {"io", "simulate", "warehouse"},
     "drill": BELOW_ROOMS | {"activity", "io", "reading", "runner"},

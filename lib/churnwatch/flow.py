@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from churnwatch import activity, alerts, churn, events, features, model, reports, retention, scoring
-from churnwatch.core import ConfigError, Due, Job, Read
+from churnwatch.core import ConfigError, Due, Job, Read, check_keep_days
 from churnwatch.settings import Settings
 from churnwatch.settings.faults import nearest
 from churnwatch.settings.rule_columns import market_asked
@@ -25,15 +25,20 @@ ALERT_DAYS = 366  # only warnings of the last year can be acknowledged
 
 
 def flow(settings: Settings) -> tuple[Job, ...]:
-    """Every job, in the order in which ``run all`` runs them. Jobs that only a command starts come last."""
+    """Every job, in the order in which ``run all`` runs them. Jobs that only a command starts come last.
+
+    Raises ConfigError when a table is kept for fewer days than jobs read of it.
+    """
     t = tables(settings)
-    return (
+    jobs = (
         *_facts(settings, t),
         *_labels(settings, t),
         *_decisions(settings, t),
         *_readings(settings, t),
         *_commands(settings, t),
     )
+    check_keep_days(jobs)
+    return jobs
 
 
 def check_job_names(names: Sequence[str], jobs: Sequence[Job]) -> None:
@@ -73,7 +78,9 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
     yield Job(
         "build_first_seen",
         reads={"activity": t.daily_activity.on(), "first_seen": t.first_seen.as_of(), "users": t.users.as_of()},
-        writes=(t.first_seen,),
+        # the restatement first: a reader takes it before the days that it repeats
+        writes=(t.first_seen_restated, t.first_seen),
+        where=activity.replaced_first_seen,
         build=partial(activity.first_seen, settings=settings),
     )
     measures = settings.measures
@@ -214,6 +221,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     # series such as prices are read only where a group rule uses them; user rules have them as features
     market = {"context": t.context.as_of(settings.measures.context_days)} if market_asked(settings) else {}
     longest_pause = max((rule.cool_down_days for rule in settings.rules.rules), default=0)
+    heard_days = settings.case_days + max(longest_pause, alerts.MODEL_QUIET_DAYS)
     yield Job(
         "raise_alerts",
         mode="daily",
@@ -225,8 +233,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
             "rates": t.churn_rates.before(lag + USUAL_DAYS),
             **market,
             # a rule does not repeat while its case is open, and for its cool-down after the case has ended
-            "alerts": t.risk_alerts.before(settings.case_days + max(longest_pause, alerts.MODEL_QUIET_DAYS)),
-            "alert_events": t.alert_events.before(),
+            "alerts": t.risk_alerts.before(heard_days),
+            "alert_events": t.alert_events.before(heard_days),
         },
         writes=(t.risk_alerts,),
         build=partial(alerts.raise_alerts, settings=settings),
@@ -283,13 +291,21 @@ def _training_due(settings: Settings, t: Tables) -> Due:
 
 
 def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
+    yield Job(
+        "record_assignments",
+        reads={"actions": t.retention_actions.on(), "assignments": t.assignments.as_of()},
+        writes=(t.assignments_restated, t.assignments),
+        where=retention.replaced_assignments,
+        build=partial(retention.record_assignments, settings=settings),
+    )
     outcomes = settings.offers.outcomes.values()
     before_days = max((o.before_days or 0 for o in outcomes), default=0)
     yield Job(
         "measure_lift",
         mode="daily",
         reads={
-            "actions": t.retention_actions.before(),
+            "actions": t.retention_actions.before(settings.offers.campaign_max_days),
+            "assignments": t.assignments.as_of(),
             "units": t.experiment_units.as_of(),
             "activity": t.daily_activity.trailing(settings.offers.campaign_max_days + before_days + 1),
             "labels": t.user_labels.before(settings.offers.campaign_max_days),

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from churnwatch.core import DataQualityError, Job, Read, contiguous, day_range, to_ranges
+from churnwatch.core import SINCE, DataQualityError, Job, Read, Table, contiguous, day_range, days_predicate, to_ranges
 from churnwatch.io.ledger import Ledger
 from churnwatch.io.store import Store
 
@@ -43,7 +43,10 @@ class Reader:
         last = min(last, self.known(step, read))
         if read.span.as_of:
             # a job that stores changes of its own table compares them with the state before its first day
-            earlier = max(read.table in step.job.writes, -(read.span.first or 0))
+            own = read.table in step.job.writes
+            if read.table.pick == "earliest":
+                return self._earliest(read.table, step.days, last, own)
+            earlier = max(own, -(read.span.first or 0))
             return self._as_of(read, step.days[0] - timedelta(days=earlier), last)
         where = _between(first, last) if first is None or contiguous(step.days) else _spans_predicate(step.days, read, last)
         return self._store.read(read.table, f"({where}){self._known_by_instance(step, read)}", first, last)
@@ -83,14 +86,25 @@ class Reader:
         table = read.table
         restated = self._restatement(read, first)
         frame = self._store.read(table, _between(restated, last), restated, last)
-        others = [n for n in table.schema.names if n not in table.pick_key]
-        if table.pick == "earliest":
-            frame = frame.groupBy(*table.pick_key).agg(F.min(F.struct(*others)).alias("_row"))
-            return frame.select(*table.pick_key, "_row.*", F.lit(OPEN_END).alias("until"))
         order = [n for n in ("day", "at", "changed_at") if n in table.schema.names]
         window = Window.partitionBy(*table.pick_key).orderBy(*order)
         until = F.coalesce(F.date_sub(F.lead("day").over(window), 1), F.lit(OPEN_END))
         return frame.withColumn("until", until).where(F.col("until") >= F.greatest(F.lit(first), F.col("day")))
+
+    def _earliest(self, table: Table, days: Sequence[date], last: date, own: bool) -> DataFrame:
+        """The earliest row of each pick key up to ``last``, with ``until``; ``own``: without the rows of ``days``, because the
+        job that reads them replaces them."""
+        begin = table.restatement and self._store.newest_day(table.restatement, before=days[0])
+        start = begin + timedelta(days=1) if begin else None
+        frame = self._store.read(table, _between(start, last), start, last)
+        if own:
+            frame = frame.where(f"NOT ({days_predicate(days)})")
+        if begin and table.restatement:
+            known = self._store.read(table.restatement, f"day = DATE'{begin}'", begin, begin)
+            frame = frame.unionByName(known.withColumn("day", F.col(SINCE)).select(*table.schema.names))
+        others = [n for n in table.schema.names if n not in table.pick_key]
+        frame = frame.groupBy(*table.pick_key).agg(F.min(F.struct(*others)).alias("_row"))
+        return frame.select(*table.pick_key, "_row.*", F.lit(OPEN_END).alias("until"))
 
     def _restatement(self, read: Read, first: date) -> date | None:
         """Day of the newest full restatement before ``first``: earlier rows need not be read. None: read from the beginning."""

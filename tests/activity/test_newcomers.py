@@ -60,3 +60,14 @@ def test_the_segments_are_those_of_the_first_day_in_a_range_as_day_by_day(spark)
     assert plans == {"a": [("plan", "free")], "b": [("plan", "gold")], "unknown": [], "no plan": [], "later": []}
     singly = [built(spark, done, [r for r in at_once if r["day"] < day], (day,), users)["first_seen"] for day in DAYS]
     assert collected(stacked(singly)) == at_once
+
+
+def test_the_first_of_a_month_restates_all_users_with_their_own_days(spark):
+    done = [activity("a", DAYS[1]), activity("b", DAYS[3]), activity("b", DAYS[4]), activity("c", DAYS[4])]
+    stored = [{"day": date(2023, 5, 5), "user_id": "old"}, {"day": DAYS[3], "user_id": "gone"}]
+    march = date(2024, 3, 1)
+    made = collected(built(spark, done, stored, DAYS[1:])["first_seen_restated"])
+    told = {(row["day"], row["user_id"], row["since"]) for row in made}
+    assert told == {(march, "old", date(2023, 5, 5)), (march, "a", DAYS[1]), (march, "b", march)}
+    assert {row["bucket"] for row in made} <= {0, 1}
+    assert collected(built(spark, done, stored, DAYS[4:])["first_seen_restated"]) == []

@@ -122,6 +122,10 @@ class Frames:
         """Rows of retention_actions."""
         return self.of("retention_actions", ACTION, *changes)
 
+    def assignments(self, *changes: dict):
+        """Rows of assignments, as they are read as of a day."""
+        return self.of("assignments", {"campaign": "wave", "arm": "offer", "until": date(9999, 12, 31)}, *changes)
+
     def labels(self, *changes: dict):
         """Rows of user_labels."""
         base = {"definition": "silent_14d", "churned": False, "last_active_day": date(2025, 4, 30)}

@@ -18,6 +18,7 @@ def read(frames):
     def made(settings, day, actions=(), labels=(), activity=(), units=()):
         inputs = {
             "actions": frames.actions(*actions),
+            "assignments": frames.assignments(*first_assignments(actions)),
             "labels": frames.labels(*labels),
             "activity": frames.activity(*activity),
             "units": frames.units(*units),
@@ -29,6 +30,14 @@ def read(frames):
         return found
 
     return made
+
+
+def first_assignments(actions):
+    """The first assignment to an arm of each user and campaign among ``actions``."""
+    found = {}
+    for action in sorted((one for one in actions if one["arm"]), key=lambda one: one["day"]):
+        found.setdefault((action["user_id"], action.get("campaign")), {name: action[name] for name in ("user_id", "day", "arm")})
+    return found.values()
 
 
 def planted(users=400, effect=0.2):

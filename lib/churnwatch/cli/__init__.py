@@ -18,7 +18,9 @@ from rich.table import Table as RichTable
 
 from churnwatch.cli.alerts import alerts
 from churnwatch.cli.common import DEFAULT_CONFIG, TYPED, Config, Day, Sets, Verbose, run_order, runner_over, started, typed
+from churnwatch.cli.config import print_config
 from churnwatch.cli.drill import drill
+from churnwatch.cli.maintain import maintain
 from churnwatch.cli.rules import rules
 from churnwatch.core import ChurnwatchError, ConfigError, NoEventLog
 from churnwatch.settings import Settings, load
@@ -34,6 +36,8 @@ experiment = typer.Typer(no_args_is_help=True, help="Import experiments that wer
 app.add_typer(experiment, name="experiment")
 app.add_typer(alerts, name="alerts")
 app.command()(drill)
+app.command()(maintain)
+app.command("config")(print_config)
 app.add_typer(rules, name="rules")
 
 

@@ -14,6 +14,8 @@ from churnwatch.core.errors import (
     WriteConflict,
 )
 from churnwatch.core.job import Due, Job
+from churnwatch.core.keeping import check_keep_days, first_kept_day
+from churnwatch.core.restating import SINCE, first_rows, outdated_restatements, restated
 from churnwatch.core.table import Read, Span, Table, column, new_fields
 
 __all__ = [
@@ -28,17 +30,23 @@ __all__ = [
     "NoEventLog",
     "Read",
     "Refused",
+    "SINCE",
     "Skipped",
     "Span",
     "Table",
     "WriteConflict",
+    "check_keep_days",
     "column",
     "contiguous",
     "day_range",
     "days_predicate",
+    "first_kept_day",
+    "first_rows",
     "is_snapshot",
     "new_fields",
     "only_days",
+    "outdated_restatements",
+    "restated",
     "to_ranges",
     "wall_seconds",
 ]

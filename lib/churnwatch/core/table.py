@@ -81,7 +81,13 @@ class Table:
     - ``rules``: name -> SQL condition; a row for which it is false breaks the contract.
     - ``pick``, ``pick_key``: ``as_of()`` takes the latest or earliest row per pick key.
     - ``full_column``: boolean column, true on rows of a full restatement; ``as_of()`` starts to read at the newest one.
-    - ``complete``: every day of a span must have been written, even if empty; a missing day stops the reader.
+    - ``restatement``: a further table that holds, on the first of a month, every row so far, with ``since``, its day in this
+      table (``core.restating``); ``as_of()`` reads its newest day before O, and the days after it of this table. A job that
+      writes this table writes both. Only for ``pick`` earliest.
+    - ``complete``: every day of a span must have been written, even if empty; a missing day stops the reader. Of a table that
+      is read ``as_of``: the output day, and for the job that writes the table all days before it.
+    - ``keep_days``: rows older than this many days before the newest ingested day are deleted by ``churnwatch maintain``;
+      None: kept for ever.
     - ``instance_column``: names the job instance that wrote a row, where instances have different lags.
     - ``properties``: further Delta table properties.
     """
@@ -97,7 +103,9 @@ class Table:
     pick: Literal["latest", "earliest"] | None = None
     pick_key: tuple[str, ...] = ()
     full_column: str | None = None
+    restatement: "Table | None" = None
     complete: bool = False
+    keep_days: int | None = None
     instance_column: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
 

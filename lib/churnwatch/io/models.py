@@ -181,6 +181,32 @@ class Models:
         there = {Path(file.path).name for file in self._client().list_artifacts(mlflow_run_id, FOLDER)}
         return {name: self._artifact(mlflow_run_id, name) for name in (*NEEDED, *sorted({REFERENCE} & there))}
 
+    def unreleased_attempts(self, before: datetime) -> list[str]:
+        """Ids of MLflow runs of attempts that started before ``before`` and were not released, or that never ended."""
+        with self._reached("look for old attempts"):
+            client = self._client()
+            experiment = client.get_experiment_by_name(self._conf.experiment)
+            if experiment is None:
+                return []
+            found, page = [], None
+            while page != "":
+                runs = client.search_runs(
+                    [experiment.experiment_id], f"attributes.start_time < {int(before.timestamp() * 1000)}", page_token=page
+                )
+                found += [run.info.run_id for run in runs if run.data.tags.get("outcome") != RELEASED]
+                page = runs.token or ""
+            return found
+
+    def delete_attempts(self, mlflow_run_ids: Sequence[str]) -> None:
+        """Delete MLflow runs with their artifacts."""
+        with self._reached("delete old attempts"):
+            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+            client = self._client()
+            for run_id in mlflow_run_ids:
+                get_artifact_repository(client.get_run(run_id).info.artifact_uri).delete_artifacts()
+                client.delete_run(run_id)
+
     def champion(self) -> str | None:
         """The version under the alias ``champion``."""
         with self._reached("read the champion"):

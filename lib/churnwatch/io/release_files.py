@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 NEEDED = ("model.txt", "calibration.json", "schema.json")
 REFERENCE = "reference.json"  # releases of older versions have none
@@ -44,21 +45,34 @@ class ReleaseFiles:
     def read(self, version: str, mlflow_run_id: str) -> dict[str, str] | None:
         """The copied artifacts by file name; None where they are not there, or are those of another MLflow run."""
         folder = self.folder(version)
-        owner = folder / OWNER
-        if not owner.is_file() or owner.read_text(encoding="utf-8") != mlflow_run_id:
+        try:
+            if (folder / OWNER).read_text(encoding="utf-8") != mlflow_run_id:
+                return None
+            there = [name for name in (*NEEDED, REFERENCE) if (folder / name).is_file()]
+            texts = {name: (folder / name).read_text(encoding="utf-8") for name in there}
+        except FileNotFoundError:  # there is no copy, or another process replaces it at this moment
             return None
-        there = [name for name in (*NEEDED, REFERENCE) if (folder / name).is_file()]
-        return {name: (folder / name).read_text(encoding="utf-8") for name in there} if set(NEEDED) <= set(there) else None
+        return texts if set(NEEDED) <= set(there) else None
 
     def write(self, version: str, mlflow_run_id: str, texts: Mapping[str, str]) -> None:
-        """Copy the artifacts; the run's id is written last, because it makes the copy valid."""
-        folder = self.folder(version)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        """Write the copy beside its place and move it there, so that other processes read a whole copy, the old one or none."""
+        folder, mark = self.folder(version), uuid4().hex
+        new, old = (self.root / f".{version}.{mark}.{which}" for which in ("new", "old"))
+        new.mkdir(parents=True)
         for name in (*NEEDED, REFERENCE):
             if name in texts:
-                (folder / name).write_text(texts[name], encoding="utf-8")
-        (folder / OWNER).write_text(mlflow_run_id, encoding="utf-8")
+                (new / name).write_text(texts[name], encoding="utf-8")
+        (new / OWNER).write_text(mlflow_run_id, encoding="utf-8")
+        try:
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process has just written the copy
+                raise
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def artifacts_hash(texts: Mapping[str, str]) -> str:

@@ -212,6 +212,15 @@ class Store:
             f"SELECT * FROM {self.sql_name(table)} VERSION AS OF {version}" + (f" WHERE {where}" if where else "")
         )
 
+    def newest_day(self, table: Table, before: date) -> date | None:
+        """Newest day before ``before`` of which a table that is partitioned by day has rows; None when there is none."""
+        version, path = self.version(table), self.path(table)
+        if version is None:
+            return None
+        if path and is_local(path) and (found := self._local.files(path, version)):
+            return max((low for low, _ in found.files.values() if low and low < before), default=None)
+        return self.read(table, f"day < DATE'{before}'").agg({"day": "max"}).collect()[0][0]
+
     def replace(self, table: Table, frame: DataFrame, where: str, stamp: Mapping[str, Any]) -> Written:
         """Replace the rows that meet ``where`` by ``frame``, in one commit. No rows over no rows makes no commit.
 

@@ -78,13 +78,13 @@ def measure_lift(inputs: Mapping[str, DataFrame], days: Sequence[date], settings
 
 
 def _campaign_cells(inputs: Mapping[str, DataFrame], campaigns: Sequence[str], day: date, settings: Settings) -> DataFrame:
-    offers = settings.offers
+    offers, first = settings.offers, day - timedelta(days=settings.offers.campaign_max_days)
     return (
         inputs["actions"]
-        .where(F.col("campaign").isin(list(campaigns)))
+        .where(F.col("campaign").isin(list(campaigns)) & (F.col("day") >= F.lit(first)))
         .transform(per_assignment)
-        # the first assignments of all time are found first, because a second one depends on the effect of the first
-        .where(F.col("day") >= F.lit(day - timedelta(days=offers.campaign_max_days)))
+        # a user whose first assignment is older is left out, because a second one depends on the effect of the first
+        .join(inputs["assignments"].where(F.col("day") < F.lit(first)), ["campaign", "user_id"], "left_anti")
         .transform(with_outcomes, inputs["labels"], inputs["activity"], day, settings)
         .transform(per_outcome, list(offers.outcomes))
         .transform(per_cell, SEGMENTS)

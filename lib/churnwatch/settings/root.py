@@ -6,6 +6,7 @@ from churnwatch.settings.base import Name, SettingsPart
 from churnwatch.settings.churn import Churn, Definition
 from churnwatch.settings.environment import Activity, Clock, Mlflow, Privacy, Quality, Runs, Storage
 from churnwatch.settings.experiments import Experiment
+from churnwatch.settings.maintenance import Maintenance
 from churnwatch.settings.measures import Measures
 from churnwatch.settings.model import ModelSettings
 from churnwatch.settings.money import Money
@@ -41,6 +42,8 @@ class Settings(SettingsPart):
     """What may leave the tables."""
     runs: Runs = Runs()
     """How runs guard each other."""
+    maintenance: Maintenance = Maintenance()
+    """What `churnwatch maintain` keeps."""
     sending: Sending = Sending()
     """Where messages go."""
     sources: Sources

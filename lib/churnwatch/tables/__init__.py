@@ -4,10 +4,11 @@ Some columns are configured (measures, windows, segments, definitions), so the t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
-from churnwatch.core import Table
+from churnwatch.core import ConfigError, Table
 from churnwatch.settings import Settings
+from churnwatch.settings.faults import nearest
 from churnwatch.tables import activity, alerts, churn, events, features, messages, quality, reports, retention, runs, scoring
 
 
@@ -22,6 +23,7 @@ class Tables:
     events: Table
     daily_activity: Table
     monthly_activity: Table
+    first_seen_restated: Table
     first_seen: Table
     bots: Table
     user_features: Table
@@ -39,6 +41,8 @@ class Tables:
     risk_alerts: Table
     alert_events: Table
     retention_actions: Table
+    assignments_restated: Table
+    assignments: Table
     notifications: Table
     deliveries: Table
     experiment_units: Table
@@ -48,6 +52,7 @@ class Tables:
     churn_profile: Table
     user_profiles: Table
     report_pages: Table
+    operator_actions: Table
     job_runs: Table
 
     def __iter__(self) -> Iterator[Table]:
@@ -58,7 +63,20 @@ class Tables:
 
 
 def tables(settings: Settings) -> Tables:
-    """The contracts of all tables under ``settings``; a pure function."""
+    """The contracts of all tables under ``settings``; a pure function. Raises ConfigError when ``maintenance.keep_days``
+    names no table, or one whose rows must stay."""
+    made = _contracts(settings)
+    keep = settings.maintenance.keep_days
+    names = [table.name for table in made]
+    for name in keep:
+        if name not in names:
+            raise ConfigError(f"maintenance.keep_days: no such table: {name!r}{nearest(name, names)}")
+        if name == runs.JOB_RUNS.name:
+            raise ConfigError(f"maintenance.keep_days.{name}: its rows say which days were built, so they stay")
+    return replace(made, **{name: replace(made[name], keep_days=days) for name, days in keep.items()})
+
+
+def _contracts(settings: Settings) -> Tables:
     return Tables(
         rejected_events=events.REJECTED_EVENTS,
         users=events.USERS,
@@ -67,6 +85,7 @@ def tables(settings: Settings) -> Tables:
         events=events.EVENTS,
         daily_activity=activity.daily_activity(settings),
         monthly_activity=activity.monthly_activity(settings),
+        first_seen_restated=activity.FIRST_SEEN_RESTATED,
         first_seen=activity.FIRST_SEEN,
         bots=activity.BOTS,
         user_features=features.user_features(settings),
@@ -84,6 +103,8 @@ def tables(settings: Settings) -> Tables:
         risk_alerts=alerts.RISK_ALERTS,
         alert_events=alerts.ALERT_EVENTS,
         retention_actions=retention.RETENTION_ACTIONS,
+        assignments_restated=retention.ASSIGNMENTS_RESTATED,
+        assignments=retention.ASSIGNMENTS,
         notifications=messages.NOTIFICATIONS,
         deliveries=messages.DELIVERIES,
         experiment_units=retention.EXPERIMENT_UNITS,
@@ -93,5 +114,6 @@ def tables(settings: Settings) -> Tables:
         churn_profile=reports.CHURN_PROFILE,
         user_profiles=reports.USER_PROFILES,
         report_pages=reports.REPORT_PAGES,
+        operator_actions=runs.OPERATOR_ACTIONS,
         job_runs=runs.JOB_RUNS,
     )

@@ -7,7 +7,7 @@ from pyspark.sql.types import ArrayType, LongType, StructField
 from churnwatch.core import Table, column
 from churnwatch.settings import Settings
 from churnwatch.settings.names import ACTS, active_columns, definition_column, first_day_column, last_day_column, summed_measures
-from churnwatch.tables.columns import INTERVAL, NUMBER_BY_NAME, PROBABILITY, SEGMENTS, day, table, user
+from churnwatch.tables.columns import BUCKET, INTERVAL, NUMBER_BY_NAME, PROBABILITY, SEGMENTS, day, table, user
 
 HOURS = "hours of the clock with an act, as bits: bit h is hour h (0 .. 23) in clock.time_zone"
 OLD = "null: stored before this column; every event counts as an act then"
@@ -21,12 +21,7 @@ def daily_activity(settings: Settings) -> Table:
         [
             day(),
             user(),
-            column(
-                "bucket",
-                "integer",
-                "part of the table that holds the user: pmod(xxhash64(user_id), activity.buckets)",
-                nullable=False,
-            ),
+            BUCKET,
             column("events", "long", "events of the day, of all types", nullable=False),
             # nullable like all columns that tables stored before do not have: their days lack them until they are built again
             column(ACTS, "long", f"acts of the user on the day: events of the types acts in measures.yaml; {OLD}"),
@@ -70,12 +65,7 @@ def monthly_activity(settings: Settings) -> Table:
         [
             day("last day of the calendar month"),
             user(),
-            column(
-                "bucket",
-                "integer",
-                "part of the table that holds the user: pmod(xxhash64(user_id), activity.buckets)",
-                nullable=False,
-            ),
+            BUCKET,
             column("active_days", "long", "days of the month with an act, 0 .. 31", nullable=False),
             column("first_day", "date", "first day of the month with an event", nullable=False),
             column("last_day", "date", "last day of the month with an event", nullable=False),
@@ -104,6 +94,22 @@ def monthly_activity(settings: Settings) -> Table:
     )
 
 
+FIRST_SEEN_RESTATED = table(
+    "first_seen_restated",
+    "every user who was seen up to the first of a month: a copy of first_seen, so that a day reads no more than a month of it",
+    [
+        day("first of a month"),
+        user(),
+        BUCKET,
+        column("since", "date", "first day with an act of the user: the day in first_seen", nullable=False),
+        column("segments", SEGMENTS, "segments of first_seen; null: stored before that column"),
+    ],
+    ("day", "user_id"),
+    partitions=("day",),
+    keep_days=100,  # an older one would only spare the rebuild of an old day some reading
+)
+
+
 FIRST_SEEN = table(
     "first_seen",
     "a user, on the first day with an act",
@@ -117,6 +123,7 @@ FIRST_SEEN = table(
     partitions=("day",),
     pick="earliest",
     pick_key=("user_id",),
+    restatement=FIRST_SEEN_RESTATED,
 )
 
 

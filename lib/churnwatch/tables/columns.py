@@ -13,6 +13,9 @@ from churnwatch.core import Table, column
 BUSINESS_DAY = "business day, in clock.time_zone"
 USER = "key of the user, as the source gives it"
 PROBABILITY = "{0} IS NULL OR ({0} >= 0 AND {0} <= 1)"
+BUCKET = column(
+    "bucket", "integer", "part of the table that holds the user: pmod(xxhash64(user_id), activity.buckets)", nullable=False
+)
 INTERVAL = "95 % confidence interval"
 
 

@@ -2,7 +2,7 @@
 
 from churnwatch.core import column
 from churnwatch.settings.terms import ARMS
-from churnwatch.tables.columns import INTERVAL, NUMBER_BY_NAME, day, one_of, table, user
+from churnwatch.tables.columns import BUCKET, INTERVAL, NUMBER_BY_NAME, day, one_of, table, user
 
 RETENTION_ACTIONS = table(
     "retention_actions",
@@ -32,6 +32,42 @@ RETENTION_ACTIONS = table(
         "arm_known": f"arm IS NULL OR {one_of('arm', ARMS)}",
         "arm_or_suppressed": "(arm IS NULL) = (suppressed_because IS NOT NULL)",
     },
+)
+
+
+ASSIGNMENTS_RESTATED = table(
+    "assignments_restated",
+    "every first assignment up to the first of a month: a copy of assignments, so that a day reads no more than a month of it",
+    [
+        day("first of a month"),
+        user(),
+        BUCKET,
+        column("campaign", "string", "campaign of offers.yaml", nullable=False),
+        column("since", "date", "day of the first assignment: the day in assignments", nullable=False),
+        column("arm", "string", "arm of the first assignment", nullable=False),
+    ],
+    ("day", "user_id", "campaign"),
+    partitions=("day",),
+    keep_days=100,  # as first_seen_restated
+)
+
+
+ASSIGNMENTS = table(
+    "assignments",
+    "the first assignment of a user to an arm of a campaign; a later one to the same campaign is not another row",
+    [
+        day("day of the first assignment"),
+        user(),
+        column("campaign", "string", "campaign of offers.yaml", nullable=False),
+        column("arm", "string", "arm of the assignment: offer, control or global_control", nullable=False),
+    ],
+    ("day", "user_id", "campaign"),
+    partitions=("day",),
+    pick="earliest",
+    pick_key=("user_id", "campaign"),
+    restatement=ASSIGNMENTS_RESTATED,
+    complete=True,
+    rules={"arm_known": one_of("arm", ARMS)},
 )
 
 

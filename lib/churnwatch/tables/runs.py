@@ -4,6 +4,23 @@ from churnwatch.core import column
 from churnwatch.settings.terms import RUN_STATUSES
 from churnwatch.tables.columns import INPUTS, OUTPUTS, RANGES, day, one_of, table
 
+OPERATOR_ACTIONS = table(
+    "operator_actions",
+    "something that a person did to the warehouse by a command; actions on warnings are in alert_events, with their person",
+    [
+        day("day of the action, UTC"),
+        column("action_id", "string", "id of the action", nullable=False),
+        column("at", "timestamp", "instant of the action", nullable=False),
+        column("who", "string", "person who typed the command: --who, else the user of the operating system", nullable=False),
+        column("action", "string", "maintain, migrate, erase, take_over, approve or another command", nullable=False),
+        column("about", "string", "what it was done to: a run, a table, a request or the warehouse", nullable=False),
+        column("note", "string", "what was done, as text; null: nothing to say"),
+    ],
+    ("action_id",),
+    kind="log",
+)
+
+
 JOB_RUNS = table(
     "job_runs",
     "the start or the end of a run of a job",
