@@ -33,6 +33,18 @@ def id_key(settings: Settings) -> bytes:
     return key
 
 
+def key_finding(settings: Settings) -> tuple[bool, str]:
+    """Whether the key of hashed user ids is there, and what is known about it; a missing file is not made."""
+    place = settings.privacy.id_key
+    if place.file and not place.env and not Path(place.file).exists():
+        return True, f"id key: {place.file} is made when it is first needed"
+    try:
+        id_key(settings)
+    except (ConfigError, OSError) as error:
+        return False, f"id key: {error}"
+    return True, f"id key: {f'environment variable {place.env}' if place.env else place.file}"
+
+
 def _from_file(path: Path) -> bytes:
     try:
         return path.read_bytes().strip()

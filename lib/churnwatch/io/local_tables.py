@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructField, StructType
 
+from churnwatch.core import JobFailed
+
 MOST_FILES = 400  # of a read: more are found by Delta, on the workers
 SPECIAL = set("{}[]*?\\,")  # have a meaning in patterns of paths
 Days = tuple[date | None, date | None]  # smallest and largest day; None: unknown
@@ -83,7 +85,8 @@ class LocalTables:
 def table_files(path: str, version: int, known: TableFiles | None = None) -> TableFiles | None:
     """The data files of ``version`` of the table in the local folder ``path``; None when only Delta can tell.
 
-    ``known``: another version of the same table; where it is an earlier one, only the commits after it are read.
+    Raises JobFailed where a file of the log is damaged. ``known``: another version of the same table; where it is an earlier
+    one, only the commits after it are read.
     """
     log = Path(urlparse(path).path, "_delta_log")
     schema: StructType | None = None
@@ -108,6 +111,11 @@ def table_files(path: str, version: int, known: TableFiles | None = None) -> Tab
                 files[unquote(added["path"])] = _days(added)
     except FileNotFoundError:
         return None
+    except ValueError as error:  # of JSON and of Parquet
+        raise JobFailed(
+            f"{path}: its log is damaged, nothing was written: {str(error).splitlines()[0]}\n"
+            'Hint: churnwatch doctor names the file; docs/runbook.md, "A damaged table", says what to do'
+        ) from error
     return None if schema is None else TableFiles(version, schema, files)
 
 

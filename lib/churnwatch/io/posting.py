@@ -132,6 +132,21 @@ class _Exchange:
             raise TimeoutError
 
 
+def connection_fault(host: str, port: int, secure: bool, timeout_seconds: float, loopback: bool) -> str | None:
+    """Why no connection to ``host`` can be made, as ``post`` makes it; None when one can. Nothing is sent."""
+    try:
+        addresses = checked_addresses(host, port, loopback)
+        with socket.create_connection(addresses[0][:2], timeout_seconds) as plain:
+            if secure:
+                with ssl.create_default_context().wrap_socket(plain, server_hostname=host):
+                    return None
+    except NotPosted as error:
+        return error.detail
+    except OSError as error:  # errors of TLS too
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
 def _accepted(host: str, answer: http.client.HTTPResponse, text: str) -> str:
     if 200 <= answer.status < 300:
         return text
