@@ -2,15 +2,17 @@
 
 import logging
 import shutil
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
+from pathlib import Path
+from threading import Event, Thread
 from types import SimpleNamespace
 
 import pytest
 
 from churnwatch.core import JobFailed
 from churnwatch.io.models import Models
-from churnwatch.io.release_files import artifacts_hash
+from churnwatch.io.release_files import ReleaseFiles, artifacts_hash
 from smallworld import settings
 
 FILES = {
@@ -82,7 +84,7 @@ def test_an_attempt_that_broke_off_is_not_found(conf, monkeypatch):
 
 
 def test_a_refused_attempt_registers_nothing(conf):
-    full = released(conf, "refused", outcome="refused")
+    full = released(conf, "goes", outcome="refused")
     assert full["model_version"] is None
     assert Models(None, conf, "x").find("refused") == [full]
 
@@ -99,7 +101,7 @@ def test_the_champion_never_moves_back(conf):
 
 
 def test_a_release_is_copied_beside_the_tables_and_its_run_is_checked(conf, monkeypatch):
-    row = released(conf, "kept")
+    row = released(conf, "stays")
     models = Models(None, conf, "x")
     shutil.rmtree(models.copies.folder(row["model_version"]))
     assert models.load(row["model_version"], row["mlflow_run_id"]).text == "tree\n"  # from MLflow
@@ -161,3 +163,41 @@ def test_a_release_of_an_older_version_has_neither_hash_nor_reference(conf):
     models = Models(None, conf, "x")
     shutil.rmtree(models.copies.folder(row["model_version"]))
     assert models.load(row["model_version"], row["mlflow_run_id"], None).reference is None
+
+
+def test_attempts_that_were_not_released_go_with_their_files_and_releases_stay(conf):
+    kept = released(conf, "stays")
+    refused = released(conf, "goes", outcome="refused")
+    models = Models(None, conf, "maintain")
+    assert models.unreleased_attempts(datetime(2025, 1, 1, tzinfo=UTC)) == []
+    old = models.unreleased_attempts(datetime.now(UTC) + timedelta(minutes=1))
+    assert refused["mlflow_run_id"] in old and kept["mlflow_run_id"] not in old
+    folder = next(Path(conf.storage.files).rglob(refused["mlflow_run_id"]))
+    assert list(folder.rglob("rows.json"))
+    models.delete_attempts(old)
+    assert not list(folder.rglob("rows.json"))
+    assert models.unreleased_attempts(datetime.now(UTC) + timedelta(minutes=1)) == []
+    assert models.find("stays") == [kept] and models.find("goes") is None
+
+
+def test_a_copy_is_replaced_while_others_read_it(conf, tmp_path):
+    copies = ReleaseFiles(tmp_path)
+    other = {name: text + " " for name, text in FILES.items()}
+    copies.write("1", "a", FILES)
+    seen, ended = [], Event()
+
+    def read():
+        while not ended.is_set():
+            for run, texts in (("a", FILES), ("b", other)):
+                found = copies.read("1", run)
+                seen.append(found is None or all(found[name] == texts[name] for name in found))
+
+    reader = Thread(target=read)
+    reader.start()
+    for _ in range(100):
+        copies.write("1", "b", other)
+        copies.write("1", "a", FILES)
+    ended.set()
+    reader.join()
+    assert seen and all(seen)
+    assert [path.name for path in tmp_path.iterdir()] == ["1"], "nothing is left beside it"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,15 +45,17 @@ class ReleaseFiles:
 
     def read(self, version: str, mlflow_run_id: str) -> dict[str, str] | None:
         """The copied artifacts by file name; None where they are not there, or are those of another MLflow run."""
-        folder = self.folder(version)
         try:
-            if (folder / OWNER).read_text(encoding="utf-8") != mlflow_run_id:
-                return None
-            there = [name for name in (*NEEDED, REFERENCE) if (folder / name).is_file()]
-            texts = {name: (folder / name).read_text(encoding="utf-8") for name in there}
-        except FileNotFoundError:  # there is no copy, or another process replaces it at this moment
+            folder = os.open(self.folder(version), os.O_RDONLY)
+        except FileNotFoundError:
             return None
-        return texts if set(NEEDED) <= set(there) else None
+        try:
+            texts = {name: _text(folder, name) for name in os.listdir(folder) if name in (OWNER, *NEEDED, REFERENCE)}
+        except FileNotFoundError:  # another process replaces the copy at this moment
+            return None
+        finally:
+            os.close(folder)
+        return texts if texts.pop(OWNER, None) == mlflow_run_id and set(NEEDED) <= set(texts) else None
 
     def write(self, version: str, mlflow_run_id: str, texts: Mapping[str, str]) -> None:
         """Write the copy beside its place and move it there, so that other processes read a whole copy, the old one or none."""
@@ -73,6 +76,12 @@ class ReleaseFiles:
         finally:
             shutil.rmtree(new, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _text(folder: int, name: str) -> str:
+    """The text of a file of an open folder, also when another folder has taken its place meanwhile."""
+    with open(name, encoding="utf-8", opener=lambda path, flags: os.open(path, flags, dir_fd=folder)) as file:
+        return file.read()
 
 
 def artifacts_hash(texts: Mapping[str, str]) -> str:

@@ -37,7 +37,7 @@ class TableUpkeep:
 
         Tables laid out by bucket have none: each of their files holds whole buckets on purpose.
         """
-        if BUCKETS in table.properties or "bucket" in table.schema.names or table.partitions not in ((), ("day",)):
+        if BUCKETS in table.properties or "bucket" in table.schema.names or (table.partitions and "day" not in table.partitions):
             return SmallFiles(0)
         detail = self._spark.sql(f"DESCRIBE DETAIL {self._store.sql_name(table)}").collect()[0]
         if detail["numFiles"] < at_least or detail["sizeInBytes"] / detail["numFiles"] > SMALL_FILE_BYTES:
@@ -45,7 +45,7 @@ class TableUpkeep:
         if not table.partitions:
             return SmallFiles(detail["numFiles"])
         files = self._store.read(table).inputFiles()  # as many as the table has
-        per_day = Counter(unquote(file).rsplit("/day=", 1)[-1].split("/")[0] for file in files)
+        per_day = Counter(unquote(file).rsplit("/day=", 1)[-1].split("/")[0] for file in files)  # over further partitions too
         many = {date.fromisoformat(day): n for day, n in per_day.items() if n >= at_least and day[:1].isdigit()}
         return SmallFiles(sum(many.values()), tuple(sorted(many)))
 
