@@ -81,6 +81,7 @@ def _recorded(lines: Sequence[str], settings: Settings, day: date) -> None:
 
     file = write_lines(inbox(settings), day, lines)
     deadline = time.monotonic() + WAIT_SECONDS
+    waited_for: DataQualityError | WriteConflict
     while True:
         try:
             run_order(settings, Order(("record_alert_events",), day, day))
