@@ -1,6 +1,7 @@
 """The flow: the whole system on one page, in dependency order.
 
-No other module says which job reads which table, and how far back; of a definition of churn, ``churn.reads`` does. Only
+No other module says which job reads which table, and how far back; of a definition of churn, ``churn.reads`` does, and of
+jobs that only commands start, ``commands``. Only
 labels, and jobs that compare with labels, look forward.
 """
 
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from churnwatch import activity, alerts, churn, events, features, model, reports, retention, scoring
+from churnwatch.commands import command_jobs
 from churnwatch.core import ConfigError, Due, Job, Read, check_keep_days
 from churnwatch.settings import Settings
 from churnwatch.settings.faults import nearest
@@ -21,7 +23,6 @@ LONGEST_MONTH_DAYS = 31  # days of the longest calendar month
 PREVIOUS_TIER_DAYS = 7
 USUAL_DAYS = 28  # the usual level is that of the four weeks before
 NOTES_DAYS = 90  # how far back the page shows notes of people who worked on warnings
-ALERT_DAYS = 366  # only warnings of the last year can be acknowledged
 
 
 def flow(settings: Settings) -> tuple[Job, ...]:
@@ -35,7 +36,7 @@ def flow(settings: Settings) -> tuple[Job, ...]:
         *_labels(settings, t),
         *_decisions(settings, t),
         *_readings(settings, t),
-        *_commands(settings, t),
+        *command_jobs(settings, t),
     )
     check_keep_days(jobs)
     return jobs
@@ -360,44 +361,4 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
         writes=(t.report_pages,),
         ports=("pages",),
         build=partial(reports.render_report, settings=settings),
-    )
-
-
-def _commands(settings: Settings, t: Tables) -> Iterator[Job]:
-    yield Job(
-        "build_profiles",
-        mode="daily",
-        reads={
-            **_people(t),
-            "consents": t.consents.as_of(),
-            "features": t.user_features.on(),
-            "scores": t.user_scores.trailing(PREVIOUS_TIER_DAYS + 1),
-            "alerts": t.risk_alerts.trailing(alerts.tracked_days(settings) + 1),
-            "alert_events": t.alert_events.trailing(alerts.tracked_days(settings) + 1),
-        },
-        writes=(t.user_profiles,),
-        scheduled=False,
-        build=partial(reports.build_profiles, settings=settings),
-    )
-    for name in settings.experiments:
-        yield Job(
-            "import_experiment",
-            instance=name,
-            writes=(t.experiment_units,),
-            ports=("sources",),
-            scheduled=False,
-            where=partial(retention.experiment_predicate, experiment=name),
-            build=partial(retention.import_experiment, settings=settings, experiment=name),
-        )
-    yield Job(
-        "record_alert_events",
-        # including O, because a warning of O may be acted on at O
-        reads={
-            "alerts": t.risk_alerts.trailing(ALERT_DAYS),
-            "alert_events": t.alert_events.trailing(ALERT_DAYS),
-        },
-        writes=(t.alert_events,),
-        ports=("sources",),
-        scheduled=False,
-        build=partial(alerts.record_alert_events, settings=settings),
     )
