@@ -360,10 +360,10 @@ GUARDS = (
         "tests/alerts/test_alerts_messages.py::test_only_treated_users_who_have_opted_in_are_written_to",
     ),
     Guard(
-        "the id of a message depends on its destination",
+        "the id of an offer depends on its user",
         "alerts/messages.py",
-        'F.col("day").cast("string"), "destination", "channel",',
-        'F.col("day").cast("string"), "channel",',
+        'F.lit("offer"), "campaign", "destination")',
+        'F.lit("offer"), "campaign")',
         "tests/alerts/test_alerts_messages.py",
     ),
     Guard(

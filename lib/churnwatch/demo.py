@@ -29,7 +29,7 @@ from churnwatch.warehouse import open as open_warehouse
 # day numbers of the world: offers are made on DECIDED, and read on the last of READ, when all outcomes are known. READ is run
 # without gaps, because the labels of all days of DECIDED are needed, and not only those of a snapshot
 HISTORY, DECIDED, LOADED, READ = 251, range(252, 255), 267, range(268, 271)
-DECIDE = ("score_users", "raise_alerts", "plan_retention", "send_notifications")
+DECIDE = ("score_users", "raise_alerts", "plan_retention", "write_messages", "send_messages")
 REPORT = ("judge_alerts", "measure_lift", "explain_churn", "render_report")
 RAW, TRUTH, MARK = Path("raw"), Path("truth"), ".demo"
 YOUNG, YOUNG_DAYS = "(just begun)", 7

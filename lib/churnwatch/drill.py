@@ -21,7 +21,7 @@ from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
 
 FIND = ("measure_activity", "raise_alerts")
-ANSWER = ("build_features", "score_users", "raise_alerts", "plan_retention", "send_notifications")
+ANSWER = ("build_features", "score_users", "raise_alerts", "plan_retention", "write_messages", "send_messages")
 PARTS = 10_000  # a share of users is a number of these parts of a hash
 BASE = "all=all"  # all users, as warnings name them
 RECENT_DAYS = 14  # users who were active in these days before the wave can be part of it
@@ -185,9 +185,9 @@ class Drill:
         yield Milestone("explained", day if explained else None, minutes, explained or f"no warning names {self.wave.where}")
         started = time.monotonic()
         self.copy.store.refresh()
-        self.copy.run(Order(ANSWER[:-1], day, day))
+        self.copy.run(Order(ANSWER[:-2], day, day))
         planned_after = minutes + (time.monotonic() - started) / 60
-        self.copy.run(Order(ANSWER[-1:], day, day))
+        self.copy.run(Order(ANSWER[-2:], day, day))
         informed_after = minutes + (time.monotonic() - started) / 60
         tables, today = self.copy.tables, f"day = DATE'{day}'"
         tasks = self.copy.store.read(tables.notifications, today).where("kind = 'task'").select("message_id", "destination")

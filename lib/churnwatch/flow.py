@@ -252,24 +252,36 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         writes=(t.retention_actions,),
         build=partial(retention.plan_retention, settings=settings),
     )
+    followed, retried = alerts.tracked_days(settings) + 1, alerts.DELIVERY_DAYS + 1
     yield Job(
-        "send_notifications",
+        "write_messages",
         mode="daily",
         reads={
-            # those of O, and older ones that are followed until they are closed
-            "alerts": t.risk_alerts.trailing(alerts.tracked_days(settings) + 1),
-            "alert_events": t.alert_events.trailing(alerts.tracked_days(settings) + 1),
-            "labels": t.user_labels.before(alerts.tracked_days(settings)),
+            "alerts": t.risk_alerts.trailing(followed),  # older ones are followed until they are closed
+            "alert_events": t.alert_events.trailing(followed),
+            "labels": t.user_labels.before(followed - 1),
             "actions": t.retention_actions.on(),
             "consents": t.consents.as_of(),
-            # messages of the days before that are not sent yet
-            "notifications": t.notifications.before(alerts.DELIVERY_DAYS),
-            # including O, because a second run of O must not send again what the first one sent
-            "deliveries": t.deliveries.trailing(alerts.DELIVERY_DAYS + 1),
+            **({"users": t.users.as_of()} if settings.offers.time_zone_attribute else {}),
+            "notifications": t.notifications.trailing(followed),  # including O: a second run of O writes no second message
+            "deliveries": t.deliveries.before(followed - 1),
         },
-        writes=(t.notifications, t.deliveries, t.alert_events),
+        writes=(t.notifications, t.alert_events),
         ports=("senders",),
-        build=partial(alerts.send_notifications, settings=settings),
+        build=partial(alerts.write_messages, settings=settings),
+    )
+    yield Job(
+        "send_messages",
+        mode="daily",
+        reads={
+            "notifications": t.notifications.trailing(retried),
+            "actions": t.retention_actions.trailing(retried),
+            "deliveries": t.deliveries.trailing(retried),
+            "consents": t.consents.as_of_now(),  # an opt-out counts from the moment at which it is known
+        },
+        writes=(t.deliveries,),
+        ports=("senders",),
+        build=partial(alerts.send_messages, settings=settings),
     )
 
 

@@ -41,6 +41,8 @@ class Reader:
         """Rows of ``read`` for the step: those of its span around the output days that were known on D."""
         first, last = read.span.days(step.days[0], step.days[-1])
         last = min(last, self.known(step, read))
+        if read.newest:
+            return self._as_of(read, OPEN_END, OPEN_END)
         if read.span.as_of:
             # a job that stores changes of its own table compares them with the state before its first day
             own = read.table in step.job.writes

@@ -291,7 +291,7 @@ class Runner:
                 self.store.drop_stage(run_id)
         return written, read_versions, message
 
-    def _publish(self, step: Step, run_id: str, frames: Mapping[str, DataFrame]) -> list[Written]:
+    def _publish(self, step: Step, run_id: str, frames: Mapping[str, Any]) -> list[Written]:
         job = step.job
         if set(frames) != {t.name for t in job.writes}:
             raise ContractError(f"{job.full_name} built {sorted(frames)}, but declares {[t.name for t in job.writes]}")
@@ -299,7 +299,10 @@ class Runner:
         written = []
         for table in job.writes:
             if table.kind == "log":
-                written.append(self.store.append(table, self._only_new(step, table, frames[table.name]), stamp))
+                slices = [frames[table.name]] if isinstance(frames[table.name], DataFrame) else frames[table.name]
+                ends = [self.store.append(table, self._only_new(step, table, rows), stamp) for rows in slices]
+                version = ends[-1].version if ends else self.store.version(table) or 0
+                written.append(Written(table.name, version, sum(end.rows for end in ends)))
             else:
                 written.append(self.store.replace(table, frames[table.name], self._where(step, table.name), stamp))
         return written

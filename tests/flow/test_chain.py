@@ -95,7 +95,7 @@ def test_acknowledgements_survive_a_re_run_and_unknown_warnings_are_refused(ware
     for _ in range(2):
         world.run(warehouse, "record_alert_events", first=DAY(62))
     # both look at what people did; the second writes into the same log
-    world.run(warehouse, "raise_alerts", "send_notifications", first=DAY(62))
+    world.run(warehouse, "raise_alerts", "write_messages", "send_messages", first=DAY(62))
     stored = warehouse.store.read(warehouse.tables.alert_events).collect()
     assert [(r["alert_id"], r["who"], r["action"]) for r in stored] == [(alert_id, "ann", "acknowledged")]
     write_lines(inbox(warehouse.settings), DAY(62), [event_line("nobody", at, "ann", "ack")])

@@ -73,6 +73,7 @@ def test_a_mirror_that_does_not_answer_is_one_line(monkeypatch, tmp_path):
 @pytest.mark.parametrize("place", ["local", "cluster", "databricks"])
 def test_no_session_start_resolves_anything(place, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "unused")
+    monkeypatch.setenv("CRM_URL", "https://crm.example.org/offers")
     keys = {**load(CONF / f"{place}.yaml").spark, **ALWAYS}
     assert [key for key in keys if any(word in key for word in ("packages", "ivy", "repositories"))] == []
     for jar in filter(None, str(keys.get("spark.jars", "")).split(",")):

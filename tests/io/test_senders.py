@@ -9,12 +9,16 @@ from email import message_from_bytes, policy
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
-from webhooks import deliver
 
-from churnwatch.io.delivery import DeliveryConfig, FileSender, MailServer, RetryPolicy, Target
+from churnwatch.core import JobFailed
+from churnwatch.io.delivery import DeliveryConfig, FileSender, MailServer, NotSent, RetryPolicy, Target, send_message
 from churnwatch.io.keys import id_key, keyed, keyed_id
+from churnwatch.io.operators import cause_for_operators, message_operators
+from churnwatch.io.send_times import SendTimes
 from churnwatch.io.senders import Senders
+from churnwatch.settings.sending import Sending, Smtp
 from smallworld import settings
+from webhooks import deliver
 
 DAY = date(2026, 3, 10)
 MESSAGE = {
@@ -29,6 +33,10 @@ MESSAGE = {
     "expires_at": None,
     "attempts": 0,
 }
+OUTBOX = (
+    "day date, message_id string, kind string, destination string, channel string, subject string, body string, "
+    "earliest_send_at timestamp, expires_at timestamp, attempts int, time_zone string, withheld string"
+)
 ADDRESSES = {"retention": "team@example.org", "refused": "nobody@example.org", "later": "busy@example.org"}
 
 
@@ -192,8 +200,9 @@ def test_a_message_to_nobody_is_not_sent_and_is_no_file_unless_all_are(port, mai
     # found out for each of them, once: nothing is down
     assert [row[1:] for row in told(rows)] == [(1, "failed", unknown)] * 2 + [(1, "sent", "250 accepted")]
     offer = to("stranger", kind="offer")
-    assert told(sent([offer], mailer(port, tmp_path)))[0][2:] == ("sent", f"file {DAY}/m-stranger.json: no gateway for email")
-    assert [p.name for p in (tmp_path / str(DAY)).iterdir()] == ["m-stranger.json"]
+    no_gateway = "no gateway for channel 'email' under sending.gateways"
+    assert told(sent([offer], mailer(port, tmp_path))) == [("m-stranger", 1, "failed", no_gateway)]
+    assert list(tmp_path.iterdir()) == []
     assert told(sent([to("stranger")], DeliveryConfig(str(tmp_path)).make_sender()))[0][2:] == (
         "sent",
         f"file {DAY}/m-stranger.eml",
@@ -252,28 +261,135 @@ def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailb
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         hook = {"kind": "json", "url": f"http://127.0.0.1:{free.getsockname()[1]}/"}  # nobody listens there
-    places = {"destinations": ADDRESSES | {"hook": hook}, "allow_loopback": True}
+    places = {"destinations": ADDRESSES | {"hook": hook}, "allow_loopback": True, "history_after_days": None}
     sending = {"kind": "network", "smtp": smtp, "folder": outbox, "pause_seconds": 0.01, "tries_a_run": 1, **places}
-    made = settings(storage={"root": "x", "files": str(tmp_path)}, sending=sending)
-    rows = [to("retention"), to("refused"), to("stranger", kind="offer"), to("hook")]
-    schema = (
-        "day date, message_id string, kind string, destination string, channel string, subject string, body string, "
-        "earliest_send_at timestamp, expires_at timestamp, attempts int, due boolean"
-    )
-    given = [(*row.values(), True) for row in rows] + [(*to("retention", message_id="not due").values(), False)]
-    messages = spark.createDataFrame(given, schema).repartition(2)
+    place = {"root": "x", "files": str(tmp_path)}
+    made = settings(storage=place, sending=sending | {"slice_messages": 2}, offers={"quiet_hours": (8, 8)})
+    rows = [to("retention"), to("refused"), to("stranger", kind="offer", earliest_send_at=None), to("hook"), to("hook")]
+    rows[-1] |= {"message_id": "m-hook-2"}
+    withheld = to("retention", message_id="withheld")
+    given = [(*row.values(), None, None) for row in rows] + [(*withheld.values(), None, "no consent to contact")]
     before = datetime.now()
-    sent_ = Senders(spark, made, "run").send(messages).collect()
-    assert [row["message_id"] for row in sent_ if not row["tries"]] == ["not due"]
-    found = sorted(({"message_id": row["message_id"]} | try_.asDict() for row in sent_ for try_ in row["tries"]), key=str)
+    frames = Senders(spark, made, "run").send(spark.createDataFrame(given, OUTBOX).repartition(2), DAY)
+    slices = [[row.asDict() for row in frame.collect()] for frame in frames]
+    assert [(row["message_id"], row["outcome"]) for row in slices[0]] == [("withheld", "suppressed")]
+    found = sorted((row for rows_ in slices[1:] for row in rows_), key=lambda row: row["message_id"])
     assert told(found) == [
-        ("m-hook", 1, "failed", "127.0.0.1: ConnectionRefusedError"),
+        ("m-hook", 1, "failed", found[0]["detail"]),
+        ("m-hook-2", 1, "failed", found[1]["detail"]),
         ("m-refused", 1, "failed", "550 5.1.1 no such user"),
         ("m-retention", 1, "sent", "250 accepted"),
-        ("m-stranger", 1, "sent", f"file {DAY}/m-stranger.json: no gateway for email"),
+        ("m-stranger", 1, "failed", "no gateway for channel 'email' under sending.gateways"),
     ]
+    # what the first slice finds down is not tried by the next one
+    assert {row["detail"] for row in found[:2]} == {
+        "127.0.0.1: ConnectionRefusedError",
+        "not tried: 127.0.0.1: ConnectionRefusedError",
+    }
     assert all(before - timedelta(seconds=1) <= row["at"] <= datetime.now() for row in found)
     assert [m["X-Churnwatch-Destination"] for m in mailbox.got] == ["retention"]
+
+
+def test_a_run_that_lost_its_lease_sends_no_further_slice(spark, port, mailbox, tmp_path):
+    checks = []
+
+    def check():
+        checks.append(len(mailbox.got))
+        if len(checks) > 2:
+            raise RuntimeError("taken over")
+
+    sending = {"kind": "network", "smtp": {"host": "127.0.0.1", "port": port}, "history_after_days": None}
+    sending |= {"destinations": ADDRESSES, "slice_messages": 4}
+    made = settings(storage={"root": "x", "files": str(tmp_path)}, sending=sending)
+    given = [(*to("retention", message_id=f"m{n}").values(), None, None) for n in range(16)]
+    frames = Senders(spark, made, "run", check).send(spark.createDataFrame(given, OUTBOX), DAY)
+    stored = []
+    with pytest.raises(RuntimeError, match="taken over"):
+        for frame in frames:
+            stored += [row["message_id"] for row in frame.collect()]
+    assert [f"<{name}@churnwatch>" for name in stored] == [mail["Message-ID"] for mail in mailbox.got]
+    assert 0 < len(stored) < 16
+
+
+def test_offers_wait_for_the_users_own_morning_unless_their_receiver_keeps_them():
+    quiet = (21, 8)
+    night = datetime(2026, 3, 11, 3, tzinfo=UTC)
+    times = SendTimes(quiet, "Europe/Berlin", night)
+    offer = MESSAGE | {"kind": "offer", "channel": "email"}
+    hour = timedelta(hours=1)
+    cases = {  # zone and earliest_send_at: the instant at which the user may get it; None: now
+        ("Europe/Berlin", None): night + 4 * hour,  # 4:00 there
+        (None, None): night + 4 * hour,
+        ("no/such_zone", None): night + 4 * hour,
+        ("America/Los_Angeles", None): None,  # 20:00 there
+        ("America/New_York", None): night + 9 * hour,  # 23:00 there
+        ("Asia/Shanghai", None): None,  # 11:00 there
+        ("Asia/Shanghai", night + 6 * hour): night + 6 * hour,
+        ("Asia/Shanghai", night + 11 * hour): night + 21 * hour,  # 22:00 there
+    }
+    found = {case: times.starts_at(offer | {"earliest_send_at": case[1]}, case[0]) for case in cases}
+    assert found == cases
+    assert times.starts_at(MESSAGE, None) is None, "owners get messages at any time"
+    assert SendTimes((8, 8), "UTC", night).starts_at(offer, None) is None, "no quiet hours"
+    assert SendTimes((1, 5), "UTC", night).starts_at(offer, None) == night + 2 * hour
+    posted = []
+
+    class Gateway:
+        def __init__(self, keeps):
+            self.keeps = keeps
+
+        def __call__(self, message):
+            posted.append(message["earliest_send_at"])
+            return "posted"
+
+        def receiver(self, message):
+            return "gateway"
+
+        def keeps_offers(self, message):
+            return self.keeps
+
+    policy = RetryPolicy(1, 1)
+    assert send_message(offer, Gateway(False), policy, {}, times) == [] and posted == []
+    assert [row["outcome"] for row in send_message(offer, Gateway(True), policy, {}, times)] == ["sent"]
+    assert posted == [night + 4 * hour]
+    late = offer | {"expires_at": night}
+    assert [row["outcome"] for row in send_message(late, Gateway(True), policy, {}, times)] == ["expired"]
+    assert len(posted) == 1
+
+
+def test_operators_get_a_message_without_ids_and_passwords_and_nothing_is_raised(port, mailbox, tmp_path, caplog):
+    smtp = {"host": "127.0.0.1", "port": port, "user": None, "password": "pa55word"}
+    sending = {"kind": "network", "smtp": smtp, "destinations": {"on_call": "call@example.org"}, "pause_seconds": 0.0}
+    place = {"root": "x", "files": str(tmp_path)}
+    made = settings(storage=place, sending=sending | {"operators": "on_call"})
+    failed = JobFailed("cannot reach postgresql://bot:s3cret@db/mlflow with pa55word\n user anna")
+    lines = [cause_for_operators(failed), cause_for_operators(ValueError("anna is no number"))]
+    for _ in range(2):
+        assert message_operators(made, "run1 failed", DAY, "train_model failed", lines) == "250 accepted"
+    first, second = mailbox.got
+    assert first["Message-ID"] == second["Message-ID"] and first["To"] == "call@example.org"
+    assert first["Subject"] == "churnwatch small: train_model failed"
+    assert first.get_content().splitlines() == [
+        "JobFailed: cannot reach postgresql://bot:***@db/mlflow with ***",
+        "ValueError",
+    ]
+    assert message_operators(settings(storage=place, sending=sending), "run1 failed", DAY, "x") is None
+    down = made.model_copy(update={"sending": made.sending.model_copy(update={"smtp": Smtp(host="127.0.0.1", port=1)})})
+    assert message_operators(down, "run2 failed", DAY, "x") is None
+    assert "no message to the operators 'on_call' about run2 failed" in caplog.text
+    assert len(mailbox.got) == 2
+    files = made.model_copy(update={"sending": Sending(operators="on_call")})
+    name = message_operators(files, "run3 failed", DAY, "x")
+    assert (tmp_path / "outbox" / name.removeprefix("file ")).exists()
+
+
+def test_no_answer_is_stored_with_the_password_of_a_uri(tmp_path):
+    class Echo(FileSender):
+        def __call__(self, message):
+            raise NotSent("refused by https://bot:s3cret@example.org/x")
+
+    ((_, _, _, detail),) = told(sent([MESSAGE], Echo(str(tmp_path)), most=1))
+    assert detail == "refused by https://bot:***@example.org/x"
 
 
 @pytest.mark.usefixtures("spark_defaults")

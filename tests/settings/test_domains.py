@@ -22,6 +22,7 @@ def test_a_domain_loads_and_its_contracts_are_sound(domain):
 def test_a_place_to_run_loads(place, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     monkeypatch.setenv("CHURNWATCH_ID_KEY", "key")
+    monkeypatch.setenv("CRM_URL", "https://crm.example.org/offers")
     assert load(CONF / f"{place}.yaml").domain == "app"
 
 

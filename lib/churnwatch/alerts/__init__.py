@@ -5,8 +5,9 @@ from churnwatch.alerts.groups import trend_days
 from churnwatch.alerts.model_warnings import QUIET_DAYS as MODEL_QUIET_DAYS
 from churnwatch.alerts.raising import raise_alerts
 from churnwatch.alerts.recording import event_line, inbox, record_alert_events
-from churnwatch.alerts.sending import DELIVERY_DAYS, dead_letters, send_notifications
+from churnwatch.alerts.sending import DELIVERY_DAYS, dead_letters, send_messages
 from churnwatch.alerts.states import list_alerts, with_state
+from churnwatch.alerts.writing import write_messages
 
 __all__ = [
     "DELIVERY_DAYS",
@@ -18,7 +19,8 @@ __all__ = [
     "list_alerts",
     "raise_alerts",
     "record_alert_events",
-    "send_notifications",
+    "send_messages",
     "trend_days",
     "with_state",
+    "write_messages",
 ]

@@ -107,12 +107,15 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be done and write nothing")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="run only what failed or was not run")] = False,
     stale: Annotated[bool, typer.Option("--stale", help="with all: rebuild days that are older than their input")] = False,
+    send_history: Annotated[
+        bool, typer.Option("--send-history", help="send also messages of days before sending.history_after_days")
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Run jobs for a day, or for a range of days."""
     from churnwatch.runner import Order
 
-    settings = load(config, set_ or ())
+    settings = load(config, [*(set_ or ()), *(["sending.history_after_days=null"] if send_history else [])])
     named = _job_names(jobs, only, settings)
     if stale and (named != (ALL,) or resume):
         raise ConfigError("--stale goes with the job all and without --resume. Hint: churnwatch run all --day DAY --stale")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from pyspark.sql import DataFrame
 
@@ -32,7 +32,8 @@ class Job:
     """One step of the flow.
 
     ``build(inputs, days, **ports) -> {table: frame}`` is pure. ``inputs`` holds the frames of ``reads`` by alias, already
-    cut to their spans; ``days`` holds the output days in order.
+    cut to their spans; ``days`` holds the output days in order. For a log table it may return an iterator of frames: each is
+    stored in a commit of its own before the next is taken, so that what was done outside is known when the run is killed.
 
     - ``mode``: ``range`` builds many output days in one call, ``daily`` one day after the other.
     - ``lag_days``: the output day O of a run at day D is D - lag_days.
@@ -47,7 +48,7 @@ class Job:
     """
 
     name: str
-    build: Callable[..., Frames]
+    build: Callable[..., Mapping[str, Any]]
     reads: Mapping[str, Read] = field(default_factory=dict)
     writes: tuple[Table, ...] = ()
     instance: str = ""

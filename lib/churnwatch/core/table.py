@@ -1,7 +1,7 @@
 """The contract of a stored table, and the span of days that a job reads of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -65,11 +65,16 @@ class Span:
 
 @dataclass(frozen=True)
 class Read:
-    """A table and the span of days that a job reads of it. ``must_exist``: a day that was never built stops the job."""
+    """A table and the span of days that a job reads of it.
+
+    ``must_exist``: a day that was never built stops the job. ``newest``: the rows in force on the newest stored day, whatever
+    day is run, for jobs that act on people now.
+    """
 
     table: "Table"
     span: Span
     must_exist: bool = False
+    newest: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,3 +151,10 @@ class Table:
         if self.pick is None:
             raise ValueError(f"table {self.name} has no pick, so that it cannot be read as of a day")
         return Read(self, Span(-since_days if since_days else None, 0, as_of=True))
+
+    def as_of_now(self) -> Read:
+        """Read one row per pick key: the newest that is stored, whatever day is run. For jobs that act on people now.
+
+        Raises ValueError when the contract has no ``pick``.
+        """
+        return replace(self.as_of(), newest=True)

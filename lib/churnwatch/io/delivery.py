@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import smtplib
 import ssl
 import time
@@ -15,10 +16,13 @@ from typing import Any, Protocol
 
 from churnwatch.io.formats import chat_body, refusal, signature, signed, sms_body, whole_body
 from churnwatch.io.posting import NotPosted, post
+from churnwatch.io.send_times import SendTimes
 
 Message = dict[str, Any]
 ID_DOMAIN = "churnwatch"  # right side of the header Message-ID
 LONGEST_DETAIL = 500
+ANY_TIME = SendTimes()
+URI_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/@]+@")
 LONGEST_PAUSE = 60.0  # seconds; the next run tries what is down for longer
 
 
@@ -74,7 +78,11 @@ class Sender(Protocol):
         ...
 
     def receiver(self, message: Message) -> str:
-        """Return what takes the message (server, URL or folder); if it is down, it is down for all its messages."""
+        """Return the name of what takes the message; if it is down, it is down for all its messages."""
+        ...
+
+    def keeps_offers(self, message: Message) -> bool:
+        """Return whether the receiver takes an offer at any time and keeps it until ``earliest_send_at``."""
         ...
 
     def close(self) -> None:
@@ -82,31 +90,58 @@ class Sender(Protocol):
         ...
 
 
-def send_message(message: Message, sender: Sender, policy: RetryPolicy, down: dict[str, str]) -> list[dict[str, Any]]:
-    """Send one message and return its attempts: attempt, at, outcome (sent or failed) and detail.
+def send_message(
+    message: Message,
+    sender: Sender,
+    policy: RetryPolicy,
+    down: dict[str, str],
+    times: SendTimes = ANY_TIME,
+    time_zone: str | None = None,
+) -> list[dict[str, Any]]:
+    """Send one message and return its attempts: attempt, at, outcome (sent, failed or expired) and detail.
 
     ``message["attempts"]`` attempts were made before; with these they are at most ``max_attempts``. After a failure that may
     pass the message is tried again, after a pause; a refusal is final. ``down``: receiver -> why it takes nothing now. It is
     filled here, and a message to such a receiver gets one failed attempt without a connection, so that one receiver that is
-    down does not cost a time-out per message.
+    down does not cost a time-out per message. An offer whose time has not come makes no attempt, unless its receiver keeps it
+    until then; ``time_zone`` is the user's.
     """
     receiver, before = sender.receiver(message), message["attempts"]
+    if times.is_expired(message):
+        return [_attempt(before + 1, "expired", "expired before it was sent")]
+    if start := times.starts_at(message, time_zone):
+        if not sender.keeps_offers(message):
+            return []
+        message = message | {"earliest_send_at": start}
     last = min(before + policy.tries_a_run, policy.max_attempts)
     made: list[dict[str, Any]] = []
     for number in range(before + 1, last + 1):
-        row = {"attempt": number, "at": datetime.now(UTC)}
         if receiver in down:
-            return [*made, row | {"outcome": "failed", "detail": f"not tried: {down[receiver]}"[:LONGEST_DETAIL]}]
+            return [*made, _attempt(number, "failed", f"not tried: {down[receiver]}")]
         try:
-            return [*made, row | {"outcome": "sent", "detail": sender(message)[:LONGEST_DETAIL]}]
+            return [*made, _attempt(number, "sent", sender(message))]
         except NotSent as error:
-            made.append(row | {"outcome": "failed", "detail": error.detail[:LONGEST_DETAIL]})
+            made.append(_attempt(number, "failed", error.detail))
             if not error.may_retry or number == last:
                 if error.receiver_down:
-                    down[receiver] = error.detail
+                    down[receiver] = made[-1]["detail"]
                 return made
             time.sleep(policy.wait_seconds(message["message_id"], number - before, error.wait_seconds))
     return made
+
+
+def without_passwords(text: str) -> str:
+    """Hide the passwords of URIs in ``text``.
+
+    >>> without_passwords("cannot reach https://bot:s3cret@example.org/hook")
+    'cannot reach https://bot:***@example.org/hook'
+    """
+    return URI_PASSWORD.sub(r"\1***@", text)
+
+
+def _attempt(number: int, outcome: str, detail: str) -> dict[str, Any]:
+    detail = without_passwords(detail)[:LONGEST_DETAIL]
+    return {"attempt": number, "at": datetime.now(UTC), "outcome": outcome, "detail": detail}
 
 
 def make_mail(message: Message, sender: str, address: str) -> EmailMessage:
@@ -149,8 +184,12 @@ class FileSender:
         return f"file {name}"
 
     def receiver(self, message: Message) -> str:
-        """Return the folder."""
-        return str(self._folder)
+        """Return "files"."""
+        return "files"
+
+    def keeps_offers(self, message: Message) -> bool:
+        """Return True: the file says when the offer may be sent."""
+        return True
 
     def close(self) -> None:
         """Do nothing: no connection is open."""
@@ -216,13 +255,14 @@ class Target:
     secret: str | None = field(default=None, repr=False)
     to: str | None = None
     body: dict[str, str] = field(default_factory=dict)
+    keeps_offers: bool = False
 
 
 class Router:
     """Sends each message to its destination by mail or HTTP; with ``only_files`` all messages become files.
 
-    An offer whose channel has no gateway becomes a file. A message to an owner without a destination fails, because nobody
-    would read the file.
+    A message to an owner without a destination fails, and so does an offer whose channel has no gateway, because nobody would
+    read a file.
     """
 
     def __init__(self, config: "DeliveryConfig") -> None:
@@ -236,7 +276,7 @@ class Router:
         if target is None and self._config.only_files:
             return self._files(message)
         if target is None and message["kind"] == "offer":
-            return f"{self._files(message)}: no gateway for {message['channel']}"
+            raise NotSent(f"no gateway for channel {message['channel']!r} under sending.gateways")
         if target is None:
             raise NotSent(f"no destination {message['destination']!r} under sending.destinations")
         if not target.address:
@@ -246,20 +286,24 @@ class Router:
         return self._mails.send(message, target.address)
 
     def receiver(self, message: Message) -> str:
-        """Return the URL, "mail", "files", or "nowhere" if the message has no destination."""
+        """Return the name of the destination, "mail" for all mail addresses, "files", or "nowhere" without a destination."""
         target = self._target(message)
         if target is None:
-            return "files" if self._config.only_files or message["kind"] == "offer" else "nowhere"
-        return target.url or "mail"
+            return "files" if self._config.only_files else "nowhere"
+        return "mail" if target.address else self._name(message)
+
+    def keeps_offers(self, message: Message) -> bool:
+        """Return whether the offer's gateway keeps it until ``earliest_send_at``; files are read by a system that does."""
+        target = self._target(message)
+        return self._config.only_files or (target is not None and target.keeps_offers)
 
     def _target(self, message: Message) -> Target | None:
-        if self._config.only_files:
-            return None
-        name = message["destination"]
-        if message["kind"] == "offer":
-            # the channel's gateway takes offers; their destination is a user's hash
-            name = self._config.gateways.get(message["channel"])
-        return self._config.targets.get(name) if name else None
+        return None if self._config.only_files else self._config.targets.get(self._name(message))
+
+    def _name(self, message: Message) -> str:
+        """Return the name of the destination: for an offer, whose destination is a user's hash, that of its gateway."""
+        name: str = message["destination"]
+        return self._config.gateways.get(message["channel"], "") if message["kind"] == "offer" else name
 
     def close(self) -> None:
         """Close the connection to the mail server."""
@@ -301,6 +345,7 @@ class DeliveryConfig:
     gateways: dict[str, str] = field(default_factory=dict)
     timeout_seconds: float = 10.0
     loopback: bool = False
+    times: SendTimes = ANY_TIME
 
     def make_sender(self) -> Router:
         """Return a new sender; each partition needs its own, because connections cannot be shared."""

@@ -55,8 +55,8 @@ def find_old_files(settings: Settings, newest: date | None, live_runs: Iterable[
         ("inbox", _days_before(_entries(root / "inbox" / "alert_events"), newest, keep.keep_inbox_days)),
         ("pages", _days_before(_entries(root / "pages"), newest, keep.keep_pages_days)),
     ]
-    if keep.keep_outbox_days is not None and "://" not in settings.sending.folder:
-        found.append(("outbox", _untouched(_entries(Path(settings.sending.folder)), keep.keep_outbox_days)))
+    if keep.keep_outbox_days is not None and "://" not in settings.outbox_folder:
+        found.append(("outbox", _untouched(_entries(Path(settings.outbox_folder)), keep.keep_outbox_days)))
     for kind, entries in found:
         if entries:
             yield OldFiles(kind, tuple(sorted(entries)))

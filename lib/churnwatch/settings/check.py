@@ -270,7 +270,7 @@ def _cause_faults(settings: Settings) -> Found:
 
 
 def _destination_faults(settings: Settings) -> Found:
-    """Owners without a destination. Owners whom an attribute names are only known when a message is sent."""
+    """Receivers and channels without a destination. Owners whom an attribute names are only known when a message is sent."""
     if settings.sending.kind != "network":
         return
     known, own = settings.sending.destinations, settings.owners.destinations
@@ -284,6 +284,16 @@ def _destination_faults(settings: Settings) -> Found:
                 f"owner {name!r} has no destination in sending.destinations: nobody gets the messages{nearest(name, known)}",
             )
         settled.add(name)
+    if operators := settings.sending.operators:
+        yield from known_name(("sending", "operators"), "destination", operators, known)
+    for c, campaign in enumerate(settings.offers.campaigns):
+        for o, offer in enumerate(campaign.offers):
+            if offer.channel not in settings.sending.gateways:
+                yield (
+                    ("offers", "campaigns", c, "offers", o, "channel"),
+                    f"channel {offer.channel!r} has no gateway: nobody would send the offer. "
+                    f"Hint: sending.gateways: {{{offer.channel}: DESTINATION}} names a destination of kind json",
+                )
 
 
 def _owners_by_name(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
@@ -316,6 +326,8 @@ def _offer_faults(settings: Settings) -> Found:
         for o, offer in enumerate(campaign.offers):
             for k, cause in enumerate(offer.causes):
                 yield from known_name((*path, "offers", o, "causes", k), "cause", cause, settings.causes.causes)
+    if zone := settings.offers.time_zone_attribute:
+        yield from known_name(("offers", "time_zone_attribute"), "attribute", zone, _attributes(settings))
     for name, outcome in settings.offers.outcomes.items():
         here: KeyPath = ("offers", "outcomes", name)
         if outcome.label:

@@ -98,7 +98,10 @@ class Offers(SettingsPart):
     global_salt: str = "global"
     """Salt of the hash that chooses them."""
     quiet_hours: tuple[Hour, Hour] = (21, 8)
-    """Hours of the clock, in clock.time_zone, from which and until which nothing is sent to users."""
+    """Hours of the clock from which and until which nothing is sent to users, in the user's time zone where it is known, else
+    in clock.time_zone."""
+    time_zone_attribute: Name | None = Field(default=None, examples=["time_zone"])
+    """Attribute of users with the IANA name of their time zone, for the quiet hours. Null: no zone is known."""
     campaign_max_days: Days = 60
     """Days back for which assignments are read; a campaign and its outcomes must fit into them."""
     outcomes: dict[Name, Outcome] = {"retained": Outcome(label="primary")}

@@ -88,6 +88,11 @@ class Settings(SettingsPart):
         return self.churn.definitions[definition].ahead_days + self.clock.settle_days
 
     @property
+    def outbox_folder(self) -> str:
+        """Folder of messages that are files."""
+        return self.sending.folder or f"{self.storage.files}/outbox"
+
+    @property
     def case_days(self) -> int:
         """Days after the newest warning of a case by which its outcome is known; then the case is over."""
         return max(self.tiers.open_days, self.label_lag_days(self.churn.primary))

@@ -69,6 +69,9 @@ class Destination(SettingsPart):
     """Kind sms: field of the gateway's JSON -> text with {to}, {text} and {id}."""
     user_ids: bool = Field(default=False, examples=[True])
     """Whether a chat may show the keyed hashes of user ids."""
+    keeps_offers: bool = Field(default=False, examples=[True])
+    """Kind json: whether the system takes offers at any time and keeps each until its earliest_send_at. False: an offer that
+    falls into quiet hours waits in the outbox for a run outside of them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -93,6 +96,8 @@ class Destination(SettingsPart):
                 raise ValueError(f"{name} holds a line break or another control character")
         if self.token and not self.token.isascii():
             raise ValueError("token holds a character that no header can have")
+        if self.keeps_offers and self.kind != "json":
+            raise ValueError(f"kind {self.kind} cannot keep offers; json can")
         if self.secret and self.kind not in SIGNED:
             raise ValueError(f"kind {self.kind} has no secret; {', '.join(SIGNED)} have")
         return self
@@ -171,21 +176,29 @@ class Sending(SettingsPart):
 
     kind: Literal["file", "network"] = "file"
     """file: all messages are written into a folder. network: they are sent to the destinations."""
-    folder: str = "{storage.files}/outbox"
-    """Folder of messages that are files."""
+    folder: str | None = Field(default=None, examples=["{storage.files}/outbox"])
+    """Kind file: folder of the messages. Null: the folder outbox in storage.files."""
     smtp: Smtp | None = None
     """Mail server; needed for destinations of kind email."""
     destinations: dict[str, Destination] = Field(default={}, json_schema_extra=_with_addresses)
     """Receivers by name: one for each owner that owners.yaml, tiers.yaml and rules.yaml name. A message to another name
     fails."""
     gateways: dict[Name, str] = Field(default={}, examples=[{"email": "crm"}])
-    """Channel of offers -> destination of kind json that sends them to users. Offers of other channels are files."""
+    """Channel of offers -> destination of kind json that sends them to users. With kind network, each channel of offers.yaml
+    needs one."""
+    operators: str | None = Field(default=None, examples=["on_call"])
+    """Destination of messages about runs that failed, were refused, are missing or were slow. Null: nobody gets them."""
     urgent_levels: list[LevelName] = ["red"]
     """Levels whose warnings are sent as messages of their own, before the digest."""
     tries_a_run: Count = 3
     """Attempts per message and run."""
     max_attempts: Count = 9
     """Attempts after which a message is a dead letter."""
+    slice_messages: Count = 1000
+    """Messages that are sent before their attempts are stored, about. A run that is killed sends at most so many again."""
+    history_after_days: int | None = Field(default=3, ge=0)
+    """Kind network: days after which a message that was never tried is history: it is recorded and not sent, unless
+    ``--send-history`` is given. Null: no limit."""
     pause_seconds: float = Field(default=1.0, ge=0, le=60)
     """Pause before the second attempt of a run; it doubles with each further one."""
     timeout_seconds: float = Field(default=10.0, gt=0, le=120)

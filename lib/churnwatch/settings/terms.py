@@ -43,7 +43,9 @@ RECALIBRATED = "recalibrated"
 # outcomes of an attempt to send a message, besides EXPIRED
 SENT = "sent"
 FAILED = "failed"
-DELIVERY_OUTCOMES = (SENT, FAILED, EXPIRED)
+HISTORY = "history"  # not sent: the decision was too old
+SUPPRESSED = "suppressed"  # not sent: the user may not be contacted any more
+DELIVERY_OUTCOMES = (SENT, FAILED, EXPIRED, HISTORY, SUPPRESSED)
 
 # status of a run of a job, besides FAILED and REFUSED
 RUNNING, DONE, SKIPPED = "running", "done", "skipped"

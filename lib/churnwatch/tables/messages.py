@@ -6,10 +6,15 @@ from churnwatch.tables.columns import day, one_of, table
 
 NOTIFICATIONS = table(
     "notifications",
-    "a message to an owner or a user",
+    "a message to an owner or a user, written before it is sent and never changed afterwards",
     [
         day("day of the message"),
-        column("message_id", "string", "hash of day, destination and content", nullable=False),
+        column(
+            "message_id",
+            "string",
+            "hash of what the message is about: of an offer day, campaign and user; of others day, kind, owner and topic",
+            nullable=False,
+        ),
         column(
             "kind",
             "string",
@@ -25,28 +30,37 @@ NOTIFICATIONS = table(
         column("channel", "string", "channel of the message", nullable=False),
         column("subject", "string", "subject line", nullable=False),
         column("body", "string", "text of the message", nullable=False),
-        column(
-            "earliest_send_at",
-            "timestamp",
-            "instant before which a gateway does not deliver it; null: at once",
-        ),
+        column("earliest_send_at", "timestamp", "instant before which it is not sent; null: at once"),
         column("expires_at", "timestamp", "instant after which it is not sent; null: none"),
+        # nullable: messages that were stored before these columns existed lack them
+        column("user_id", "string", "user of an offer, as the source gives the key; it is not sent. Null: no offer"),
+        column("campaign", "string", "campaign of an offer; null: no offer"),
+        column("owner", "string", "owner, or superior for an escalation; null: an offer"),
+        column("topic", "string", "alert_id of the warning of a task; null: no task"),
+        column("time_zone", "string", "IANA name of the user's time zone; null: not known, or no offer"),
     ],
-    ("day", "message_id"),
+    ("message_id",),
+    kind="log",
     partitions=("day",),
 )
 
 
 DELIVERIES = table(
     "deliveries",
-    "an attempt to send a message",
+    "an attempt to send a message, or the reason why it is not sent",
     [
         day("day of the message"),
         column("message_id", "string", "message of notifications", nullable=False),
         column("attempt", "integer", "number of the attempt, from 1", nullable=False),
         column("at", "timestamp", "instant of the attempt", nullable=False),
-        column("outcome", "string", "sent, failed or expired", nullable=False),
-        column("detail", "string", "answer of the server, or the error"),
+        column(
+            "outcome",
+            "string",
+            "sent, failed, expired, history (not sent: the decision was too old) or suppressed (not sent: the user may not be "
+            "contacted any more)",
+            nullable=False,
+        ),
+        column("detail", "string", "answer of the server, the error, or why it is not sent"),
     ],
     ("message_id", "attempt"),
     kind="log",

@@ -52,7 +52,7 @@ def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[Findin
         if made.store.exists(table):
             yield readable(made, table)
     yield from _days(made)
-    yield from _dead_letters(made)
+    yield from unsent_messages(made)
 
 
 def check_outputs(runner: Runner, steps: Iterable[Step]) -> Iterator[Finding]:
@@ -83,7 +83,8 @@ def check_outputs(runner: Runner, steps: Iterable[Step]) -> Iterator[Finding]:
 
 def _folders(settings: Settings) -> dict[str, str]:
     """What is written into folders of this machine -> the folder."""
-    places = {"tables": settings.storage.root, "files": settings.storage.files, "messages": settings.sending.folder}
+    outbox = settings.outbox_folder if settings.sending.kind == "file" else None
+    places = {"tables": settings.storage.root, "files": settings.storage.files, "messages": outbox}
     return {what: urlparse(place).path for what, place in places.items() if place and is_local(place)}
 
 
@@ -134,7 +135,7 @@ def _days(runner: Runner) -> Iterator[Finding]:
                 yield False, f"{job.full_name}: {span_list(unbuilt)} not built. Hint: churnwatch run {job.full_name}"
 
 
-def _dead_letters(runner: Runner) -> Iterator[Finding]:
+def unsent_messages(runner: Runner) -> Iterator[Finding]:
     """Messages of the last LETTER_DAYS days that could not be delivered; bounded by days and destinations."""
     notifications, deliveries = (runner.tables.notifications, runner.tables.deliveries)
     if not (runner.store.exists(notifications) and runner.store.exists(deliveries)):

@@ -4,16 +4,22 @@ import contextlib
 import json
 import threading
 import time
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from churnwatch.io.delivery import send_message
+from churnwatch.io.send_times import SendTimes
+
+NOON = SendTimes(now=datetime(2026, 3, 11, 12, tzinfo=UTC))  # what counts as now
 
 
 def deliver(messages, sender, policy):
     """Attempts to send the messages, as rows with the message's id: what a worker does with a partition."""
     down = {}
     return [
-        {"message_id": message["message_id"]} | row for message in messages for row in send_message(message, sender, policy, down)
+        {"message_id": message["message_id"]} | row
+        for message in messages
+        for row in send_message(message, sender, policy, down, NOON)
     ]
 
 
