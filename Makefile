@@ -1,13 +1,17 @@
 # make demo, make quick, make test, make long, make check, make bench: each installs what it needs, once
 PYTHON ?= python3
 BIN := .venv/bin
+TOOLS := .venv/tools/bin
+LOCK = $(TOOLS)/uv pip compile setup.cfg --upgrade --generate-hashes --python-version 3.11 --no-emit-index-url \
+	--custom-compile-command "make locks" --quiet
+TOOL_PINS := uv==0.13.9 pip-audit==2.10.1 cyclonedx-bom==7.5.0
 CONF ?= conf/local.yaml
 export PYTHONPATH := lib
 
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo quick test long faults order check format bench docs jars clean requirements
+.PHONY: demo quick test long faults order check format bench docs jars locks audit sbom clean requirements
 
 demo: .venv/ready
 	@$(BIN)/churnwatch demo --config $(CONF)
@@ -50,6 +54,27 @@ docs: .venv/ready
 	$(BIN)/python tests/reliability.py
 
 jars: .venv/ready
+
+# what is installed, with hashes: cluster.txt the package alone, local.txt a laptop, test.txt with what tests need;
+# pip install --require-hashes -r requirements/local.txt
+locks: .venv/tools/ready
+	$(LOCK) --output-file requirements/cluster.txt
+	$(LOCK) --extra local --output-file requirements/local.txt
+	$(LOCK) --extra local --extra test --output-file requirements/test.txt
+
+# licences and known vulnerabilities; the latter are skipped, loudly, without a network
+audit: .venv/ready .venv/tools/ready
+	$(BIN)/python requirements/check.py $(TOOLS)/pip-audit
+
+# the bill of materials of the package, as CycloneDX
+sbom: .venv/tools/ready
+	mkdir -p dist
+	$(TOOLS)/cyclonedx-py requirements requirements/cluster.txt --output-reproducible --of JSON -o dist/sbom.json
+
+.venv/tools/ready: Makefile
+	$(PYTHON) -m venv .venv/tools
+	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check $(TOOL_PINS)
+	touch $@
 
 requirements:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "install Python 3.11 or newer (or name it: make PYTHON=python3.11)"; exit 1; }

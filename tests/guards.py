@@ -39,11 +39,46 @@ class Guard:
 GUARDS = (
     # events
     Guard(
-        "a second row with the same id is a duplicate",
+        "a second row with the same id and content is a duplicate",
         "events/event_rows.py",
-        'own_id & (F.col("_n") > 1), F.col("_n")',
-        'own_id & (F.col("_n") > 99), F.col("_n")',
-        "tests/events/test_events_mapping.py::test_of_one_id_on_one_day_the_earliest_stays_and_true_repeats_without_id_stay_all",
+        'own_id & (F.col("_hash") == F.col("_before"))',
+        'own_id & (F.col("_hash") == F.lit("no hash"))',
+        "tests/events/test_events_mapping.py::test_an_id_is_unique_within_its_source",
+    ),
+    Guard(
+        "other content under the same id is an event of its own",
+        "events/event_rows.py",
+        'own_id & (F.col("_hash") == F.col("_before"))',
+        'own_id & (F.col("_n") > 1)',
+        "tests/events/test_events_mapping.py::test_other_content_under_the_same_id_is_kept_and_counted",
+    ),
+    Guard(
+        "a function that reads the clock or chance is refused",
+        "settings/functions.py",
+        "if is_part or name not in CALLABLE or reads_clock:",
+        "if False:",
+        "tests/faults/test_case_39_configuration.py::test_expressions_depend_on_their_columns_alone",
+    ),
+    Guard(
+        "an id with a control character is refused",
+        "events/event_rows.py",
+        '"control_character": F.col("control_character"),',
+        '"control_character": F.lit(False),',
+        "tests/faults/test_case_21_poison_rows.py::test_poison_rows_are_refused_and_the_day_goes_on",
+    ),
+    Guard(
+        "an event in the future is refused",
+        "events/event_rows.py",
+        '"future_event": possible & F.col("_future"),',
+        '"future_event": F.lit(False),',
+        "tests/faults/test_case_12_future_events.py::test_events_of_the_future_are_refused_and_the_day_is_as_without_them",
+    ),
+    Guard(
+        "a field that is suddenly null stops the day",
+        "events/source_days.py",
+        "share - median(before) > limit:",
+        "share - median(before) > 2 * limit + 1:",
+        "tests/faults/test_case_20_renamed_columns.py::test_a_renamed_field_stops_the_day_and_is_named",
     ),
     Guard(
         "an event that lies far from its file's day is refused",

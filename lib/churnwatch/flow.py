@@ -54,10 +54,11 @@ def check_job_names(names: Sequence[str], jobs: Sequence[Job]) -> None:
 def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
     # events are read back only where a gate compares days with what is usual
     usual = {"events_before": t.events.before(USUAL_DAYS)} if settings.quality.min_rows_share_of_usual is not None else {}
+    usual["source_days"] = t.source_days.before(USUAL_DAYS)
     yield Job(
         "ingest_events",
         reads={"users": t.users.as_of(), "consents": t.consents.as_of(), "context": t.context.as_of(), **usual},
-        writes=(t.rejected_events, t.users, t.consents, t.context, t.events),
+        writes=(t.rejected_events, t.source_days, t.users, t.consents, t.context, t.events),
         ports=("sources",),
         stage=partial(events.classify_rows, settings=settings),
         gate=partial(events.gate, settings=settings),

@@ -26,11 +26,13 @@ from churnwatch.core import (
 )
 from churnwatch.flow import flow
 from churnwatch.hashes import code_hash, config_hash
+from churnwatch.io.file_errors import files_named
 from churnwatch.io.ledger import Ledger
 from churnwatch.io.session import describe, few_rows_settings
 from churnwatch.io.store import Store, Written
 from churnwatch.reading import INGEST, Reader, Step
 from churnwatch.settings import Settings
+from churnwatch.settings.secrets import redacted
 from churnwatch.settings.terms import ALL, DONE, FAILED, RUNNING, SKIPPED
 from churnwatch.tables import tables
 
@@ -265,7 +267,8 @@ class Runner:
     def _built(self, step: Step, run_id: str) -> Built:
         """Build and publish the step: what it wrote, the inputs that it read, and the message of its gate."""
         describe(self.spark, step.title)
-        with few_rows_settings(self.spark, enabled=self.reader.rows(step) <= FEW_ROWS):
+        few = self.reader.rows(step) <= FEW_ROWS
+        with few_rows_settings(self.spark, enabled=few), files_named(step.title):
             return self._build(step, run_id)
 
     def _build(self, step: Step, run_id: str) -> Built:
@@ -324,15 +327,8 @@ class Runner:
         """Hash of the days, the configuration, the code and the versions of the tables that the job reads and does not write."""
         own = {t.name for t in step.job.writes}
         versions = sorted((i[0], i[1]) for i in inputs if i[0] not in own)
-        text = json.dumps(
-            [
-                step.job.full_name,
-                [str(d) for d in step.days],
-                config_hash(self.settings),
-                code_hash(),
-                versions,
-            ]
-        )
+        hashes, days = (config_hash(self.settings), code_hash()), [str(d) for d in step.days]
+        text = json.dumps([step.job.full_name, days, *hashes, versions])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     # --- around ------------------------------------------------------------------------------------------------------
@@ -391,7 +387,7 @@ def _with_reason(because: str | None, message: str | None) -> str | None:
 
 def _text(error: BaseException) -> str:
     """The error as job_runs keeps it."""
-    return f"{type(error).__name__}: {error}"[:2000]
+    return redacted(f"{type(error).__name__}: {error}")[:2000]
 
 
 def _port(name: str) -> Any:

@@ -184,6 +184,7 @@ class Warehouse:
         """
         from churnwatch.core import ConfigError
         from churnwatch.flow import check_job_names
+        from churnwatch.io.clock import refuse_future
         from churnwatch.progress import Progress
         from churnwatch.runner import Order, Runner
 
@@ -194,6 +195,7 @@ class Warehouse:
         check_job_names(names, self._runner.jobs)
         every = self.settings.model.snapshot_every_days if every == 0 else every
         order = Order(names, start, end, every, decide)
+        refuse_future(order.last, self.settings)
         if quiet:
             return self._runner.run(order)
         with Progress() as progress:

@@ -37,21 +37,24 @@ class Ingest:
 
     def __init__(self, spark, conf):
         self.spark, self.conf, self.contracts = spark, conf, tables(conf)
-        self.stored = {name: [] for name in ("rejected_events", *STATE, "events")}
+        self.stored = {name: [] for name in ("rejected_events", "source_days", *STATE, "events")}
 
-    def run(self, *days):
-        """Ingests ``days`` in one pass."""
+    def run(self, *days, with_history=False):
+        """Ingests ``days`` in one pass; ``with_history``: counts by source and day are kept, and read by the gate."""
         inputs = {
             kind: smallworld.as_of(self.spark, self.contracts[kind], self.stored[kind], (days[0] - timedelta(days=1), *days))
             for kind in STATE
         }
+        if with_history:
+            stored = [row for row in self.stored["source_days"] if row["day"] < days[0]]
+            inputs["source_days"] = smallworld.rows(self.spark, self.contracts.source_days, stored)
         staged = events.classify_rows(inputs, days, Sources(self.spark, self.conf), self.conf)
         # a local copy, as the runner stages rows in files: later queries do not see the plan that made them
         inputs |= {name: self.spark.createDataFrame(frame.toArrow(), frame.schema) for name, frame in staged.items()}
         counts = events.gate(inputs, days, self.conf)
         for name, frame in events.build_tables(inputs, days, self.conf).items():
             assert sorted(frame.columns) == sorted(self.contracts[name].schema.names)
-            if name in STATE and not getattr(self.conf.sources, name):
+            if name in STATE and not getattr(self.conf.sources, name) or (name == "source_days" and not with_history):
                 continue  # a kind without a source has no rows; saves seconds
             if name == "rejected_events" and not any(count["rejected"] for count in counts.values()):
                 frame = frame.limit(0)  # as the gate has counted

@@ -24,6 +24,8 @@ IDS = [
     GOOD,
     GOOD | {"id": " "},
 ]
+# of the rows with the id 7 the earlier one keeps it
+CONFLICTS = {"7": 10, "7#2": 11, "007": 10, str(2**63): 10}
 REPEATED = [GOOD | {"user_id": f"u{n % 5}", "item_id": str(n % 3)} for n in range(30)]
 AMOUNTS = {"19.99": 1999, "1.005": 101, "-0.005": -1, "0.0049999999999999": 0, "1e3": 100_000, " 2.5 ": 250, "": None}
 AMOUNTS |= {str(n / 100): n for n in range(0, 3000, 7)} | {"99999999999999.99": 9999999999999999}
@@ -78,19 +80,25 @@ def ingested(spark, typed, tmp_path_factory):
 
 
 @pytest.mark.case(10, 25)
-def test_of_one_id_on_one_day_the_earliest_stays_and_true_repeats_without_id_stay_all(ingested):
+def test_of_one_id_on_one_day_the_earliest_keeps_it_and_true_repeats_without_id_stay_all(ingested):
     ids = {row["event_id"]: row["event_time"].hour for row in ingested[0]["ids"] if row["event_id"] != "17"}
     hashed = sorted(i for i in ids if "-" in i)
-    assert {i: h for i, h in ids.items() if i not in hashed} == {"7": 10, "007": 10, str(2**63): 10}
+    assert {i: h for i, h in ids.items() if i not in hashed} == CONFLICTS
     assert [i[-2:] for i in hashed] == ["-1", "-2", "-3"]
     assert len({i[:-2] for i in hashed}) == 1
+
+
+@pytest.mark.case(10)
+def test_other_content_under_the_same_id_is_kept_and_counted(ingested):
+    _, counts = ingested
+    assert [counts[name]["id_conflicts"] for name in ("ids", "orders", "repeated")] == [1, 0, 0]
 
 
 def test_an_id_is_unique_within_its_source(ingested):
     """An order 17 and a visit 17 are two events; the same order delivered twice is one."""
     events, counts = ingested
     assert [[row["event_id"] for row in events[name]].count("17") for name in ("ids", "orders")] == [1, 1]
-    assert [counts[name]["duplicate"] for name in ("ids", "orders")] == [2, 0]  # the id 7 is there twice, too
+    assert [counts[name]["duplicate"] for name in ("ids", "orders")] == [1, 0]
 
 
 @pytest.mark.case(11)
@@ -179,4 +187,5 @@ def test_where_leaves_rows_out_before_they_are_counted(ingested):
         "rejected": 1,
         "outside_days": 0,
         "identical_across_files": 0,
+        "id_conflicts": 0,
     }

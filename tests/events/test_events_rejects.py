@@ -6,9 +6,12 @@ from datetime import date
 
 import pytest
 from ingestworld import MAP, Ingest, json_source, settings, write_lines
+from pyspark.sql.types import StructType
 
 from churnwatch.core import DataQualityError
 from churnwatch.events import gate
+from churnwatch.events.event_rows import EVENT_SCHEMA
+from churnwatch.events.statements import STATEMENT_SCHEMA
 
 DAY = date(2025, 3, 12)
 GOOD = {"user_id": "u1", "event_time": "2025-03-12 10:00:00", "event_type": "view", "amount": "1.00", "duration_s": 2}
@@ -89,8 +92,24 @@ def test_a_thousand_bad_rows_of_twenty_kinds_are_kept_with_every_reason(thousand
 def test_read_is_accepted_and_duplicate_and_rejected_and_outside_days(thousand):
     counts, _ = thousand
     assert counts == {
-        "log": {"read": 970, "accepted": 200, "duplicate": 40, "rejected": 700, "outside_days": 30, "identical_across_files": 0},
-        "table": {"read": 302, "accepted": 2, "duplicate": 0, "rejected": 300, "outside_days": 0, "identical_across_files": 0},
+        "log": {
+            "read": 970,
+            "accepted": 200,
+            "duplicate": 40,
+            "rejected": 700,
+            "outside_days": 30,
+            "identical_across_files": 0,
+            "id_conflicts": 0,
+        },
+        "table": {
+            "read": 302,
+            "accepted": 2,
+            "duplicate": 0,
+            "rejected": 300,
+            "outside_days": 0,
+            "identical_across_files": 0,
+            "id_conflicts": 0,
+        },
     }
 
 
@@ -158,6 +177,7 @@ def test_undated_rejects_of_a_whole_file_do_not_stop_a_single_day(spark, tmp_pat
         "rejected": 4,
         "outside_days": 91,
         "identical_across_files": 0,
+        "id_conflicts": 0,
     }
 
 
@@ -178,11 +198,11 @@ def test_a_day_far_below_the_usual_stops(spark, tmp_path):
     conf = settings(json_source(tmp_path), quality={"min_rows_share_of_usual": 0.5})
     ingest = Ingest(spark, settings(json_source(tmp_path)))
     ingest.run(*(date(2025, 3, n) for n in range(1, 9)))
-    accepted = [("log", "accepted", row["day"], None, None, None) for row in ingest.events]
-    columns = "source STRING, verdict STRING, day DATE, reasons ARRAY<STRING>, nobody BOOLEAN, also_in STRING"
-    rows = spark.createDataFrame(accepted, columns)
+    columns = StructType.fromDDL(EVENT_SCHEMA).names
+    accepted = [{"verdict": "accepted", "nobody": False, "conflict": False} | row for row in ingest.events]
+    rows = spark.createDataFrame([tuple(row.get(name) for name in columns) for row in accepted], EVENT_SCHEMA)
     before = spark.createDataFrame([(row["day"],) for row in ingest.events], "day DATE")
-    inputs = {"events": rows, "statements": rows.limit(0), "events_before": before}
+    inputs = {"events": rows, "statements": spark.createDataFrame([], STATEMENT_SCHEMA), "events_before": before}
     days = [date(2025, 3, n) for n in range(1, 9)]
     with pytest.raises(DataQualityError, match="2025-03-08: 4 events, fewer than 50% of the usual 10"):
         gate(inputs, days, conf)

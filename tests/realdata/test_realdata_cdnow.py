@@ -51,6 +51,7 @@ def test_every_row_of_the_master_is_an_event_and_money_is_right_to_the_cent(mast
             "rejected": 0,
             "outside_days": 0,
             "identical_across_files": 0,
+            "id_conflicts": 0,
         }
     }
     total = master.rows("daily_activity").agg(F.sum("purchases"), F.sum("spend_cents"), F.sum("cds"), F.count("*"))
@@ -113,6 +114,7 @@ def test_repeat_purchases_of_the_sample_in_39_weeks(sample):
         "rejected": 0,
         "outside_days": 1959,
         "identical_across_files": 0,
+        "id_conflicts": 0,
     }
     bought = sample.rows("daily_activity").groupBy("user_id").count()
     repeats = Counter(min(row["count"] - 1, 7) for row in bought.collect())

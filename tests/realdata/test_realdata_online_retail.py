@@ -45,16 +45,9 @@ def retail(data_set):
 
 def test_all_rows_are_read_and_those_without_a_customer_are_rejects(retail):
     counts = json.loads(retail.ran["ingest_events"].message)
-    assert counts == {
-        "invoices": {
-            "read": 541909,
-            "accepted": 406829,
-            "duplicate": 0,
-            "rejected": 135080,
-            "outside_days": 0,
-            "identical_across_files": 0,
-        }
-    }
+    rows = {"read": 541909, "accepted": 406829, "duplicate": 0, "rejected": 135080, "outside_days": 0}
+    # the shop is closed on some hours and days that are usually busy
+    assert counts["invoices"].items() >= (rows | {"identical_across_files": 0, "id_conflicts": 0}).items()
     reasons = retail.rows("rejected_events").groupBy("reasons").count().collect()
     assert [tuple(row) for row in reasons] == [(["no_user"], 135080)]
 
@@ -107,14 +100,8 @@ def test_cohorts_of_sales_alone(data_set):
     shop = data_set("online_retail_sales.yaml", "online_retail")
     ran = shop.run("ingest_events", "build_activity", "build_first_seen", "measure_cohorts", first=FIRST, last=LAST)
     counts = json.loads(ran["ingest_events"].message)["sales"]
-    assert counts == {
-        "read": 397884,
-        "accepted": 397884,
-        "duplicate": 0,
-        "rejected": 0,
-        "outside_days": 0,
-        "identical_across_files": 0,
-    }
+    rows = {"read": 397884, "accepted": 397884, "duplicate": 0, "rejected": 0, "outside_days": 0}
+    assert counts.items() >= (rows | {"identical_across_files": 0, "id_conflicts": 0}).items()
     found = shop.triangle()
     # the first cohorts are all that the README has
     assert {cohort: found[cohort] for cohort in numbers(SALES)} == numbers(SALES)

@@ -30,14 +30,8 @@ def shop(data_set):
 
 def test_every_click_is_an_event_and_half_an_hour_parts_sessions(shop):
     counts = json.loads(shop.ran["ingest_events"].message)
-    assert counts["clicks"] == {
-        "read": 32283,
-        "accepted": 32283,
-        "duplicate": 0,
-        "rejected": 0,
-        "outside_days": 0,
-        "identical_across_files": 0,
-    }
+    rows = {"read": 32283, "accepted": 32283, "duplicate": 0, "rejected": 0, "outside_days": 0}
+    assert counts["clicks"].items() >= (rows | {"identical_across_files": 0, "id_conflicts": 0}).items()
     total = shop.rows("daily_activity").agg(F.sum("events"), F.sum("sessions"), F.count_distinct("user_id"), F.sum("payments"))
     assert tuple(total.first()) == (32283, 6454, 3751, 706)
 

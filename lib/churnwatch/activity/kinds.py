@@ -7,6 +7,8 @@ from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralTyp
 from churnwatch.settings import Measure
 from churnwatch.settings.names import COUNTED
 
+LARGEST_SUM = 10**15  # of a user and slot of a day; 365 days of 24 slots are below 2^63
+
 
 def merged_value(name: str, measure: Measure, cap: int) -> Column:
     """Aggregate the column ``name`` over rows of one user: a sum, a minimum, a maximum, or the ``cap`` smallest values of
@@ -15,6 +17,15 @@ def merged_value(name: str, measure: Measure, cap: int) -> Column:
     if measure.kind == "distinct":
         return smallest(F.array_distinct(F.flatten(F.collect_list(name))), cap)
     return {"min": F.min, "max": F.max}.get(measure.kind, F.sum)(name)
+
+
+def bounded_sum(value: Column) -> Column:
+    """Sum whole numbers; 0 without any. A sum beyond LARGEST_SUM, either way, is that number, so that sums of years of such
+    days still fit into 64 bits and a few absurd amounts of one user do not stop the day of all."""
+    most, zero = F.lit(LARGEST_SUM), F.lit(0).cast("long")
+    # null with values: the sum itself did not fit
+    total = F.coalesce(F.try_sum(value), F.when(F.count(value) > 0, most), zero)
+    return F.greatest(F.least(total, most), -most)
 
 
 def smallest(values: Column, cap: int) -> Column:

@@ -10,7 +10,7 @@ from pyspark.sql.types import DataType, FractionalType, StringType
 
 from churnwatch.activity.acts import is_act
 from churnwatch.activity.cutting import only_small_values, with_parts
-from churnwatch.activity.kinds import merged_value, rounded_integer, smallest
+from churnwatch.activity.kinds import bounded_sum, merged_value, rounded_integer, smallest
 from churnwatch.activity.paths import beside_paths, path_measures, with_crossings
 from churnwatch.core import ConfigError, only_days, to_ranges, wall_seconds
 from churnwatch.core.job import Frames
@@ -188,7 +188,7 @@ def _of_slot(name: str, measure: Measure, events: DataFrame | None) -> Column | 
         # of events at the same instant the larger value, so that the order of rows does not matter
         return F.max(F.when(value.isNotNull(), F.struct("event_time", value.alias("value"))))
     if measure.kind == "sum":
-        return F.coalesce(F.sum(value), F.lit(0).cast("long"))
+        return bounded_sum(value)
     return F.min(value) if measure.kind == "min" else F.max(value)
 
 

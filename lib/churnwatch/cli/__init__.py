@@ -24,6 +24,7 @@ from churnwatch.cli.maintain import maintain
 from churnwatch.cli.rules import rules
 from churnwatch.core import ChurnwatchError, ConfigError, NoEventLog
 from churnwatch.settings import Settings, load
+from churnwatch.settings.secrets import redacted
 from churnwatch.settings.terms import ALL
 
 app = typer.Typer(
@@ -71,12 +72,12 @@ def _with_every(given: Sequence[str]) -> list[str]:
 
 def _told(error: Exception, verbose: bool) -> int:
     if verbose:
-        traceback.print_exc()
+        print(redacted(traceback.format_exc()), file=sys.stderr)
     known = isinstance(error, ChurnwatchError)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     # every fault of the configuration is told, and every column of a log that is none, whatever their number
     shown = lines if isinstance(error, ConfigError | NoEventLog) else lines[: 5 if known else 3]
-    text = "\n".join(line[:300] for line in shown)
+    text = redacted("\n".join(line[:300] for line in shown))
     print(f"churnwatch: {text if known else f'{type(error).__name__}: {text}'}", file=sys.stderr)
     if not known and not verbose:
         print("run again with -v for the trace", file=sys.stderr)

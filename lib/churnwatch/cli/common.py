@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from churnwatch.io.clock import refuse_future
 from churnwatch.progress import Progress
 from churnwatch.settings import Settings
 
@@ -41,6 +42,7 @@ def runner_over(settings: Settings, **callbacks: Any) -> Any:
 
 def run_order(settings: Settings, order: Any, how: Any = None) -> None:
     """Run ``order`` and show its progress; ``how(runner, order)`` replaces ``runner.run``."""
+    refuse_future(order.last, settings)
     with Progress() as progress:
         runner = runner_over(settings, on_end=progress.step_ended, on_start=progress.step_started)
         progress.watch(runner.spark)

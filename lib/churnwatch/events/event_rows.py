@@ -1,7 +1,7 @@
 """Parse rows of event sources and give each a verdict: accepted, duplicate, rejected or outside_days."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -15,6 +15,8 @@ from churnwatch.events.mapping import (
     REJECTED,
     UNDATED,
     Mapped,
+    SourcePort,
+    badly_encoded,
     fingerprint,
     is_one_of,
     is_unreadable,
@@ -23,6 +25,7 @@ from churnwatch.events.mapping import (
     raw_text,
     reasons_text,
     reject_day,
+    with_control_character,
 )
 from churnwatch.settings import EventSource, Settings
 
@@ -41,17 +44,24 @@ EVENT_FIELDS = {
     "properties": "map<string,string>",
 }
 EVENT_SCHEMA = "source STRING, verdict STRING, day DATE, " + ", ".join(f"{n} {k}" for n, k in EVENT_FIELDS.items())
-EVENT_SCHEMA += ", file STRING, reasons ARRAY<STRING>, raw STRING, nobody BOOLEAN, also_in STRING"
+EVENT_SCHEMA += ", file STRING, reasons ARRAY<STRING>, raw STRING, nobody BOOLEAN, also_in STRING, conflict BOOLEAN"
 
 
 def classify_events(
-    rows: DataFrame, source: EventSource, days: Sequence[date], settings: Settings, rates: DataFrame | None = None
+    rows: DataFrame,
+    source: EventSource,
+    days: Sequence[date],
+    settings: Settings,
+    rates: DataFrame | None = None,
+    sources: SourcePort | None = None,
 ) -> DataFrame:
     """Return one row per source row, with its ``verdict``. Rows outside ``days`` keep ``source`` and the verdict alone.
 
     An event belongs to the business day of its time. Its file must be one that is read for that day (``file_days``);
     otherwise no run would find it, so it is refused as ``time_far_from_file``. ``rates``: those of ``rates_by_day``; a source
-    that maps a currency needs them.
+    that maps a currency needs them. An event of a source without ``{day}`` that lies more than ``clock.future_minutes`` after
+    the clock of the read is refused; of a file with a day, events after the days that read it are. ``sources`` None: rows of
+    erased users and events ahead of the clock are kept.
     """
     mapped = Mapped(rows, source)
     parsed = mapped.frame.select(
@@ -70,14 +80,25 @@ def classify_events(
         mapped.json_text("properties").alias("_json"),
         *("_file", "_file_day", "_corrupt", "_raw", "_own"),
     )
-    dated = parsed.withColumns(
+    # before ids are hashed, because hashes say nothing about what they were made of
+    checked = parsed.withColumns(
         {
-            "_day": business_day(F.col("event_time"), settings.clock.time_zone),
-            "_possible": F.year("event_time").between(FIRST_YEAR, LAST_YEAR),
-            "_bad_properties": is_unreadable(F.col("_json"), F.col("properties")),  # here, so that the text is parsed once
             "_nobody": is_nobody(F.col("user_id"), settings.sources.nobody),
+            "bad_encoding": badly_encoded("user_id", "event_id", "event_type", "item_id", "session_id", "channel"),
+            "control_character": with_control_character("user_id", "event_id", "item_id", "session_id"),
         }
-    ).withColumn("_near", _read_for_its_day(source))
+    )
+    dated = (
+        (sources.protect(checked) if sources else checked)
+        .withColumns(
+            {
+                "_day": business_day(F.col("event_time"), settings.clock.time_zone),
+                "_possible": F.year("event_time").between(FIRST_YEAR, LAST_YEAR),
+                "_bad_properties": is_unreadable(F.col("_json"), F.col("properties")),  # here, so that the text is parsed once
+            }
+        )
+        .withColumns({"_near": _read_for_its_day(source), "_future": _in_future(source, sources, settings)})
+    )
     priced = _in_own_currency(dated, rates, settings) if rates is not None else dated.withColumn("_no_rate", F.lit(False))
     digits = settings.money.minor_digits
     judged = _with_verdict(priced.withColumn("_reasons", reasons_text(_reasons(source, digits))), source, days, digits)
@@ -88,6 +109,15 @@ def _read_for_its_day(source: EventSource) -> Column:
     if not source.daily:
         return F.lit(True)
     return F.date_diff(F.col("_file_day"), F.col("_day")).isin(source.file_days)
+
+
+def _in_future(source: EventSource, sources: SourcePort | None, settings: Settings) -> Column:
+    """Test whether an event lies after all days that read its file, or after the clock of the read."""
+    if source.daily:
+        return F.date_diff(F.col("_day"), F.col("_file_day")) > -min(source.file_days)
+    if sources is None:
+        return F.lit(False)
+    return F.col("event_time") > F.lit(sources.read_at() + timedelta(minutes=settings.clock.future_minutes))
 
 
 def _in_own_currency(frame: DataFrame, rates: DataFrame, settings: Settings) -> DataFrame:
@@ -109,7 +139,10 @@ def _reasons(source: EventSource, digits: int) -> dict[str, Column]:
         "no_time": ~F.coalesce(given, F.lit(False)),
         "bad_time": given & time.isNull(),
         "impossible_time": ~possible,
-        "time_far_from_file": possible & ~F.col("_near"),
+        "future_event": possible & F.col("_future"),
+        "time_far_from_file": possible & ~F.col("_near") & ~F.col("_future"),
+        "bad_encoding": F.col("bad_encoding"),
+        "control_character": F.col("control_character"),
         "no_type": F.col("event_type").isNull(),
         "other_currency": F.col("_no_rate"),
         "bad_properties": F.col("_bad_properties"),
@@ -121,7 +154,7 @@ def _reasons(source: EventSource, digits: int) -> dict[str, Column]:
 
 def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date], digits: int) -> DataFrame:
     rejected = F.col("_reasons") != ""
-    timed = F.col("_corrupt").isNull() & F.col("_possible") & F.col("_near")
+    timed = F.col("_corrupt").isNull() & F.col("_possible") & F.col("_near") & ~F.col("_future")
     placed = frame.withColumn("day", F.when(rejected, reject_day(source, F.when(timed, F.col("_day")))).otherwise(F.col("_day")))
     in_days = is_one_of(days, F.col("day")) | (F.lit(not source.daily) & rejected & (F.col("day") == F.lit(UNDATED)))
     decided = placed.withColumn("verdict", F.when(~in_days, OUTSIDE).when(rejected, REJECTED))
@@ -148,7 +181,8 @@ def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date], d
 def _with_ids(frame: DataFrame, drop_repeats: bool) -> DataFrame:
     """Mark duplicates, and add an ``event_id`` where the source has none.
 
-    Of several rows with the same id on one day the one with the smallest (time, hash) is accepted. A row without an id
+    Of several rows with the same id and the same content on one day one is accepted. Where the contents differ, one of each
+    is: in the order of (time, hash) the first keeps the id, the n-th gets ``id#n`` and is a ``conflict``. A row without an id
     gets its hash and its ordinal among identical rows of the day, so that repeated events are kept.
 
     ``also_in``: another file that holds the row, for rows that would not be there if each row without an id counted as often
@@ -167,15 +201,25 @@ def _with_ids(frame: DataFrame, drop_repeats: bool) -> DataFrame:
     window = Window.partitionBy(*key).orderBy("_file", "event_time", "_hash")
     in_file = Window.partitionBy(*key, "_file").orderBy("event_time", "_hash")
     before = window.rowsBetween(Window.unboundedPreceding, -1)
-    numbered = hashed.withColumns({"_n": F.row_number().over(window), "_in_file": F.row_number().over(in_file)})
+    numbered = hashed.withColumns(
+        {
+            "_n": F.row_number().over(window),
+            "_in_file": F.row_number().over(in_file),
+            # rows with an id have no _file: those with the same content are neighbours
+            "_content": F.dense_rank().over(window),
+            "_before": F.lag("_hash").over(window),
+        }
+    )
     # the n-th of its file, and an earlier file has n of them too
     again = event & ~own_id & (F.col("_in_file") <= F.max("_in_file").over(before))
     marked = numbered.withColumn("also_in", F.when(again, F.first("_file").over(before)))
-    repeated, ordinal = own_id & (F.col("_n") > 1), F.col("_n")
+    repeated, ordinal = own_id & (F.col("_hash") == F.col("_before")), F.col("_n")
+    conflict = event & own_id & ~F.coalesce(repeated, F.lit(False)) & (F.col("_content") > 1)
     if drop_repeats:
         repeated, ordinal = repeated | F.col("also_in").isNotNull(), F.col("_in_file")
     verdict = F.coalesce(F.col("verdict"), F.when(repeated, "duplicate").otherwise("accepted"))
-    ids = F.when(event, F.coalesce(F.col("event_id"), F.concat_ws("-", "_hash", ordinal.cast("string"))))
+    own = F.when(conflict, F.concat_ws("#", "event_id", F.col("_content").cast("string"))).otherwise(F.col("event_id"))
+    ids = F.when(event, F.coalesce(own, F.concat_ws("-", "_hash", ordinal.cast("string"))))
     fields = [F.col(name) for name in EVENT_FIELDS if name != "event_id"]
     kept_file = F.coalesce("file", F.when(F.col("also_in").isNotNull(), F.col("_file")))
     return marked.select(
@@ -189,4 +233,5 @@ def _with_ids(frame: DataFrame, drop_repeats: bool) -> DataFrame:
         "raw",
         "nobody",
         "also_in",
+        F.coalesce(conflict, F.lit(False)).alias("conflict"),
     )

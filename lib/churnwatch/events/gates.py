@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from statistics import median
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -14,6 +15,7 @@ from churnwatch.core.job import Frames
 from churnwatch.events.dates import DateCount, count_dates, date_attributes, date_faults
 from churnwatch.events.ingest import all_sources
 from churnwatch.events.mapping import UNDATED
+from churnwatch.events.source_days import SourceDays, hour_faults, null_faults
 from churnwatch.settings import Settings
 
 VERDICTS = ("accepted", "duplicate", "rejected", "outside_days")
@@ -25,7 +27,8 @@ class SourceCounts:
     """Rows of one source by verdict, and refused rows by reason.
 
     ``undated``: refused rows without a day. ``nobody``, ``undated_nobody``: those among the refused rows that have no fault but
-    a user id that stands for nobody. ``identical``: rows without an id that another file holds as often.
+    a user id that stands for nobody. ``identical``: rows without an id that another file holds as often. ``conflicts``: accepted
+    rows whose id another row of the day has with other content.
     """
 
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -34,6 +37,7 @@ class SourceCounts:
     nobody: int = 0
     undated_nobody: int = 0
     identical: int = 0
+    conflicts: int = 0
 
     @property
     def read(self) -> int:
@@ -76,9 +80,12 @@ def _larger(dated: int, of_days: int, undated: int, of_all: int) -> float:
     return max(dated / of_days if of_days else 0.0, undated / of_all if of_all else 0.0)
 
 
-def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, dict[str, int]]:
+def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, dict[str, Any]]:
     """Count the rows of each source: read = accepted + duplicate + rejected + outside_days. ``identical_across_files`` counts
     rows without an event_id that another file holds as often; they are duplicates where ``repeats`` is drop, else accepted.
+    ``id_conflicts`` counts accepted rows whose event_id another row of the day has with other content.
+    ``hours_without_events``: local hours without an event that usually have 20 or more on that weekday; ``without_events``
+    names them by day.
 
     One aggregate by source, verdict, day and set of reasons. Raises DataQualityError when
 
@@ -88,18 +95,23 @@ def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, 
       ``quality.max_unreadable_share``,
     - a day has no event and ``quality.allow_empty_days`` is false,
     - a day has fewer events than ``quality.min_rows_share_of_usual`` times the median of the 28 days before it. That median
-      takes only days that have rows in ``events_before`` or are among ``days``, and needs at least 7 of them.
+      takes only days that have rows in ``events_before`` or are among ``days``, and needs at least 7 of them,
+    - the share of nulls in a mapped field has risen by more than ``quality.max_null_share_rise``,
+    - too few of the usual hours have events (``quality.min_hours_share``).
     """
     counts: dict[str, SourceCounts] = {source.name: SourceCounts() for source in all_sources(settings)}
     events_on: Counter[date] = Counter()
     grain = [F.col("source"), F.col("verdict"), F.col("day"), F.concat_ws(",", "reasons").alias("reasons"), F.col("nobody")]
-    events = inputs["events"].select(*grain, F.lit(True).alias("event"), F.col("also_in").isNotNull().alias("identical"))
-    statements = inputs["statements"].select(*grain, F.lit(False).alias("event"), F.lit(False).alias("identical"))
+    no = F.lit(False)
+    identical = F.col("also_in").isNotNull().alias("identical")
+    events = inputs["events"].select(*grain, F.lit(True).alias("event"), identical, "conflict")
+    statements = inputs["statements"].select(*grain, no.alias("event"), no.alias("identical"), no.alias("conflict"))
     rows = events.unionByName(statements)
     for row in rows.groupBy(*rows.columns).count().collect():
         count = counts.setdefault(row["source"], SourceCounts())
         count.verdicts[row["verdict"]] += row["count"]
         count.identical += row["count"] if row["identical"] else 0
+        count.conflicts += row["count"] if row["conflict"] else 0
         if row["verdict"] == "rejected":
             undated = row["count"] if row["day"] == UNDATED else 0
             count.undated += undated
@@ -109,6 +121,8 @@ def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, 
         elif row["verdict"] == "accepted" and row["event"]:
             events_on[row["day"]] += row["count"]
     dates = _dates(inputs, settings)
+    known_days = SourceDays.collect(inputs, settings)
+    hours = known_days.missing_hours(days, settings)
     faults = [
         *_rejected(counts, settings),
         *_nobody(counts, settings),
@@ -116,14 +130,22 @@ def gate(inputs: Frames, days: Sequence[date], settings: Settings) -> dict[str, 
         *date_faults(dates, settings),
         *_empty(events_on, days, settings),
         *_below_usual(inputs, events_on, days, settings),
+        *null_faults(known_days, days, settings),
+        *hour_faults(hours, settings),
     ]
     if faults:
         span = f"{min(days)}" if len(days) == 1 else f"{min(days)} .. {max(days)}"
         lines = [f"ingest_events {span}: the input fails the quality checks, nothing was published:", *faults]
         raise DataQualityError("\n  ".join(lines))
-    found = {name: {"read": count.read, **{v: count.verdicts[v] for v in VERDICTS}} for name, count in counts.items()}
+    found: dict[str, dict[str, Any]] = {
+        name: {"read": count.read, **{v: count.verdicts[v] for v in VERDICTS}} for name, count in counts.items()
+    }
     for source in settings.sources.events:
         found[source.name]["identical_across_files"] = counts[source.name].identical
+        found[source.name]["id_conflicts"] = counts[source.name].conflicts
+    for name, day in hours:
+        found[name]["hours_without_events"] = found[name].get("hours_without_events", 0) + len(hours[name, day].missing)
+        found[name].setdefault("without_events", {})[str(day)] = hours[name, day].missing
     if dates and settings.sources.users:
         found[settings.sources.users.name] |= {f"unreadable_{name}": count.unreadable for name, count in dates.items()}
     return found
@@ -167,14 +189,14 @@ def _identical(events: DataFrame, counts: dict[str, SourceCounts], settings: Set
         if name in kept and count.identical_share > limit:
             identical = events.where((F.col("source") == name) & F.col("also_in").isNotNull())
             # the smallest one, so that the same files give the same message
-            key = identical.select(F.struct("also_in", "file", "day", "user_id", "event_type", "event_time").alias("key"))
+            key = identical.select(F.struct("also_in", "file", "day", "event_time", "event_type").alias("key"))
             [row] = key.agg(F.min("key").alias("key")).collect()
             one = row["key"]
             faults.append(
                 f"{name}: {count.identical:,} of {count.verdicts['accepted']:,} accepted rows ({count.identical_share:.1%}) are "
                 f"identical to rows of another file, quality.max_identical_across_files_share allows {limit:.1%}:\n"
-                f"    {one['also_in']} and\n    {one['file']} have: day {one['day']}, user_id {one['user_id']}, event_time "
-                f"{one['event_time']}, event_type {one['event_type']}\n"
+                f"    {one['also_in']} and\n    {one['file']} have: day {one['day']}, event_time {one['event_time']}, "
+                f"event_type {one['event_type']}\n"
                 "    Hint: repeats: drop in the source where a delivery came twice, map an event_id, or allow a larger share"
             )
     return faults

@@ -13,6 +13,7 @@ from churnwatch.events.changes import changed_rows
 from churnwatch.events.currency import rates_by_day
 from churnwatch.events.event_rows import EVENT_FIELDS, EVENT_SCHEMA, classify_events
 from churnwatch.events.mapping import REJECTED, UNDATED, SourcePort, fingerprint
+from churnwatch.events.source_days import count_source_days
 from churnwatch.events.statements import KEYS, STATEMENT_SCHEMA, classify_statements
 from churnwatch.settings import EventSource, Settings, Source
 
@@ -25,13 +26,13 @@ def classify_rows(inputs: Frames, days: Sequence[date], sources: SourcePort, set
     """
     spark = inputs["users"].sparkSession
     statements = {
-        kind: classify_statements(rows, source, kind, days, settings)
+        kind: classify_statements(rows, source, kind, days, settings, sources)
         for kind, source in state_sources(settings).items()
         if (rows := sources.find_rows(source, days)) is not None
     }
     every = list(statements.values())
     events = [
-        classify_events(rows, source, days, settings, _rates(source, statements, inputs, days, settings))
+        classify_events(rows, source, days, settings, _rates(source, statements, inputs, days, settings), sources)
         for source in settings.sources.events
         if (rows := sources.find_rows(source, days)) is not None
     ]
@@ -56,7 +57,7 @@ def build_tables(inputs: Frames, days: Sequence[date], settings: Settings) -> Fr
     """Build rejected_events, users, consents, context and events of ``days`` from the classified rows."""
     events, statements = inputs["events"], inputs["statements"]
     configured = state_sources(settings)
-    frames = {"rejected_events": _rejects(events, statements)}
+    frames = {"rejected_events": _rejects(events, statements), "source_days": count_source_days(events, statements, settings)}
     for kind in KEYS:
         if kind not in configured and all(day.day > 1 for day in days):
             frames[kind] = inputs[kind].drop("until").where(F.lit(False))  # no statement, and nothing to restate

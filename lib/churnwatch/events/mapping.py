@@ -1,19 +1,21 @@
 """Map the rows of a source to the canonical fields, by the expressions of sources.yaml."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, MapType, NullType, StringType, StructType
 
-from churnwatch.core import ConfigError, contiguous
+from churnwatch.core import ConfigError, DataQualityError, contiguous
 from churnwatch.events.ids import user_id
 from churnwatch.events.instants import text_of
 from churnwatch.settings import Source
 
 OUTSIDE = "outside_days"
+MISSING_COLUMN = "UNRESOLVED_COLUMN.WITH_SUGGESTION"
 REJECTED = "rejected"
 UNDATED = date(1970, 1, 1)  # day of refused rows that have neither a time nor a file of a day
 
@@ -25,6 +27,14 @@ class SourcePort(Protocol):
         """Return rows of the source with ``_file``, ``_file_day``, ``_corrupt`` and ``_raw``; None when there is no file."""
         ...
 
+    def protect(self, rows: DataFrame) -> DataFrame:
+        """Leave out rows of erased users. Where ids are pseudonymised, hash ``user_id`` and empty ``_raw`` and ``_own``."""
+        ...
+
+    def read_at(self) -> datetime:
+        """Return the wall clock of this read, UTC."""
+        ...
+
 
 class Mapped:
     """A source's rows with a column ``m_<field>`` for each mapped field; fields that are not mapped are null."""
@@ -34,14 +44,23 @@ class Mapped:
         if source.where:
             # unreadable rows are kept, because the condition cannot be evaluated on them
             rows = rows.where(f"_corrupt IS NOT NULL OR ({source.where})")
-        self.frame = rows.select(
-            *(F.expr(text).alias(f"m_{field}") for field, text in source.map.items()),
-            "_file",
-            "_file_day",
-            "_corrupt",
-            "_raw",
-            F.struct(*(F.col(f"`{name.replace('`', '``')}`") for name in own)).alias("_own"),
-        )
+        try:
+            self.frame = rows.select(
+                *(F.expr(text).alias(f"m_{field}") for field, text in source.map.items()),
+                "_file",
+                "_file_day",
+                "_corrupt",
+                "_raw",
+                F.struct(*(F.col(f"`{name.replace('`', '``')}`") for name in own)).alias("_own"),
+            )
+        except AnalysisException as error:
+            if error.getCondition() != MISSING_COLUMN:
+                raise
+            missing = (error.getMessageParameters() or {}).get("objectName", "a column")
+            raise DataQualityError(
+                f"source {source.name}: the map names {missing}, which the files lack; they have {', '.join(own)}. "
+                "Nothing was published. Hint: correct the map in sources.yaml, or the files"
+            ) from error
         self._source = source
 
     def kind(self, field: str) -> DataType:
@@ -90,8 +109,21 @@ def is_unreadable(text: Column, parsed: Column) -> Column:
 
 
 def raw_text() -> Column:
-    """Return the row as the source wrote it: its own text, else its columns as JSON."""
-    return F.coalesce(F.col("_raw"), F.to_json("_own"))
+    """Return the row as the source wrote it: its own text, else its columns as JSON. Bytes that are no UTF-8 become U+FFFD,
+    because other readers of the table would fail on them."""
+    return F.make_valid_utf8(F.coalesce(F.col("_raw"), F.to_json("_own")))
+
+
+def badly_encoded(*columns: str) -> Column:
+    """Test whether one of the texts has bytes that are no UTF-8. Readers of text put U+FFFD in their place, so that two ids
+    could become one."""
+    text = F.concat_ws(" ", *columns)
+    return text.contains("\ufffd") | ~F.is_valid_utf8(text)
+
+
+def with_control_character(*columns: str) -> Column:
+    """Test whether one of the ids has a control character, such as NUL or a tabulator."""
+    return F.concat_ws(" ", *columns).rlike(r"\p{Cc}")
 
 
 def map_text(value: Column) -> Column:

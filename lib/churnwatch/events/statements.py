@@ -16,11 +16,14 @@ from churnwatch.events.mapping import (
     REJECTED,
     UNDATED,
     Mapped,
+    SourcePort,
+    badly_encoded,
     is_one_of,
     only_nobody,
     raw_text,
     reasons_text,
     reject_day,
+    with_control_character,
 )
 from churnwatch.settings import Settings, Source
 
@@ -50,7 +53,9 @@ STATEMENT_SCHEMA += (
 STATEMENT_SCHEMA += ", nobody BOOLEAN"
 
 
-def classify_statements(rows: DataFrame, source: Source, kind: str, days: Sequence[date], settings: Settings) -> DataFrame:
+def classify_statements(
+    rows: DataFrame, source: Source, kind: str, days: Sequence[date], settings: Settings, sources: SourcePort | None = None
+) -> DataFrame:
     """Return one row per source row, with its ``verdict``, ``stated_on`` and ``day``.
 
     ``stated_on``: the day of ``changed_at`` (context: its own ``day``), else the file's, else ``registered_on``.
@@ -82,8 +87,16 @@ def classify_statements(rows: DataFrame, source: Source, kind: str, days: Sequen
     reasons = {why: F.col(f"_given_{name}") & F.col(name).isNull() for why, (_, name) in wrong.items()} | _reasons(kind)
     if kind == "context":
         parsed = parsed.withColumn("value", F.col("_number").try_cast("double"))
-    parsed = parsed.withColumn("_nobody", is_nobody(F.col("user_id"), settings.sources.nobody))
-    classified = parsed.withColumn("_reasons", reasons_text(reasons)).withColumn("stated_on", _stated_on(kind, clock))
+    checked = parsed.withColumns(
+        {
+            "_nobody": is_nobody(F.col("user_id"), settings.sources.nobody),
+            "bad_encoding": badly_encoded(*KEYS[kind]),
+            "control_character": with_control_character(*KEYS[kind]),
+        }
+    )
+    if "user_id" in KEYS[kind] and sources:
+        checked = sources.protect(checked)
+    classified = checked.withColumn("_reasons", reasons_text(reasons)).withColumn("stated_on", _stated_on(kind, clock))
     return _with_verdict(classified, source, kind, days)
 
 
@@ -101,6 +114,7 @@ def _attributes(mapped: Mapped, source: Source) -> Column:
 
 def _reasons(kind: str) -> dict[str, Column]:
     wrong = {f"no_{key}": F.col(key).isNull() for key in KEYS[kind] if key != "user_id"}
+    wrong |= {name: F.col(name) for name in ("bad_encoding", "control_character")}
     if "user_id" in KEYS[kind]:
         wrong["no_user"] = F.col("user_id").isNull() | F.col("_nobody")
     if kind == "consents":

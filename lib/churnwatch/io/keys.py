@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from pyspark.sql import DataFrame
 
 from churnwatch.core import ConfigError
 from churnwatch.settings import Settings
+from churnwatch.settings.environment import IdKey
 
 SHORTEST_KEY = 16  # bytes; a shorter key could be guessed
+IDS = {"user_id", "unit"}  # columns that hold the id of a user
+SHOWN_DIGITS = 16  # of a hash, in messages
 
 
 def id_key(settings: Settings) -> bytes:
@@ -21,15 +25,69 @@ def id_key(settings: Settings) -> bytes:
 
     Raises ConfigError when neither place is configured, or the key is shorter than 16 bytes.
     """
+    return _key(settings.privacy.id_key, "privacy.id_key")
+
+
+def table_key(settings: Settings) -> bytes:
+    """Read the key of the hashes that tables hold: those of pseudonymised users and of erased ones. As ``id_key``."""
+    place = settings.privacy.table_key
+    if not (place.env or place.file):
+        place = IdKey(file=f"{settings.storage.files}/table_key")
+    return _key(place, "privacy.table_key")
+
+
+def rotate_id_key(settings: Settings) -> Path:
+    """Replace the key of ``privacy.id_key`` by a new one; return the file in which the old one is kept.
+
+    Raises ConfigError when the key is an environment variable, or when there is no key yet.
+    """
     place = settings.privacy.id_key
+    if not place.file:
+        raise ConfigError(
+            f"privacy.id_key is the environment variable {place.env}, which this command cannot change. "
+            "Hint: put a new key into the secret store"
+        )
+    path = Path(place.file)
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist: there is no key to replace. Hint: it is made by the first run")
+    number = 1 + max((int(old.suffix[1:]) for old in path.parent.glob(f"{path.name}.*") if old.suffix[1:].isdigit()), default=0)
+    kept = path.with_name(f"{path.name}.{number}")
+    os.link(path, kept)
+    fresh = _draft(path)
+    fresh.replace(path)
+    return kept
+
+
+def check_table_ids(settings: Settings, has_rows: bool) -> None:
+    """Raise ConfigError when the warehouse holds ids of another kind than this configuration would write.
+
+    Ids of the sources and hashes, or hashes of two keys, would make two users of one. ``has_rows``: tables hold rows already.
+    """
+    file = Path(settings.storage.files) / "kind_of_ids"
+    plain = "as the sources give them"
+    wanted = plain
+    if settings.privacy.pseudonymise:
+        wanted = f"hashed with the key {keyed_id('name of the key', table_key(settings))[:SHOWN_DIGITS]}"
+    stored = file.read_text(encoding="utf-8").strip() if file.exists() else (plain if has_rows else None)
+    if stored is None and settings.privacy.pseudonymise:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(wanted + "\n", encoding="utf-8")
+    elif stored not in (None, wanted):
+        raise ConfigError(
+            f"the tables hold user ids {stored}, this configuration writes them {wanted}; nothing was written. "
+            "Hint: restore privacy.pseudonymise and privacy.table_key, or load another warehouse"
+        )
+
+
+def _key(place: IdKey, name: str) -> bytes:
     if place.env:
         key, where = os.environ.get(place.env, "").encode(), f"environment variable {place.env}"
     elif place.file:
         key, where = _from_file(Path(place.file)), place.file
     else:
-        raise ConfigError("privacy.id_key names neither a file nor an environment variable (env)")
+        raise ConfigError(f"{name} names neither a file nor an environment variable (env)")
     if len(key) < SHORTEST_KEY:
-        raise ConfigError(f"privacy.id_key: {where} holds {len(key)} bytes, at least {SHORTEST_KEY} are needed")
+        raise ConfigError(f"{name}: {where} holds {len(key)} bytes, at least {SHORTEST_KEY} are needed")
     return key
 
 
@@ -50,9 +108,7 @@ def _from_file(path: Path) -> bytes:
         return path.read_bytes().strip()
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    made.touch(mode=0o600)
-    made.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
+    made = _draft(path)
     try:
         os.link(made, path)  # never replaces a key of another process, and never leaves half a key
     except FileExistsError:
@@ -64,9 +120,25 @@ def _from_file(path: Path) -> bytes:
     return path.read_bytes().strip()
 
 
+def _draft(path: Path) -> Path:
+    """Write a new key beside ``path``, readable only by its owner."""
+    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    made.touch(mode=0o600)
+    made.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
+    return made
+
+
 def keyed_id(user_id: str, key: bytes) -> str:
     """HMAC-SHA-256 (RFC 2104) of a user id, as 64 hexadecimal digits."""
     return hmac.new(key, user_id.encode(), hashlib.sha256).hexdigest()
+
+
+def without_ids(key: str, settings: Settings) -> str:
+    """Replace users in the key of a row, given as JSON, by the first digits of their hashes: messages are kept and shown."""
+    row = json.loads(key)
+    for name in IDS & row.keys():
+        row[name] = keyed_id(row[name], id_key(settings))[:SHOWN_DIGITS]
+    return json.dumps(row, ensure_ascii=False)
 
 
 def keyed(frame: DataFrame, column: str, key: bytes) -> DataFrame:

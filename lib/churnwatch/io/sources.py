@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import sqlglot
 from pyspark.errors import AnalysisException
@@ -12,10 +12,15 @@ from pyspark.sql.types import StringType, StructType
 from sqlglot import expressions as exp
 
 from churnwatch.core import ConfigError, DataQualityError
+from churnwatch.io.clock import now
+from churnwatch.io.keys import check_table_ids, keyed, table_key
+from churnwatch.io.store import Store
 from churnwatch.settings import Settings, Source
+from churnwatch.tables import tables
 
 DAY = "{day}"
 CORRUPT = "_corrupt"
+HASH = "_user_hash"  # of a user id, while rows are protected
 MISSING = ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE")
 EMPTY_FOLDER = "UNABLE_TO_INFER_SCHEMA"  # a Parquet folder without a file has no columns
 Tree = dict[str, "Tree"]
@@ -30,7 +35,39 @@ class Sources:
     """
 
     def __init__(self, spark: SparkSession, settings: Settings, run_id: str = "") -> None:
-        self._spark = spark
+        self._spark, self._settings = spark, settings
+        self._erased: DataFrame | None = None
+        self._looked_up = False
+
+    def protect(self, rows: DataFrame) -> DataFrame:
+        """Leave out rows of erased users. Where ids are pseudonymised, hash ``user_id`` and empty ``_raw`` and ``_own``.
+
+        ``rows`` have ``user_id``, ``_raw`` and ``_own``. Raises ConfigError when the tables hold ids of another kind.
+        """
+        erased, hashes = self._erased_users(), self._settings.privacy.pseudonymise
+        if erased is None and not hashes:
+            return rows
+        hashed = keyed(rows.withColumn(HASH, F.col("user_id")), HASH, table_key(self._settings))
+        if erased is not None:
+            hashed = hashed.join(F.broadcast(erased), HASH, "left_anti")
+        if hashes:
+            text = F.lit(None).cast("string")
+            hashed = hashed.withColumns({"user_id": F.col(HASH), "_raw": text, "_own": F.when(text.isNotNull(), F.struct(text))})
+        return hashed.drop(HASH)
+
+    def _erased_users(self) -> DataFrame | None:
+        """Return the hashes of erased users, one row each; None when there is none. Read once."""
+        if not self._looked_up:
+            store, contracts = Store(self._spark, self._settings), tables(self._settings)
+            check_table_ids(self._settings, has_rows=bool(store.version(contracts.events)))
+            found = store.read(contracts.suppressions).select(F.col("user_hash").alias(HASH)).distinct()
+            self._erased = None if store.version(contracts.suppressions) is None or found.isEmpty() else found
+            self._looked_up = True
+        return self._erased
+
+    def read_at(self) -> datetime:
+        """Return the wall clock of this read, UTC."""
+        return now()
 
     def rows(self, source: Source, days: Sequence[date]) -> DataFrame:
         """Return ``find_rows``, or an empty frame with the columns that the map names when there is no file."""
@@ -179,6 +216,8 @@ def named_columns(expressions: Iterable[str]) -> Tree:
             here = tree
             for part in _parts(column):
                 here = here.setdefault(part, {})
+        if sqlglot.parse_one(f"SELECT {text}", dialect="spark").find(exp.CurrentUser):
+            tree.setdefault("user", {})  # to sqlglot the name of a function, to Spark a column where there is one
     for name in tree:
         if name.startswith("_file") or name in (CORRUPT, "_raw"):
             raise ConfigError(f"a source's column is named {name}, which is reserved. Hint: rename it in the source")

@@ -22,6 +22,7 @@ from pyspark.sql.types import BooleanType, DataType, StructType
 from churnwatch.core import ContractError, JobFailed, Table, WriteConflict
 from churnwatch.io.commits import commit_files, commit_info, is_local
 from churnwatch.io.delta_errors import is_broken_rule, is_conflict, is_missing
+from churnwatch.io.keys import without_ids
 from churnwatch.io.local_tables import LocalTables
 from churnwatch.settings import Settings
 
@@ -45,7 +46,7 @@ class Store:
 
     def __init__(self, spark: SparkSession, settings: Settings) -> None:
         self.spark = spark
-        self._storage = settings.storage
+        self._settings, self._storage = settings, settings.storage
         self._versions: dict[str, int | None] = {}
         self._older: dict[str, int | None] = {}  # versions that were the newest at the last refresh or before
         self._checked: set[str] = set()
@@ -319,7 +320,8 @@ class Store:
         lines = [f"{table.name} breaks its contract, nothing was written:"]
         for i, name in enumerate(broken):
             if counts[f"n{i}"]:
-                lines.append(f"  {name}: {counts[f'n{i}']:,} of {counts['rows']:,} rows ({counts[f'k{i}']})")
+                example = without_ids(counts[f"k{i}"], self._settings)
+                lines.append(f"  {name}: {counts[f'n{i}']:,} of {counts['rows']:,} rows ({example})")
         return "\n".join(lines) if len(lines) > 1 else f"{lines[0]} {str(error).splitlines()[0]}"
 
     def clone(self, table: Table, to: "Store") -> None:

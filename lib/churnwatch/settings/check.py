@@ -21,7 +21,7 @@ from churnwatch.settings.names import (
 )
 from churnwatch.settings.root import Settings
 from churnwatch.settings.rule_columns import PLACEHOLDER, TREND_COLUMNS, route_faults, rule_faults, tier_faults
-from churnwatch.settings.sources import Source
+from churnwatch.settings.sources import Source, lossy_options
 from churnwatch.settings.terms import ALL, BASE_SCOPE, COHORT, TENURE
 
 EVENT_COLUMNS = {
@@ -56,6 +56,7 @@ class Fault:
 def cross_faults(settings: Settings) -> list[tuple[KeyPath, str]]:
     """Faults that concern several keys or files, with the path of the key to change."""
     return [
+        *_spark_faults(settings),
         *_source_faults(settings),
         *_measure_faults(settings),
         *_indicator_faults(settings),
@@ -69,6 +70,12 @@ def cross_faults(settings: Settings) -> list[tuple[KeyPath, str]]:
         *_offer_faults(settings),
         *_experiment_faults(settings),
     ]
+
+
+def _spark_faults(settings: Settings) -> Found:
+    for text in lossy_options({name: value for name, value in settings.spark.items() if name.startswith("spark.sql.files.")}):
+        name = text.partition(":")[0]
+        yield ("spark", name), f"{text} would leave out rows of damaged or vanished files without a word. Hint: remove it"
 
 
 def _source_faults(settings: Settings) -> Found:

@@ -31,6 +31,9 @@ class Clock(SettingsPart):
     """IANA name of the zone whose midnight begins a business day."""
     settle_days: int = Field(default=2, ge=0)
     """Days after which a day counts as settled. Labels and training read settled days alone."""
+    future_minutes: int = Field(default=5, ge=0)
+    """Minutes by which the clock of a device may be ahead: an event of a source without `{day}` that lies further ahead of the
+    clock at ingest is rejected as future_event."""
 
 
 class Mlflow(SettingsPart):
@@ -71,6 +74,12 @@ class Quality(SettingsPart):
     date."""
     min_rows_share_of_usual: Share | None = None
     """Fewest events of a day, as a share of the median of the 28 days before it. Null: not checked."""
+    max_null_share_rise: Share | None = 0.2
+    """Largest rise of the share of nulls in a mapped field of a source, over the median of its last 7 days with events. Null:
+    not checked."""
+    min_hours_share: Share | None = None
+    """Fewest hours with events, as a share of the hours of the day that usually have 20 events or more on that weekday. Null:
+    such hours are named, and the day is published."""
     allow_empty_days: bool = True
     """Whether a day may have no event at all."""
 
@@ -91,8 +100,12 @@ class Privacy(SettingsPart):
     """Fewest users of a group that a page, a message or a warning shows."""
     id_key: IdKey
     """Where the key of the hashes lies that stand for user ids in messages and on pages."""
-    pseudonymise: bool = Field(default=False, examples=[False])
-    """Reserved; it has no effect yet: tables hold the user ids of the source."""
+    pseudonymise: bool = Field(default=False, examples=[True])
+    """Whether tables hold keyed hashes (HMAC-SHA-256) in place of the user ids of the sources. Rejected rows are then stored
+    without their text. It is set before the first ingest of a warehouse, and never changed."""
+    table_key: IdKey = IdKey()
+    """Where the key of these hashes, and of the list of erased users, lies; by default the file table_key in `storage.files`.
+    It never changes; `churnwatch keys rotate` changes `id_key` alone."""
 
 
 class Runs(SettingsPart):

@@ -9,7 +9,7 @@ from sqlglot import expressions as exp
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify_columns import qualify_columns
 
-REFUSED_FUNCTIONS = {"reflect", "java_method", "try_reflect"}
+from churnwatch.settings.functions import ALLOWED_FUNCTIONS, refused_functions
 
 KeyPath = tuple[str | int, ...]
 Found = Iterator[tuple[KeyPath, str]]
@@ -29,7 +29,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def sql_faults(path: KeyPath, text: str, columns: Iterable[str] | None) -> Found:
-    """Yield faults of ``text`` as a Spark SQL expression over ``columns``; None: any column."""
+    """Yield faults of ``text`` as a Spark SQL expression over ``columns``; None: any column.
+
+    Functions whose result does not depend on their arguments alone are faults, such as the clock, chance, and calls out of
+    Spark: the same input would give other rows on another day, or secrets and data would leave.
+    """
     try:
         tree = sqlglot.parse_one(f"SELECT {text}", dialect="spark")
     except sqlglot.errors.SqlglotError as error:
@@ -39,9 +43,13 @@ def sql_faults(path: KeyPath, text: str, columns: Iterable[str] | None) -> Found
     if len(list(tree.find_all(exp.Select))) > 1 or tree.args.get("from") or tree.args.get("from_"):
         yield path, f"subqueries are refused: {text!r}"
         return
-    called = {f.name.lower() for f in tree.find_all(exp.Anonymous)} | {f.sql_name().lower() for f in tree.find_all(exp.Func)}
-    if refused := called & REFUSED_FUNCTIONS:
-        yield path, f"function {', '.join(sorted(refused))} is refused: {text!r}"
+    # a source may have a column named user; elsewhere the columns are known, and Spark would take the name for who runs it
+    for name in sorted(set(refused_functions(text)) - ({"user"} if columns is None else set())):
+        near = nearest(name, ALLOWED_FUNCTIONS) if len(name) > 3 else ""
+        yield (
+            path,
+            f"function {name} is refused: {text!r}{near}. Hint: use functions of their arguments alone; a column: `{name}`",
+        )
     if columns is not None:
         known = list(columns)
         for name in sorted({c.parts[0].name for c in tree.find_all(exp.Column)}):

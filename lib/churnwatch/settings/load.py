@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from churnwatch.core.errors import ConfigError
 from churnwatch.settings.check import Fault, cross_faults
 from churnwatch.settings.root import Settings
+from churnwatch.settings.secrets import remember_secrets
 from churnwatch.settings.sending import written_secrets
 
 # file of the domain folder -> the key of Settings that it fills
@@ -100,6 +101,7 @@ def load_with_origins(config: str | Path, sets: Sequence[str] = ()) -> tuple[Set
                 )
     tree = _merge(_merge(tree, where), overrides)
     secrets = _secrets(tree)
+    remember_secrets(secrets)
     for below, value in written_secrets(tree.get("sending")):
         path, name = ("sending", *below), re.sub(r"\W", "_", "_".join(below[-2:])).upper()
         text = f"is a secret that is written out; write ${{{name}}} in its place, and set the environment variable {name}"

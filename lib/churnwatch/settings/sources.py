@@ -1,10 +1,25 @@
 """Where the raw input lies and how its columns map to events: sources.yaml."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from churnwatch.settings.base import Name, SettingsPart
+
+
+def lossy_options(options: Mapping[str, Any]) -> list[str]:
+    """Return the reader's options, or settings of Spark, that skip files or rows which cannot be read.
+
+    >>> lossy_options({"header": "true", "mode": "dropMalformed", "ignoreCorruptFiles": "false"})
+    ['mode: dropMalformed']
+    """
+    skipping = {"ignorecorruptfiles": "true", "ignoremissingfiles": "true", "mode": "dropmalformed"}
+    return [
+        f"{name}: {value}"
+        for name, value in options.items()
+        if skipping.get(name.lower().removeprefix("spark.sql.files.")) == str(value).lower()
+    ]
 
 
 class Ids(SettingsPart):
@@ -46,6 +61,13 @@ class Source(SettingsPart):
     event_id, user_id, event_time, event_type, amount, currency, duration_s, item_id, session_id, channel and properties; a row
     without a currency is in the domain's currency. Users have user_id, registered_on, changed_at and any attribute; consents have
     user_id, channel, purpose, granted and changed_at; context has day, scope, name and value."""
+
+    @field_validator("options")
+    @classmethod
+    def _reads_everything(cls, options: dict[str, str]) -> dict[str, str]:
+        if faults := lossy_options(options):
+            raise ValueError(f"{faults[0]} would leave out rows without a word. Hint: remove it; bad rows become rejected_events")
+        return options
 
     @model_validator(mode="after")
     def _one_place(self) -> "Source":

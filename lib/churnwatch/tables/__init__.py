@@ -9,7 +9,20 @@ from dataclasses import dataclass, fields, replace
 from churnwatch.core import ConfigError, Table
 from churnwatch.settings import Settings
 from churnwatch.settings.faults import nearest
-from churnwatch.tables import activity, alerts, churn, events, features, messages, quality, reports, retention, runs, scoring
+from churnwatch.tables import (
+    activity,
+    alerts,
+    churn,
+    events,
+    features,
+    messages,
+    privacy,
+    quality,
+    reports,
+    retention,
+    runs,
+    scoring,
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +30,7 @@ class Tables:
     """All contracts by name; iterating gives them in flow order."""
 
     rejected_events: Table
+    source_days: Table
     users: Table
     consents: Table
     context: Table
@@ -53,6 +67,8 @@ class Tables:
     user_profiles: Table
     report_pages: Table
     operator_actions: Table
+    suppressions: Table
+    erasures: Table
     job_runs: Table
 
     def __iter__(self) -> Iterator[Table]:
@@ -79,6 +95,7 @@ def tables(settings: Settings) -> Tables:
 def _contracts(settings: Settings) -> Tables:
     return Tables(
         rejected_events=events.REJECTED_EVENTS,
+        source_days=events.SOURCE_DAYS,
         users=events.USERS,
         consents=events.CONSENTS,
         context=events.CONTEXT,
@@ -115,5 +132,7 @@ def _contracts(settings: Settings) -> Tables:
         user_profiles=reports.USER_PROFILES,
         report_pages=reports.REPORT_PAGES,
         operator_actions=runs.OPERATOR_ACTIONS,
+        suppressions=privacy.SUPPRESSIONS,
+        erasures=privacy.ERASURES,
         job_runs=runs.JOB_RUNS,
     )

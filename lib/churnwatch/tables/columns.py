@@ -6,7 +6,7 @@ Instants are UTC; ``day`` is the business day in ``clock.time_zone``; money is i
 from collections.abc import Iterable
 from typing import Any
 
-from pyspark.sql.types import ArrayType, DoubleType, MapType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, DoubleType, IntegerType, LongType, MapType, StringType, StructField, StructType
 
 from churnwatch.core import Table, column
 
@@ -28,6 +28,8 @@ def _structs(**types: str) -> ArrayType:
 
 STRINGS = ArrayType(StringType())
 TEXT_BY_NAME = MapType(StringType(), StringType())
+COUNT_BY_NAME = MapType(StringType(), LongType())
+COUNT_BY_HOUR = MapType(IntegerType(), LongType())
 NUMBER_BY_NAME = MapType(StringType(), DoubleType())
 REASONS = _structs(measure="string", value="double", contribution="double", cause="string", usual="double", feature="string")
 EVIDENCE = _structs(measure="string", days="integer", value="double", usual="double")

@@ -1,7 +1,7 @@
 """Tables of ingest: events, the rows that were rejected, and changes of users, consents and context."""
 
 from churnwatch.core import column
-from churnwatch.tables.columns import STRINGS, TEXT_BY_NAME, day, table, user
+from churnwatch.tables.columns import COUNT_BY_HOUR, COUNT_BY_NAME, STRINGS, TEXT_BY_NAME, day, table, user
 
 FULL = column("full", "boolean", "true on rows of a full restatement, which the first of each month holds", nullable=False)
 
@@ -26,6 +26,21 @@ REJECTED_EVENTS = table(
     replace_key=("day", "source"),
     partitions=("day", "source"),
     rules={"has_reason": "size(reasons) > 0"},
+)
+
+
+SOURCE_DAYS = table(
+    "source_days",
+    "a source and a day for which it gave rows: how many, at which hours, and how many without a value in each field",
+    [
+        day("business day of the rows; of users, consents and context the day from which they are in force"),
+        column("source", "string", "name of the source in sources.yaml", nullable=False),
+        column("rows", "long", "accepted rows", nullable=False),
+        column("hours", COUNT_BY_HOUR, "accepted events by hour of the local day, 0 to 23; null: the source has no events"),
+        column("nulls", COUNT_BY_NAME, "accepted rows without a value, by mapped field"),
+    ],
+    ("day", "source"),
+    partitions=("day",),
 )
 
 
