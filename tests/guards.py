@@ -167,10 +167,45 @@ GUARDS = (
     ),
     Guard(
         "a user is new on the first day only",
-        "activity/newcomers.py",
-        '(F.col("known_day") < F.col("day")), "left_anti"',
-        '(F.col("known_day") < F.col("day")), "left_semi"',
+        "core/restating.py",
+        'return found.join(earlier, same, "left_anti")',
+        'return found.join(earlier, same, "left_semi")',
         "tests/activity/test_newcomers.py::test_only_the_first_active_day_of_users_not_seen_before",
+    ),
+    Guard(
+        "a run of an older day drops the restatements that repeat it",
+        "core/restating.py",
+        "return f\"day >= DATE'{min(days)}'\"",
+        "return f\"day IN (DATE'{min(days)}')\"",
+        "tests/flow/test_growth.py::test_a_backfill_of_an_older_day_reaches_every_later_day_through_the_restatements",
+    ),
+    Guard(
+        "a job that replaces days of its own table does not see their old rows",
+        "reading.py",
+        "if own:",
+        "if own and not table.restatement:",
+        "tests/flow/test_growth.py::test_a_backfill_of_an_older_day_reaches_every_later_day_through_the_restatements",
+    ),
+    Guard(
+        "files that the longest run may read are not removed",
+        "io/table_upkeep.py",
+        "if hours < longest_run_hours:",
+        "if hours < 0:",
+        "tests/upkeep/test_maintain.py::test_versions_that_a_run_may_read_are_never_removed",
+    ),
+    Guard(
+        "scratch of a live run stays",
+        "io/old_files.py",
+        "if entry.name not in live]",
+        "if entry.name]",
+        "tests/upkeep/test_maintain.py::test_files_of_dead_processes_and_old_days_go_and_those_of_live_runs_stay",
+    ),
+    Guard(
+        "an action of one person does not fail by the line of another",
+        "cli/alerts.py",
+        "if _is_about(error, lines):",
+        "if lines:",
+        "tests/cli/test_recording_together.py::test_a_line_of_another_person_that_is_refused_is_waited_for",
     ),
     # features
     Guard(

@@ -133,6 +133,26 @@ class Reader:
                 + "\n  ".join(faults)
             )
 
+    def stop_on_deleted_days(self, step: Step) -> None:
+        """Raise DataQualityError when the step reads days whose rows may be deleted (``Table.keep_days``), because it would
+        replace good rows by rows that were made of nothing."""
+        ingested = self._ledger.done_days(INGEST)
+        faults = []
+        for read in step.job.reads.values():
+            if read.table.keep_days is None or not ingested or step.job.name == INGEST:
+                continue
+            first, _ = read.span.days(step.days[0], step.days[-1])
+            first = max(step.days[0] if read.span.as_of or first is None else first, min(ingested))
+            kept = max(ingested) - timedelta(days=read.table.keep_days - 1)
+            if first < kept:
+                faults.append(f"{read.table.name} from {first} on: rows before {kept} are deleted (maintenance.keep_days)")
+        if faults:
+            raise DataQualityError(
+                f"{step.job.full_name} {span_text(step.days)} needs days that are kept no longer, nothing was written:\n  "
+                + "\n  ".join(faults)
+                + "\nHint: leave the days as they are, or restore the rows and raise keep_days first"
+            )
+
 
 def _span_days(read: Read, day: date, first_ingested: date) -> Iterator[date]:
     first, last = read.span.days(day, day)

@@ -275,6 +275,7 @@ class Runner:
         job, days = step.job, step.days
         self.store.create(job.writes)
         self.reader.stop_on_missing_days(step)
+        self.reader.stop_on_deleted_days(step)
         inputs = {alias: self.reader.cut(step, read) for alias, read in job.reads.items()}
         read_versions = [
             (read.table.name, self.store.version(read.table), *read.span.days(days[0], days[-1])) for read in job.reads.values()

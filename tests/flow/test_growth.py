@@ -1,12 +1,13 @@
 """What a day reads does not grow with the length of history."""
 
+import dataclasses
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from pyspark.sql.types import StructType
 
-from churnwatch.core import Job, Table, column, first_rows, outdated_restatements, restated
+from churnwatch.core import DataQualityError, Job, Table, column, first_rows, outdated_restatements, restated
 from churnwatch.flow import flow
 from churnwatch.reading import Reader, Step
 from churnwatch.runner import Order, Runner
@@ -169,3 +170,23 @@ def test_a_backfill_of_an_older_day_reaches_every_later_day_through_the_restatem
     # and one who was there by mistake is forgotten
     runner = known({jan: ""}, jan, date(2025, 3, 3))
     assert as_of(runner, date(2025, 3, 3))[0] == {"a": mar, "b": feb, "c": late}
+
+
+def test_late_days_before_a_first_of_a_month_keep_its_restatement(known):
+    february, march = date(2025, 2, 27), date(2025, 3, 2)
+    runner = known({february: "a", march: "b"}, february, march)
+    known({february: "ac"}, february)
+    runner.rebuild(runner.jobs[1], (february, march))
+    runner.store.refresh()
+    told, files = as_of(runner, date(2025, 3, 3))
+    assert told == {"a": february, "b": march, "c": february}
+    assert files == ["2025-03-01", "2025-03-02"]
+
+
+def test_a_day_whose_input_may_be_deleted_is_not_built_again(known):
+    runner = known({}, date(2025, 3, 1), date(2025, 3, 9))
+    kept = dataclasses.replace(SEEN, keep_days=5)
+    built = Job("sum", build=lambda inputs, days: {}, reads={"seen": kept.trailing(2)})
+    runner.reader.stop_on_deleted_days(Step(built, date(2025, 3, 6), (date(2025, 3, 6),)))
+    with pytest.raises(DataQualityError, match="seen from 2025-03-04 on: rows before 2025-03-05 are deleted"):
+        runner.reader.stop_on_deleted_days(Step(built, date(2025, 3, 5), (date(2025, 3, 5),)))

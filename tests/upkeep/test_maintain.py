@@ -127,9 +127,11 @@ def test_files_of_dead_processes_and_old_days_go_and_those_of_live_runs_stay(tmp
         ("trials/1/t.json", aged),
         ("models/tiny/1/model.txt", fresh),
         ("outbox/2025-01-01/m.json", aged),
+        ("leases/r.taken", aged),
+        ("leases/r.json", fresh),
     ):
         file = files / name
-        file.parent.mkdir(parents=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("x")
         group.append(file)
     for place in [files, *files.rglob("*")]:
@@ -147,7 +149,7 @@ def test_files_of_dead_processes_and_old_days_go_and_those_of_live_runs_stay(tmp
         file.write_text("x")
         group.append(file)
     found = list(find_old_files(settings, DAY, {"live"}))
-    assert {old.kind for old in found} == {"scratch", "drills", "trials", "inbox", "pages", "outbox"}
+    assert {old.kind for old in found} == {"scratch", "leases", "drills", "trials", "inbox", "pages", "outbox"}
     for old in found:
         old.delete()
     assert [str(file) for file in fresh if not file.exists()] == []

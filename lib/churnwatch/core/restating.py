@@ -9,7 +9,7 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.core.days import days_predicate
+from churnwatch.core.days import day_range, days_predicate
 
 SINCE = "since"  # column of a restatement: the day of the row in the table that is restated
 
@@ -30,9 +30,13 @@ def first_rows(found: DataFrame, known: DataFrame, keys: Sequence[str], days: Se
 
 
 def restated(rows: DataFrame, days: Sequence[date]) -> DataFrame:
-    """Repeat each row on every first of a month in ``days`` that is not before its own day: ``day`` is then the first of the
-    month, and ``since`` the row's own day. No row where ``days`` hold no first of a month."""
-    firsts = F.array(*(F.lit(day) for day in sorted(days) if day.day == 1)).cast("array<date>")
+    """Repeat each row on every first of a month from the first to the last of ``days`` that is not before its own day: ``day``
+    is then the first of the month, and ``since`` the row's own day. No row where there is no such first of a month.
+
+    ``rows``: all rows up to the last of ``days``, those between ``days`` too: days that came late leave gaps.
+    """
+    months = (day for day in day_range(min(days), max(days)) if day.day == 1)
+    firsts = F.array(*(F.lit(day) for day in months)).cast("array<date>")
     others = [name for name in rows.columns if name != "day"]
     on = F.explode(F.filter(firsts, lambda first: first >= F.col("day")))
     return rows.withColumn(SINCE, F.col("day")).withColumn("day", on).select("day", SINCE, *others)
@@ -40,5 +44,5 @@ def restated(rows: DataFrame, days: Sequence[date]) -> DataFrame:
 
 def outdated_restatements(days: Sequence[date]) -> str:
     """SQL of the rows of a restatement that a run for ``days`` replaces: all from the first of ``days`` on, because each of
-    them repeats rows of ``days``. Those that the run does not write again are missing until the next first of a month."""
+    them repeats rows of ``days``. Those after the last of ``days`` are missing until the next first of a month."""
     return f"day >= DATE'{min(days)}'"

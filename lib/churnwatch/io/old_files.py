@@ -50,6 +50,8 @@ def find_old_files(settings: Settings, newest: date | None, live_runs: Iterable[
     scratch = [entry for name in ("staging", "tmp") for entry in _entries(root / name) if entry.name not in live]
     found = [
         ("scratch", _untouched(scratch, keep.keep_scratch_days)),
+        # marks of runs that were taken over: a run of that age has ended, see ``table_upkeep.check_hours``
+        ("leases", _untouched((root / "leases").glob("*.taken"), keep.keep_versions_days)),
         ("drills", _untouched(_entries(root / "drill"), keep.keep_scratch_days)),
         ("trials", _untouched(_entries(root / "trials"), keep.keep_trials_days)),
         ("inbox", _days_before(_entries(root / "inbox" / "alert_events"), newest, keep.keep_inbox_days)),

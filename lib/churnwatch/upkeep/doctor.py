@@ -62,12 +62,11 @@ def check_outputs(runner: Runner, steps: Iterable[Step]) -> Iterator[Finding]:
     folders = _folders(settings)
     root = settings.storage.root
     if root and is_local(root):
-        for table in dict.fromkeys(table for step in steps for table in step.job.writes):
-            # Delta writes data beside its log, and each commit into it
-            place = Path(urlparse(root).path) / table.name
-            folders |= {f"table {table.name}": str(place)} | (
-                {f"log of {table.name}": f"{place}/_delta_log"} if place.exists() else {}
-            )
+        for name in dict.fromkeys(table.name for step in steps for table in step.job.writes):
+            place = Path(urlparse(root).path) / name
+            folders[f"table {name}"] = str(place)
+            if place.exists():  # Delta writes data beside the log, and each commit into it
+                folders[f"log of {name}"] = f"{place}/_delta_log"
     if "senders" not in ports:
         folders.pop("messages", None)
     yield from (probes.writable(what, folder) for what, folder in folders.items())
