@@ -21,10 +21,11 @@ WHOLE = {"model_runs", "experiment_units", "bots"}
 
 
 class GrownStore:
-    """A store whose tables have a file of every day since ``BEGIN``, or of every month; it counts those that are read."""
+    """A store whose tables have a file of every day from ``BEGIN`` to ``until``; it notes those that are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: date) -> None:
         self.days: list[date] = []
+        self._until = until
 
     def newest_day(self, table, before):
         return (before - timedelta(days=1)).replace(day=1)
@@ -33,7 +34,7 @@ class GrownStore:
         return 0
 
     def read(self, table, where=None, first=None, last=None, *more):
-        first = max(first or BEGIN, BEGIN)
+        first, last = max(first or BEGIN, BEGIN), min(last, self._until)
         self.days += [first + timedelta(days=n) for n in range((last - first).days + 1)]
         return Nothing()
 
@@ -68,7 +69,7 @@ def partitions_read(jobs, day):
     for job in jobs:
         for alias, read in job.reads.items():
             if job.scheduled and read.table.name not in WHOLE:
-                store = GrownStore()
+                store = GrownStore(day)
                 output = day - timedelta(days=job.lag_days)
                 Reader(store, GrownLedger(day), jobs).cut(Step(job, day, (output,)), read)
                 found[job.full_name, alias] = len(store.days)
