@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 import world
+from churnwatch.io import probes
 from churnwatch.reading import Step
 from churnwatch.runner import Runner
 from churnwatch.upkeep.doctor import check_outputs
@@ -48,3 +49,13 @@ def test_the_last_output_without_permission_is_named_before_the_first_job_runs(s
     assert bad_lines(runner, "build_activity") == []
     assert not (tmp_path / "tables" / "daily_activity").exists()
     assert [path for path in tmp_path.rglob("*") if "probe" in path.name] == []
+
+
+def test_files_that_only_spark_or_only_python_sees_are_found(spark, tmp_path):
+    """As on a cluster whose mount only the driver has."""
+    runner = Runner(world.world_settings(tmp_path), spark)
+    assert [good for good, _ in probes.spark_and_python(runner.store, runner.settings)] == [True, True, True]
+    other = tmp_path / "another_machine"
+    found = list(probes._seen_by_both(spark, other, str(tmp_path / "files"), "files"))
+    assert [good for good, _ in found] == [False, False]
+    assert all("mount the folder on the driver and on every worker" in text for _, text in found)

@@ -63,6 +63,7 @@ def data_files(folder):
     return sorted(str(file.relative_to(folder)) for file in folder.rglob("*.parquet") if "_delta_log" not in file.parts)
 
 
+@pytest.mark.long
 @pytest.mark.case(37)
 def test_old_rows_small_files_and_old_versions_go_and_a_reader_under_way_notices_nothing(spark, runner, tmp_path):
     store, t = runner.store, runner.tables

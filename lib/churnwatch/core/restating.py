@@ -35,9 +35,11 @@ def restated(rows: DataFrame, days: Sequence[date]) -> DataFrame:
 
     ``rows``: all rows up to the last of ``days``, those between ``days`` too: days that came late leave gaps.
     """
-    months = (day for day in day_range(min(days), max(days)) if day.day == 1)
-    firsts = F.array(*(F.lit(day) for day in months)).cast("array<date>")
+    months = [F.lit(day) for day in day_range(min(days), max(days)) if day.day == 1]
+    firsts = F.array(*months).cast("array<date>")
     others = [name for name in rows.columns if name != "day"]
+    if not months:
+        rows = rows.where(F.lit(False))  # Spark then reads nothing for it, and most days are no first of a month
     on = F.explode(F.filter(firsts, lambda first: first >= F.col("day")))
     return rows.withColumn(SINCE, F.col("day")).withColumn("day", on).select("day", SINCE, *others)
 

@@ -41,6 +41,12 @@ ENVIRONMENT = {
 LOG = logging.getLogger(__name__)
 
 
+def is_there(settings: Settings) -> bool:
+    """Whether MLflow has something to say: a database file that is not there would be made by a question, which takes seconds."""
+    uri = settings.mlflow.tracking_uri
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+
+
 class Models:
     """This project's models in MLflow, for the run ``run_id`` (hash of day, configuration, code and input versions)."""
 

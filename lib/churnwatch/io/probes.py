@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlparse, urlsplit
 from uuid import uuid4
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from churnwatch.core import ChurnwatchError
@@ -123,7 +124,10 @@ def _seen_by_both(spark: SparkSession, place: Path, folder: str, what: str) -> I
     yield good, f"{what}: Python " + ("sees what Spark writes" if good else f"does not see what Spark writes. {hint}")
     place.mkdir(parents=True, exist_ok=True)
     (place / "python.txt").write_text("seen")
-    good = [row[0] for row in spark.read.text(f"{folder}/python.txt").collect()] == ["seen"]
+    try:
+        good = [row[0] for row in spark.read.text(f"{folder}/python.txt").collect()] == ["seen"]
+    except AnalysisException:  # Spark sees no such file
+        good = False
     yield good, f"{what}: Spark " + ("sees what Python writes" if good else f"does not see what Python writes. {hint}")
 
 
@@ -189,10 +193,9 @@ def destinations(settings: Settings) -> Iterator[Finding]:
 
 def mlflow_server(spark: SparkSession, settings: Settings) -> Finding:
     """Ask MLflow for its experiments. A database file that is not there is not made."""
-    from churnwatch.io.models import Models
+    from churnwatch.io.models import Models, is_there
 
-    uri = settings.mlflow.tracking_uri
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if not is_there(settings):
         return True, "MLflow: its database is made by the first training"
     try:
         Models(spark, settings, "doctor").champion()

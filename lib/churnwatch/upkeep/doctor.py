@@ -65,7 +65,7 @@ def check_outputs(runner: Runner, steps: Iterable[Step]) -> Iterator[Finding]:
         for name in dict.fromkeys(table.name for step in steps for table in step.job.writes):
             place = Path(urlparse(root).path) / name
             folders[f"table {name}"] = str(place)
-            if place.exists():  # Delta writes data beside the log, and each commit into it
+            if (place / "_delta_log").exists():  # Delta writes data beside the log, and each commit into it
                 folders[f"log of {name}"] = f"{place}/_delta_log"
     if "senders" not in ports:
         folders.pop("messages", None)

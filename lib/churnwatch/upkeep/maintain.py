@@ -7,7 +7,7 @@ from functools import partial
 
 from churnwatch.core import ChurnwatchError, Table, first_kept_day, to_ranges
 from churnwatch.io.ledger import Run
-from churnwatch.io.models import Models
+from churnwatch.io.models import Models, is_there
 from churnwatch.io.old_files import find_old_files
 from churnwatch.io.operator_log import record_action
 from churnwatch.io.table_upkeep import TableUpkeep, check_hours
@@ -105,6 +105,8 @@ class Maintenance:
             yield self._done(text, old.delete)
 
     def _old_attempts(self) -> Iterator[Line]:
+        if not is_there(self.runner.settings):
+            return
         models = Models(self.runner.spark, self.runner.settings, "maintain")
         days = self._conf.keep_attempts_days
         try:
