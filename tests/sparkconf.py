@@ -4,8 +4,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# processes that live for a minute: compiling well costs more than it brings; a whole run of the tests lives for long
-SHORT_LIVED = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+# compiling well costs more than it brings: of 195 CPU seconds of flow/test_runner.py 148 are left without the second compiler
+LITTLE_COMPILED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+SHORT_LIVED = {"spark.driver.extraJavaOptions": LITTLE_COMPILED}  # processes that live for a minute
 # settings that a test which reads plans takes back (fixture ``spark_defaults``)
 SPARING = {
     # texts of plans, which nobody reads: built for each query, and long
@@ -24,7 +25,7 @@ TEST_SPARK = SPARING | {
     "spark.master": "local[1]",  # a run of the tests has a session a core
     "spark.driver.memory": "1500m",
     # a collector without threads of its own beside the work, and room for all that is compiled: a fifth of the CPU
-    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=512m",
+    "spark.driver.extraJavaOptions": f"{LITTLE_COMPILED} -XX:ReservedCodeCacheSize=512m",
     "spark.jars": ",".join(str(jar) for jar in sorted((ROOT / ".jars").glob("*.jar"))),
     "spark.ui.enabled": "false",  # a port a session, and seconds at start
     "spark.ui.showConsoleProgress": "false",
