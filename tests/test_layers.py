@@ -17,12 +17,21 @@ ALLOWED = {
     "flow": BELOW_ROOMS | set(ROOMS) | {"commands"},
     "commands": BELOW_ROOMS | set(ROOMS),
     "io": BELOW_ROOMS | {"simulate"},
-    "reading": {"core", "io"},
+    # what runs have recorded
+    "versions": {"core", "io", "settings"},
+    "reading": {"core", "io", "versions"},
+    # one run: its steps, what depends on what, how it ended
+    "steps": {"core", "io", "settings", "reading", "versions"},
+    "graph": {"core", "settings", "reading", "steps"},
+    "results": {"core", "settings", "steps"},
+    "dry_run": {"core", "reading", "runner", "steps"},
+    "closing": {"core", "io", "settings", "reading", "results", "runner", "steps", "versions"},
+    "watching": {"io", "settings", "reading", "results", "steps"},
     "claims": {"core", "io", "reading", "settings"},
     "hashes": {"settings"},
-    "runner": BELOW_ROOMS | {"flow", "io", "reading", "claims", "hashes"},
-    "upkeep": BELOW_ROOMS | {"alerts", "io", "reading", "runner"},
-    "dictionary": BELOW_ROOMS | {"flow"},
+    "runner": BELOW_ROOMS | {"flow", "io", "reading", "claims", "dry_run", "hashes", "steps", "graph", "results", "versions"},
+    "upkeep": BELOW_ROOMS | {"alerts", "graph", "io", "reading", "runner"},
+    "dictionary": BELOW_ROOMS | {"flow", "results"},
     "demo": BELOW_ROOMS | {"io", "simulate", "warehouse"},
     "drill": BELOW_ROOMS | {"activity", "io", "reading", "runner"},
     "progress": {"io"},
@@ -32,7 +41,8 @@ ALLOWED = {
     # the face for Python
     "warehouse": BELOW_ROOMS | {"flow", "io", "progress", "runner"},
     "cli": BELOW_ROOMS
-    | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "drill", "alerts", "simulate", "begin", "progress", "rulebook"},
+    | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "drill", "alerts", "simulate", "begin", "progress", "rulebook"}
+    | {"closing", "results", "watching"},
     **{room: BELOW_ROOMS | set(ROOMS[:i]) for i, room in enumerate(ROOMS)},
 }
 # what runs inside Spark's Python workers

@@ -42,6 +42,7 @@ def command_jobs(settings: Settings, t: Tables) -> Iterator[Job]:
         )
     yield Job(
         "record_alert_events",
+        mode="daily",
         # including O, because a warning of O may be acted on at O
         reads={
             "alerts": t.risk_alerts.trailing(ALERT_DAYS),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from churnwatch.core import Table
 from churnwatch.flow import flow
+from churnwatch.results import schema_text
 from churnwatch.settings import Settings
 from churnwatch.settings.reference import editor_schemas, markdown
 from churnwatch.tables import tables
@@ -34,8 +35,12 @@ def dictionary(settings: Settings) -> str:
 
 
 def write_documents(settings: Settings, conf: Path, out: Path) -> list[Path]:
-    """Write tables.md and configuration.md into ``out`` and the JSON schemas into ``conf``/schema; return their paths."""
+    """Write tables.md, configuration.md and the schema of ``run --json`` into ``out``, schemas for editors into ``conf``/schema.
+
+    Returns their paths.
+    """
     texts = {out / "tables.md": dictionary(settings), out / "configuration.md": markdown(conf)}
+    texts |= {out / "run_result.schema.json": schema_text()}
     texts |= {conf / "schema" / f"{name}.json": text for name, text in editor_schemas().items()}
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)

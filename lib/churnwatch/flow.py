@@ -217,6 +217,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         },
         writes=(t.user_scores, t.shadow_scores) if shadow else (t.user_scores,),
         ports=("models",),
+        refused_exit_code=5,  # nobody is scored until somebody acts
         stage=partial(scoring.stage_scores, settings=settings),
         build=partial(scoring.score_users, settings=settings),
     )
@@ -373,5 +374,6 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
         },
         writes=(t.report_pages,),
         ports=("pages",),
+        despite_failures=True,  # the page names what failed
         build=partial(reports.render_report, settings=settings),
     )

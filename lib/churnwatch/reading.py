@@ -1,16 +1,28 @@
 """Cut the inputs of a step: to the spans that its job declares, and to what was known on the run day D."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from churnwatch.core import SINCE, DataQualityError, Job, Read, Table, contiguous, day_range, days_predicate, to_ranges
+from churnwatch.core import (
+    SINCE,
+    DataQualityError,
+    Job,
+    MissingDays,
+    Read,
+    Table,
+    contiguous,
+    day_range,
+    days_predicate,
+    to_ranges,
+)
 from churnwatch.io.ledger import Ledger
 from churnwatch.io.store import Store
+from churnwatch.versions import complete_version
 
 OPEN_END = date(9999, 12, 31)
 INGEST = "ingest_events"
@@ -35,6 +47,7 @@ class Reader:
 
     def __init__(self, store: Store, ledger: Ledger, jobs: Sequence[Job]) -> None:
         self._store, self._ledger, self._jobs = store, ledger, jobs
+        self.pinned: Mapping[str, int] = {}  # versions that are read in place of the newest complete ones
         self._producers = {table.name: job for job in jobs for table in job.writes}
 
     def cut(self, step: Step, read: Read) -> DataFrame:
@@ -51,7 +64,15 @@ class Reader:
             earlier = max(own, -(read.span.first or 0))
             return self._as_of(read, step.days[0] - timedelta(days=earlier), last)
         where = _between(first, last) if first is None or contiguous(step.days) else _spans_predicate(step.days, read, last)
-        return self._store.read(read.table, f"({where}){self._known_by_instance(step, read)}", first, last)
+        where = f"({where}){self._known_by_instance(step, read)}"
+        return self._store.read(read.table, where, first, last, self.version(read.table))
+
+    def version(self, table: Table) -> int | None:
+        """The version that steps read: the pinned one, or the newest that holds no half of a step; None: it is not stored."""
+        newest = self._store.version(table)
+        if newest is None or table.name in self.pinned:
+            return newest if newest is None else self.pinned[table.name]
+        return complete_version(self._ledger, self._store, table, newest)
 
     def rows(self, step: Step) -> float:
         """Rows that the step is expected to read, from what earlier runs have recorded; infinite when none has."""
@@ -87,7 +108,7 @@ class Reader:
         """Rows in force on any day of ``first`` .. ``last`` (both in), with ``day`` and ``until``; see core.Span."""
         table = read.table
         restated = self._restatement(read, first)
-        frame = self._store.read(table, _between(restated, last), restated, last)
+        frame = self._store.read(table, _between(restated, last), restated, last, self.version(table))
         order = [n for n in ("day", "at", "changed_at") if n in table.schema.names]
         window = Window.partitionBy(*table.pick_key).orderBy(*order)
         until = F.coalesce(F.date_sub(F.lead("day").over(window), 1), F.lit(OPEN_END))
@@ -98,11 +119,12 @@ class Reader:
         job that reads them replaces them."""
         begin = table.restatement and self._store.newest_day(table.restatement, before=days[0])
         start = begin + timedelta(days=1) if begin else None
-        frame = self._store.read(table, _between(start, last), start, last)
+        frame = self._store.read(table, _between(start, last), start, last, self.version(table))
         if own:
             frame = frame.where(f"NOT ({days_predicate(days)})")
         if begin and table.restatement:
-            known = self._store.read(table.restatement, f"day = DATE'{begin}'", begin, begin)
+            version = self.version(table.restatement)
+            known = self._store.read(table.restatement, f"day = DATE'{begin}'", begin, begin, version)
             frame = frame.unionByName(known.withColumn("day", F.col(SINCE)).select(*table.schema.names))
         others = [n for n in table.schema.names if n not in table.pick_key]
         frame = frame.groupBy(*table.pick_key).agg(F.min(F.struct(*others)).alias("_row"))
@@ -113,27 +135,40 @@ class Reader:
         producer = self._producers.get(read.table.name)
         if not read.table.full_column or producer is None:
             return None
-        return max((d for d in self._ledger.done_days(producer.full_name) if d.day == 1 and d < first), default=None)
+        return max((d for d in self._ledger.good_days(producer.full_name) if d.day == 1 and d < first), default=None)
 
     def stop_on_missing_days(self, step: Step) -> None:
-        """Raise DataQualityError when days of the step's spans were never ingested or built; it names them by table."""
+        """Raise MissingDays when days of the step's spans were never ingested or built; it names them by table."""
         faults = []
+        for table, producer, missing in self._missing(step):
+            days = sorted(set().union(*missing.values()))
+            faults.append(f"{table.name} ({span_list(days)}): run {producer.full_name} for them")
+        if faults:
+            raise MissingDays(
+                f"{step.job.full_name} {span_text(step.days)} needs days that are missing, nothing was written:\n  "
+                + "\n  ".join(faults)
+            )
+
+    def lacking(self, step: Step) -> set[date]:
+        """Output days of the step whose spans hold a day that was never ingested or built."""
+        return {day for _, _, missing in self._missing(step) for day in missing}
+
+    def _missing(self, step: Step) -> Iterator[tuple[Table, Job, dict[date, set[date]]]]:
+        """Tables with missing days: the table, the job that writes it, and the missing days of each output day.
+
+        A day is also missing when the newest run that wrote it has failed or broke off: its rows may be half of a step.
+        """
         ingested = self._ledger.done_days(INGEST)
         for read in step.job.reads.values():
             # of a table that it writes itself a job reads the state before its days
             own = read.span.as_of and read.table in step.job.writes
             if own or not (read.table.complete or read.must_exist) or step.job.name == INGEST or not ingested:
                 continue
-            producer = self._producers[read.table.name]
-            done = self._ledger.done_days(producer.full_name)
-            wanted = {d for day in step.days for d in _span_days(read, day, min(ingested))}
-            if missing := sorted(wanted - done):
-                faults.append(f"{read.table.name} ({span_list(missing)}): run {producer.full_name} for them")
-        if faults:
-            raise DataQualityError(
-                f"{step.job.full_name} {span_text(step.days)} needs days that are missing, nothing was written:\n  "
-                + "\n  ".join(faults)
-            )
+            producer, first = self._producers[read.table.name], min(ingested)
+            good = self._ledger.good_days(producer.full_name)
+            wanted = {day: set(_span_days(read, day, first)) - good for day in step.days}
+            if missing := {day: days for day, days in wanted.items() if days}:
+                yield read.table, producer, missing
 
     def stop_on_deleted_days(self, step: Step) -> None:
         """Raise DataQualityError when the step reads days whose rows may be deleted (``Table.keep_days``), because it would

@@ -3,10 +3,11 @@
 import hashlib
 import importlib.resources
 import json
+import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,69 +18,38 @@ from churnwatch.core import (
     ContractError,
     DataQualityError,
     Job,
+    MissingDays,
     Refused,
     Skipped,
     Table,
-    day_range,
     days_predicate,
-    is_snapshot,
 )
+from churnwatch.dry_run import expected
 from churnwatch.flow import flow
+from churnwatch.graph import Failures
 from churnwatch.hashes import code_hash, config_hash
 from churnwatch.io.file_errors import files_named
 from churnwatch.io.ledger import Ledger
 from churnwatch.io.session import describe, few_rows_settings
 from churnwatch.io.store import Store, Written
-from churnwatch.reading import INGEST, Reader, Step
+from churnwatch.reading import Reader, Step
+from churnwatch.results import RunReport
 from churnwatch.settings import Settings
-from churnwatch.settings.secrets import redacted
-from churnwatch.settings.terms import ALL, DONE, FAILED, RUNNING, SKIPPED
+from churnwatch.settings.terms import ALL, DONE, FAILED, REFUSED, RUNNING, SKIPPED
+from churnwatch.steps import Chooser, Order, Outcome, Start, error_text, failed, unreached
 from churnwatch.tables import tables
+from churnwatch.versions import current_versions, of_run
 
+__all__ = ["Order", "Outcome", "Runner"]
+
+LOG = logging.getLogger(__name__)
 FEW_ROWS = 100_000  # a step that reads at most this many rows runs faster without compiled code (app domain, 3,000 users)
+MOST_HALVES = 32  # attempts to find the days of a range whose data are at fault
 UNRECORDED_SECONDS = 60.0  # a run of the whole flow that dies repeats at most so much work that had ended well
 
 
 Inputs = Sequence[tuple[str, int | None, date | None, date]]  # table, version, first and last day read
 Built = tuple[list[Written], Inputs, str | None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a step ended: its status, what it wrote, and how long it took."""
-
-    step: Step
-    status: str
-    written: tuple[Written, ...] = ()
-    seconds: float = 0.0
-    message: str = ""
-
-    def lines(self) -> list[str]:
-        """The step for people: job, output days, status, seconds, and rows written or the reason (further lines: more of it)."""
-        days = self.step.days
-        span = f"{days[0]} .. {days[-1]}" if len(days) > 1 else str(days[0] if days else self.step.day)
-        reason = self.message.splitlines() if self.status != DONE else []
-        text = ", ".join(f"{w.table} {w.rows:,}" for w in self.written) or (reason[0] if reason else "")
-        head = f"{self.step.job.full_name:<26} {span:<24} {self.status:<9} {self.seconds:6.1f} s  {text}"
-        return [head, *(f"    {line}" for line in reason[1:])]
-
-
-@dataclass(frozen=True)
-class Order:
-    """The jobs to run, the run days D ``first`` .. ``last``, and how: the options of ``churnwatch run``."""
-
-    jobs: tuple[str, ...]
-    first: date
-    last: date
-    every: int | None = None
-    decide: bool = False
-    dry_run: bool = False
-    resume: bool = False
-
-    @property
-    def everything(self) -> bool:
-        """Whether the whole flow is to run."""
-        return self.jobs == (ALL,)
 
 
 @dataclass
@@ -102,34 +72,22 @@ class Runner:
         self.store = Store(self.spark, self.settings)
         self.ledger = Ledger(self.store, self.tables.job_runs, config_hash(self.settings), code_hash())
         self.reader = Reader(self.store, self.ledger, self.jobs)
+        self.chooser = Chooser(self.settings, self.jobs, self.ledger, self.reader)
 
-    # --- what to run ------------------------------------------------------------------------------------------------
-
-    def steps(self, order: Order) -> list[Step]:
-        """The steps of ``order``, in the order in which they run: range jobs in one step each, then daily jobs day after day."""
-        chosen = [job for job in self.jobs if self._is_chosen(job, order)]
-        days = day_range(order.first, order.last)
-        if order.first == order.last:
-            return [self._step(job, days, order) for job in chosen]
-        steps = [self._step(job, days, order) for job in chosen if job.mode == "range"]
-        if order.decide or not order.everything:
-            daily = [job for job in chosen if job.mode == "daily"]
-            steps += [self._step(job, (day,), order) for day in days for job in daily]
-        return steps
-
-    def _is_chosen(self, job: Job, order: Order) -> bool:
-        if order.everything:
-            return job.scheduled
-        return job.name in order.jobs or job.full_name in order.jobs
-
-    def _step(self, job: Job, days: Sequence[date], order: Order) -> Step:
-        outputs = [day - timedelta(days=job.lag_days) for day in days]
-        if order.every and job.snapshots:
-            outputs = [o for o in outputs if is_snapshot(o, order.every)]
-        return Step(job, days[-1], tuple(outputs))
+    # --- a run ------------------------------------------------------------------------------------------------------
 
     def run(self, order: Order) -> list[Outcome]:
-        """Runs ``order`` and records every step in job_runs. Raises the error of the step that fails; later steps do not run."""
+        """Run ``order``, as ``attempt`` does. Raises the error of the worst failed step, once the others have ended."""
+        report = self.attempt(order)
+        if report.worst is not None:
+            raise report.worst
+        return list(report.outcomes)
+
+    def attempt(self, order: Order) -> RunReport:
+        """Run ``order`` and record every step in job_runs. Steps that do not depend on a failed one go on.
+
+        Raises WriteConflict when another run of the whole flow holds the days, and what ends the process, such as Ctrl-C.
+        """
         describe(self.spark, "job_runs: what has run so far")
         if not order.dry_run:
             self.store.create([self.tables.job_runs])
@@ -137,29 +95,37 @@ class Runner:
         self.ledger.refresh()
         if not order.dry_run:
             self._sweep()
+        self.reader.pinned = of_run(self.ledger, order.as_of_run) if order.as_of_run else {}
         try:
-            whole = order.everything and not order.dry_run
-            return self._run_whole(order) if whole else self._run_steps(self.steps(order), order)
+            if order.everything and not order.dry_run:
+                return self._run_whole(order)
+            run_id, started = uuid.uuid4().hex, time.monotonic()
+            outcomes = self._run_steps(self.chooser.steps(order), order)
+            return RunReport(run_id, order, tuple(outcomes), time.monotonic() - started)
         finally:
             self.ledger.flush()
 
-    def _run_whole(self, order: Order) -> list[Outcome]:
+    def _run_whole(self, order: Order) -> RunReport:
         """Run the whole flow: one claim for all of its steps, and a row ``all`` in job_runs when they have ended."""
-        steps, days, started = self.steps(order), day_range(order.first, order.last), time.monotonic()
+        steps, days, started = self.chooser.steps(order), order.days, time.monotonic()
         row = (uuid.uuid4().hex, ALL, "", order.last)
         claim = claims.Claim(*row, days, tuple(steps))
         self._claim(claim)
-        status, message = DONE, None
+        end: dict[str, Any] = {"status": FAILED, "message": "the run broke off"}
         try:
-            return self._run_steps(steps, order, claim)
+            report = RunReport(row[0], order, tuple(self._run_steps(steps, order, claim)), time.monotonic() - started)
+            end = {"status": report.status, "message": "\n".join(report.summary()[1:])[:2000] or None}
+            end["outputs"] = [Written(*one, 0) for one in current_versions(self.ledger, self.store, self.jobs).items()]
+            return report
         except BaseException as error:
-            status, message = FAILED, _text(error)
+            end["message"] = error_text(error)
             raise
         finally:
-            self.ledger.write(*row, status, days, seconds=time.monotonic() - started, message=message)
+            self.ledger.write(*row, days=days, seconds=time.monotonic() - started, **end)
 
     def _run_steps(self, steps: Sequence[Step], order: Order, claim: claims.Claim | None = None) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        failures = Failures()
         renewed, renew_seconds = time.monotonic(), self.settings.runs.stale_run_minutes * 15.0
         for before, step in zip([None, *steps], steps, strict=False):
             describe(self.spark, step.title)
@@ -168,65 +134,88 @@ class Runner:
                 renewed = time.monotonic()
             if before and before.day != step.day:
                 self.store.refresh()  # others may have written meanwhile, acknowledgements for example
+                self.ledger.refresh()
             if "senders" in step.job.ports:  # what people did during this run must not be escalated
                 for read in step.job.reads.values():
                     if read.table.kind == "log":
                         self.store.newest(read.table)
-            outcomes.append(self._dry(step) if order.dry_run else self._run(step, order))
-            self.on_end(outcomes[-1])
+            for outcome in [expected(self, step)] if order.dry_run else self._attempts(step, order, failures):
+                outcomes.append(outcome)
+                self.on_end(outcome)
         return outcomes
 
-    def rebuild(self, job: Job, days: Sequence[date], dry_run: bool = False) -> list[Outcome]:
-        """Runs ``job`` again for the output days ``days``: one pass, or one day after the other."""
+    def rebuild(self, job: Job, days: Sequence[date], dry_run: bool = False, failures: Failures | None = None) -> list[Outcome]:
+        """Run ``job`` again for the output days ``days``: one pass, or one day after the other.
+
+        ``failures``: what has failed before in the same run, and what fails now; days that depend on it are not run.
+        """
         groups = [tuple(days)] if job.mode == "range" else [(day,) for day in days]
-        outcomes = []
+        outcomes, failures = [], failures or Failures()
         for group in groups:
             self.store.refresh()
             self.ledger.refresh()
             step = Step(job, group[-1] + timedelta(days=job.lag_days), group)
             describe(self.spark, step.title)
-            self.on_start(step)
-            outcomes.append(self._dry(step) if dry_run else self._recorded(step))
-            self.on_end(outcomes[-1])
+            order = Order((job.full_name,), step.day, step.day)
+            for outcome in [expected(self, step)] if dry_run else self._attempts(step, order, failures):
+                outcomes.append(outcome)
+                self.on_end(outcome)
             self.ledger.flush()
         return outcomes
 
-    def _run(self, step: Step, order: Order) -> Outcome:
-        job, because = step.job, None
-        if order.everything and job.due and (last := self.ledger.last_attempt(job.full_name, step.day)):
-            next_day = last + timedelta(days=job.due.every_days)
-            if step.day < next_day:
-                because = self._early_reason(step, last)
-                if because is None:
-                    return Outcome(step, "not due", message=f"last attempt {last}, next {next_day}")
-        if order.resume:
-            if job.mode == "daily" and self.ledger.finished(job.full_name, step.day):
-                return Outcome(step, "kept", message="done before")
-            if job.mode == "range":
-                good = self.ledger.good_days(job.full_name)
-                step = Step(job, step.day, tuple(d for d in step.days if d not in good))
-                if not step.days:
-                    return Outcome(step, "kept", message="done before")
-        step = self._with_history(step)
-        self.on_start(step)
-        return self._recorded(step, because, claimed=order.everything)
+    def _attempts(self, step: Step, order: Order, failures: Failures) -> Iterator[Outcome]:
+        """Run the output days of the step that can run; yield an outcome for these, and for the days that cannot."""
+        left, blocked = failures.split(step)
+        for root, days in blocked.items():
+            failures.add(outcome := unreached(step, days, root), root)
+            yield outcome
+        if blocked and not left.days:
+            return
+        outcomes: Iterable[Outcome]
+        try:
+            choice = self.chooser.choose(left, order)
+            outcomes = [choice] if isinstance(choice, Outcome) else self._parts(choice, order.everything)
+        except Exception as error:  # the reason for an early run is read from tables
+            outcomes = [failed(left, error)]
+        for outcome in outcomes:
+            failures.add(outcome)
+            yield outcome
 
-    def _early_reason(self, step: Step, last: date) -> str | None:
-        """Why the step runs before ``every_days`` have passed since the ``last`` attempt; null when it does not."""
-        due = step.job.due
-        if due is None or due.early_trigger is None or step.day < last + timedelta(days=due.wait_days):
-            return None
-        return due.early_trigger({alias: self.reader.cut(step, read) for alias, read in due.reads.items()}, step.day)
+    def _parts(self, start: Start, claimed: bool) -> Iterator[Outcome]:
+        """Run a step: first the output days whose inputs are all there, then the others, which fail and name what is missing."""
+        step, lacking = start.step, self.reader.lacking(start.step)
+        parts = [tuple(d for d in step.days if (d in lacking) == missing) for missing in (False, True)]
+        for days in [part for part in parts if part] or [()]:
+            yield from self._halved(replace(start, step=replace(step, days=days)), claimed)
 
-    def _with_history(self, step: Step) -> Step:
-        """Drop output days before the first ingested day, because nothing is known about them.
+    def _halved(self, start: Start, claimed: bool) -> Iterator[Outcome]:
+        """Run a step. When the data of some of its days are at fault, halve the range until these days stand alone.
 
-        Domains without event sources keep all days: they only read experiments that were run elsewhere.
+        The other days are done, and a run with ``--resume`` takes the days at fault alone. After MOST_HALVES attempts, what is
+        left of the range fails as a whole, because then most of its days are at fault.
         """
-        first = min(self.ledger.done_days(INGEST), default=None)
-        if step.job.name == INGEST or not step.job.scheduled or not self.settings.sources.events:
-            return step
-        return Step(step.job, step.day, tuple(d for d in step.days if first and d >= first))
+        waiting, attempts = [start.step], 0
+        while waiting:
+            step, attempts = waiting.pop(0), attempts + 1
+            outcome = self._attempt(Start(step, start.because), claimed)
+            days = outcome.step.days
+            at_fault = isinstance(outcome.error, DataQualityError | ContractError) and not isinstance(outcome.error, MissingDays)
+            if at_fault and len(days) > 1 and attempts < MOST_HALVES:
+                half = len(days) // 2
+                waiting[:0] = [Step(step.job, step.day, part) for part in (days[:half], days[half:])]
+            else:
+                yield outcome
+
+    def _attempt(self, start: Start, claimed: bool) -> Outcome:
+        """Run a step once; an error becomes its outcome."""
+        self.on_start(start.step)
+        started = time.monotonic()
+        try:
+            outcome = self._recorded(start.step, start.because, claimed)
+        except Exception as error:
+            outcome = failed(start.step, error, time.monotonic() - started)
+        LOG.info("%s: %s after %.1f s", outcome.title, outcome.status, outcome.seconds)
+        return outcome
 
     # --- one step ---------------------------------------------------------------------------------------------------
 
@@ -252,11 +241,11 @@ class Runner:
                 self.ledger.flush(0.0 if reads_runs else UNRECORDED_SECONDS)
             written, inputs, counts = self._built(step, run_id)
         except (Skipped, Refused) as rightly:
-            status, text = type(rightly).__name__.lower(), _with_reason(because, str(rightly)) or ""
+            status, text = SKIPPED if isinstance(rightly, Skipped) else REFUSED, _with_reason(because, str(rightly)) or ""
             end(status, message=text)
             return Outcome(step, status, (), time.monotonic() - started, text)
         except BaseException as error:
-            end(FAILED, message=_text(error))
+            end(FAILED, message=error_text(error))
             raise
         end(DONE, inputs=inputs, outputs=written, message=_with_reason(because, counts))
         return Outcome(step, DONE, tuple(written), time.monotonic() - started, _with_reason(because, counts) or "")
@@ -278,9 +267,9 @@ class Runner:
         self.reader.stop_on_deleted_days(step)
         inputs = {alias: self.reader.cut(step, read) for alias, read in job.reads.items()}
         read_versions = [
-            (read.table.name, self.store.version(read.table), *read.span.days(days[0], days[-1])) for read in job.reads.values()
+            (read.table.name, self.reader.version(read.table), *read.span.days(days[0], days[-1])) for read in job.reads.values()
         ]
-        ports = self._ports(job, run_id, self._content_id(step, read_versions))
+        ports = self.ports(job, run_id, self._content_id(step, read_versions))
         message = None
         try:
             if job.stage:
@@ -302,13 +291,17 @@ class Runner:
         stamp = {"run_id": run_id, "job": job.full_name, "day": str(step.day)}
         written = []
         for table in job.writes:
-            if table.kind == "log":
-                slices = [frames[table.name]] if isinstance(frames[table.name], DataFrame) else frames[table.name]
-                ends = [self.store.append(table, self._only_new(step, table, rows), stamp) for rows in slices]
-                version = ends[-1].version if ends else self.store.version(table) or 0
-                written.append(Written(table.name, version, sum(end.rows for end in ends)))
-            else:
-                written.append(self.store.replace(table, frames[table.name], self._where(step, table.name), stamp))
+            try:
+                if table.kind == "log":
+                    slices = [frames[table.name]] if isinstance(frames[table.name], DataFrame) else frames[table.name]
+                    ends = [self.store.append(table, self._only_new(step, table, rows), stamp) for rows in slices]
+                    version = ends[-1].version if ends else self.store.version(table) or 0
+                    written.append(Written(table.name, version, sum(end.rows for end in ends)))
+                else:
+                    written.append(self.store.replace(table, frames[table.name], self.where(step, table.name), stamp))
+            except Exception as error:
+                error.add_note(_place(table, written))
+                raise
         return written
 
     def _only_new(self, step: Step, table: Table, frame: DataFrame) -> DataFrame:
@@ -317,11 +310,13 @@ class Runner:
         stored = stored.select(*table.keys)  # one row a key
         return frame.join(stored, list(table.keys), "left_anti").select(*frame.columns)
 
-    def _where(self, step: Step, table: str) -> str:
+    def where(self, step: Step, table: str) -> str:
+        """SQL of the rows of ``table`` that the step replaces."""
         special = step.job.where(step.days) if step.job.where else {}
         return special.get(table) or days_predicate(step.days)
 
-    def _ports(self, job: Job, run_id: str, content_id: str) -> dict[str, Any]:
+    def ports(self, job: Job, run_id: str, content_id: str) -> dict[str, Any]:
+        """The ports of the job, by name."""
         return {name: _port(name)(self.spark, self.settings, content_id if name == "models" else run_id) for name in job.ports}
 
     def _content_id(self, step: Step, inputs: Inputs) -> str:
@@ -345,50 +340,17 @@ class Runner:
         for run_id in set(staged) - {run.run_id for run in live}:
             self.store.drop_stage(run_id)
 
-    # --- looking ----------------------------------------------------------------------------------------------------
 
-    def _dry(self, step: Step) -> Outcome:
-        """What the step would read and replace. Rows are counted only for jobs that need no port but sources."""
-        step = self._with_history(step)
-        if not step.days:
-            return Outcome(step, "would skip", message="no output day lies in the ingested history")
-        job, lines = step.job, []
-        for alias, read in job.reads.items():
-            first, last = read.span.days(step.days[0], step.days[-1])
-            span = f"{first or 'beginning'} .. {min(last, self.reader.known(step, read))}"
-            lines.append(f"reads {alias}: {read.table.name} version {self.store.version(read.table)}, {span}")
-        rows: dict[str, int | str] = {table.name: "rows not known before it runs" for table in job.writes}
-        if set(job.ports) <= {"sources"}:
-            rows |= self._expected(step)
-        for table in job.writes:
-            text = f"{rows[table.name]:,} rows" if isinstance(rows[table.name], int) else rows[table.name]
-            what = "adds to" if table.kind == "log" else f"replaces {self._where(step, table.name)} of"
-            lines.append(f"{what} {table.name}: {text}")
-        return Outcome(step, "would run", message="\n".join(lines))
-
-    def _expected(self, step: Step) -> dict[str, int | str]:
-        try:
-            self.reader.stop_on_missing_days(step)
-            inputs = {alias: self.reader.cut(step, read) for alias, read in step.job.reads.items()}
-            ports = self._ports(step.job, "dry", "dry")
-            if step.job.stage:
-                inputs |= step.job.stage(inputs, step.days, **ports)
-                ports = {}
-            if step.job.gate:
-                step.job.gate(inputs, step.days)
-            return {name: frame.count() for name, frame in step.job.build(inputs, step.days, **ports).items()}
-        except (Skipped, Refused, DataQualityError) as rightly:
-            return {table.name: str(rightly) for table in step.job.writes}
+def _place(table: Table, written: Sequence[Written]) -> str:
+    """Where a step broke off, for the message of its error."""
+    committed = ", ".join(f"{one.table} version {one.version}" for one in written)
+    text = f"It happened while {table.name} was written."
+    return f"{text} Committed before it: {committed}; readers keep the versions before these." if committed else text
 
 
 def _with_reason(because: str | None, message: str | None) -> str | None:
     """The message, after why a job ran that was not yet due."""
     return "; ".join(part for part in (because and f"asked for: {because}", message) if part) or None
-
-
-def _text(error: BaseException) -> str:
-    """The error as job_runs keeps it."""
-    return redacted(f"{type(error).__name__}: {error}")[:2000]
 
 
 def _port(name: str) -> Any:

@@ -11,6 +11,7 @@ from churnwatch.cli import main
 from churnwatch.cli.common import typed as name_of
 from churnwatch.core import Job, JobFailed
 from churnwatch.dictionary import dictionary
+from churnwatch.results import RunReport
 from churnwatch.runner import Order
 from churnwatch.settings import load
 
@@ -23,10 +24,15 @@ RANGE = ("--from", str(FIRST), "--to", str(LAST))
 def orders(monkeypatch):
     """The orders that reach a runner, with how they are to be run."""
     made = []
-    recorder = SimpleNamespace(spark=None, run=lambda order: made.append(("run", order)))
+
+    def attempt(order):
+        made.append(("run", order))
+        return RunReport("id", order, (), 0.0)
+
+    recorder = SimpleNamespace(spark=None, attempt=attempt, ledger=SimpleNamespace(runs=list))
     monkeypatch.setattr("churnwatch.cli.common.runner_over", lambda settings, **callbacks: recorder)
     monkeypatch.setattr("churnwatch.cli.runner_over", lambda settings: recorder)
-    monkeypatch.setattr("churnwatch.upkeep.rebuild_stale", lambda runner, order: made.append(("rebuild_stale", order)))
+    monkeypatch.setattr("churnwatch.upkeep.rebuild_stale", lambda runner, order: made.append(("rebuild_stale", order)) or [])
     return made
 
 
@@ -106,11 +112,13 @@ def test_a_world_of_planted_rules_is_asked_for_and_goes_without_what_living_worl
 @pytest.mark.parametrize(
     ("error", "lines"),
     [
-        (JobFailed("one\ntwo\nthree\nfour\nfive\nsix"), ["churnwatch: one", "two", "three", "four", "five"]),
+        (JobFailed("one\ntwo\nthree\nfour\nfive\nsix"), ["churnwatch: one", "two", "three", "four", "five", "six"]),
         (ValueError("one\ntwo\nthree\nfour"), ["churnwatch: ValueError: one", "two", "three", "run again with -v for the trace"]),
     ],
 )
-def test_an_error_is_five_lines_at_the_most_and_its_trace_is_there_for_the_asking(typed, monkeypatch, error, lines):
+def test_an_error_is_as_long_as_it_says_a_foreign_one_three_lines_and_its_trace_is_there_for_the_asking(
+    typed, monkeypatch, error, lines
+):
     def fails(runner):
         raise error
 

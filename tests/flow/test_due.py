@@ -1,67 +1,55 @@
-"""When the runner runs a job that is due now and then."""
+"""When a job that is due now and then runs."""
 
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from types import SimpleNamespace
 
-from churnwatch.core import Due, Job, Refused
-from churnwatch.runner import Order, Runner
+import pytest
+
+from churnwatch.core import Due, Job
+from churnwatch.steps import Chooser, Order, Start
 
 LAST = date(2025, 6, 1)
 
 
-@dataclass
 class Ledger:
-    """A ledger that knows one attempt, and keeps what is written."""
+    """A ledger that knows one attempt, of LAST."""
 
-    told: list = field(default_factory=list)
-
-    def refresh(self):
-        pass
-
-    def last_attempt(self, job, day):
-        return LAST
+    def last_attempt(self, job, until):
+        return LAST if until >= LAST else None
 
     def done_days(self, job):
-        return {LAST}
-
-    def write(self, run_id, job, instance, day, status, days, **more):
-        if status != "running":
-            self.told.append((status, more.get("message")))
-
-    def flush(self, after_seconds):
-        pass
+        return {date(2025, 1, 1)}
 
 
-def run(day, asked, build=None):
-    """How a job with ``every_days`` 28 and ``wait_days`` 7 ends on ``day``, and what the ledger was told."""
-    runner = Runner.__new__(Runner)
-    runner.ledger, runner.on_start, runner._with_history = Ledger(), lambda step: None, lambda step: step
-    runner.tables = SimpleNamespace(job_runs=None)
-    runner._built = build or (lambda step, run_id: ([], [], None))
-    job = Job("train", build=dict, due=Due(28, early_trigger=asked, wait_days=7))
-    order = Order(("all",), day, day)
-    return runner._run(runner._step(job, (day,), order), order), runner.ledger.told
-
-
-def refused(step, run_id):
-    raise Refused("too little history")
+def chosen(day, early=None, jobs=("all",), **more):
+    """What becomes of a job with ``every_days`` 28 and ``wait_days`` 7 on ``day``."""
+    job = Job("train", build=dict, due=Due(28, early_trigger=early, wait_days=7))
+    settings = SimpleNamespace(sources=SimpleNamespace(events={"app": None}))
+    chooser = Chooser(settings, (job,), Ledger(), SimpleNamespace())
+    order = Order(jobs, day, day, **more)
+    (step,) = chooser.steps(order)
+    return chooser.choose(step, order)
 
 
 def test_a_job_runs_when_its_days_have_passed_and_asks_nobody():
-    outcome, told = run(LAST + timedelta(days=28), lambda inputs, day: 1 / 0)
-    assert outcome.status == "done" and told == [("done", None)]
+    assert chosen(LAST + timedelta(days=28), lambda inputs, day: 1 / 0).because is None
 
 
 def test_a_job_that_something_asks_for_runs_earlier_and_says_what_asked():
-    outcome, told = run(LAST + timedelta(days=7), lambda inputs, day: f"psi on {day}")
-    assert outcome.status == "done" and outcome.message == "asked for: psi on 2025-06-08"
-    assert told == [("done", "asked for: psi on 2025-06-08")]
-    outcome, told = run(LAST + timedelta(days=7), lambda inputs, day: "psi", refused)
-    assert told == [("refused", "asked for: psi; too little history")]
+    assert chosen(LAST + timedelta(days=7), lambda inputs, day: f"psi on {day}").because == "psi on 2025-06-08"
 
 
 def test_a_job_is_not_due_while_nothing_asks_and_nothing_is_asked_too_soon():
-    assert run(LAST + timedelta(days=9), lambda inputs, day: None)[0].status == "not due"
-    assert run(LAST + timedelta(days=9), None)[0].status == "not due"
-    assert run(LAST + timedelta(days=6), lambda inputs, day: 1 / 0)[0].status == "not due"
+    assert chosen(LAST + timedelta(days=9), lambda inputs, day: None).status == "not due"
+    assert chosen(LAST + timedelta(days=9)).status == "not due"
+    assert chosen(LAST + timedelta(days=6), lambda inputs, day: 1 / 0).status == "not due"
+
+
+def test_a_day_on_which_it_was_done_is_not_due_again():
+    assert chosen(LAST, lambda inputs, day: 1 / 0).status == "not due"
+    assert isinstance(chosen(LAST - timedelta(days=1)), Start), "an earlier day knows of no attempt"
+
+
+@pytest.mark.parametrize(("if_due", "runs"), [(False, True), (True, False)])
+def test_a_job_by_name_runs_whenever_it_is_named_unless_it_is_to_be_due(if_due, runs):
+    assert isinstance(chosen(LAST + timedelta(days=1), jobs=("train",), if_due=if_due), Start) == runs

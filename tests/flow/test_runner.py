@@ -12,11 +12,25 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from churnwatch.core import ContractError, DataQualityError, Job, Skipped, Table, WriteConflict, column
+from churnwatch.closing import finish
+from churnwatch.core import (
+    ConfigError,
+    ContractError,
+    DataQualityError,
+    Due,
+    Job,
+    MissingDays,
+    Refused,
+    Skipped,
+    Table,
+    WriteConflict,
+    column,
+)
 from churnwatch.io.store import Store
 from churnwatch.reading import Step
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
+from churnwatch.versions import of_run
 from frames import frame
 
 D = date(2025, 3, 10)
@@ -247,6 +261,13 @@ def test_skipped_is_recorded_and_the_run_goes_on(world):
     assert [(o.status, o.message) for o in runner.run(order())][1:] == [("skipped", "no release as of the day"), ("done", "")]
 
 
+def runner_ledger(world):
+    """The ledger as another process reads it."""
+    ledger = world().ledger
+    ledger.refresh()
+    return ledger
+
+
 def runs(runner):
     """Rows of job_runs in the order in which they were written: (job, status)."""
     runner.store.refresh()
@@ -444,16 +465,175 @@ def test_resume_runs_only_what_is_missing(world):
     assert [o.step.days for o in outcomes] == [(D + timedelta(days=2),)] * 2
 
 
-def test_resume_runs_a_day_again_whose_newest_run_failed(world):
-    def broken(inputs, days):
-        raise ValueError("half way")
+def broken(inputs, days):
+    raise ValueError("half way")
 
+
+def test_resume_runs_a_day_again_whose_newest_run_failed_and_what_reads_it(world):
     world(world.sums(SEEN.on())).run(order())
     failing = world(Job("sum", build=broken, reads={"seen": SEEN.on()}, writes=(SUMS,)))
     with pytest.raises(ValueError, match="half way"):
         failing.run(order("sum"))
     outcomes = world(world.sums(SEEN.on())).run(order(resume=True, last=D + timedelta(days=1)))
     assert [o.step.days for o in outcomes] == [(D + timedelta(days=1),), (D, D + timedelta(days=1))]
+
+
+def test_resume_runs_again_what_is_older_than_what_it_reads(world):
+    """A good day is run again on new input and breaks in the middle: what comes after it must not keep the old rows."""
+    more = Job("more", build=lambda inputs, days: {"aside": inputs["sums"]}, reads={"sums": SUMS.on()}, writes=(ASIDE,))
+    stays = Job("stays", build=world.sums(SEEN.on()).build, reads={"seen": SEEN.on()}, writes=(table("others"),))
+    stays = replace(stays, build=lambda inputs, days: {"others": inputs["seen"]})
+    world(world.sums(SEEN.on()), more, stays).run(order())
+    runner = world(Job("sum", build=broken, reads={"seen": SEEN.on()}, writes=(SUMS,)), more)
+    with pytest.raises(ValueError, match="half way"):
+        runner.run(order())
+    outcomes = world(world.sums(SEEN.on()), more, stays).run(order(resume=True))
+    assert [(o.step.job.name, o.status) for o in outcomes] == [
+        ("ingest_events", "kept"),
+        ("sum", "done"),
+        ("more", "done"),
+        ("stays", "done"),  # it read the table before the second ingest wrote it
+    ]
+    assert {o.status for o in world(world.sums(SEEN.on()), more, stays).run(order(resume=True))} == {"kept"}
+
+
+def test_resume_runs_again_what_was_skipped_or_refused(world):
+    def refused(inputs, days):
+        raise Refused("a measure was redefined")
+
+    world(replace(world.sums(SEEN.on()), build=refused, mode="daily")).run(order())
+    outcomes = world(world.sums(SEEN.on(), mode="daily")).run(order(resume=True))
+    assert [o.status for o in outcomes] == ["kept", "done"]
+
+
+def test_steps_that_do_not_read_a_failed_one_go_on_and_the_run_ends_with_its_exit_code(world):
+    def refused(inputs, days):
+        raise DataQualityError("too many rows refused")
+
+    ends = Job("more", build=lambda inputs, days: {"aside": inputs["sums"]}, reads={"sums": SUMS.on()}, writes=(ASIDE,))
+    shows = Job("page", build=lambda i, d: {"page": i["seen"]}, reads={"sums": SUMS.on(), "seen": SEEN.on()})
+    shows = replace(shows, writes=(table("page"),), despite_failures=True)
+    stays = Job(
+        "stays", build=lambda inputs, days: {"others": inputs["seen"]}, reads={"seen": SEEN.on()}, writes=(table("others"),)
+    )
+    runner = world(replace(world.sums(SEEN.on()), build=refused), ends, stays, shows)
+    report = runner.attempt(order())
+    assert [(o.step.job.name, o.status) for o in report.outcomes] == [
+        ("ingest_events", "done"),
+        ("sum", "failed"),
+        ("more", "not run"),
+        ("stays", "done"),
+        ("page", "done"),
+    ]
+    assert report.exit_code == 3 and report.outcomes[2].message == f"because of sum {D}"
+    row = next(run for run in runner_ledger(world).runs() if run.job == "all")
+    assert (row.status, "too many rows refused" in row.message) == ("failed", True)
+
+
+@pytest.mark.case(8)
+def test_of_a_range_with_a_day_at_fault_the_others_are_done_and_resume_runs_that_day_alone(world):
+    wrong, days = D + timedelta(days=3), [D + timedelta(days=n) for n in range(6)]
+    good = world().jobs[0].build
+
+    def gated(inputs, days):
+        if wrong in days:
+            raise DataQualityError(f"{wrong}: too many rows refused")
+        return good(inputs, days)
+
+    runner = world(world.sums(SEEN.on()))
+    runner.jobs = (replace(runner.jobs[0], build=gated), runner.jobs[1])
+    report = Runner(runner.settings, runner.spark, jobs=runner.jobs).attempt(order(last=days[-1]))
+    ended = [(o.step.job.name, o.status, o.step.days) for o in report.outcomes]
+    assert ended == [
+        ("ingest_events", "done", tuple(days[:3])),
+        ("ingest_events", "failed", (wrong,)),
+        ("ingest_events", "done", tuple(days[4:])),
+        ("sum", "not run", (wrong,)),
+        ("sum", "done", tuple(d for d in days if d != wrong)),
+    ]
+    assert report.exit_code == 3
+    assert f"failed   ingest_events {wrong}" in "\n".join(report.summary())
+    outcomes = world(world.sums(SEEN.on())).run(order(last=days[-1], resume=True))
+    assert [(o.status, o.step.days) for o in outcomes] == [("done", (wrong,))] * 2
+
+
+def test_days_whose_input_is_missing_fail_and_the_other_days_of_the_range_are_done(world):
+    runner = world(world.sums(SEEN.on()))
+    runner.run(order("ingest_events"))
+    runner.run(order("ingest_events", first=D + timedelta(days=2)))
+    report = runner.attempt(order("sum", last=D + timedelta(days=2)))
+    assert [(o.status, [(d - D).days for d in o.step.days]) for o in report.outcomes] == [("done", [0, 2]), ("failed", [1])]
+    assert isinstance(report.worst, MissingDays) and report.exit_code == 3
+
+
+@pytest.mark.case(2)
+def test_half_of_a_step_is_never_read(world, monkeypatch):
+    """A step that breaks off after the first of its tables: readers keep the versions of the newest step that was done."""
+
+    def two(factor):
+        def build(inputs, days):
+            made = inputs["seen"].withColumn("n", F.col("n") * factor)
+            return {"first": made, "second": made}
+
+        return Job("two", build=build, reads={"seen": SEEN.on()}, writes=(table("first"), table("second")))
+
+    both = {"first": table("first").on(), "second": table("second").on()}
+    sums = Job("sum", build=lambda i, d: {"sums": i["first"].unionAll(i["second"])}, reads=both, writes=(table("sums"),))
+    runner = world(two(10), sums)
+    runner.run(order("ingest_events", "two"))
+    real = Store.replace
+
+    def once(self, of, *rest):
+        if of.name == "second":
+            raise OSError("No space left on device")
+        return real(self, of, *rest)
+
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(Store, "replace", once)
+        with pytest.raises(OSError, match="No space left") as failed:
+            world(two(1000)).run(order("two"))
+    assert "while second was written. Committed before it: first version 2" in failed.value.__notes__[0]
+    other = world(two(10), sums)
+    assert [o.status for o in other.run(order("sum"))] == ["done"]
+    assert sorted(r[2] for r in rows(other, SUMS)) == [10, 10, 20, 20]
+
+
+def test_a_job_reads_the_versions_that_a_run_of_the_whole_flow_has_left(world):
+    runner = world(world.sums(SEEN.on()))
+    report = runner.attempt(order())
+    runner.store.replace(SEEN, frame(runner.spark, [(D, "a", 100)], SEEN.schema), f"day = DATE'{D}'", {})
+    runner.run(order("sum"))
+    assert rows(runner, SUMS) == [(D, "a", 100)]
+    world(world.sums(SEEN.on())).run(order("sum", as_of_run=report.run_id))
+    assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
+    with pytest.raises(ConfigError, match=f"--as-of-run other.*is not in job_runs.*{report.run_id}"):
+        runner.run(order("sum", as_of_run="other"))
+
+
+def test_a_day_of_jobs_by_name_is_closed_with_the_row_all(world):
+    more = Job("more", build=lambda inputs, days: {"aside": inputs["sums"]}, reads={"sums": SUMS.on()}, writes=(ASIDE,))
+    runner = world(world.sums(SEEN.on()), more)
+    runner.run(order("ingest_events", "sum"))
+    report = finish(runner, D)
+    assert [o.status for o in report.outcomes] == ["done", "done", "missing"] and report.exit_code == 1
+    assert "run more --day" in "\n".join(report.summary())
+    runner.run(order("more"))
+    report = finish(world(world.sums(SEEN.on()), more), D)
+    assert report.exit_code == 0 and of_run(runner_ledger(world), report.run_id) == {"seen": 1, "sums": 1, "aside": 1}
+
+
+def test_a_job_that_was_run_by_name_is_not_due_again_on_its_day(world):
+    job = replace(world.sums(SEEN.on(), mode="daily"), due=Due(28))
+    runner = world(job)
+    runner.run(order("ingest_events", "sum"))
+    assert [o.status for o in runner.run(order())] == ["done", "not due"]
+    assert [o.status for o in runner.run(order("sum", if_due=True))] == ["not due"]
+    assert [o.status for o in runner.run(order("sum"))] == ["done"]
+
+
+def test_days_that_every_leaves_out_are_not_taken_for_days_without_history(world):
+    (outcome,) = world(world.sums(SEEN.on(), snapshots=True)).run(order("sum", first=date(2025, 3, 11), every=7))
+    assert outcome.message == "no snapshot day among the output days (--every 7)"
 
 
 def test_a_reader_sees_nothing_of_a_lagged_table_that_was_not_known_at_d(world, spark):

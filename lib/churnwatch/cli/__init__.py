@@ -1,14 +1,12 @@
 """The command line: ``churnwatch <command>``.
 
-Exit codes: 0 done, 1 failed, 2 fault of the configuration or the command line, 3 stopped by data quality, 4 write conflict.
+Exit codes: 0 done, 1 failed, 2 fault of the configuration or the command line, 3 stopped by data quality, 4 another run,
+5 scoring refused, 130 interrupted. Of several steps the worst counts: 1, 2, 3, 5, 4.
 """
 
 import json
-import logging
 import sys
-import traceback
 from collections.abc import Sequence
-from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,15 +15,28 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from churnwatch.cli.alerts import alerts
-from churnwatch.cli.common import DEFAULT_CONFIG, TYPED, Config, Day, Sets, Verbose, run_order, runner_over, started, typed
+from churnwatch.cli.common import (
+    DEFAULT_CONFIG,
+    TYPED,
+    VERBOSE,
+    Config,
+    Day,
+    Sets,
+    Verbose,
+    error_lines,
+    runner_over,
+    started,
+    typed,
+)
 from churnwatch.cli.config import print_config
 from churnwatch.cli.drill import drill
+from churnwatch.cli.log_lines import write_logs
 from churnwatch.cli.maintain import maintain
 from churnwatch.cli.rules import rules
-from churnwatch.core import ChurnwatchError, ConfigError, NoEventLog
-from churnwatch.settings import Settings, load
-from churnwatch.settings.secrets import redacted
-from churnwatch.settings.terms import ALL
+from churnwatch.cli.run import run
+from churnwatch.core import ConfigError
+from churnwatch.settings import load
+from churnwatch.settings.environment import Logs
 
 app = typer.Typer(
     add_completion=False,
@@ -39,6 +50,7 @@ app.add_typer(alerts, name="alerts")
 app.command()(drill)
 app.command()(maintain)
 app.command("config")(print_config)
+app.command()(run)
 app.add_typer(rules, name="rules")
 
 
@@ -47,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose = "-v" in given or "--verbose" in given
     TYPED.set(typed(given))
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s: %(message)s")
+    VERBOSE.set(verbose)
+    write_logs(Logs(), verbose)
     try:
         code = app(_with_every(given), prog_name="churnwatch", standalone_mode=False)
     except typer.Exit as ended:
@@ -59,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except Exception as error:
-        code = _told(error, verbose)
+        print("\n".join(error_lines(error)), file=sys.stderr)
+        code = int(getattr(error, "exit_code", 1))
     sys.exit(int(code or 0))
 
 
@@ -68,85 +82,6 @@ def _with_every(given: Sequence[str]) -> list[str]:
     following = [*given[1:], "-"]
     pairs = zip(given, following, strict=False)
     return [f"{word}=0" if word == "--every" and after.startswith("-") else word for word, after in pairs]
-
-
-def _told(error: Exception, verbose: bool) -> int:
-    if verbose:
-        print(redacted(traceback.format_exc()), file=sys.stderr)
-    known = isinstance(error, ChurnwatchError)
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    # every fault of the configuration is told, and every column of a log that is none, whatever their number
-    shown = lines if isinstance(error, ConfigError | NoEventLog) else lines[: 5 if known else 3]
-    text = redacted("\n".join(line[:300] for line in shown))
-    print(f"churnwatch: {text if known else f'{type(error).__name__}: {text}'}", file=sys.stderr)
-    if not known and not verbose:
-        print("run again with -v for the trace", file=sys.stderr)
-    return error.exit_code if isinstance(error, ChurnwatchError) else 1
-
-
-# --- run -------------------------------------------------------------------------------------------------------------
-
-
-@app.command()
-def run(
-    jobs: Annotated[list[str], typer.Argument(help="jobs by name (see plan), or all")],
-    config: Config = DEFAULT_CONFIG,
-    day: Day = None,
-    from_: Annotated[
-        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day of a range, instead of --day")
-    ] = None,
-    to: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day of a range, included")] = None,
-    every: Annotated[
-        int | None,
-        typer.Option(min=0, help="of jobs with snapshots only every n-th day; without a number: model.snapshot_every_days"),
-    ] = None,
-    decide: Annotated[
-        bool, typer.Option("--decide", help="run also the daily jobs of a range: scores, warnings, offers, messages")
-    ] = False,
-    only: Annotated[str | None, typer.Option(help="one instance of the job, such as a churn definition")] = None,
-    set_: Sets = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be done and write nothing")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="run only what failed or was not run")] = False,
-    stale: Annotated[bool, typer.Option("--stale", help="with all: rebuild days that are older than their input")] = False,
-    send_history: Annotated[
-        bool, typer.Option("--send-history", help="send also messages of days before sending.history_after_days")
-    ] = False,
-    verbose: Verbose = False,
-) -> None:
-    """Run jobs for a day, or for a range of days."""
-    from churnwatch.runner import Order
-
-    settings = load(config, [*(set_ or ()), *(["sending.history_after_days=null"] if send_history else [])])
-    named = _job_names(jobs, only, settings)
-    if stale and (named != (ALL,) or resume):
-        raise ConfigError("--stale goes with the job all and without --resume. Hint: churnwatch run all --day DAY --stale")
-    first, last = _span(day, from_, to)
-    every = settings.model.snapshot_every_days if every == 0 else every
-    order = Order(named, first, last, every, decide, dry_run, resume)
-    if stale:
-        from churnwatch.upkeep import rebuild_stale
-
-        run_order(settings, order, rebuild_stale)
-    else:
-        run_order(settings, order)
-
-
-def _job_names(jobs: Sequence[str], only: str | None, settings: Settings) -> tuple[str, ...]:
-    from churnwatch.flow import check_job_names, flow
-
-    named = tuple(f"{job}:{only}" if only else job for job in jobs)
-    check_job_names(named, flow(settings))
-    return named
-
-
-def _span(day: datetime | None, first: datetime | None, last: datetime | None) -> tuple[date, date]:
-    if day and not first and not last:
-        return day.date(), day.date()
-    if day or not first or not last:
-        raise ConfigError("the days are missing or given twice. Hint: give either --day, or --from and --to")
-    if last < first:
-        raise ConfigError(f"--to {last.date()} is before --from {first.date()}")
-    return first.date(), last.date()
 
 
 # --- look ------------------------------------------------------------------------------------------------------------
@@ -199,7 +134,7 @@ def _print_stale(runner: Any) -> None:
 
 
 @app.command("tables")
-def tables_(config: Config = DEFAULT_CONFIG, set_: Sets = None) -> None:
+def tables_(config: Config = DEFAULT_CONFIG, set_: Sets = None, verbose: Verbose = False) -> None:
     """Print the data dictionary as Markdown: every table and column."""
     from churnwatch.dictionary import dictionary
 
@@ -211,6 +146,7 @@ def docs(
     config: Config = DEFAULT_CONFIG,
     out: Annotated[Path, typer.Option(help="folder for tables.md and configuration.md")] = Path("docs"),
     set_: Sets = None,
+    verbose: Verbose = False,
 ) -> None:
     """Write tables.md, configuration.md, and beside the config the JSON schemas for editors."""
     from churnwatch.dictionary import write_documents

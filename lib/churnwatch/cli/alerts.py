@@ -131,13 +131,29 @@ Who = Annotated[str, typer.Option(help="who acted")]
 
 
 @alerts.command("ack")
-def acknowledge(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
+def acknowledge(
+    ids: Ids,
+    who: Who,
+    note: str = "",
+    config: Config = DEFAULT_CONFIG,
+    day: Day = None,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
     """Record that somebody has seen the warnings."""
     _record("acknowledged", ids, who, note, config, day, set_ or ())
 
 
 @alerts.command("act")
-def act(ids: Ids, who: Who, note: str = "", config: Config = DEFAULT_CONFIG, day: Day = None, set_: Sets = None) -> None:
+def act(
+    ids: Ids,
+    who: Who,
+    note: str = "",
+    config: Config = DEFAULT_CONFIG,
+    day: Day = None,
+    set_: Sets = None,
+    verbose: Verbose = False,
+) -> None:
     """Record that somebody has acted on the warnings."""
     _record("acted", ids, who, note, config, day, set_ or ())
 
@@ -152,6 +168,7 @@ def close(
     config: Config = DEFAULT_CONFIG,
     day: Day = None,
     set_: Sets = None,
+    verbose: Verbose = False,
 ) -> None:
     """Close the warnings; closing again corrects the outcome."""
     _record("closed", ids, who, note, config, day, set_ or (), outcome=outcome, lesson=lesson)

@@ -1,16 +1,23 @@
 """Options that all commands share, and the runner over the warehouse of the settings."""
 
+import logging
+import sys
+import traceback
 from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from itertools import takewhile
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from churnwatch.cli.log_lines import write_logs
+from churnwatch.core import ChurnwatchError
 from churnwatch.io.clock import refuse_future
 from churnwatch.progress import Progress
 from churnwatch.settings import Settings
+from churnwatch.settings.secrets import redacted
 
 Config = Annotated[str, typer.Option("--config", help="configuration: conf/<where>.yaml")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="key=value in place of the files' own; may be repeated")]
@@ -18,7 +25,9 @@ Day = Annotated[datetime | None, typer.Option("--day", formats=["%Y-%m-%d"], hel
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="print logs, and the trace of an error")]
 DEFAULT_CONFIG = "conf/local.yaml"
 TYPED = ContextVar("typed", default="churnwatch")  # the command that runs
+VERBOSE = ContextVar("verbose", default=False)  # whether -v was given
 NAME_LENGTH = 80
+LOG = logging.getLogger(__name__)
 
 
 def typed(words: Sequence[str]) -> str:
@@ -27,7 +36,8 @@ def typed(words: Sequence[str]) -> str:
 
 
 def started(settings: Settings) -> Any:
-    """Start Spark. The command names the application, and Spark jobs outside of any step."""
+    """Start Spark, and log as the settings say. The command names the application, and Spark jobs outside of any step."""
+    write_logs(settings.logs, VERBOSE.get())
     from churnwatch.io.session import session
 
     return session(settings, TYPED.get())
@@ -40,13 +50,68 @@ def runner_over(settings: Settings, **callbacks: Any) -> Any:
     return Runner(settings, started(settings), **callbacks)
 
 
-def run_order(settings: Settings, order: Any, how: Any = None) -> None:
-    """Run ``order`` and show its progress; ``how(runner, order)`` replaces ``runner.run``."""
+def run_order(settings: Settings, order: Any) -> None:
+    """Run ``order`` and show its progress. Raises the error of the worst failed step."""
     refuse_future(order.last, settings)
     with Progress() as progress:
         runner = runner_over(settings, on_end=progress.step_ended, on_start=progress.step_started)
         progress.watch(runner.spark)
-        if how is None:
-            runner.run(order)
-        else:
-            how(runner, order)
+        runner.run(order)
+
+
+def report_order(settings: Settings, order: Any, how: Any, json_file: Path | None = None) -> int:
+    """Run ``order`` by ``how(runner, order)``, which returns a RunReport; show progress and summary; return the exit code.
+
+    ``json_file``: file for the results. A run that is stopped before its steps end writes them too.
+    """
+    refuse_future(order.last, settings)
+    from churnwatch.io.lineage import send_lineage
+    from churnwatch.results import RunReport
+    from churnwatch.watching import findings, runs_of
+
+    with Progress() as progress:
+        runner = runner_over(settings, on_end=progress.step_ended, on_start=progress.step_started)
+        progress.watch(runner.spark)
+        try:
+            report = how(runner, order)
+        except ChurnwatchError as error:
+            _write_json(RunReport("", order, (), 0.0, error), json_file)
+            raise
+    for outcome in report.outcomes:
+        if outcome.error is not None:
+            print("\n".join(error_lines(outcome.error, f"{outcome.title} failed")), file=sys.stderr)
+    if len(report.outcomes) > 1 or report.exit_code:
+        print("\n".join(report.summary()))
+    _write_json(report, json_file)
+    if settings.lineage.namespace and not order.dry_run:
+        send_lineage(settings.lineage.namespace, report.run_id, runs_of(report, runner.ledger))
+    if not order.dry_run:
+        for line in findings(report, runner.ledger):
+            LOG.warning(line)
+    return int(report.exit_code)
+
+
+def error_lines(error: BaseException, title: str = "") -> list[str]:
+    """An error for people: ``title``, its message or causes, and what was noted about it. ``-v`` prints its trace first."""
+    from churnwatch.io.causes import described
+
+    if VERBOSE.get():
+        print(redacted("".join(traceback.format_exception(error))), file=sys.stderr)
+    known = isinstance(error, ChurnwatchError)
+    text = redacted(described(error) if known else f"{type(error).__name__}: {described(error)}")
+    lines = [f"churnwatch: {title}:", *text.splitlines()] if title else f"churnwatch: {text}".splitlines()
+    lines += getattr(error, "__notes__", ())
+    if not known and not VERBOSE.get():
+        lines.append("run again with -v for the trace")
+    return [lines[0], *(f"  {line}" for line in lines[1:])] if title else lines
+
+
+def _write_json(report: Any, file: Path | None) -> None:
+    """Write the results into ``file`` as a whole: a reader never finds half of them."""
+    from churnwatch.results import run_result
+
+    if file is None:
+        return
+    beside = file.with_name(f".{file.name}.part")
+    beside.write_text(run_result(report).model_dump_json(indent=2) + "\n", encoding="utf-8")
+    beside.replace(file)

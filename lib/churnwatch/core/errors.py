@@ -19,6 +19,10 @@ class DataQualityError(ChurnwatchError):
     exit_code = 3
 
 
+class MissingDays(DataQualityError):
+    """Raised when days that a step needs were never ingested or built, or were left half written; exit code 3."""
+
+
 class NoEventLog(DataQualityError):
     """Raised when ``init`` finds no file with a user and a time; says for every column why not; exit code 3."""
 

@@ -39,6 +39,8 @@ class Job:
     - ``lag_days``: the output day O of a run at day D is D - lag_days.
     - ``due``: when a scheduled job runs; None: every day.
     - ``snapshots``: ``--every`` may thin out the output days.
+    - ``despite_failures``: True for a job that runs although a step that it reads has failed, because it shows what there is.
+    - ``refused_exit_code``: exit code of a run in which ``build`` raises Refused; 0 where a later run will do better by itself.
     - ``scheduled``: False for a job that only a command runs; it is not part of ``run all``.
     - ``stage(inputs, days, **ports) -> {alias: frame}``: optional first phase. Its frames are written to the run's own
       folder, read back, and passed to ``gate`` and ``build`` as further inputs. With a ``stage``, ``build`` gets no ports.
@@ -57,6 +59,8 @@ class Job:
     due: Due | None = None
     ports: tuple[Port, ...] = ()
     snapshots: bool = False
+    despite_failures: bool = False
+    refused_exit_code: int = 0
     scheduled: bool = True
     stage: Callable[..., Frames] | None = None
     gate: Callable[[Frames, Sequence[date]], Mapping[str, object] | None] | None = None

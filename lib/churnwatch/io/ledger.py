@@ -3,16 +3,15 @@
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from churnwatch.core import Table, day_range, to_ranges
 from churnwatch.io.session import few_rows_settings
 from churnwatch.io.store import Store, Written
-from churnwatch.settings.terms import DONE, REFUSED, RUNNING, SKIPPED
+from churnwatch.settings.terms import ALL, DONE, RUNNING
 
-FINISHED = (DONE, SKIPPED, REFUSED)
 COMPACT_EVERY = 100  # commits of job_runs between two compactions: a reader opens at most so many small files
 
 
@@ -29,6 +28,10 @@ class Run:
     at: datetime
     days: frozenset[date]
     message: str
+    seconds: float | None = None
+    read: Mapping[str, int] = field(default_factory=dict)  # table -> version that was read
+    wrote: Mapping[str, int] = field(default_factory=dict)  # table -> version after the write; of ``all``: that a reader takes
+    rows: Mapping[str, int] = field(default_factory=dict)  # table -> rows that were written
 
     @property
     def full_name(self) -> str:
@@ -55,7 +58,7 @@ class Ledger:
         version = self._store.newest(self._table) if newest else self._store.version(self._table)
         if version == self._read_version:
             return
-        columns = ("run_id", "job", "instance", "day", "at", "status", "days", "outputs", "message")
+        columns = ("run_id", "job", "instance", "day", "at", "status", "days", "inputs", "outputs", "seconds", "message")
         with few_rows_settings(self._store.spark, enabled=True):
             rows = self._store.read(self._table).select(*columns).toArrow().to_pylist()
         self._runs.clear()
@@ -71,8 +74,11 @@ class Ledger:
         before = self._runs.get(key)
         days = frozenset(d for r in row["days"] for d in day_range(r["first"], r["last"]))
         started = before.started_at if before else row["at"]
-        self._runs[key] = Run(*key, row["status"], started, row["at"], days, row["message"] or "")
-        for output in row["outputs"] or ():
+        read, wrote = (_versions(row[name]) for name in ("inputs", "outputs"))
+        rows = {output["table"]: output["rows"] for output in row["outputs"] or ()}
+        message = row["message"] or ""
+        self._runs[key] = Run(*key, row["status"], started, row["at"], days, message, row["seconds"], read, wrote, rows)
+        for output in (row["outputs"] or ()) if row["job"] != ALL else ():
             share = output["rows"] / len(days) if days else 0.0
             self._rows.setdefault(output["table"], {}).update(dict.fromkeys(days, share))
 
@@ -140,6 +146,19 @@ class Ledger:
         """
         return sum(rows for day, rows in self._rows.get(table, {}).items() if (first is None or first <= day) and day <= last)
 
+    def runs(self) -> list[Run]:
+        """Every run by its newest row, in the order of their first rows."""
+        return list(self._runs.values())
+
+    def recorded(self, table: str) -> int | None:
+        """Newest version of ``table`` that a step which ended as done has recorded; None when there is none."""
+        found = (run.wrote.get(table) for run in self._runs.values() if run.status == DONE and run.job != ALL)
+        return max((version for version in found if version is not None), default=None)
+
+    def is_done(self, run_id: str) -> bool:
+        """Whether the step of that id has ended as done."""
+        return any(run.run_id == run_id and run.status == DONE for run in self._runs.values())
+
     def good_days(self, full_name: str) -> frozenset[date]:
         """Output days whose newest run of the job was done: a day that was done, and then failed, is not among them."""
         newest: dict[date, str] = {}
@@ -147,14 +166,9 @@ class Ledger:
             newest |= dict.fromkeys(run.days, run.status)
         return frozenset(day for day, status in newest.items() if status == DONE)
 
-    def finished(self, full_name: str, day: date) -> bool:
-        """Whether the job's newest run of ``day`` (D) ended well."""
-        runs = [r for r in self._runs.values() if r.full_name == full_name and r.day == day]
-        return bool(runs) and max(runs, key=lambda r: r.at).status in FINISHED
-
-    def last_attempt(self, full_name: str, before: date) -> date | None:
-        """Newest D before ``before`` on which the job was done; one refused for too little history is tried again."""
-        days = [r.day for r in self._runs.values() if r.full_name == full_name and r.day < before and r.status == DONE]
+    def last_attempt(self, full_name: str, until: date) -> date | None:
+        """Newest D up to ``until`` on which the job was done; one refused for too little history is tried again."""
+        days = [r.day for r in self._runs.values() if r.full_name == full_name and r.day <= until and r.status == DONE]
         return max(days, default=None)
 
     def written_at(self, full_name: str) -> dict[date, tuple[datetime, datetime]]:
@@ -172,6 +186,11 @@ class Ledger:
         oldest = datetime.now(UTC) - timedelta(minutes=stale_minutes)
         running = [r for r in self._runs.values() if r.status == RUNNING and r.at > oldest and not _is_dead(r.message)]
         return sorted(running, key=lambda r: (r.started_at, r.run_id))
+
+
+def _versions(tables: Sequence[Mapping[str, Any]] | None) -> dict[str, int]:
+    """Table -> version of a row's inputs or outputs; tables that were not stored are left out."""
+    return {one["table"]: one["version"] for one in tables or () if one["version"] is not None}
 
 
 def this_process() -> str:

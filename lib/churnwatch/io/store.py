@@ -20,14 +20,13 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BooleanType, DataType, StructType
 
 from churnwatch.core import ContractError, JobFailed, Table, WriteConflict
-from churnwatch.io.commits import commit_files, commit_info, is_local
+from churnwatch.io.commits import COMMITS, commit_files, commit_info, commits_from, is_local
 from churnwatch.io.delta_errors import is_broken_rule, is_conflict, is_missing
 from churnwatch.io.keys import without_ids
 from churnwatch.io.local_tables import LocalTables
 from churnwatch.settings import Settings
 
 TRIES = 3
-COMMITS = 20  # of other writers that may lie after ours, or before it since we looked
 # Delta puts the version of each commit into this setting of the session: one look-up less than DESCRIBE HISTORY (0.5 s)
 LAST_COMMIT = "spark.databricks.delta.lastCommitVersionInSession"
 
@@ -196,12 +195,19 @@ class Store:
                 return None
             raise
 
-    def read(self, table: Table, where: str | None = None, first: date | None = None, last: date | None = None) -> DataFrame:
-        """Rows of the known version that meet ``where``; an empty frame when the table does not exist.
+    def read(
+        self,
+        table: Table,
+        where: str | None = None,
+        first: date | None = None,
+        last: date | None = None,
+        version: int | None = None,
+    ) -> DataFrame:
+        """Rows of ``version`` (None: the known one) that meet ``where``; an empty frame when the table does not exist.
 
         ``first``, ``last``: ``where`` keeps no row of an earlier or a later day; None: no bound.
         """
-        version = self.version(table)
+        version = self.version(table) if version is None else version
         if version is None:
             return self.spark.createDataFrame([], table.schema)
         path = self.path(table)
@@ -289,20 +295,14 @@ class Store:
         return int((info.get("operationMetrics") or {}).get("numOutputRows", 0))
 
     def _raise_if_same_work(self, table: Table, stamp: Mapping[str, Any], before: int | None) -> None:
-        for metadata in self._metadata_after(table, before):
-            other = json.loads(metadata or "{}")
+        for _, other in self.commits_from(table, -1 if before is None else before + 1):
             if stamp.get("job") and other.get("job") == stamp["job"] and other.get("day") == stamp.get("day"):
                 what = f"run {other.get('run_id')} has just written {stamp.get('job')} for {stamp.get('day')}"
                 raise WriteConflict(f"{table.name}: {what}; nothing was written")
 
-    def _metadata_after(self, table: Table, version: int | None) -> list[str | None]:
-        """User metadata of the commits after ``version``, newest first, at most COMMITS."""
-        first, path = -1 if version is None else version + 1, self.path(table)
-        if path and is_local(path):
-            files = [file for file in commit_files(path) if int(file.stem) >= first][-COMMITS:]
-            return [commit_info(file).get("userMetadata") for file in reversed(files)]
-        rows = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT {COMMITS}").collect()
-        return [row["userMetadata"] for row in rows if row["version"] >= first]
+    def commits_from(self, table: Table, first: int) -> list[tuple[int, dict[str, Any]]]:
+        """The commits ``first`` and later, oldest first, with the stamps of what wrote them ({}: none); at most COMMITS."""
+        return commits_from(self.spark, self.path(table), self.sql_name(table), first)
 
     def _broken_rows(self, table: Table, frame: DataFrame, where: str | None, error: Exception) -> str:
         """Message for a broken contract: each broken rule, the number of rows that break it, and an example."""

@@ -1,5 +1,7 @@
 """Where it runs: the keys of conf/<where>.yaml besides ``sending``."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from churnwatch.settings.base import SettingsPart, Share
@@ -119,3 +121,22 @@ class Runs(SettingsPart):
     attempt: str | None = Field(default=None, examples=["daily-2025-03-10/2"])
     """Attempt of the orchestrator that starts this run: `<task run>/<number>`. A later attempt takes over the work of an
     earlier one of the same task run at once. Null: none."""
+
+
+class Lineage(SettingsPart):
+    """Events of OpenLineage about what each step read and wrote."""
+
+    namespace: str | None = Field(default=None, examples=["churnwatch"])
+    """Namespace of jobs and tables in the events. Null: no events are sent. The receiver is what openlineage-python finds:
+    the environment variable OPENLINEAGE_URL, or a file openlineage.yml. Needs `pip install 'churnwatch[lineage]'`."""
+
+
+class Logs(SettingsPart):
+    """Log lines of the commands."""
+
+    level: Literal["debug", "info", "warning", "error"] = "error"
+    """Least severe lines that are written; `-v` on the command line writes those from info on."""
+    format: Literal["text", "json"] = "text"
+    """text: lines for people. json: an object a line, with `at` (UTC), `level`, `logger`, `source` (file:line), `message`."""
+    file: str | None = Field(default=None, examples=["/var/log/churnwatch.log"])
+    """File to which lines are added. Null: the command's stderr."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from churnwatch.settings.base import Name, SettingsPart
 from churnwatch.settings.churn import Churn, Definition
-from churnwatch.settings.environment import Activity, Clock, Mlflow, Privacy, Quality, Runs, Storage
+from churnwatch.settings.environment import Activity, Clock, Lineage, Logs, Mlflow, Privacy, Quality, Runs, Storage
 from churnwatch.settings.experiments import Experiment
 from churnwatch.settings.maintenance import Maintenance
 from churnwatch.settings.measures import Measures
@@ -44,6 +44,10 @@ class Settings(SettingsPart):
     """How runs guard each other."""
     maintenance: Maintenance = Maintenance()
     """What `churnwatch maintain` keeps."""
+    logs: Logs = Logs()
+    """Log lines."""
+    lineage: Lineage = Lineage()
+    """Events of OpenLineage."""
     sending: Sending = Sending()
     """Where messages go."""
     sources: Sources

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from churnwatch.core import Job, Read, day_range
+from churnwatch.graph import Failures
 from churnwatch.reading import INGEST
 from churnwatch.runner import Order, Outcome, Runner
 
@@ -59,10 +60,10 @@ def _changed(
 
 def rebuild_stale(runner: Runner, order: Order) -> list[Outcome]:
     """Rebuild the stale days of range jobs and of the page within the order's days. Decisions are facts: they stay."""
-    outcomes = []
+    outcomes, failures = [], Failures()
     days_of_order = set(day_range(order.first, order.last))
     for job, days in stale(runner):
         wanted = tuple(d for d in days if d in days_of_order)
         if wanted and (job.mode == "range" or job.name == "render_report"):
-            outcomes += runner.rebuild(job, wanted, order.dry_run)
+            outcomes += runner.rebuild(job, wanted, order.dry_run, failures)
     return outcomes

@@ -1,0 +1,45 @@
+"""What a step would read and replace, without writing anything."""
+
+from typing import TYPE_CHECKING
+
+from churnwatch.core import DataQualityError, Refused, Skipped
+from churnwatch.reading import Step
+from churnwatch.steps import Outcome
+
+if TYPE_CHECKING:
+    from churnwatch.runner import Runner
+
+
+def expected(runner: "Runner", step: Step) -> Outcome:
+    """What the step would read and replace. Rows are counted only for jobs that need no port but sources."""
+    step = runner.chooser.with_history(step)
+    if not step.days:
+        return Outcome(step, "would skip", message="no output day lies in the ingested history")
+    job, lines = step.job, []
+    for alias, read in job.reads.items():
+        first, last = read.span.days(step.days[0], step.days[-1])
+        span = f"{first or 'beginning'} .. {min(last, runner.reader.known(step, read))}"
+        lines.append(f"reads {alias}: {read.table.name} version {runner.reader.version(read.table)}, {span}")
+    rows: dict[str, int | str] = {table.name: "rows not known before it runs" for table in job.writes}
+    if set(job.ports) <= {"sources"}:
+        rows |= _rows(runner, step)
+    for table in job.writes:
+        text = f"{rows[table.name]:,} rows" if isinstance(rows[table.name], int) else rows[table.name]
+        what = "adds to" if table.kind == "log" else f"replaces {runner.where(step, table.name)} of"
+        lines.append(f"{what} {table.name}: {text}")
+    return Outcome(step, "would run", message="\n".join(lines))
+
+
+def _rows(runner: "Runner", step: Step) -> dict[str, int | str]:
+    try:
+        runner.reader.stop_on_missing_days(step)
+        inputs = {alias: runner.reader.cut(step, read) for alias, read in step.job.reads.items()}
+        ports = runner.ports(step.job, "dry", "dry")
+        if step.job.stage:
+            inputs |= step.job.stage(inputs, step.days, **ports)
+            ports = {}
+        if step.job.gate:
+            step.job.gate(inputs, step.days)
+        return {name: frame.count() for name, frame in step.job.build(inputs, step.days, **ports).items()}
+    except (Skipped, Refused, DataQualityError) as rightly:
+        return {table.name: str(rightly) for table in step.job.writes}

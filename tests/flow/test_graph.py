@@ -1,0 +1,87 @@
+"""What depends on what, shown on the real flow: which steps and days go on when a step has failed."""
+
+from datetime import date, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from churnwatch.flow import flow
+from churnwatch.graph import Failures, waits_for
+from churnwatch.settings import load
+from churnwatch.steps import Chooser, Order, failed, unreached
+
+DAY = date(2025, 6, 30)
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    return flow(load("conf/local.yaml"))
+
+
+def steps(jobs, **order):
+    settings = SimpleNamespace(sources=SimpleNamespace(events={}))
+    return Chooser(settings, jobs, None, None).steps(Order(("all",), order.pop("first", DAY), DAY, **order))
+
+
+def left_out(steps, *broken):
+    """Jobs -> days that are not run when the steps of ``broken`` (name -> days; None: all) fail."""
+    failures, found = Failures(), {}
+    broken = dict(broken)
+    for step in steps:
+        step, blocked = failures.split(step)
+        for root, days in blocked.items():
+            failures.add(unreached(step, days, root), root)
+            found.setdefault(step.job.name, []).extend(days)
+        if step.job.name in broken:
+            wrong = tuple(d for d in step.days if broken[step.job.name] is None or d in broken[step.job.name])
+            failures.add(failed(type(step)(step.job, step.day, wrong), ValueError()))
+    return found
+
+
+@pytest.mark.case(34)
+def test_a_failed_training_stops_nothing_because_the_release_in_use_goes_on(jobs):
+    assert left_out(steps(jobs), ("train_model", None)) == {}
+
+
+def test_a_figure_that_fails_stops_neither_scores_nor_messages(jobs):
+    assert left_out(steps(jobs), ("measure_cohorts", None)) == {}
+
+
+def test_what_reads_a_failed_step_is_not_run_and_neither_is_what_reads_that(jobs):
+    found = set(left_out(steps(jobs), ("score_users", None)))
+    assert {"raise_alerts", "plan_retention"} <= found
+    assert found.isdisjoint({"label_churn", "measure_activity", "train_model", "render_report"}), "the page names what failed"
+    found = left_out(steps(jobs), ("ingest_events", None))
+    assert {"build_activity", "build_features", "score_users", "raise_alerts"} <= set(found)
+
+
+@pytest.mark.case(8)
+def test_of_a_range_only_days_that_read_the_failed_day_are_left_out(jobs):
+    first, wrong = DAY - timedelta(days=200), DAY - timedelta(days=100)
+    found = left_out(steps(jobs, first=first), ("build_activity", {wrong}))
+    assert found["build_features"] == [wrong + timedelta(days=n) for n in range(60)], "its windows are 60 days long"
+    assert found["build_first_seen"] == [wrong]
+    found = left_out(steps(jobs, first=first), ("ingest_events", {wrong}))
+    assert found["build_activity"] == [wrong, wrong + timedelta(days=1)], "sessions begin on the evening before"
+
+
+def test_days_that_are_decided_go_on_after_a_day_whose_scores_failed(jobs):
+    first = DAY - timedelta(days=3)
+    failures = Failures()
+    for step in steps(jobs, first=first, decide=True):
+        if step.job.name == "score_users":
+            left, _ = failures.split(step)
+            assert left.days, step
+            if step.day == first:
+                failures.add(failed(step, ValueError()))
+
+
+def test_steps_run_side_by_side_only_where_neither_writes_what_the_other_touches(jobs):
+    of = steps(jobs)
+    names = [step.job.name for step in of]
+    waits = waits_for(of)
+    at = names.index
+    assert at("build_activity") in waits[at("build_features")] and at("ingest_events") in waits[at("build_activity")]
+    assert at("build_months") not in waits[at("measure_activity")] and at("measure_cohorts") not in waits[at("build_features")]
+    # who reads first is not overtaken by who writes
+    assert at("judge_alerts") in waits[at("score_users")]
