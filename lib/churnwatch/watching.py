@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from statistics import median
 
 from churnwatch.io.ledger import Ledger, Run
+from churnwatch.io.operators import cause_for_operators
 from churnwatch.reading import span_list
 from churnwatch.results import BAD, RunReport
 from churnwatch.settings.terms import ALL, DONE, FAILED
@@ -14,9 +15,15 @@ SLOW_FACTOR = 2.0
 SLOW_SECONDS = 60.0  # a shorter run is not slow, however short the runs before it were
 
 
-def findings(report: RunReport, ledger: Ledger) -> list[str]:
-    """One line per finding, in the order in which the steps ended; empty when there is nothing to tell."""
-    lines = [_one_line(f"{o.status}: {o.title}: {o.message}") for o in report.outcomes if o.status in BAD]
+def findings(report: RunReport, ledger: Ledger | None) -> list[str]:
+    """One line per finding, in the order in which the steps ended; empty when there is nothing to tell.
+
+    Errors stand without the values of rows that they quote. ``ledger`` None: the run was stopped before its steps.
+    """
+    lines = [f"failed: {cause_for_operators(report.error)}"] if report.error else []
+    lines += [f"{o.status}: {o.title}: {_reason(o)}" for o in report.outcomes if o.status in BAD]
+    if ledger is None:
+        return lines
     lines += [line for outcome in report.outcomes if (line := _slow(outcome, ledger))]
     if report.order.everything and report.order.first == report.order.last:
         missing = missing_days(ledger, report.order.first)
@@ -51,5 +58,7 @@ def _slow(outcome: Outcome, ledger: Ledger) -> str | None:
     )
 
 
-def _one_line(text: str) -> str:
-    return text.splitlines()[0]
+def _reason(outcome: Outcome) -> str:
+    if outcome.error is not None:
+        return cause_for_operators(outcome.error)
+    return outcome.message.splitlines()[0] if outcome.message else ""

@@ -91,12 +91,20 @@ def ran(job, day, seconds, **more):
 def test_operators_hear_of_what_failed_of_what_took_twice_its_time_and_of_days_without_a_run():
     earlier = [ran("render_report", DAY - timedelta(days=n), 50.0) for n in range(9, 2, -1)]
     ledger = SimpleNamespace(runs=lambda: [*earlier, ran("all", DAY - timedelta(days=3), 900.0)])
-    of = report(failed(INGEST, DataQualityError("bad\nmore")), replace(DONE, status="refused"), replace(DONE, seconds=100.0))
+    of = report(
+        failed(INGEST, DataQualityError("bad\nmore")),
+        failed(SCORE, ValueError("a row of anna")),
+        replace(DONE, status="refused"),
+        replace(DONE, seconds=100.0),
+    )
     assert findings(of, ledger) == [
         "failed: ingest_events 2025-06-30: DataQualityError: bad",
+        "failed: score_users 2025-06-30: ValueError",
         "refused: render_report 2025-06-30: ",
         "slow: render_report 2025-06-30 took 100 s, the median of its last 7 runs is 50 s",
         "missing: the whole flow was not run for 2025-06-28 .. 2025-06-29",
     ]
     assert findings(report(replace(DONE, seconds=99.0)), SimpleNamespace(runs=lambda: earlier)) == []
     assert findings(report(replace(DONE, seconds=900.0)), SimpleNamespace(runs=lambda: earlier[1:])) == [], "six are no usual"
+    stopped = RunReport("", ORDER, (), 0.0, WriteConflict("all 2025-06-30 is being run by x"))
+    assert findings(stopped, None) == ["failed: WriteConflict: all 2025-06-30 is being run by x"]

@@ -1,6 +1,5 @@
 """Options that all commands share, and the runner over the warehouse of the settings."""
 
-import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -27,7 +26,6 @@ DEFAULT_CONFIG = "conf/local.yaml"
 TYPED = ContextVar("typed", default="churnwatch")  # the command that runs
 VERBOSE = ContextVar("verbose", default=False)  # whether -v was given
 NAME_LENGTH = 80
-LOG = logging.getLogger(__name__)
 
 
 def typed(words: Sequence[str]) -> str:
@@ -65,17 +63,17 @@ def report_order(settings: Settings, order: Any, how: Any, json_file: Path | Non
     ``json_file``: file for the results. A run that is stopped before its steps end writes them too.
     """
     refuse_future(order.last, settings)
-    from churnwatch.io.lineage import send_lineage
     from churnwatch.results import RunReport
-    from churnwatch.watching import findings, runs_of
 
     with Progress() as progress:
         runner = runner_over(settings, on_end=progress.step_ended, on_start=progress.step_started)
         progress.watch(runner.spark)
         try:
             report = how(runner, order)
-        except ChurnwatchError as error:
-            _write_json(RunReport("", order, (), 0.0, error), json_file)
+        except Exception as error:
+            report = RunReport("", order, (), 0.0, error)
+            _write_json(report, json_file)
+            _tell_others(settings, report, None)
             raise
     for outcome in report.outcomes:
         if outcome.error is not None:
@@ -83,12 +81,24 @@ def report_order(settings: Settings, order: Any, how: Any, json_file: Path | Non
     if len(report.outcomes) > 1 or report.exit_code:
         print("\n".join(report.summary()))
     _write_json(report, json_file)
-    if settings.lineage.namespace and not order.dry_run:
-        send_lineage(settings.lineage.namespace, report.run_id, runs_of(report, runner.ledger))
-    if not order.dry_run:
-        for line in findings(report, runner.ledger):
-            LOG.warning(line)
+    _tell_others(settings, report, runner.ledger)
     return int(report.exit_code)
+
+
+def _tell_others(settings: Settings, report: Any, ledger: Any) -> None:
+    """Send lineage of the run, and to the operators what went wrong; ``ledger`` None: it was stopped before its steps."""
+    from churnwatch.io.lineage import send_lineage
+    from churnwatch.io.operators import message_operators
+    from churnwatch.watching import findings, runs_of
+
+    if report.order.dry_run:
+        return
+    if settings.lineage.namespace and ledger is not None:
+        send_lineage(settings.lineage.namespace, report.run_id, runs_of(report, ledger))
+    if lines := findings(report, ledger):
+        command, code = report.order.command(), report.exit_code
+        about = f"{report.run_id or command} {code}"
+        message_operators(settings, about, report.order.last, f"{command} (exit code {code})", [*lines, report.next_command()])
 
 
 def error_lines(error: BaseException, title: str = "") -> list[str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from churnwatch.cli.common import DEFAULT_CONFIG, Config, Sets
+from churnwatch.cli.common import DEFAULT_CONFIG, Config, Sets, Verbose
 
 
 def print_config(
@@ -14,6 +14,7 @@ def print_config(
     config: Config = DEFAULT_CONFIG,
     changed: Annotated[bool, typer.Option("--changed", help="leave out values that are defaults")] = False,
     set_: Sets = None,
+    verbose: Verbose = False,
 ) -> None:
     """Print every key with its effective value and where the value comes from: file and line, --set, or the default.
 
