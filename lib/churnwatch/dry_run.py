@@ -1,5 +1,6 @@
 """What a step would read and replace, without writing anything."""
 
+import uuid
 from typing import TYPE_CHECKING
 
 from churnwatch.core import DataQualityError, Refused, Skipped
@@ -31,15 +32,21 @@ def expected(runner: "Runner", step: Step) -> Outcome:
 
 
 def _rows(runner: "Runner", step: Step) -> dict[str, int | str]:
+    folder = f"dry-{uuid.uuid4().hex}"
     try:
         runner.reader.stop_on_missing_days(step)
         inputs = {alias: runner.reader.cut(step, read) for alias, read in step.job.reads.items()}
         ports = runner.ports(step.job, "dry", "dry")
         if step.job.stage:
-            inputs |= step.job.stage(inputs, step.days, **ports)
+            # staged as in a run, because the files would be read again for each table
+            staged = step.job.stage(inputs, step.days, **ports)
+            inputs |= {alias: runner.store.stage(folder, alias, frame) for alias, frame in staged.items()}
             ports = {}
         if step.job.gate:
             step.job.gate(inputs, step.days)
         return {name: frame.count() for name, frame in step.job.build(inputs, step.days, **ports).items()}
     except (Skipped, Refused, DataQualityError) as rightly:
         return {table.name: str(rightly) for table in step.job.writes}
+    finally:
+        if step.job.stage:
+            runner.store.drop_stage(folder)

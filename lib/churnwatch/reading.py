@@ -117,14 +117,15 @@ class Reader:
     def _earliest(self, table: Table, days: Sequence[date], last: date, own: bool) -> DataFrame:
         """The earliest row of each pick key up to ``last``, with ``until``; ``own``: without the rows of ``days``, because the
         job that reads them replaces them."""
-        begin = table.restatement and self._store.newest_day(table.restatement, before=days[0])
+        copies = table.restatement
+        version = self.version(copies) if copies else None
+        begin = self._store.newest_day(copies, days[0], version) if copies and version is not None else None
         start = begin + timedelta(days=1) if begin else None
         frame = self._store.read(table, _between(start, last), start, last, self.version(table))
         if own:
             frame = frame.where(f"NOT ({days_predicate(days)})")
-        if begin and table.restatement:
-            version = self.version(table.restatement)
-            known = self._store.read(table.restatement, f"day = DATE'{begin}'", begin, begin, version)
+        if begin and copies:
+            known = self._store.read(copies, f"day = DATE'{begin}'", begin, begin, version)
             frame = frame.unionByName(known.withColumn("day", F.col(SINCE)).select(*table.schema.names))
         others = [n for n in table.schema.names if n not in table.pick_key]
         frame = frame.groupBy(*table.pick_key).agg(F.min(F.struct(*others)).alias("_row"))
@@ -160,13 +161,16 @@ class Reader:
         """
         ingested = self._ledger.done_days(INGEST)
         for read in step.job.reads.values():
-            # of a table that it writes itself a job reads the state before its days
-            own = read.span.as_of and read.table in step.job.writes
-            if own or not (read.table.complete or read.must_exist) or step.job.name == INGEST or not ingested:
+            if not (read.table.complete or read.must_exist) or step.job.name == INGEST or not ingested:
                 continue
             producer, first = self._producers[read.table.name], min(ingested)
             good = self._ledger.good_days(producer.full_name)
-            wanted = {day: set(_span_days(read, day, first)) - good for day in step.days}
+            if read.span.as_of and read.table in step.job.writes:
+                # the state before its days, which holds all days before: where the last one is good, they were when it was built
+                before = step.days[0] - timedelta(days=1)
+                wanted = {day: set(day_range(first, before)) - good if before not in good else set() for day in step.days}
+            else:
+                wanted = {day: set(_span_days(read, day, first)) - good for day in step.days}
             if missing := {day: days for day, days in wanted.items() if days}:
                 yield read.table, producer, missing
 

@@ -29,6 +29,7 @@ from churnwatch.flow import flow
 from churnwatch.graph import Failures
 from churnwatch.hashes import code_hash, config_hash
 from churnwatch.io.file_errors import files_named
+from churnwatch.io.full_disk import full_disk
 from churnwatch.io.ledger import Ledger
 from churnwatch.io.session import describe, few_rows_settings
 from churnwatch.io.store import Store, Written
@@ -245,6 +246,8 @@ class Runner:
             end(status, message=text)
             return Outcome(step, status, (), time.monotonic() - started, text)
         except BaseException as error:
+            if full := full_disk(error, (self.settings.storage.root, self.settings.storage.files)):
+                error.add_note(full)
             end(FAILED, message=error_text(error))
             raise
         end(DONE, inputs=inputs, outputs=written, message=_with_reason(because, counts))

@@ -107,7 +107,7 @@ def table(name, *more, **options):
 
 SEEN = table("seen")
 RESTATED = table("known_restated", column("since", "date", "own day", nullable=False))
-KNOWN = table("known", pick="earliest", pick_key=("user_id",), restatement=RESTATED)
+KNOWN = table("known", pick="earliest", pick_key=("user_id",), restatement=RESTATED, complete=True)
 
 
 @pytest.fixture
@@ -182,6 +182,35 @@ def test_late_days_before_a_first_of_a_month_keep_its_restatement(known):
     told, files = as_of(runner, date(2025, 3, 3))
     assert told == {"a": february, "b": march, "c": february}
     assert files == ["2025-03-01", "2025-03-02"]
+
+
+def test_a_state_that_misses_days_before_is_not_built_on(known):
+    first, last = date(2025, 3, 1), date(2025, 3, 9)
+    runner = known({first: "a"}, first, date(2025, 3, 2))
+    runner.run(Order(("ingest_events",), date(2025, 3, 3), last))
+    with pytest.raises(DataQualityError, match=r"known \(2025-03-03 .. 2025-03-08\): run know for them"):
+        runner.run(Order(("know",), last, last))
+    runner.run(Order(("know",), date(2025, 3, 3), last))
+
+
+def test_a_restatement_of_a_step_that_broke_off_is_not_read(known, monkeypatch):
+    """The copy is written before the table: a run that dies between the two must not hide the users before it."""
+    first, march = date(2025, 2, 27), date(2025, 3, 1)
+    runner = known({first: "a", march: "b"}, first, date(2025, 2, 28))
+    runner.run(Order(("ingest_events",), march, march))
+    real = type(runner.store).replace
+
+    def broken(store, table, *more):
+        if table.name == "known":
+            raise RuntimeError("the process died")
+        return real(store, table, *more)
+
+    monkeypatch.setattr(type(runner.store), "replace", broken)
+    with pytest.raises(RuntimeError):
+        runner.run(Order(("know",), march, march))
+    monkeypatch.undo()
+    runner.store.refresh()
+    assert as_of(runner, date(2025, 3, 2))[0]["a"] == first
 
 
 def test_a_day_whose_input_may_be_deleted_is_not_built_again(known):

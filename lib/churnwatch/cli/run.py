@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose, report_order
-from churnwatch.core import ConfigError
+from churnwatch.core import ConfigError, JobFailed
 from churnwatch.settings import Settings, load
 from churnwatch.settings.terms import ALL
 
@@ -69,8 +69,20 @@ def run(
     first, last = _span(day, from_, to)
     every = settings.model.snapshot_every_days if every == 0 else every
     order = Order(named, first, last, every, decide, dry_run, resume, if_due, as_of_run)
-    how = _rebuilt if stale else lambda runner, order: runner.attempt(order)
+    how = _rebuilt if stale else _attempted
     raise typer.Exit(report_order(settings, order, how, json_file))
+
+
+def _attempted(runner: Any, order: Any) -> Any:
+    """Run the order. A dry run also tries whether its outputs can be written; it fails when one cannot."""
+    report = runner.attempt(order)
+    if order.dry_run:
+        from churnwatch.upkeep.doctor import check_outputs
+
+        steps = [outcome.step for outcome in report.outcomes]
+        if bad := [text for good, text in check_outputs(runner, steps) if not good]:
+            raise JobFailed("outputs of this run are out of reach:\n  " + "\n  ".join(bad))
+    return report
 
 
 def _rebuilt(runner: Any, order: Any) -> Any:

@@ -219,14 +219,12 @@ class Store:
             f"SELECT * FROM {self.sql_name(table)} VERSION AS OF {version}" + (f" WHERE {where}" if where else "")
         )
 
-    def newest_day(self, table: Table, before: date) -> date | None:
-        """Newest day before ``before`` of which a table that is partitioned by day has rows; None when there is none."""
-        version, path = self.version(table), self.path(table)
-        if version is None:
-            return None
+    def newest_day(self, table: Table, before: date, version: int) -> date | None:
+        """Newest day before ``before`` of which a version of a table that is partitioned by day has rows; None: there is none."""
+        path = self.path(table)
         if path and is_local(path) and (found := self._local.files(path, version)):
             return max((low for low, _ in found.files.values() if low and low < before), default=None)
-        return self.read(table, f"day < DATE'{before}'").agg({"day": "max"}).collect()[0][0]
+        return self.read(table, f"day < DATE'{before}'", version=version).agg({"day": "max"}).collect()[0][0]
 
     def replace(self, table: Table, frame: DataFrame, where: str, stamp: Mapping[str, Any]) -> Written:
         """Replace the rows that meet ``where`` by ``frame``, in one commit. No rows over no rows makes no commit.
