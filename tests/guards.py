@@ -74,6 +74,13 @@ GUARDS = (
         "tests/faults/test_case_12_future_events.py::test_events_of_the_future_are_refused_and_the_day_is_as_without_them",
     ),
     Guard(
+        "an erased user does not come back with a backfill",
+        "io/sources.py",
+        'hashed = hashed.join(F.broadcast(erased), HASH, "left_anti")',
+        "pass",
+        "tests/rights/test_erasure.py::test_a_user_is_erased_from_every_table_and_file_and_nobody_else_is",
+    ),
+    Guard(
         "a field that is suddenly null stops the day",
         "events/source_days.py",
         "share - median(before) > limit:",

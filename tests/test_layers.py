@@ -32,6 +32,7 @@ ALLOWED = {
     "runner": BELOW_ROOMS | {"flow", "io", "reading", "claims", "dry_run", "hashes", "steps", "graph", "results", "versions"},
     "upkeep": BELOW_ROOMS | {"alerts", "graph", "io", "reading", "runner"},
     "dictionary": BELOW_ROOMS | {"flow", "results"},
+    "rights": BELOW_ROOMS | {"events", "io", "runner"},
     "demo": BELOW_ROOMS | {"io", "simulate", "warehouse"},
     "drill": BELOW_ROOMS | {"activity", "io", "reading", "runner"},
     "progress": {"io"},
@@ -42,7 +43,8 @@ ALLOWED = {
     "warehouse": BELOW_ROOMS | {"flow", "io", "progress", "runner"},
     "cli": BELOW_ROOMS
     | {"flow", "io", "runner", "upkeep", "dictionary", "demo", "drill", "alerts", "simulate", "begin", "progress", "rulebook"}
-    | {"closing", "results", "watching"},
+    | {"closing", "results", "watching"}
+    | {"rights"},
     **{room: BELOW_ROOMS | set(ROOMS[:i]) for i, room in enumerate(ROOMS)},
 }
 # what runs inside Spark's Python workers

@@ -159,13 +159,20 @@ def _warning_line(row: Row, hash_user: Callable[[str], str], hide_users: bool) -
 
 
 def offer_messages(
-    actions: DataFrame, consents: DataFrame, users: DataFrame | None, day: date, keyed: Keyed, settings: Settings
+    actions: DataFrame,
+    consents: DataFrame,
+    users: DataFrame | None,
+    day: date,
+    keyed: Keyed,
+    settings: Settings,
+    fixed: Keyed | None = None,
 ) -> DataFrame:
     """Return one message per treated user and campaign, if the user has opted in to contact on the offer's channel.
 
     The body is an instruction to the channel's gateway, which holds the texts. It never says why a user gets the offer. The id
-    is a hash of the domain, day, campaign and the user's keyed hash, whatever the message says: a user gets one offer of a
-    campaign and day. ``users``: rows in force on ``day``, with the time zones; None: no zone is known.
+    is a hash of the domain, day, campaign and the user's hash by ``fixed`` (None: ``keyed``), whatever the message says: a user
+    gets one offer of a campaign and day, also when the key of ``keyed`` has changed. ``users``: rows in force on ``day``, with
+    the time zones; None: no zone is known.
     """
     allowed = actions.where((F.col("arm") == OFFER) & F.col("offer").isNotNull()).join(
         opted_in(consents.where((F.col("day") <= F.lit(day)) & (F.col("until") >= F.lit(day)))),
@@ -189,7 +196,8 @@ def offer_messages(
         "offer: %s\ncampaign: %s\nnot before: %s\nexpires: %s\n",
         *("offer", "campaign", _instant("earliest_send_at"), _instant("expires_at")),
     )
-    about = F.concat_ws(SEPARATOR, F.lit(domain_name(settings)), F.lit(str(day)), F.lit("offer"), "campaign", "destination")
+    named = (fixed or keyed)(named.withColumn("_user", F.col("user_id")), "_user")
+    about = F.concat_ws(SEPARATOR, F.lit(domain_name(settings)), F.lit(str(day)), F.lit("offer"), "campaign", "_user")
     made = {
         "day": F.lit(day),
         "message_id": F.substring(F.sha2(about, 256), 1, ID_DIGITS),

@@ -42,7 +42,9 @@ def write_messages(inputs: Frames, days: Sequence[date], senders: Any, settings:
         senders.keyed_id,
         settings,
         untold_warnings(alerts, alert_events, cases, stored, inputs["deliveries"], day, settings),
-    ).unionByName(offer_messages(inputs["actions"], inputs["consents"], inputs.get("users"), day, senders.keyed, settings))
+    ).unionByName(
+        offer_messages(inputs["actions"], inputs["consents"], inputs.get("users"), day, senders.keyed, settings, senders.fixed)
+    )
     of_day = stored.where(F.col("day") == F.lit(day))
     # a key of ids that was changed since gives the same offer another id
     offered = of_day.where(F.col("kind") == "offer").select("user_id", "campaign")

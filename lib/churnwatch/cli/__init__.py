@@ -32,6 +32,7 @@ from churnwatch.cli.config import print_config
 from churnwatch.cli.drill import drill
 from churnwatch.cli.log_lines import write_logs
 from churnwatch.cli.maintain import maintain
+from churnwatch.cli.people import erase, explain, keys
 from churnwatch.cli.rules import rules
 from churnwatch.cli.run import run
 from churnwatch.core import ConfigError
@@ -52,6 +53,9 @@ app.command()(maintain)
 app.command("config")(print_config)
 app.command()(run)
 app.add_typer(rules, name="rules")
+app.add_typer(keys, name="keys")
+app.command()(erase)
+app.command()(explain)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,8 +27,8 @@ class SourcePort(Protocol):
         """Return rows of the source with ``_file``, ``_file_day``, ``_corrupt`` and ``_raw``; None when there is no file."""
         ...
 
-    def protect(self, rows: DataFrame) -> DataFrame:
-        """Leave out rows of erased users. Where ids are pseudonymised, hash ``user_id`` and empty ``_raw`` and ``_own``."""
+    def protect(self, rows: DataFrame, column: str = "user_id") -> DataFrame:
+        """Leave out rows of erased users. Where ids are pseudonymised, hash ``column`` and empty ``_raw`` and ``_own``."""
         ...
 
     def read_at(self) -> datetime:

@@ -17,6 +17,7 @@ from churnwatch.settings.environment import IdKey
 
 SHORTEST_KEY = 16  # bytes; a shorter key could be guessed
 IDS = {"user_id", "unit"}  # columns that hold the id of a user
+FIRST = ".1"  # end of the name of the first key that was replaced
 SHOWN_DIGITS = 16  # of a hash, in messages
 
 
@@ -28,12 +29,36 @@ def id_key(settings: Settings) -> bytes:
     return _key(settings.privacy.id_key, "privacy.id_key")
 
 
+def display_keys(settings: Settings) -> list[bytes]:
+    """Return the key of ``privacy.id_key`` and those that ``rotate_id_key`` has kept, by which old messages were made."""
+    place = settings.privacy.id_key
+    kept = sorted(Path(place.file).parent.glob(f"{Path(place.file).name}.*")) if place.file else []
+    return [id_key(settings), *(old.read_bytes().strip() for old in kept if old.suffix[1:].isdigit())]
+
+
 def table_key(settings: Settings) -> bytes:
-    """Read the key of the hashes that tables hold: those of pseudonymised users and of erased ones. As ``id_key``."""
+    """Return the key that never changes: of pseudonymised users, of erased users, and of ids of messages.
+
+    It is that of ``privacy.table_key``. Without one it is derived from the first key of ``privacy.id_key``, which
+    ``rotate_id_key`` keeps.
+    """
     place = settings.privacy.table_key
-    if not (place.env or place.file):
-        place = IdKey(file=f"{settings.storage.files}/table_key")
-    return _key(place, "privacy.table_key")
+    if place.env or place.file:
+        return _key(place, "privacy.table_key")
+    kept = Path(f"{settings.privacy.id_key.file}{FIRST}") if settings.privacy.id_key.file else None
+    first = kept.read_bytes().strip() if kept and kept.exists() else id_key(settings)
+    return keyed_id("table key", first).encode()
+
+
+def lasting_table_key(settings: Settings) -> bytes:
+    """As ``table_key``, for hashes that tables keep. Raises ConfigError where nothing says that the key lasts: it would be
+    derived from an environment variable, which may be given another value."""
+    if settings.privacy.id_key.env and not (settings.privacy.table_key.env or settings.privacy.table_key.file):
+        raise ConfigError(
+            "privacy.table_key is missing: hashes that tables keep need a key that never changes, and privacy.id_key is an "
+            "environment variable. Hint: add privacy.table_key: {env: NAME} with a secret of its own"
+        )
+    return table_key(settings)
 
 
 def rotate_id_key(settings: Settings) -> Path:
@@ -67,7 +92,7 @@ def check_table_ids(settings: Settings, has_rows: bool) -> None:
     plain = "as the sources give them"
     wanted = plain
     if settings.privacy.pseudonymise:
-        wanted = f"hashed with the key {keyed_id('name of the key', table_key(settings))[:SHOWN_DIGITS]}"
+        wanted = f"hashed with the key {keyed_id('name of the key', lasting_table_key(settings))[:SHOWN_DIGITS]}"
     stored = file.read_text(encoding="utf-8").strip() if file.exists() else (plain if has_rows else None)
     if stored is None and settings.privacy.pseudonymise:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -58,6 +58,10 @@ class Senders:
         """Replace the user ids of ``column`` by their keyed hashes; same grain."""
         return keys.keyed(frame, column, self._id_key())
 
+    def fixed(self, frame: DataFrame, column: str) -> DataFrame:
+        """As ``keyed``, by the key that never changes: ids of messages stay when ``keys rotate`` gives pages another key."""
+        return keys.keyed(frame, column, keys.table_key(self._settings))
+
     def keyed_id(self, user_id: str) -> str:
         """Return the keyed hash of a user id."""
         return keys.keyed_id(user_id, self._id_key())

@@ -39,20 +39,22 @@ class Sources:
         self._erased: DataFrame | None = None
         self._looked_up = False
 
-    def protect(self, rows: DataFrame) -> DataFrame:
-        """Leave out rows of erased users. Where ids are pseudonymised, hash ``user_id`` and empty ``_raw`` and ``_own``.
+    def protect(self, rows: DataFrame, column: str = "user_id") -> DataFrame:
+        """Leave out rows of erased users. Where ids are pseudonymised, hash ``column`` and empty ``_raw`` and ``_own``.
 
-        ``rows`` have ``user_id``, ``_raw`` and ``_own``. Raises ConfigError when the tables hold ids of another kind.
+        Raises ConfigError when the tables hold ids of another kind.
         """
         erased, hashes = self._erased_users(), self._settings.privacy.pseudonymise
         if erased is None and not hashes:
             return rows
-        hashed = keyed(rows.withColumn(HASH, F.col("user_id")), HASH, table_key(self._settings))
+        hashed = keyed(rows.withColumn(HASH, F.col(column)), HASH, table_key(self._settings))
         if erased is not None:
             hashed = hashed.join(F.broadcast(erased), HASH, "left_anti")
         if hashes:
             text = F.lit(None).cast("string")
-            hashed = hashed.withColumns({"user_id": F.col(HASH), "_raw": text, "_own": F.when(text.isNotNull(), F.struct(text))})
+            empty = {"_raw": text, "_own": F.when(text.isNotNull(), F.struct(text))}
+            own = {name: value for name, value in empty.items() if name in rows.columns}
+            hashed = hashed.withColumns({column: F.col(HASH), **own})
         return hashed.drop(HASH)
 
     def _erased_users(self) -> DataFrame | None:

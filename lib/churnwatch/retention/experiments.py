@@ -41,6 +41,8 @@ def import_experiment(
     if faults := _faults(units, conf):
         lines = "\n".join(f"  {fault}" for fault in faults)
         raise DataQualityError(f"experiment {experiment} cannot be imported, nothing was written:\n{lines}")
+    if settings.privacy.pseudonymise:
+        units = sources.protect(units, "unit")  # its units may be users
     return {contract.name: units.select(*contract.schema.names)}
 
 

@@ -106,8 +106,9 @@ class Privacy(SettingsPart):
     """Whether tables hold keyed hashes (HMAC-SHA-256) in place of the user ids of the sources. Rejected rows are then stored
     without their text. It is set before the first ingest of a warehouse, and never changed."""
     table_key: IdKey = IdKey()
-    """Where the key of these hashes, and of the list of erased users, lies; by default the file table_key in `storage.files`.
-    It never changes; `churnwatch keys rotate` changes `id_key` alone."""
+    """Where the key of these hashes, and of the list of erased users, lies. It never changes. By default it is derived from the
+    first key in the file of `id_key`, which `churnwatch keys rotate` keeps; where `id_key` is an environment variable, hashed
+    tables and erasures need it."""
 
 
 class Runs(SettingsPart):

@@ -1,0 +1,228 @@
+"""Erase users: from every table and file, with a scan that proves it, and a list that keeps them out of later ingests."""
+
+import logging
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from churnwatch.core import ConfigError, JobFailed, Table, WriteConflict
+from churnwatch.events.instants import BLANKS
+from churnwatch.io.clock import now
+from churnwatch.io.erasing import Match, TableRows
+from churnwatch.io.keys import SHOWN_DIGITS, display_keys, keyed, keyed_id, lasting_table_key, table_key
+from churnwatch.io.operator_log import record_action
+from churnwatch.io.personal_files import LONG, TOKENS_AT_ONCE, PersonalFiles, Tokens
+from churnwatch.runner import Runner
+
+USER_COLUMNS = ("user_id", "unit")
+# texts that may name a user among others: the name is replaced, the row stays
+FREE_TEXTS = {
+    "notifications": ("body",),
+    "deliveries": ("detail",),
+    "job_runs": ("message",),
+    "alert_events": ("note", "lesson"),
+}
+LOG = logging.getLogger(__name__)
+
+
+def read_requests(file: Path) -> tuple[str, ...]:
+    """Return the user ids of a file: one a line, without blanks around them; a first line ``user_id`` is a heading.
+
+    Raises ConfigError when the file cannot be read or names nobody.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as a text in UTF-8: {error}") from error
+    ids = list(dict.fromkeys(one for line in lines if (one := line.strip(BLANKS).strip('"'))))
+    if ids[:1] == ["user_id"]:
+        ids = ids[1:]
+    if not ids:
+        raise ConfigError(f"{file}: names nobody. Hint: write one user id a line, as the source gives it")
+    return tuple(ids)
+
+
+@dataclass
+class Found:
+    """What is stored about the users of a request: rows by table, and files."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    copies: int = 0
+
+    def lines(self) -> Iterator[str]:
+        """The findings for people."""
+        for table, rows in self.rows.items():
+            if rows:
+                yield f"{table:<20} {rows:>12,} rows"
+        if self.copies:
+            yield f"{'copies':<20} {self.copies:>12,} folders of staged rows and drills"
+        for file in self.files:
+            yield str(file)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing is left."""
+        return not any(self.rows.values()) and not self.files and not self.copies
+
+
+class Erasure:
+    """The erasure of the users ``ids``, as the sources spell them, from one warehouse."""
+
+    def __init__(self, runner: Runner, ids: Sequence[str]) -> None:
+        self._runner, self._settings = runner, runner.settings
+        self._store, self._tables = runner.store, runner.tables
+        self._rows = TableRows(runner.spark, runner.store)
+        self._files = PersonalFiles(runner.settings)
+        key = lasting_table_key(self._settings)
+        folds = any(source.ids.fold_case for source in self._settings.sources.events)
+        spelled = list(dict.fromkeys([*ids, *(one.lower() for one in ids if folds)]))
+        hashes = {one: keyed_id(one, key) for one in spelled}
+        self._hashes = sorted(hashes.values())
+        self.ids = sorted(hashes.values() if self._settings.privacy.pseudonymise else spelled)
+        shown = [keyed_id(one, display) for display in display_keys(self._settings) for one in self.ids]
+        self._shown = sorted(shown)
+        self._tokens = Tokens(tuple(self.ids), tuple(one[:SHOWN_DIGITS] for one in self._shown))
+
+    def find(self) -> Found:
+        """Look through every table and file; nothing is changed."""
+        self._store.refresh()
+        found = Found(copies=len(self._files.copies()), files=self._files.find(self._tokens))
+        for table, matches in [*self._own_rows(), *self._free_texts()]:
+            found.rows[table.name] = found.rows.get(table.name, 0) + self._rows.count(table, matches)
+        return found
+
+    def run(self, who: str) -> tuple[str, Found]:
+        """Erase; return the id of the erasure, and what was erased.
+
+        The list of erased users comes first: an ingest that runs after a crash of this command brings nobody back. A second
+        run completes the first. Raises WriteConflict while other runs are live, JobFailed with what the scan at the end found.
+        """
+        self._refuse_live_runs()
+        self._store.create([self._tables.suppressions, self._tables.erasures])
+        found, erasure, at = self.find(), uuid.uuid4().hex, now()
+        self._suppress(erasure, at)
+        outputs = []
+        for table, matches in list(self._own_rows()):
+            if found.rows[table.name]:
+                deleted, version = self._rows.delete(table, matches)
+                outputs.append({"table": table.name, "version": version, "rows": deleted})
+                LOG.info("erased %s rows of %s", deleted, table.name)
+        for table, matches in self._free_texts():
+            self._rows.mask(table, matches)
+        files = self._files.erase(self._tokens)
+        left = self.find()
+        if not left.nothing:
+            raise JobFailed(
+                "users of the request are still named after the erasure:\n"
+                + "\n".join(f"  {line}" for line in left.lines())
+                + "\nHint: remove these files by hand, or wait for other runs to end; then run the command again"
+            )
+        row = {"day": at.date(), "erasure_id": erasure, "step": "erased", "at": now(), "who": who}
+        row |= {"users": len(self._hashes), "tables": outputs, "files": files, "physically_gone_on": None}
+        self._store.append_rows(self._tables.erasures, [row], {"erasure": erasure})
+        self._store.create([self._tables.operator_actions])
+        record_action(self._store, self._tables.operator_actions, "erase", erasure, f"{len(self._hashes)} user(s)", who)
+        return erasure, found
+
+    def _suppress(self, erasure: str, at: datetime) -> None:
+        """Add the users to the list of erased ones, those that are not on it."""
+        known = self._rows.values(self._tables.suppressions, [Match("user_hash", tuple(self._hashes))], "user_hash")
+        rows: list[Mapping[str, Any]] = [
+            {"day": at.date(), "user_hash": one, "erasure_id": erasure, "at": at} for one in self._hashes if one not in known
+        ]
+        if rows:
+            self._store.append_rows(self._tables.suppressions, rows, {"erasure": erasure})
+
+    def _refuse_live_runs(self) -> None:
+        self._runner.ledger.refresh()
+        if live := self._runner.ledger.live(self._settings.runs.stale_run_minutes):
+            raise WriteConflict(
+                f"{live[0].full_name} is being run ({live[0].message}); nothing was erased. Hint: wait for its end"
+            )
+
+    def _own_rows(self) -> Iterator[tuple[Table, list[Match]]]:
+        """Yield each stored table that has rows about these users alone, and how they are found.
+
+        Tables whose rows are found through others come first, because the others are deleted too.
+        """
+        ids, shown = tuple(self.ids), tuple(self._shown)
+        stored = {table.name: table for table in self._tables if self._store.exists(table)}
+        if (messages := stored.get("notifications")) is not None:
+            own = [Match("destination", shown), Match("user_id", ids)]
+            if "deliveries" in stored:
+                yield stored["deliveries"], [Match("message_id", self._rows.values(messages, own, "message_id"))]
+            yield messages, own
+        if "risk_alerts" in stored and "alert_events" in stored:
+            alerts = self._rows.values(stored["risk_alerts"], [Match("user_id", ids)], "alert_id")
+            yield stored["alert_events"], [Match("alert_id", alerts)]
+        if "rejected_events" in stored:
+            yield stored["rejected_events"], [Match("raw", _words(ids), within=True)]
+        for table in stored.values():
+            for name in USER_COLUMNS:
+                if name in table.schema.names and table.name != "notifications":
+                    yield table, [Match(name, ids)]
+
+    def _free_texts(self) -> Iterator[tuple[Table, list[Match]]]:
+        """Yield each stored table with texts that may name these users among others; short ids are left out, because they may
+        be any number or word."""
+        words = _words([*(one for one in self.ids if len(one) >= LONG), *self._tokens.hashes])
+        for name, columns in FREE_TEXTS.items():
+            table = self._tables[name]
+            if self._store.exists(table):
+                yield table, [Match(one, words, within=True) for one in columns if one in table.schema.names]
+
+
+def _words(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return regular expressions of Java that find one of ``texts``, not as a part of a longer word."""
+    quoted = ["\\Q" + text.replace("\\E", "\\E\\\\E\\Q") + "\\E" for text in texts]
+    parts = ["|".join(quoted[start : start + TOKENS_AT_ONCE]) for start in range(0, len(quoted), TOKENS_AT_ONCE)]
+    return tuple(rf"(?<![\w-])(?:{part})(?![\w-])" for part in parts)
+
+
+def verify(runner: Runner) -> Iterator[tuple[bool, str]]:
+    """Yield, for each erasure, whether it still holds and what was found; a row ``gone`` is added once no old file is left.
+
+    - no table holds a user of the list of erased ones,
+    - the data files that the erasure replaced do not exist any more.
+    """
+    store, contracts = runner.store, runner.tables
+    if not store.exists(contracts.erasures):
+        yield True, "nobody was erased"
+        return
+    erased = store.read(contracts.suppressions).select(F.col("user_hash").alias("hash")).distinct()
+    for table in contracts:
+        column = next((name for name in USER_COLUMNS if name in table.schema.names), None)
+        if column and store.exists(table):
+            back = _erased_rows(store.read(table).select(F.col(column).alias("hash")), erased, runner).count()
+            if back:
+                yield False, f"{table.name}: {back:,} users of the list of erased ones. Hint: erase them again"
+    rows = TableRows(runner.spark, store)
+    done = {row["erasure_id"]: row for row in store.read(contracts.erasures).collect() if row["step"] == "erased"}
+    gone = {row["erasure_id"] for row in store.read(contracts.erasures).collect() if row["step"] == "gone"}
+    for erasure, row in sorted(done.items(), key=lambda item: item[1]["at"]):
+        kept = [f"{t['table']} ({n} files)" for t in row["tables"] if (n := rows.old_files(contracts[t["table"]], t["version"]))]
+        if kept:
+            yield True, f"{erasure} of {row['day']}: rows are deleted; old files are kept for now: {', '.join(kept)}"
+            continue
+        if erasure not in gone:
+            at = now()
+            store.append_rows(contracts.erasures, [_gone(row.asDict(recursive=True), at)], {"erasure": erasure})
+        yield True, f"{erasure} of {row['day']}: rows are deleted, and no file with them is left"
+
+
+def _gone(row: Mapping[str, Any], at: datetime) -> Mapping[str, Any]:
+    today: date = at.date()
+    return {**row, "day": today, "step": "gone", "at": at, "physically_gone_on": today}
+
+
+def _erased_rows(rows: DataFrame, erased: DataFrame, runner: Runner) -> DataFrame:
+    users = rows.where("hash IS NOT NULL").distinct()
+    hashed = users if runner.settings.privacy.pseudonymise else keyed(users, "hash", table_key(runner.settings))
+    return hashed.join(F.broadcast(erased), "hash", "left_semi")
