@@ -324,6 +324,9 @@ def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
             "units": t.experiment_units.as_of(),
             "activity": t.daily_activity.trailing(settings.offers.campaign_max_days + before_days + 1),
             "labels": t.user_labels.before(settings.offers.campaign_max_days),
+            # whom an offer reached although the user is held out
+            "notifications": t.notifications.trailing(settings.offers.campaign_max_days + 1),
+            "deliveries": t.deliveries.trailing(settings.offers.campaign_max_days + 1),
         },
         writes=(t.retention_lift,),
         build=partial(retention.measure_lift, settings=settings),

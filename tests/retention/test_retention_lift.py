@@ -1,6 +1,6 @@
 """Lift of campaigns: who counts, when, in what, and that a planted effect is found."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
@@ -10,18 +10,23 @@ FIRST, LAST = date(2025, 4, 1), date(2025, 4, 3)
 READ_OUT = LAST + timedelta(days=16)  # horizon 14, settled after 2
 WAVE = {"from_day": FIRST, "until_day": LAST}
 
+MESSAGE = {"kind": "offer", "destination": "hash", "channel": "email", "subject": "s", "body": "b"}
+ATTEMPT = {"day": FIRST, "attempt": 1, "at": datetime(2025, 4, 2)}
+
 
 @pytest.fixture(scope="module")
 def read(frames):
     """Rows of retention_lift by (campaign, arm, outcome, segment, value)."""
 
-    def made(settings, day, actions=(), labels=(), activity=(), units=()):
+    def made(settings, day, actions=(), labels=(), activity=(), units=(), messages=(), attempts=()):
         inputs = {
             "actions": frames.actions(*actions),
             "assignments": frames.assignments(*first_assignments(actions)),
             "labels": frames.labels(*labels),
             "activity": frames.activity(*activity),
             "units": frames.units(*units),
+            "notifications": frames.of("notifications", MESSAGE, *messages),
+            "deliveries": frames.of("deliveries", ATTEMPT, *attempts),
         }
         rows = [row.asDict() for row in measure_lift(inputs, (day,), settings)["retention_lift"].collect()]
         keys = ("campaign", "arm", "outcome", "segment", "value")
@@ -70,6 +75,19 @@ def test_a_planted_effect_is_found_and_counted(read, make_settings):
     tiers = [found[*WHOLE[:3], "tier", tier] for tier in ("critical", "high")]
     assert sum(row["treated"] for row in tiers) == 200
     assert all(row["q"] >= row["p"] for row in tiers) and any(row["q"] > row["p"] for row in tiers)
+
+
+@pytest.mark.case(43)
+def test_held_out_users_whom_an_offer_reached_are_counted(read, make_settings):
+    actions, labels = planted()
+    controls = [one for one in actions if one["arm"] == "control"]
+    days = {"u1": FIRST, "u3": LAST + timedelta(days=2), "u5": FIRST, "u0": LAST, "u7": LAST}  # u5 was assigned on the last day
+    assert {one["user_id"] for one in controls} >= {"u1", "u3", "u5", "u7"}
+    messages = [{"user_id": user, "campaign": "other", "day": day, "message_id": user} for user, day in days.items()]
+    attempts = [{"message_id": user, "outcome": "failed" if user == "u7" else "sent"} for user in days]
+    found = read(make_settings([WAVE]), READ_OUT, actions, labels, messages=messages, attempts=attempts)
+    assert found[WHOLE]["held_out_reached"] == 2, "neither before the assignment, nor of the treated, nor what was not sent"
+    assert {row["held_out_reached"] for key, row in found.items() if key != WHOLE} == {None}
 
 
 def test_before_all_assignments_have_matured_rows_are_interim_and_carry_no_p(read, make_settings):

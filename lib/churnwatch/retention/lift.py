@@ -13,6 +13,7 @@ from churnwatch.core.small_frames import collect_together
 from churnwatch.retention import comparison
 from churnwatch.retention.arms import planned_shares
 from churnwatch.retention.comparison import Comparison, Sums
+from churnwatch.retention.leaks import held_out_reached
 from churnwatch.retention.lift_outcomes import (
     BY_DAY,
     SEGMENTS,
@@ -47,6 +48,7 @@ class Reading:
     in_cents: bool
     interim: bool
     has_cost: bool
+    held_out_reached: int | None = None
 
 
 def measure_lift(inputs: Mapping[str, DataFrame], days: Sequence[date], settings: Settings) -> Frames:
@@ -63,12 +65,15 @@ def measure_lift(inputs: Mapping[str, DataFrame], days: Sequence[date], settings
     campaigns = {campaign.name: campaign for campaign in settings.offers.campaigns if _in_view(campaign, day, settings)}
     frames = {}
     if campaigns and settings.offers.outcomes:
-        frames["campaigns"] = _campaign_cells(inputs, list(campaigns), day, settings)
+        assigned = _assigned(inputs, list(campaigns), day, settings)
+        frames["campaigns"] = _campaign_cells(assigned, inputs, day, settings)
+        frames["reached"] = held_out_reached(assigned, inputs["notifications"], inputs["deliveries"])
     if settings.experiments:
         frames["experiments"] = _experiment_cells(inputs["units"], settings)
     cells = {name: table.to_pylist() for name, table in collect_together(frames).items()} if frames else {}
+    reached = {row["campaign"]: row["reached"] for row in cells.get("reached", ())}
     readings = [
-        *_campaign_readings(add_cells(cells.get("campaigns", ()), SEGMENTS), campaigns, day, settings),
+        *_campaign_readings(add_cells(cells.get("campaigns", ()), SEGMENTS), campaigns, reached, day, settings),
         *_experiment_readings(add_cells(cells.get("experiments", ()), STRATA), settings),
     ]
     limit = settings.offers.sample_ratio_alarm_p
@@ -77,21 +82,28 @@ def measure_lift(inputs: Mapping[str, DataFrame], days: Sequence[date], settings
     return {contract.name: inputs["actions"].sparkSession.createDataFrame(values, contract.schema)}
 
 
-def _campaign_cells(inputs: Mapping[str, DataFrame], campaigns: Sequence[str], day: date, settings: Settings) -> DataFrame:
-    offers, first = settings.offers, day - timedelta(days=settings.offers.campaign_max_days)
+def _assigned(inputs: Mapping[str, DataFrame], campaigns: Sequence[str], day: date, settings: Settings) -> DataFrame:
+    first = day - timedelta(days=settings.offers.campaign_max_days)
     return (
         inputs["actions"]
         .where(F.col("campaign").isin(list(campaigns)) & (F.col("day") >= F.lit(first)))
         .transform(per_assignment)
         # a user whose first assignment is older is left out, because a second one depends on the effect of the first
         .join(inputs["assignments"].where(F.col("day") < F.lit(first)), ["campaign", "user_id"], "left_anti")
-        .transform(with_outcomes, inputs["labels"], inputs["activity"], day, settings)
-        .transform(per_outcome, list(offers.outcomes))
+    )
+
+
+def _campaign_cells(assigned: DataFrame, inputs: Mapping[str, DataFrame], day: date, settings: Settings) -> DataFrame:
+    return (
+        assigned.transform(with_outcomes, inputs["labels"], inputs["activity"], day, settings)
+        .transform(per_outcome, list(settings.offers.outcomes))
         .transform(per_cell, SEGMENTS)
     )
 
 
-def _campaign_readings(sums: SegmentSums, campaigns: Mapping[str, Campaign], day: date, settings: Settings) -> Iterator[Reading]:
+def _campaign_readings(
+    sums: SegmentSums, campaigns: Mapping[str, Campaign], reached: Mapping[str, int], day: date, settings: Settings
+) -> Iterator[Reading]:
     offers = settings.offers
     for (name, outcome), arms in _by_outcome(sums).items():
         until = campaigns[name].until_day
@@ -108,6 +120,7 @@ def _campaign_readings(sums: SegmentSums, campaigns: Mapping[str, Campaign], day
             in_cents=measure in _measures_in_cents(settings),
             interim=known is None or day < known,
             has_cost=True,
+            held_out_reached=reached.get(name, 0),
         )
 
 
@@ -209,6 +222,7 @@ def _row(reading: Reading, treated: str, segment: str, value: str, arms: Arms) -
         "cost_cents": (treated_arm.get("cost_cents") or 0) if reading.has_cost else None,
         "interim": reading.interim,
         "randomised": True,
+        "held_out_reached": reading.held_out_reached if segment == ALL else None,
     }
 
 

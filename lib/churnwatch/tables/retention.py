@@ -154,6 +154,11 @@ RETENTION_LIFT = table(
         column("cost_cents", "long", "cost of the treated users whose outcome is known, cents"),
         column("interim", "boolean", "true while the outcome of some assignments is not yet known", nullable=False),
         column("randomised", "boolean", "true when arms were assigned at random", nullable=False),
+        column(
+            "held_out_reached",
+            "long",
+            "held-out users to whom an offer of any campaign was sent since their assignment; null: a segment or an experiment",
+        ),
     ],
     ("day", "campaign", "arm", "outcome", "segment", "value"),
 )
