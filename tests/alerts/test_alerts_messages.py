@@ -469,5 +469,8 @@ def test_what_could_not_be_sent_yesterday_is_sent_today_and_a_dead_letter_is_tol
     ]
     # what goes to a name that is no destination is told at once
     room = {"kind": "slack", "url": "https://hooks.example.org/x"}
-    assert dead(before(1), max_attempts=3, kind="network", destinations={"room": room}) == [digest]
-    assert dead(before(1), max_attempts=3, kind="network", destinations={"operations": room}) == []
+    crm = {"kind": "json", "url": "https://crm.example.org"}
+    network = {"kind": "network", "max_attempts": 3, "gateways": {"email": "crm"}}
+    assert dead(before(1), **network | {"gateways": {}}, destinations={"room": room}) == [offer, digest]
+    assert dead(before(1), **network, destinations={"room": room, "crm": crm}) == [digest]
+    assert dead(before(1), **network, destinations={"operations": room, "crm": crm}) == []

@@ -10,12 +10,13 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from churnwatch.core import JobFailed
+from churnwatch.core import JobFailed, WriteConflict
 from churnwatch.io.delivery import DeliveryConfig, FileSender, MailServer, NotSent, RetryPolicy, Target, send_message
 from churnwatch.io.keys import id_key, keyed, keyed_id
 from churnwatch.io.operators import cause_for_operators, message_operators
 from churnwatch.io.send_times import SendTimes
 from churnwatch.io.senders import Senders
+from churnwatch.settings import secrets
 from churnwatch.settings.sending import Sending, Smtp
 from smallworld import settings
 from webhooks import deliver
@@ -290,6 +291,18 @@ def test_the_port_sends_from_workers_and_returns_the_attempts(spark, port, mailb
     assert [m["X-Churnwatch-Destination"] for m in mailbox.got] == ["retention"]
 
 
+def test_of_two_runs_that_send_at_once_the_second_sends_nothing(spark, tmp_path):
+    made = settings(storage={"root": "x", "files": str(tmp_path)}, sending={"slice_messages": 1})
+    given = [(*to("retention", message_id=f"m{n}").values(), None, None) for n in range(4)]
+    messages = spark.createDataFrame(given, OUTBOX)
+    first = Senders(spark, made, "one").send(messages, DAY)
+    assert next(first).count() < 4
+    with pytest.raises(WriteConflict, match="another run is sending messages"):
+        next(Senders(spark, made, "other").send(messages, DAY))
+    first.close()
+    assert sum(frame.count() for frame in Senders(spark, made, "third").send(messages, DAY)) == 4
+
+
 def test_a_run_that_lost_its_lease_sends_no_further_slice(spark, port, mailbox, tmp_path):
     checks = []
 
@@ -357,7 +370,8 @@ def test_offers_wait_for_the_users_own_morning_unless_their_receiver_keeps_them(
     assert len(posted) == 1
 
 
-def test_operators_get_a_message_without_ids_and_passwords_and_nothing_is_raised(port, mailbox, tmp_path, caplog):
+def test_operators_get_a_message_without_ids_and_passwords_and_nothing_is_raised(port, mailbox, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(secrets, "_known", {"pa55word": "${SMTP_PASSWORD}"})
     smtp = {"host": "127.0.0.1", "port": port, "user": None, "password": "pa55word"}
     sending = {"kind": "network", "smtp": smtp, "destinations": {"on_call": "call@example.org"}, "pause_seconds": 0.0}
     place = {"root": "x", "files": str(tmp_path)}
@@ -370,7 +384,7 @@ def test_operators_get_a_message_without_ids_and_passwords_and_nothing_is_raised
     assert first["Message-ID"] == second["Message-ID"] and first["To"] == "call@example.org"
     assert first["Subject"] == "churnwatch small: train_model failed"
     assert first.get_content().splitlines() == [
-        "JobFailed: cannot reach postgresql://bot:***@db/mlflow with ***",
+        "JobFailed: cannot reach postgresql://***@db/mlflow with ${SMTP_PASSWORD}",
         "ValueError",
     ]
     assert message_operators(settings(storage=place, sending=sending), "run1 failed", DAY, "x") is None
@@ -389,7 +403,7 @@ def test_no_answer_is_stored_with_the_password_of_a_uri(tmp_path):
             raise NotSent("refused by https://bot:s3cret@example.org/x")
 
     ((_, _, _, detail),) = told(sent([MESSAGE], Echo(str(tmp_path)), most=1))
-    assert detail == "refused by https://bot:***@example.org/x"
+    assert detail == "refused by https://***@example.org/x"
 
 
 @pytest.mark.usefixtures("spark_defaults")

@@ -50,7 +50,8 @@ def with_withheld(messages: DataFrame, actions: DataFrame, consents: DataFrame) 
     arms = actions.select("day", "user_id", "campaign", "arm", F.lit(True).alias("assigned"))  # one row per key
     consented = opted_in(consents).withColumn("consented", F.lit(True))  # one row per user and channel
     reason = (
-        F.when(F.col("assigned").isNull(), "the user is no longer assigned to the campaign")
+        F.when(F.col("user_id").isNull(), "an older version wrote it, and it names no user")
+        .when(F.col("assigned").isNull(), "the user is no longer assigned to the campaign")
         .when(F.coalesce("arm", F.lit("")) != OFFER, "the user is held out")
         .when(F.col("consented").isNull(), f"no consent to {CONTACT}")
     )

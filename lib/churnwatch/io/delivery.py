@@ -1,8 +1,7 @@
-"""Send messages one by one. Runs inside Spark's workers and needs the standard library alone."""
+"""Send messages one by one. Runs inside Spark's workers: of this package, only modules that travel by value are called."""
 
 import json
 import os
-import re
 import smtplib
 import ssl
 import time
@@ -17,12 +16,12 @@ from typing import Any, Protocol
 from churnwatch.io.formats import chat_body, refusal, signature, signed, sms_body, whole_body
 from churnwatch.io.posting import NotPosted, post
 from churnwatch.io.send_times import SendTimes
+from churnwatch.settings.secrets import USERINFO
 
 Message = dict[str, Any]
 ID_DOMAIN = "churnwatch"  # right side of the header Message-ID
 LONGEST_DETAIL = 500
 ANY_TIME = SendTimes()
-URI_PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/@]+@")
 LONGEST_PAUSE = 60.0  # seconds; the next run tries what is down for longer
 
 
@@ -131,12 +130,12 @@ def send_message(
 
 
 def without_passwords(text: str) -> str:
-    """Hide the passwords of URIs in ``text``.
+    """Hide the users and passwords of URIs in ``text``.
 
     >>> without_passwords("cannot reach https://bot:s3cret@example.org/hook")
-    'cannot reach https://bot:***@example.org/hook'
+    'cannot reach https://***@example.org/hook'
     """
-    return URI_PASSWORD.sub(r"\1***@", text)
+    return USERINFO.sub(r"\1***@", text)
 
 
 def _attempt(number: int, outcome: str, detail: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import date
 
 from churnwatch.core import ChurnwatchError
-from churnwatch.io.delivery import RetryPolicy, send_message, without_passwords
+from churnwatch.io.delivery import RetryPolicy, send_message
 from churnwatch.io.senders import delivery_config
 from churnwatch.settings import Settings
+from churnwatch.settings.secrets import redacted
 from churnwatch.settings.terms import SENT
 
 LOG = logging.getLogger(__name__)
@@ -32,8 +33,8 @@ def message_operators(settings: Settings, about: str, day: date, subject: str, l
         "kind": "operators",
         "destination": operators,
         "channel": "operators",
-        "subject": without_secrets(f"churnwatch {settings.domain}: {subject}", settings),
-        "body": without_secrets("\n".join([*lines, ""]), settings),
+        "subject": redacted(f"churnwatch {settings.domain}: {subject}"),
+        "body": redacted("\n".join([*lines, ""])),
         "earliest_send_at": None,
         "expires_at": None,
         "attempts": 0,
@@ -50,7 +51,7 @@ def message_operators(settings: Settings, about: str, day: date, subject: str, l
         last = {"outcome": "failed", "detail": type(error).__name__}
     if last["outcome"] == SENT:
         return str(last["detail"])
-    LOG.error("no message to the operators %r about %s: %s", operators, about, without_secrets(last["detail"], settings))
+    LOG.error("no message to the operators %r about %s: %s", operators, about, redacted(last["detail"]))
     return None
 
 
@@ -64,14 +65,4 @@ def cause_for_operators(error: BaseException) -> str:
     """
     text = str(error).strip()
     first = text.splitlines()[0][:LONGEST_CAUSE] if text and isinstance(error, ChurnwatchError) else ""
-    return f"{type(error).__name__}: {without_passwords(first)}" if first else type(error).__name__
-
-
-def without_secrets(text: str, settings: Settings) -> str:
-    """Hide the configured secrets and the passwords of URIs in ``text``."""
-    sending = settings.sending
-    secrets = {sending.smtp.password} if sending.smtp else set()
-    secrets |= {secret for one in sending.destinations.values() for secret in (one.url, one.token, one.secret)}
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return without_passwords(text)
+    return f"{type(error).__name__}: {redacted(first)}" if first else type(error).__name__

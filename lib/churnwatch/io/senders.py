@@ -4,14 +4,18 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from urllib.parse import urlparse
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 from pyspark import cloudpickle
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, IntegerType, StructField, StructType
 
+from churnwatch.core import WriteConflict
 from churnwatch.io import delivery, formats, keys, posting, send_times
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import HISTORY, SUPPRESSED
@@ -78,8 +82,20 @@ class Senders:
         may); ``attempts`` is the number of earlier attempts. A slice is sent when its frame is taken from the iterator, so that
         the attempts of a slice can be committed before the next one is sent. Each frame is staged: evaluating it again sends
         nothing. What is not sent because it is withheld or history comes first, before anything is sent. With files, the end
-        of ``day`` counts as now: they are no history, and expire as of that day.
+        of ``day`` counts as now: they are no history, and expire as of that day. Raises WriteConflict when another run is
+        sending, whatever its day: both would send what is left of earlier days.
         """
+        lock = FileLock(f"{self._files()}/sending.lock", timeout=0)
+        try:
+            with lock:
+                yield from self._slices(messages, day)
+        except Timeout as error:
+            raise WriteConflict(
+                f"send_messages {day}: another run is sending messages ({lock.lock_file} is locked); nothing was sent. "
+                "Hint: run it again when the other has ended"
+            ) from error
+
+    def _slices(self, messages: DataFrame, day: date) -> Iterator[DataFrame]:
         waiting = self.stage("outbox", messages.withColumn("fate", self._fate()))
         counts = {(r["fate"], r["kind"]): r["count"] for r in waiting.groupBy("fate", "kind").count().collect()}  # few
         if any(fate for fate, _ in counts):
@@ -141,6 +157,12 @@ class Senders:
 
     def _folder(self, name: str) -> str:
         return f"{_absolute(self._settings.storage.files)}/staging/{self._run_id}/{name}"
+
+    def _files(self) -> Path:
+        """The folder ``storage.files`` of this machine."""
+        folder = Path(urlparse(_absolute(self._settings.storage.files)).path)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
 
 def slice_numbers(counts: Mapping[str, int], slice_messages: int) -> Column:
