@@ -1,7 +1,9 @@
 """What the doctor tries out: folders, disks, log stores and servers. Nothing is left behind, nothing is sent."""
 
+import json
 import shutil
 import socket
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +11,10 @@ import pytest
 import world
 from churnwatch.io import probes
 from churnwatch.io.keys import key_finding
+from churnwatch.io.leases import Leases
 from churnwatch.settings import Settings
 from churnwatch.settings.sending import Destination, Sending, Smtp
+from churnwatch.upkeep.doctor import dead_runs
 
 
 @pytest.fixture
@@ -98,3 +102,20 @@ def test_servers_are_greeted_and_a_silent_one_is_named(settings):
 def test_mlflow_is_asked_only_where_it_is_there(settings, tmp_path):
     assert probes.mlflow_server(None, settings) == (True, "MLflow: its database is made by the first training")
     assert not (tmp_path / "files").exists()
+
+
+def test_a_run_whose_process_has_died_is_named_and_a_living_one_is_not(settings, tmp_path):
+    leases = Leases(settings)
+    leases.hold("living")
+    lease = leases.hold("dead")
+    try:
+        assert list(dead_runs(settings)) == []
+        lease.release()
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        content = json.loads((leases.folder / "living.json").read_text())
+        content["owner"]["pid"] = ended.pid
+        (leases.folder / "dead.json").write_text(json.dumps(content))
+        assert [text.split(":")[0] for good, text in dead_runs(settings) if not good] == ["run dead"]
+    finally:
+        leases.release("living")

@@ -13,6 +13,7 @@ from churnwatch.core import Table, day_range
 from churnwatch.io import probes
 from churnwatch.io.commits import is_local
 from churnwatch.io.keys import key_finding
+from churnwatch.io.leases import Leases
 from churnwatch.io.probes import Finding
 from churnwatch.io.table_health import damage
 from churnwatch.reading import INGEST, Step, span_list
@@ -52,6 +53,7 @@ def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[Findin
         if made.store.exists(table):
             yield readable(made, table)
     yield from _days(made)
+    yield from dead_runs(settings)
     yield from unsent_messages(made)
 
 
@@ -132,6 +134,13 @@ def _days(runner: Runner) -> Iterator[Finding]:
             unbuilt = sorted(ingested - runner.ledger.done_days(job.full_name))
             if unbuilt:
                 yield False, f"{job.full_name}: {span_list(unbuilt)} not built. Hint: churnwatch run {job.full_name}"
+
+
+def dead_runs(settings: Settings) -> Iterator[Finding]:
+    """Runs whose process has died, as far as this machine can tell at once."""
+    if is_local(settings.storage.files):
+        for lease in Leases(settings).dead():
+            yield False, f"run {lease}: its process has died. Hint: run its days again, the new run takes the work over"
 
 
 def unsent_messages(runner: Runner) -> Iterator[Finding]:
