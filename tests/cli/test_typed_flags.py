@@ -32,6 +32,7 @@ def orders(monkeypatch):
     recorder = SimpleNamespace(spark=None, attempt=attempt, ledger=SimpleNamespace(runs=list))
     monkeypatch.setattr("churnwatch.cli.common.runner_over", lambda settings, **callbacks: recorder)
     monkeypatch.setattr("churnwatch.cli.runner_over", lambda settings: recorder)
+    monkeypatch.setattr("churnwatch.upkeep.doctor.check_outputs", lambda runner, steps: [])
     monkeypatch.setattr("churnwatch.upkeep.rebuild_stale", lambda runner, order: made.append(("rebuild_stale", order)) or [])
     return made
 
@@ -55,6 +56,15 @@ def orders(monkeypatch):
 def test_every_flag_of_run_is_the_runners_own(typed, orders, words, how, order):
     assert typed("run", *words)[0] == 0
     assert orders == [(how, Order(**{"jobs": ("all",), "first": FIRST, "last": LAST, **order}))]
+
+
+@pytest.mark.case(48)
+def test_a_dry_run_names_the_outputs_that_cannot_be_written_and_a_run_does_not_look(typed, orders, monkeypatch):
+    found = [(True, "disk"), (False, "table report_pages in /w: not writable: Permission denied")]
+    monkeypatch.setattr("churnwatch.upkeep.doctor.check_outputs", lambda runner, steps: found)
+    code, _, err = typed("run", "all", *RANGE, "--dry-run")
+    assert code == 1 and "outputs of this run are out of reach" in err and "report_pages" in err and "disk" not in err
+    assert typed("run", "all", *RANGE)[0] == 0
 
 
 @pytest.mark.parametrize("words", [("all", *RANGE, "--stale", "--resume"), ("score_users", *RANGE, "--stale")])

@@ -32,7 +32,8 @@ def read_only():
 
 def bad_lines(runner, *jobs):
     steps = [Step(job, DAY, (DAY,)) for job in runner.jobs if job.name in jobs]
-    return [text for good, text in check_outputs(runner, steps) if not good]
+    # the disks of these tests are small
+    return [text for good, text in check_outputs(runner, steps) if not good and not text.startswith("disk of ")]
 
 
 @pytest.mark.case(48)
