@@ -30,7 +30,7 @@ ALLOWED = {
     "claims": {"core", "io", "reading", "settings"},
     "hashes": {"settings"},
     "runner": BELOW_ROOMS | {"flow", "io", "reading", "claims", "dry_run", "hashes", "steps", "graph", "results", "versions"},
-    "upkeep": BELOW_ROOMS | {"alerts", "graph", "io", "reading", "runner"},
+    "upkeep": BELOW_ROOMS | {"alerts", "graph", "io", "reading", "rights", "runner"},
     "dictionary": BELOW_ROOMS | {"flow", "results"},
     "rights": BELOW_ROOMS | {"events", "io", "runner"},
     "demo": BELOW_ROOMS | {"io", "simulate", "warehouse"},

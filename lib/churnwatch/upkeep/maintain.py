@@ -12,6 +12,7 @@ from churnwatch.io.old_files import find_old_files
 from churnwatch.io.operator_log import record_action
 from churnwatch.io.table_upkeep import TableUpkeep, check_hours
 from churnwatch.reading import INGEST
+from churnwatch.rights.erasure import verify
 from churnwatch.runner import Runner
 
 HOURS = 24  # of a day
@@ -56,6 +57,7 @@ class Maintenance:
             self._old_rows(stored, max(ingested, default=None), sorted(ingested)),
             self._small_files(stored),
             self._old_versions(stored, hours, longest),
+            self._erasures(),
             self._old_files(max(ingested, default=None)),
             self._old_attempts(),
         ):
@@ -97,6 +99,16 @@ class Maintenance:
             what = f"{some}files that no version of the last {hours // HOURS} days has"
             text = f"{table.name}: {self._did('remove', 'removed')} {what}"
             yield self._done(text, partial(self._upkeep.remove_old_files, table, hours, longest))
+
+    def _erasures(self) -> Iterator[Line]:
+        """Prove of erasures that no old file is left, once the files of old versions are removed."""
+        store, erasures = self.runner.store, self.runner.tables.erasures
+        if self.dry_run or not store.exists(erasures):
+            return
+        steps = {(row["erasure_id"], row["step"]) for row in store.read(erasures).select("erasure_id", "step").collect()}
+        if any((erasure, "gone") not in steps for erasure, _ in steps):
+            store.refresh()
+            yield from verify(self.runner)
 
     def _old_files(self, newest: date | None) -> Iterator[Line]:
         live = {run.run_id for run in self._live()}
