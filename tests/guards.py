@@ -37,6 +37,49 @@ class Guard:
 
 
 GUARDS = (
+    # runs
+    Guard(
+        "half of a step is read by nobody",
+        "versions.py",
+        "if version <= newest and run_id and not ledger.is_done(run_id):",
+        "if False:",
+        "tests/flow/test_runner.py::test_half_of_a_step_is_never_read",
+    ),
+    Guard(
+        "a resumed run does again what is older than what it reads",
+        "versions.py",
+        "and other.wrote.get(read.table.name, -1) > seen",
+        "and False",
+        "tests/flow/test_runner.py::test_resume_runs_again_what_is_older_than_what_it_reads",
+    ),
+    Guard(
+        "what needs a failed step is not run",
+        "graph.py",
+        "same_run = day + timedelta(days=job.lag_days) == other + timedelta(days=producer.lag_days)",
+        "same_run = False",
+        "tests/flow/test_graph.py::test_what_reads_a_failed_step_is_not_run_and_neither_is_what_reads_that",
+    ),
+    Guard(
+        "failed training stops nobody, because a log without the rows of today is still the log",
+        "graph.py",
+        'if read.table.kind == "log":',
+        "if False:",
+        "tests/flow/test_graph.py::test_a_failed_training_stops_nothing_because_the_release_in_use_goes_on",
+    ),
+    Guard(
+        "a day on which a job was done is not due again",
+        "io/ledger.py",
+        "r.day <= until and r.status == DONE",
+        "r.day < until and r.status == DONE",
+        "tests/flow/test_runner.py::test_a_job_that_was_run_by_name_is_not_due_again_on_its_day",
+    ),
+    Guard(
+        "of a range with a day at fault the other days are done",
+        "runner.py",
+        "if at_fault and len(days) > 1 and attempts < MOST_HALVES:",
+        "if False:",
+        "tests/flow/test_runner.py::test_of_a_range_with_a_day_at_fault_the_others_are_done_and_resume_runs_that_day_alone",
+    ),
     # events
     Guard(
         "a second row with the same id and content is a duplicate",

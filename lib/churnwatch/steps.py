@@ -154,7 +154,7 @@ class Chooser:
         if due is None or last is None:
             return None
         next_day = last + timedelta(days=due.every_days)
-        return f"last attempt {last}, next {next_day}" if step.day < next_day or last == step.day else None
+        return f"last attempt {last}, next {next_day}" if step.day < next_day else None
 
     def _early_reason(self, step: Step) -> str | None:
         """Why the step runs before ``every_days`` have passed since its last attempt; null when it does not."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import uuid
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -10,11 +11,15 @@ from churnwatch.io.ledger import Run
 from churnwatch.io.lineage import send_lineage
 
 DAY, START = date(2025, 6, 30), datetime(2025, 7, 1, 3, tzinfo=UTC)
-PARENT, STEP = "1" * 32, "2" * 32
+PARENT, STEP = "1" * 32, f"{'1' * 32}-{'2' * 12}"  # as a run of the whole flow names itself and its steps
 
 
 def run(status, message="", **more):
     return Run(STEP, "sum", "a", DAY, status, START, START + timedelta(seconds=9), frozenset([DAY]), message, 9.0, **more)
+
+
+def run_uuid(run_id):
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, run_id))
 
 
 @pytest.fixture
@@ -31,9 +36,8 @@ def test_a_step_is_two_events_with_the_versions_that_it_read_and_wrote(client, t
     start, end = map(json.loads, (tmp_path / "events.json").read_text().splitlines())
     assert (start["eventType"], end["eventType"], start["eventTime"]) == ("START", "COMPLETE", "2025-07-01T03:00:00+00:00")
     assert end["job"]["namespace"] == "shop" and end["job"]["name"] == "sum:a"
-    assert (
-        end["run"]["runId"].replace("-", "") == STEP and end["run"]["facets"]["parent"]["run"]["runId"].replace("-", "") == PARENT
-    )
+    ids = start["run"]["runId"], end["run"]["runId"], end["run"]["facets"]["parent"]["run"]["runId"]
+    assert ids == (run_uuid(STEP), run_uuid(STEP), run_uuid(PARENT))
     (read,), (wrote,) = end["inputs"], end["outputs"]
     assert (read["name"], read["facets"]["version"]["datasetVersion"]) == ("seen", "4")
     assert (wrote["name"], wrote["facets"]["version"]["datasetVersion"]) == ("sums", "7")

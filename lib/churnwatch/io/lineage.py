@@ -45,12 +45,12 @@ def _events(namespace: str, parent: str, run: Run) -> Iterable[Any]:
         return
     facets: dict[str, Any] = {
         "parent": parent_run.ParentRunFacet(
-            run=parent_run.Run(str(uuid.UUID(parent))), job=parent_run.Job(namespace, "churnwatch_run"), producer=PRODUCER
+            run=parent_run.Run(_uuid(parent)), job=parent_run.Job(namespace, "churnwatch_run"), producer=PRODUCER
         )
     }
     if run.status == FAILED:
         facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(run.message, "python", producer=PRODUCER)
-    of = LineageRun(str(uuid.UUID(run.run_id)), facets)
+    of = LineageRun(_uuid(run.run_id), facets)
     job = Job(namespace, run.full_name)
     end = RunState.COMPLETE if run.status == DONE else RunState.FAIL
     for state, at in ((RunState.START, run.started_at), (end, run.at)):
@@ -63,6 +63,11 @@ def _events(namespace: str, parent: str, run: Run) -> Iterable[Any]:
             inputs=[_input(namespace, table, version) for table, version in run.read.items()],
             outputs=[_output(namespace, table, run) for table in run.wrote] if state == RunState.COMPLETE else [],
         )
+
+
+def _uuid(run_id: str) -> str:
+    """The id of a run as OpenLineage wants it: the same for the same ``run_id``."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, run_id))
 
 
 def _input(namespace: str, table: str, version: int) -> Any:
