@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from churnwatch.core import Table
-from churnwatch.io.commits import is_local
+from churnwatch.io.commits import commit_files, is_local
 from churnwatch.io.store import Store
 
 ERASED = "erased"
@@ -59,16 +59,19 @@ class TableRows:
         """Return the different values of a column; bounded by the rows of the users of one request."""
         return tuple(sorted(row[0] for row in self.rows(table, matches).select(column).distinct().collect() if row[0]))
 
-    def delete(self, table: Table, matches: Sequence[Match]) -> tuple[int, int]:
-        """Delete the rows that meet one of ``matches``; return how many, and the version of the table after it."""
+    def delete(self, table: Table, matches: Sequence[Match]) -> int:
+        """Delete the rows that meet one of ``matches``; return how many."""
         found = self._merge(table, self._keys(table, matches), "DELETE")
-        return int(found["num_deleted_rows"]), self._store.newest(table) or 0
+        self._store.newest(table)
+        return int(found["num_deleted_rows"])
 
-    def mask(self, table: Table, matches: Sequence[Match]) -> None:
-        """Replace what the expressions of ``matches`` find by ``erased``."""
+    def mask(self, table: Table, matches: Sequence[Match]) -> int:
+        """Replace what the expressions of ``matches`` find by ``erased``; return in how many rows."""
+        masked = self.count(table, matches)
         for one in matches:
             while self.count(table, [one]):
                 self._mask(table, one)
+        return masked
 
     def _mask(self, table: Table, match: Match) -> None:
         """Replace, in each row, what one of the expressions finds; the caller repeats it for the others."""
@@ -78,19 +81,17 @@ class TableRows:
         self._store.newest(table)
 
     def old_files(self, table: Table, version: int) -> int | None:
-        """Count the data files that the commit ``version`` replaced and that still exist; None where they cannot be looked at.
+        """Count the data files that commits up to ``version`` replaced and that still exist; None where they cannot be seen.
 
-        A commit that is gone from the log is older than its retention: VACUUM has run over its files long before.
+        Commits that are gone from the log are older than its retention: VACUUM has run over their files long before.
         """
         path = self._store.path(table)
         if path is None or not is_local(path):
             return None
+        commits = [file for file in commit_files(path) if int(file.stem) <= version]
+        actions = (json.loads(line) for file in commits for line in file.read_text(encoding="utf-8").splitlines())
+        removed = {action["remove"]["path"] for action in actions if "remove" in action}
         folder = Path(urlparse(path).path)
-        commit = folder / "_delta_log" / f"{version:020}.json"
-        if not commit.exists():
-            return 0
-        actions = map(json.loads, commit.read_text(encoding="utf-8").splitlines())
-        removed = [action["remove"]["path"] for action in actions if "remove" in action]
         return sum((folder / unquote(file)).exists() for file in removed)
 
     def _keys(self, table: Table, matches: Sequence[Match]) -> DataFrame:

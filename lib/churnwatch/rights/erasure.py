@@ -108,14 +108,16 @@ class Erasure:
         self._store.create([self._tables.suppressions, self._tables.erasures])
         found, erasure, at = self.find(), uuid.uuid4().hex, now()
         self._suppress(erasure, at)
-        outputs = []
+        changed: dict[str, int] = {}
         for table, matches in list(self._own_rows()):
             if found.rows[table.name]:
-                deleted, version = self._rows.delete(table, matches)
-                outputs.append({"table": table.name, "version": version, "rows": deleted})
-                LOG.info("erased %s rows of %s", deleted, table.name)
+                changed[table.name] = self._rows.delete(table, matches)
+                LOG.info("erased %s rows of %s", changed[table.name], table.name)
         for table, matches in self._free_texts():
-            self._rows.mask(table, matches)
+            if masked := self._rows.mask(table, matches):
+                changed[table.name] = changed.get(table.name, 0) + masked
+        versions = {name: self._store.newest(self._tables[name]) for name in changed}
+        outputs = [{"table": name, "version": versions[name], "rows": rows} for name, rows in changed.items()]
         files = self._files.erase(self._tokens)
         left = self.find()
         if not left.nothing:
@@ -203,18 +205,27 @@ def verify(runner: Runner) -> Iterator[tuple[bool, str]]:
             back = _erased_rows(store.read(table).select(F.col(column).alias("hash")), erased, runner).count()
             if back:
                 yield False, f"{table.name}: {back:,} users of the list of erased ones. Hint: erase them again"
-    rows = TableRows(runner.spark, store)
-    done = {row["erasure_id"]: row for row in store.read(contracts.erasures).collect() if row["step"] == "erased"}
-    gone = {row["erasure_id"] for row in store.read(contracts.erasures).collect() if row["step"] == "gone"}
-    for erasure, row in sorted(done.items(), key=lambda item: item[1]["at"]):
-        kept = [f"{t['table']} ({n} files)" for t in row["tables"] if (n := rows.old_files(contracts[t["table"]], t["version"]))]
-        if kept:
-            yield True, f"{erasure} of {row['day']}: rows are deleted; old files are kept for now: {', '.join(kept)}"
-            continue
-        if erasure not in gone:
-            at = now()
-            store.append_rows(contracts.erasures, [_gone(row.asDict(recursive=True), at)], {"erasure": erasure})
-        yield True, f"{erasure} of {row['day']}: rows are deleted, and no file with them is left"
+    for line in _old_files(runner):
+        yield True, line
+
+
+def _old_files(runner: Runner) -> Iterator[str]:
+    """Say for each erasure which old files with its rows are left; add a row ``gone`` once there are none."""
+    store, contracts = runner.store, runner.tables
+    rows, stored = TableRows(runner.spark, store), store.read(contracts.erasures).collect()
+    gone = {row["erasure_id"] for row in stored if row["step"] == "gone"}
+    for row in sorted((row for row in stored if row["step"] == "erased"), key=lambda row: row["at"]):
+        left = {t["table"]: rows.old_files(contracts[t["table"]], t["version"]) for t in row["tables"]}
+        about = f"{row['erasure_id']} of {row['day']}: rows are deleted"
+        if any(left.values()):
+            kept = ", ".join(f"{name} ({files} files)" for name, files in left.items() if files)
+            yield f"{about}; old files are kept for now: {kept}. Hint: churnwatch maintain removes them when they are old"
+        elif None in left.values():
+            yield f"{about}; whether old files are left cannot be looked at from here. Hint: VACUUM removes them"
+        else:
+            if row["erasure_id"] not in gone:
+                store.append_rows(contracts.erasures, [_gone(row.asDict(recursive=True), now())], {"erasure": row["erasure_id"]})
+            yield f"{about}, and no file with them is left"
 
 
 def _gone(row: Mapping[str, Any], at: datetime) -> Mapping[str, Any]:

@@ -89,6 +89,8 @@ def tables(settings: Settings) -> Tables:
             raise ConfigError(f"maintenance.keep_days: no such table: {name!r}{nearest(name, names)}")
         if name == runs.JOB_RUNS.name:
             raise ConfigError(f"maintenance.keep_days.{name}: its rows say which days were built, so they stay")
+        if name in (privacy.SUPPRESSIONS.name, privacy.ERASURES.name):
+            raise ConfigError(f"maintenance.keep_days.{name}: its rows keep erased users out, and prove it, so they stay")
     return replace(made, **{name: replace(made[name], keep_days=days) for name, days in keep.items()})
 
 

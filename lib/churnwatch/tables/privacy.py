@@ -27,7 +27,7 @@ ERASURES = table(
         column("at", "timestamp", "instant of the row", nullable=False),
         column("who", "string", "who erased", nullable=False),
         column("users", "long", "users of the request", nullable=False),
-        column("tables", OUTPUTS, "tables from which rows were deleted: version of the deletion, rows deleted"),
+        column("tables", OUTPUTS, "tables that were changed: version after it, rows deleted or masked"),
         column("files", "long", "files in storage.files that were deleted or rewritten"),
         column("physically_gone_on", "date", "day on which no old file with the rows was left; null: not yet"),
     ],
