@@ -246,7 +246,7 @@ GUARDS = (
     Guard(
         "scratch of a live run stays",
         "io/old_files.py",
-        "if entry.name not in live]",
+        "if lease_of(entry.name) not in live]",
         "if entry.name]",
         "tests/upkeep/test_maintain.py::test_files_of_dead_processes_and_old_days_go_and_those_of_live_runs_stay",
     ),
@@ -361,9 +361,37 @@ GUARDS = (
     Guard(
         "two runs of the same day do not run at once",
         "claims.py",
-        "live = ledger.live(stale_minutes)",
-        "live: list[Run] = []",
+        "running = [run for run in ledger.running() if run.run_id != claim.run_id]",
+        "running: list[Run] = []",
         "tests/flow/test_runner.py::test_a_running_row_of_another_run_stops_the_second_at_once",
+    ),
+    Guard(
+        "a run that was taken over writes nothing more",
+        "runner.py",
+        "self.store.check = self.leases.check",
+        "",
+        "tests/flow/test_runner.py::test_a_run_that_was_taken_over_writes_nothing_more_and_exits_4",
+    ),
+    Guard(
+        "a commit that lost to other work is tried again",
+        "io/delta_errors.py",
+        "ERRORS = (PySparkException, Py4JJavaError)",
+        "ERRORS = (PySparkException,)",
+        "tests/faults/test_case_05_06_36_writers.py::test_a_storm_of_ten_writers_of_ten_days_on_a_catalog_loses_nothing",
+    ),
+    Guard(
+        "one process writes a local table at a time",
+        "io/locks.py",
+        "lock.acquire()",
+        "pass",
+        "tests/faults/test_case_05_06_36_writers.py::test_the_lock_of_a_table_is_waited_for_and_a_killed_process_gives_it_back",
+    ),
+    Guard(
+        "a writer of another protocol is refused",
+        "claims.py",
+        "ledger.check_protocol()",
+        "pass",
+        "tests/flow/test_migrations.py::test_a_writer_of_another_protocol_is_refused_with_what_to_do",
     ),
     # model and scoring
     Guard(

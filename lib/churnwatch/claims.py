@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from churnwatch.core import WriteConflict
+from churnwatch.core import Interrupted, LeaseLost, WriteConflict
+from churnwatch.io.leases import Leases, lease_of
 from churnwatch.io.ledger import Ledger, Run
+from churnwatch.io.store import Store
 from churnwatch.reading import Step, span_text
-from churnwatch.settings.terms import ALL, FAILED, RUNNING
+from churnwatch.settings.terms import ABORTED, ALL, FAILED, MIGRATE, RUNNING
 
 
 @dataclass(frozen=True)
@@ -24,39 +26,105 @@ class Claim:
     steps: tuple[Step, ...]
 
 
-def take(ledger: Ledger, claim: Claim, stale_minutes: int) -> None:
-    """Commit the running row of ``claim``. Raises WriteConflict when another live run does some of its steps.
+def take(ledger: Ledger, leases: Leases, claim: Claim, take_over: bool = False) -> None:
+    """Begin the lease of ``claim`` and commit its running row. Raises WriteConflict when a living run does some of its steps.
 
-    Two runs may claim at the same moment: each looks again at what was committed before its own row, and gives way to it. The
-    order of commits decides, because clocks and the time that a commit takes differ.
+    The work of a dead run is taken over, with ``take_over`` also that of a living one. Two runs may claim at the same moment:
+    each looks again at what was committed before its own row, and gives way to it. The order of commits decides, because
+    clocks and the time that a commit takes differ.
     """
-    row = (claim.run_id, claim.job, claim.instance, claim.day)
-    ledger.refresh()
-    if others := _others(ledger, claim, stale_minutes):
-        raise WriteConflict(_conflict(others[0]))
-    ledger.write(*row, RUNNING, claim.days)
+    leases.hold(claim.run_id)
+    try:
+        gone = _dead(ledger, leases, claim, take_over)
+        _commit(ledger, claim)
+        others = _others(ledger, claim)
+        if earlier := [run for run in others if lease_of(run.run_id) not in gone]:
+            ledger.write(claim.run_id, claim.job, claim.instance, claim.day, FAILED, claim.days, message=_conflict(earlier[0]))
+            ledger.flush()
+            raise WriteConflict(_conflict(earlier[0]))
+        for run in others:
+            _end(ledger, leases, run, claim.run_id, f"taken over by run {claim.run_id} ({leases.owner.person}, {leases.owner})")
+        ledger.flush()
+    except BaseException:
+        leases.release(claim.run_id)
+        raise
+
+
+def living(ledger: Ledger, leases: Leases) -> list[Run]:
+    """Runs without an end that are not known to be dead, earliest first."""
+    return [run for run in ledger.running() if leases.lives(lease_of(run.run_id)) is not False]
+
+
+def close(store: Store, ledger: Ledger, leases: Leases) -> None:
+    """Store the rows of job_runs that wait, give the claimed days free, and clean up after runs that died meanwhile."""
     try:
         ledger.flush()
+    finally:
+        leases.release_all()
+    sweep(store, ledger, leases)
+
+
+def sweep(store: Store, ledger: Ledger, leases: Leases) -> None:
+    """Remove the staging folders of runs that have ended or died; write the row ``aborted`` for those that died.
+
+    A run begins its lease before it stages anything, and ends it after its last row is stored.
+    """
+    staged, dead = store.staged_runs(), set(leases.dead())
+    for run_id in staged:
+        if lease_of(run_id) in dead or not leases.has_file(lease_of(run_id)):
+            store.drop_stage(run_id)
+    if not dead:
+        return
+    ledger.refresh()
+    for run in ledger.running():
+        if lease_of(run.run_id) in dead:
+            _end(ledger, leases, run, "another run", "the process died before it wrote the end of the run")
+    ledger.flush()
+    for lease_id in dead:
+        leases.forget(lease_id)
+
+
+def ending(error: BaseException) -> str:
+    """Status of a run that ends with the error."""
+    return ABORTED if isinstance(error, KeyboardInterrupt | Interrupted | LeaseLost) else FAILED
+
+
+def _dead(ledger: Ledger, leases: Leases, claim: Claim, take_over: bool) -> set[str]:
+    """Leases of other runs with some of the claim's steps, which are dead or may be taken over alive.
+
+    Raises WriteConflict when one of them lives. This takes up to ``runs.lease_minutes`` for runs on other machines.
+    """
+    ledger.refresh()
+    if claim.job != MIGRATE:
+        ledger.check_protocol()
+    others = {lease_of(run.run_id): run for run in reversed(_others(ledger, claim))}
+    if not take_over and (living := leases.first_living(others)):
+        raise WriteConflict(_conflict(others[living]))
+    return set(others)
+
+
+def _commit(ledger: Ledger, claim: Claim) -> None:
+    row = (claim.run_id, claim.job, claim.instance, claim.day)
+    ledger.write(*row, RUNNING, claim.days)
+    try:
+        ledger.flush(compact=False)  # a compaction would read the claims that came after this one too
     except BaseException as error:
         ledger.write(*row, FAILED, claim.days, message=f"{type(error).__name__}: {error}"[:2000])
         raise
     ledger.refresh(newest=False)
-    if earlier := _others(ledger, claim, stale_minutes):
-        ledger.write(*row, FAILED, claim.days, message=_conflict(earlier[0]))
-        ledger.flush()
-        raise WriteConflict(_conflict(earlier[0]))
 
 
-def renew(ledger: Ledger, claim: Claim) -> None:
-    """Commit the running row of ``claim`` again, so that a run of hours does not count as dead."""
-    ledger.write(claim.run_id, claim.job, claim.instance, claim.day, RUNNING, claim.days)
-    ledger.flush()
+def _end(ledger: Ledger, leases: Leases, run: Run, by: str, message: str) -> None:
+    leases.take_over(lease_of(run.run_id), by)
+    ledger.write(run.run_id, run.job, run.instance, run.day, ABORTED, run.days, message=message)
 
 
-def _others(ledger: Ledger, claim: Claim, stale_minutes: int) -> list[Run]:
-    """Other live runs that do some of the claim's steps, earliest first."""
-    live = ledger.live(stale_minutes)
-    return [run for run in live if run.run_id != claim.run_id and any(_overlap(run, step) for step in claim.steps)]
+def _others(ledger: Ledger, claim: Claim) -> list[Run]:
+    """Other runs without an end that do some of the claim's steps, earliest first. A migration goes with no other run."""
+    running = [run for run in ledger.running() if run.run_id != claim.run_id]
+    if claim.job == MIGRATE:
+        return running
+    return [run for run in running if run.job == MIGRATE or any(_overlap(run, step) for step in claim.steps)]
 
 
 def _overlap(run: Run, step: Step) -> bool:
@@ -69,4 +137,7 @@ def _overlap(run: Run, step: Step) -> bool:
 def _conflict(other: Run) -> str:
     work = f"{other.full_name} {span_text(sorted(other.days))}"
     since = f"{other.message}, since {other.started_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{work} is being run by {other.run_id} ({since}); nothing was written"
+    return (
+        f"{work} is being run by {other.run_id} ({since}); nothing was written\n"
+        "Hint: wait for that run, or run again with --take-over if it is known to be dead"
+    )

@@ -9,7 +9,7 @@ from churnwatch.io.store import Written
 from churnwatch.reading import Step
 from churnwatch.results import RunReport
 from churnwatch.runner import Runner
-from churnwatch.settings.terms import ALL, FAILED, RUNNING
+from churnwatch.settings.terms import ABORTED, ALL, FAILED, RUNNING
 from churnwatch.steps import MISSING, NOT_DUE, Order, Outcome
 from churnwatch.versions import current_versions
 
@@ -44,8 +44,9 @@ def _outcome(runner: Runner, step: Step, run: Run | None) -> Outcome:
         message = f"run {run.run_id} has not ended"
         return Outcome(step, FAILED, message=message, error=errors.WriteConflict(message))
     if run is not None:
-        error = _error(run.message) if run.status == FAILED else None
-        return Outcome(step, run.status, (), run.seconds or 0.0, run.message, error)
+        broken = run.status in (FAILED, ABORTED)
+        error = _error(run.message) if broken else None
+        return Outcome(step, FAILED if broken else run.status, (), run.seconds or 0.0, run.message, error)
     if not runner.chooser.is_due(step.job, step.day):
         return Outcome(step, NOT_DUE, message="its days have not passed")
     step = runner.chooser.with_history(step)

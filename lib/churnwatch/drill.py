@@ -15,7 +15,8 @@ from pyspark.sql import functions as F
 
 from churnwatch.activity.segments import with_segments
 from churnwatch.core import ConfigError, Job, day_range, days_predicate
-from churnwatch.io.store import absolute
+from churnwatch.io import definitions
+from churnwatch.io.staging import absolute
 from churnwatch.reading import Step
 from churnwatch.runner import Order, Outcome, Runner
 from churnwatch.settings import Settings
@@ -103,11 +104,13 @@ class Drill:
         """
         try:
             gone = self._lost()
+            definitions.create_schema(self.copy.store)
             self._clone()
             self._plant(gone)
             report = Report(self.wave, gone.count())
             report.milestones += self._played(gone)
         finally:
+            definitions.drop_schema(self.copy.store)
             self.copy.store.remove(self._place)
         return report
 
@@ -153,12 +156,13 @@ class Drill:
         self.copy.store.replace(table, left, where, {"job": "drill", "day": str(self.wave.first)})
 
     def _played(self, gone: DataFrame) -> Iterator[Milestone]:
+        # take over: claims of runs that are under way in the warehouse are copied with job_runs, and do not concern the copy
         started = time.monotonic()
-        self._finder.run(Order(("measure_activity",), self.wave.first, self.wave.last))
+        self._finder.run(Order(("measure_activity",), self.wave.first, self.wave.last, take_over=True))
         a_day = (time.monotonic() - started) / len(day_range(self.wave.first, self.wave.last))
         for day in day_range(self.wave.first, self.wave.last):
             started = time.monotonic()
-            self._finder.run(Order(("raise_alerts",), day, day))
+            self._finder.run(Order(("raise_alerts",), day, day, take_over=True))
             minutes = (a_day + time.monotonic() - started) / 60
             if warnings := [text for text in self._new_warnings(day) if self._names_wave(text)]:
                 yield from self._answered(gone, day, warnings, minutes)
@@ -185,9 +189,9 @@ class Drill:
         yield Milestone("explained", day if explained else None, minutes, explained or f"no warning names {self.wave.where}")
         started = time.monotonic()
         self.copy.store.refresh()
-        self.copy.run(Order(ANSWER[:-2], day, day))
+        self.copy.run(Order(ANSWER[:-2], day, day, take_over=True))
         planned_after = minutes + (time.monotonic() - started) / 60
-        self.copy.run(Order(ANSWER[-2:], day, day))
+        self.copy.run(Order(ANSWER[-2:], day, day, take_over=True))
         informed_after = minutes + (time.monotonic() - started) / 60
         tables, today = self.copy.tables, f"day = DATE'{day}'"
         tasks = self.copy.store.read(tables.notifications, today).where("kind = 'task'").select("message_id", "destination")
@@ -202,12 +206,16 @@ class Drill:
 
 
 def copied(settings: Settings, place: str) -> Settings:
-    """Settings of a copy under ``place``: tables and files lie there, and messages are only written to files."""
-    storage = settings.storage.model_copy(update={"root": f"{place}/tables", "schema_name": None, "files": f"{place}/files"})
+    """Settings of a copy: tables under ``place``, or in a schema of their own beside that of a catalog; files under ``place``.
+
+    Messages are only written to files.
+    """
+    catalog = settings.storage.schema_name
+    schema = f"{catalog}_drill_{place.rpartition('/')[2]}" if catalog else None
+    tables = {"root": None if catalog else f"{place}/tables", "schema_name": schema}
+    storage = settings.storage.model_copy(update={**tables, "files": f"{place}/files"})
     sending = settings.sending.model_copy(update={"kind": "file", "folder": f"{place}/files/outbox"})
-    # job_runs of the copy has claims of runs that are under way in the warehouse: they do not concern the copy
-    runs = settings.runs.model_copy(update={"stale_run_minutes": 0})
-    return settings.model_copy(update={"storage": storage, "sending": sending, "runs": runs})
+    return settings.model_copy(update={"storage": storage, "sending": sending})
 
 
 def _by_groups(job: Job) -> Job:

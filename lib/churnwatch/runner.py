@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -18,6 +19,7 @@ from churnwatch.core import (
     ContractError,
     DataQualityError,
     Job,
+    LeaseLost,
     MissingDays,
     Refused,
     Skipped,
@@ -30,6 +32,7 @@ from churnwatch.graph import Failures
 from churnwatch.hashes import code_hash, config_hash
 from churnwatch.io.file_errors import files_named
 from churnwatch.io.full_disk import full_disk
+from churnwatch.io.leases import Leases
 from churnwatch.io.ledger import Ledger
 from churnwatch.io.session import describe, few_rows_settings
 from churnwatch.io.store import Store, Written
@@ -66,12 +69,17 @@ class Runner:
     on_start: Callable[[Step], None] = lambda step: None
     jobs: tuple[Job, ...] = ()
     store: Store = field(init=False)
+    _whole: str = field(init=False, default="")  # id of the run of the whole flow that is under way
+    _take_over: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.jobs = self.jobs or flow(self.settings)
         self.tables = tables(self.settings)
         self.store = Store(self.spark, self.settings)
-        self.ledger = Ledger(self.store, self.tables.job_runs, config_hash(self.settings), code_hash())
+        self.leases = Leases(self.settings)
+        self.store.check = self.leases.check
+        hashes = config_hash(self.settings), code_hash()
+        self.ledger = Ledger(self.store, self.tables.job_runs, *hashes, self.leases.owner)
         self.reader = Reader(self.store, self.ledger, self.jobs)
         self.chooser = Chooser(self.settings, self.jobs, self.ledger, self.reader)
 
@@ -95,7 +103,8 @@ class Runner:
         self.store.refresh()
         self.ledger.refresh()
         if not order.dry_run:
-            self._sweep()
+            claims.sweep(self.store, self.ledger, self.leases)
+        self._take_over = order.take_over
         self.reader.pinned = of_run(self.ledger, order.as_of_run) if order.as_of_run else {}
         try:
             if order.everything and not order.dry_run:
@@ -104,35 +113,34 @@ class Runner:
             outcomes = self._run_steps(self.chooser.steps(order), order)
             return RunReport(run_id, order, tuple(outcomes), time.monotonic() - started)
         finally:
-            self.ledger.flush()
+            if not order.dry_run:
+                claims.close(self.store, self.ledger, self.leases)
 
     def _run_whole(self, order: Order) -> RunReport:
         """Run the whole flow: one claim for all of its steps, and a row ``all`` in job_runs when they have ended."""
         steps, days, started = self.chooser.steps(order), order.days, time.monotonic()
         row = (uuid.uuid4().hex, ALL, "", order.last)
         claim = claims.Claim(*row, days, tuple(steps))
-        self._claim(claim)
+        claims.take(self.ledger, self.leases, claim, self._take_over)
+        self._whole = row[0]
         end: dict[str, Any] = {"status": FAILED, "message": "the run broke off"}
         try:
-            report = RunReport(row[0], order, tuple(self._run_steps(steps, order, claim)), time.monotonic() - started)
+            report = RunReport(row[0], order, tuple(self._run_steps(steps, order)), time.monotonic() - started)
             end = {"status": report.status, "message": "\n".join(report.summary()[1:])[:2000] or None}
             end["outputs"] = [Written(*one, 0) for one in current_versions(self.ledger, self.store, self.jobs).items()]
             return report
         except BaseException as error:
-            end["message"] = error_text(error)
+            end = {"status": claims.ending(error), "message": error_text(error)}
             raise
         finally:
             self.ledger.write(*row, days=days, seconds=time.monotonic() - started, **end)
 
-    def _run_steps(self, steps: Sequence[Step], order: Order, claim: claims.Claim | None = None) -> list[Outcome]:
+    def _run_steps(self, steps: Sequence[Step], order: Order) -> list[Outcome]:
         outcomes: list[Outcome] = []
         failures = Failures()
-        renewed, renew_seconds = time.monotonic(), self.settings.runs.stale_run_minutes * 15.0
         for before, step in zip([None, *steps], steps, strict=False):
             describe(self.spark, step.title)
-            if claim and time.monotonic() - renewed > renew_seconds:
-                claims.renew(self.ledger, claim)
-                renewed = time.monotonic()
+            self.leases.check()
             if before and before.day != step.day:
                 self.store.refresh()  # others may have written meanwhile, acknowledgements for example
                 self.ledger.refresh()
@@ -161,7 +169,8 @@ class Runner:
             for outcome in [expected(self, step)] if dry_run else self._attempts(step, order, failures):
                 outcomes.append(outcome)
                 self.on_end(outcome)
-            self.ledger.flush()
+            if not dry_run:
+                claims.close(self.store, self.ledger, self.leases)
         return outcomes
 
     def _attempts(self, step: Step, order: Order, failures: Failures) -> Iterator[Outcome]:
@@ -213,6 +222,8 @@ class Runner:
         started = time.monotonic()
         try:
             outcome = self._recorded(start.step, start.because, claimed)
+        except LeaseLost:
+            raise  # another run goes on with the work, of all steps
         except Exception as error:
             outcome = failed(start.step, error, time.monotonic() - started)
         LOG.info("%s: %s after %.1f s", outcome.title, outcome.status, outcome.seconds)
@@ -222,7 +233,8 @@ class Runner:
 
     def _recorded(self, step: Step, because: str | None = None, claimed: bool = False) -> Outcome:
         """Runs the step and writes its rows of job_runs; ``claimed``: a run of the whole flow holds its day already."""
-        job, run_id, started = step.job, uuid.uuid4().hex, time.monotonic()
+        job, started = step.job, time.monotonic()
+        run_id = f"{self._whole}-{uuid.uuid4().hex[:12]}" if claimed else uuid.uuid4().hex
 
         def end(status: str, **more: Any) -> None:
             seconds = time.monotonic() - started
@@ -235,7 +247,8 @@ class Runner:
         if claimed:
             self.ledger.write(run_id, job.name, job.instance, step.day, RUNNING, step.days)
         else:
-            self._claim(claims.Claim(run_id, job.name, job.instance, step.day, step.days, (step,)))
+            claim = claims.Claim(run_id, job.name, job.instance, step.day, step.days, (step,))
+            claims.take(self.ledger, self.leases, claim, self._take_over)
         try:
             if claimed:
                 reads_runs = any(read.table == self.tables.job_runs for read in job.reads.values())
@@ -248,13 +261,10 @@ class Runner:
         except BaseException as error:
             if full := full_disk(error, (self.settings.storage.root, self.settings.storage.files)):
                 error.add_note(full)
-            end(FAILED, message=error_text(error))
+            end(claims.ending(error), message=error_text(error))
             raise
         end(DONE, inputs=inputs, outputs=written, message=_with_reason(because, counts))
         return Outcome(step, DONE, tuple(written), time.monotonic() - started, _with_reason(because, counts) or "")
-
-    def _claim(self, claim: claims.Claim) -> None:
-        claims.take(self.ledger, claim, self.settings.runs.stale_run_minutes)
 
     def _built(self, step: Step, run_id: str) -> Built:
         """Build and publish the step: what it wrote, the inputs that it read, and the message of its gate."""
@@ -291,13 +301,13 @@ class Runner:
         job = step.job
         if set(frames) != {t.name for t in job.writes}:
             raise ContractError(f"{job.full_name} built {sorted(frames)}, but declares {[t.name for t in job.writes]}")
-        stamp = {"run_id": run_id, "job": job.full_name, "day": str(step.day)}
+        stamp = {"run_id": run_id, "job": job.full_name, "day": str(step.day), "days": [str(day) for day in step.days]}
         written = []
         for table in job.writes:
             try:
                 if table.kind == "log":
                     slices = [frames[table.name]] if isinstance(frames[table.name], DataFrame) else frames[table.name]
-                    ends = [self.store.append(table, self._only_new(step, table, rows), stamp) for rows in slices]
+                    ends = [self._appended(step, table, rows, stamp) for rows in slices]
                     version = ends[-1].version if ends else self.store.version(table) or 0
                     written.append(Written(table.name, version, sum(end.rows for end in ends)))
                 else:
@@ -306,6 +316,10 @@ class Runner:
                 error.add_note(_place(table, written))
                 raise
         return written
+
+    def _appended(self, step: Step, table: Table, rows: DataFrame, stamp: Mapping[str, Any]) -> Written:
+        again = partial(self._only_new, step, table, rows)
+        return self.store.append(table, again(), stamp, again)
 
     def _only_new(self, step: Step, table: Table, frame: DataFrame) -> DataFrame:
         """Rows of a log table whose key is not yet stored for the step's days, so that a second run adds nothing."""
@@ -320,7 +334,8 @@ class Runner:
 
     def ports(self, job: Job, run_id: str, content_id: str) -> dict[str, Any]:
         """The ports of the job, by name."""
-        return {name: _port(name)(self.spark, self.settings, content_id if name == "models" else run_id) for name in job.ports}
+        given: dict[str, tuple[Any, ...]] = {"models": (content_id,), "senders": (run_id, self.leases.check)}
+        return {name: _port(name)(self.spark, self.settings, *given.get(name, (run_id,))) for name in job.ports}
 
     def _content_id(self, step: Step, inputs: Inputs) -> str:
         """Hash of the days, the configuration, the code and the versions of the tables that the job reads and does not write."""
@@ -329,19 +344,6 @@ class Runner:
         hashes, days = (config_hash(self.settings), code_hash()), [str(d) for d in step.days]
         text = json.dumps([step.job.full_name, days, *hashes, versions])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-    # --- around ------------------------------------------------------------------------------------------------------
-
-    def _sweep(self) -> None:
-        """Remove the staging folders of runs that are no longer live."""
-        if not (staged := self.store.staged_runs()):
-            return
-        self.ledger.refresh()  # after the look at the folders, because a run commits its claim before it stages
-        live = self.ledger.live(self.settings.runs.stale_run_minutes)
-        if any(run.job == ALL for run in live):
-            return  # running rows of its steps may still wait in its memory
-        for run_id in set(staged) - {run.run_id for run in live}:
-            self.store.drop_stage(run_id)
 
 
 def _place(table: Table, written: Sequence[Written]) -> str:

@@ -67,6 +67,7 @@ class Order:
     resume: bool = False
     if_due: bool = False
     as_of_run: str | None = None
+    take_over: bool = False
 
     def __post_init__(self) -> None:
         if self.every and self.every > 1 and self.decide:

@@ -2,13 +2,15 @@
 
 import json
 import math
+import os
+import re
 import shutil
+import time
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -19,13 +21,16 @@ from churnwatch.core import (
     DataQualityError,
     Due,
     Job,
+    LeaseLost,
     MissingDays,
     Refused,
     Skipped,
     Table,
+    Terminated,
     WriteConflict,
     column,
 )
+from churnwatch.io.leases import Leases
 from churnwatch.io.store import Store
 from churnwatch.reading import Step
 from churnwatch.runner import Order, Runner
@@ -170,6 +175,7 @@ def test_a_running_row_of_another_run_stops_the_second_at_once(ingested, spark):
     runner = ingested(ingested.sums(SEEN.on()))
     other = ingested(ingested.sums(SEEN.on()))
     other.ledger.refresh()
+    other.leases.hold("other")
     other.ledger.write("other", "sum", "", D, "running", (D,))
     other.ledger.flush()
     with pytest.raises(WriteConflict, match="other"):
@@ -181,46 +187,94 @@ def test_a_running_row_of_another_run_stops_the_second_at_once(ingested, spark):
     assert runner.run(order("sum"))[0].status == "done"
 
 
-def lost(message="[DELTA_CONCURRENT_APPEND] another commit came first"):
-    return PySparkException(message=message)
-
-
-def test_a_commit_that_lost_to_the_same_work_is_a_conflict(ingested, monkeypatch):
-    runner = ingested(ingested.sums(SEEN.on()))
-    real = Store._save
-
-    def second(self, table, writer):
-        version = real(self, table, writer)
-        if table.name == SUMS.name:
-            raise lost()
-        return version
-
-    monkeypatch.setattr(Store, "_save", second)
-    with pytest.raises(WriteConflict, match="has just written sum"):
-        runner.run(order("sum"))
-    assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
-
-
-def test_a_commit_that_lost_to_other_work_is_tried_again(ingested, monkeypatch):
-    runner = ingested(ingested.sums(SEEN.on()))
-    real, losses = Store._save, [lost(), lost()]
-
-    def unlucky(self, table, writer):
-        if table.name == SUMS.name and losses:
-            raise losses.pop()
-        return real(self, table, writer)
-
-    monkeypatch.setattr(Store, "_save", unlucky)
-    assert runner.run(order("sum"))[0].status == "done"
-    assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
-
-
-def test_a_running_row_of_a_dead_process_is_no_hindrance(ingested, monkeypatch):
-    runner = ingested(ingested.sums(SEEN.on()))
-    monkeypatch.setattr("churnwatch.io.ledger.this_process", lambda: f"pid 4194303 on {__import__('socket').gethostname()}")
-    runner.ledger.write("dead", "sum", "", D, "running", (D,))
+def claimed_by(runner, run_id, **owner):
+    """A running row of job sum, and the heartbeat of its process: this one but for ``owner``."""
+    runner.leases.folder.mkdir(parents=True, exist_ok=True)
+    heartbeat = {"owner": vars(runner.leases.owner) | owner, "counter": 1}
+    (runner.leases.folder / f"{run_id}.json").write_text(json.dumps(heartbeat))
+    runner.store.create([runner.tables.job_runs])
+    runner.ledger.refresh()
+    runner.ledger.write(run_id, "sum", "", D, "running", (D,))
     runner.ledger.flush()
+
+
+@pytest.mark.case(2)
+def test_a_running_row_of_a_process_that_has_died_on_this_machine_is_no_hindrance(ingested):
+    runner = ingested(ingested.sums(SEEN.on()))
+    claimed_by(runner, "dead", started="1")
+    (staged := Path(runner.settings.storage.files, "staging", "dead")).mkdir(parents=True)
     assert runner.run(order("sum"))[0].status == "done"
+    ended = [
+        (r.run_id, r.status, r.message) for r in runner.store.read(runner.tables.job_runs).collect() if r.status == "aborted"
+    ]
+    assert ended == [("dead", "aborted", "the process died before it wrote the end of the run")]
+    assert not staged.exists()
+    assert not (runner.leases.folder / "dead.json").exists()
+
+
+@pytest.mark.case(2)
+def test_the_work_of_a_run_that_died_on_another_machine_is_taken_over_once_its_heartbeat_stood_still(ingested):
+    runner = ingested(ingested.sums(SEEN.on()))
+    runner.leases = Leases(with_lease(runner.settings, 0.02))
+    claimed_by(runner, "far", host="spot-node-17", boot="another")
+    (staged := Path(runner.settings.storage.files, "staging", "far")).mkdir(parents=True)
+    ingested().run(order("ingest_events", first=D + timedelta(days=1)))
+    assert staged.exists(), "nobody knows yet whether that run lives"
+    assert runner.run(order("sum"))[0].status == "done"
+    assert not staged.exists()
+    message = f"taken over by run .* \\({runner.leases.owner.person}, pid {os.getpid()} on "
+    (ended,) = runner.store.read(runner.tables.job_runs).where("run_id = 'far' AND status = 'aborted'").collect()
+    assert re.match(message, ended.message)
+
+
+def with_lease(settings, minutes):
+    return settings.model_copy(update={"runs": settings.runs.model_copy(update={"lease_minutes": minutes})})
+
+
+@pytest.mark.case(5)
+def test_a_run_that_was_taken_over_writes_nothing_more_and_exits_4(ingested):
+    def build(inputs, days):
+        if not taken:
+            taken.extend(ingested(ingested.sums(SEEN.on())).run(order("sum", take_over=True)))
+            return {"sums": inputs["seen"].withColumn("n", F.lit(99).cast("long"))}
+        return ingested.sums(SEEN.on()).build(inputs, days)
+
+    taken = []
+    runner = ingested(Job("sum", build=build, reads={"seen": SEEN.on()}, writes=(SUMS,)))
+    with pytest.raises(LeaseLost, match="this run was taken over by run .*; it writes nothing more") as lost:
+        runner.run(order())
+    assert lost.value.exit_code == 4
+    assert [outcome.status for outcome in taken] == ["done"]
+    assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
+    assert {(job, status) for job, status in runs(runner) if status == "aborted"} == {("all", "aborted"), ("sum", "aborted")}
+
+
+@pytest.mark.case(46)
+def test_a_run_that_is_interrupted_ends_with_rows_that_say_so(ingested):
+    def build(inputs, days):
+        raise Terminated
+
+    runner = ingested(Job("sum", build=build, reads={"seen": SEEN.on()}, writes=(SUMS,)))
+    with pytest.raises(Terminated):
+        runner.run(order())
+    assert [row for row in runs(runner) if row[1] == "aborted"] == [("sum", "aborted"), ("all", "aborted")]
+    assert list(runner.leases.folder.iterdir()) == []
+
+
+def test_instants_of_runs_are_the_same_in_every_time_zone_of_the_process(ingested, monkeypatch):
+    stored = []
+    for zone in ("UTC", "Asia/Shanghai", "America/New_York"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        runner = ingested()
+        runner.ledger.refresh()
+        runner.ledger.write(zone, "sum", "", D, "done", (D,))
+        runner.ledger.flush()
+        (row,) = runner.store.read(runner.tables.job_runs).where(F.col("run_id") == zone).selectExpr("unix_seconds(at)").collect()
+        stored.append(time.time() - row[0])
+    monkeypatch.undo()
+    time.tzset()
+    assert max(map(abs, stored)) < 60
 
 
 def test_every_spark_job_says_what_it_is_for(world, spark):
@@ -305,6 +359,7 @@ def test_steps_that_took_long_are_stored_before_the_next_one_starts(world, monke
 
 def test_a_run_of_the_whole_flow_and_one_of_its_jobs_exclude_each_other(world):
     def claimed(job, instance=""):
+        other.leases.hold("other")
         other.ledger.write("other", job, instance, D, "running", (D,))
         other.ledger.flush()
 
@@ -319,19 +374,19 @@ def test_a_run_of_the_whole_flow_and_one_of_its_jobs_exclude_each_other(world):
     claimed("sum")
     with pytest.raises(WriteConflict, match=f"sum {D} is being run by other"):
         runner.run(order())
-    assert ("all", "running") not in [(r.job, r.status) for r in runner.ledger.live(120)]
+    assert "all" not in [run.job for run in runner.ledger.running()]
 
 
 def test_of_two_claims_the_one_that_is_committed_first_wins(ingested, monkeypatch):
     runner, other = ingested(ingested.sums(SEEN.on())), ingested()
     flush = runner.ledger.flush
 
-    def too_late():
+    def too_late(**given):
         other.ledger.refresh()
         other.ledger.write("other", "sum", "", D, "running", (D,))  # written later, committed earlier
         other.ledger.flush()
         monkeypatch.setattr(runner.ledger, "flush", flush)
-        flush()
+        flush(**given)
 
     monkeypatch.setattr(runner.ledger, "flush", too_late)
     with pytest.raises(WriteConflict, match="being run by other"):
@@ -352,14 +407,6 @@ def test_a_command_beside_a_run_of_the_whole_flow_leaves_its_staged_rows_alone(w
     runner = world(job)
     assert [outcome.status for outcome in runner.run(order())] == ["done", "done"]
     assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
-
-
-def test_the_claim_of_a_long_run_is_renewed(world):
-    runner = world(world.sums(SEEN.on()))
-    runs_settings = runner.settings.runs.model_copy(update={"stale_run_minutes": 0})
-    runner.settings = runner.settings.model_copy(update={"runs": runs_settings})
-    runner.run(order())
-    assert runs(runner).count(("all", "running")) == 3  # the claim, and before each of two steps
 
 
 def test_the_end_of_a_long_step_does_not_wait(world):

@@ -7,6 +7,7 @@ import pytest
 from pyspark.sql.types import ArrayType, StructField, StructType
 
 from churnwatch.core import ContractError, new_fields
+from churnwatch.io import definitions
 from churnwatch.io.store import Store
 from smallworld import contracts, rows, settings
 
@@ -31,7 +32,9 @@ def test_a_new_field_within_reasons_is_added_and_older_rows_lack_it(spark, tmp_p
     fresh = Store(spark, settings(storage={"root": str(tmp_path), "files": str(tmp_path)}))
     with pytest.raises(ContractError, match="churnwatch migrate"):
         fresh.create([table])
-    fresh.add_columns(table, new_fields(shorter, whole, "reasons") | {"features_hash": table.schema["features_hash"].dataType})
+    definitions.add_columns(
+        fresh, table, new_fields(shorter, whole, "reasons") | {"features_hash": table.schema["features_hash"].dataType}
+    )
     fresh.create([table])
     newer = row | {"user_id": "b", "reasons": [("orders", 1.0, 0.1, None, 3.0, "orders_4d")], "features_hash": 5}
     fresh.replace(table, rows(spark, table, [row | {"reasons": []}, newer]), f"day = DATE'{DAY}'", {})

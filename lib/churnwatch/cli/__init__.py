@@ -35,7 +35,7 @@ from churnwatch.cli.maintain import maintain
 from churnwatch.cli.people import erase, explain, keys
 from churnwatch.cli.rules import rules
 from churnwatch.cli.run import run
-from churnwatch.core import ConfigError
+from churnwatch.core import ConfigError, Interrupted
 from churnwatch.settings import load
 from churnwatch.settings.environment import Logs
 
@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if text := error.format_message():  # empty when nothing was typed: the help is printed already
             print(f"churnwatch: {text}", file=sys.stderr)
         code = 2
+    except Interrupted as ended:
+        code = ended.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except Exception as error:
@@ -186,13 +188,17 @@ def _table(runner: Any, name: str) -> Any:
 def migrate(
     config: Config = DEFAULT_CONFIG,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be changed and change nothing")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="roll back the last migration, if no rows were written since")] = False,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
     """Create missing tables; add new columns; update rules and comments of stored tables."""
-    from churnwatch.upkeep import migrate as migrated
+    from churnwatch import upkeep
 
-    for line in migrated(runner_over(load(config, set_ or ())), dry_run):
+    if undo and dry_run:
+        raise ConfigError("--undo goes without --dry-run. Hint: give one of them")
+    runner = runner_over(load(config, set_ or ()))
+    for line in upkeep.undo(runner) if undo else upkeep.migrate(runner, dry_run):
         print(line)
 
 

@@ -36,9 +36,11 @@ def typed(words: Sequence[str]) -> str:
 def started(settings: Settings) -> Any:
     """Start Spark, and log as the settings say. The command names the application, and Spark jobs outside of any step."""
     write_logs(settings.logs, VERBOSE.get())
-    from churnwatch.io.session import session
+    from churnwatch.io.session import end_on_signals, session
 
-    return session(settings, TYPED.get())
+    spark = session(settings, TYPED.get())
+    end_on_signals(spark)
+    return spark
 
 
 def runner_over(settings: Settings, **callbacks: Any) -> Any:

@@ -43,6 +43,9 @@ def run(
     as_of_run: Annotated[
         str | None, typer.Option("--as-of-run", help="read the versions of the tables that this run of the whole flow has left")
     ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="take over the work of a run that holds these days, even if it seems to live")
+    ] = False,
     stale: Annotated[bool, typer.Option("--stale", help="with all: rebuild days that are older than their input")] = False,
     send_history: Annotated[
         bool, typer.Option("--send-history", help="send also messages of days before sending.history_after_days")
@@ -68,7 +71,7 @@ def run(
         raise ConfigError("--stale goes with the job all and without --resume. Hint: churnwatch run all --day DAY --stale")
     first, last = _span(day, from_, to)
     every = settings.model.snapshot_every_days if every == 0 else every
-    order = Order(named, first, last, every, decide, dry_run, resume, if_due, as_of_run)
+    order = Order(named, first, last, every, decide, dry_run, resume, if_due, as_of_run, take_over)
     how = _rebuilt if stale else _attempted
     raise typer.Exit(report_order(settings, order, how, json_file))
 

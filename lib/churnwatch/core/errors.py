@@ -45,6 +45,21 @@ class JobFailed(ChurnwatchError):
     """Raised when a job fails for a reason outside the data, such as a server that is down; exit code 1."""
 
 
+class Interrupted(BaseException):
+    """Raised in the main thread on Ctrl-C while Spark works; exit code 130.
+
+    It is no KeyboardInterrupt: on one of these Py4J closes the connections of all threads, and the end could not be recorded.
+    """
+
+    exit_code = 130
+
+
+class Terminated(Interrupted):
+    """Raised in the main thread when the process is told to end (SIGTERM); exit code 143."""
+
+    exit_code = 143
+
+
 class Skipped(Exception):
     """Raised by ``build`` when there is nothing to do, as before the first release; the run goes on."""
 

@@ -19,13 +19,13 @@ def commit_info(file: Path) -> dict[str, Any]:
         return next((dict(action["commitInfo"]) for action in map(json.loads, lines) if "commitInfo" in action), {})
 
 
-def commits_from(spark: Any, path: str | None, sql_name: str, first: int) -> list[tuple[int, dict[str, Any]]]:
-    """The commits ``first`` and later of a table, oldest first, with their stamps ({}: none); at most COMMITS."""
+def commits_from(spark: Any, path: str | None, sql_name: str, first: int, most: int) -> list[tuple[int, dict[str, Any]]]:
+    """The commits ``first`` and later of a table, oldest first, with their stamps ({}: none); the newest ``most``."""
     if path and is_local(path):
-        files = [file for file in commit_files(path) if int(file.stem) >= first][-COMMITS:]
+        files = [file for file in commit_files(path) if int(file.stem) >= first][-most:]
         found = [(int(file.stem), commit_info(file).get("userMetadata")) for file in files]
     else:
-        rows = spark.sql(f"DESCRIBE HISTORY {sql_name} LIMIT {COMMITS}").collect()
+        rows = spark.sql(f"DESCRIBE HISTORY {sql_name} LIMIT {most}").collect()
         found = [(int(row["version"]), row["userMetadata"]) for row in reversed(rows) if row["version"] >= first]
     return [(version, json.loads(metadata or "{}")) for version, metadata in found]
 

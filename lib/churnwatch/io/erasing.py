@@ -106,7 +106,7 @@ class TableRows:
         same = " AND ".join(f"t.`{name}` <=> k.`{name}`" for name in table.keys)
         try:
             merge = f"MERGE INTO {self._store.sql_name(table)} t USING {view} k ON {same} WHEN MATCHED THEN {action}"
-            return self._spark.sql(merge).collect()[0].asDict()
+            return self._store.alter(table, merge).collect()[0].asDict()
         finally:
             self._spark.catalog.dropTempView(view)
 

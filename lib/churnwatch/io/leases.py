@@ -166,18 +166,15 @@ class Leases:
         if lease:
             lease.release()
 
+    def release_all(self) -> None:
+        """End the leases of this process."""
+        for lease_id in list(self._held):
+            self.release(lease_id)
+
     def check(self) -> None:
         """Raise LeaseLost when another run has taken over a lease of this process."""
         for lease in list(self._held.values()):
             lease.check()
-
-    def lost(self) -> bool:
-        """Whether another run has taken over a lease of this process."""
-        try:
-            self.check()
-        except LeaseLost:
-            return True
-        return False
 
     def lives(self, lease_id: str) -> bool | None:
         """Whether a lease lives, as far as it is known by now; null: its counter must be watched for longer."""

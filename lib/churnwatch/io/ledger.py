@@ -1,13 +1,13 @@
 """``job_runs`` as the runner uses it: what ran, for which days, how it ended, and what runs now."""
 
-import os
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from churnwatch.core import Table, day_range, to_ranges
+from churnwatch.io.leases import Owner
+from churnwatch.io.protocol import check_protocol
 from churnwatch.io.session import few_rows_settings
 from churnwatch.io.store import Store, Written
 from churnwatch.settings.terms import ALL, DONE, RUNNING
@@ -45,8 +45,8 @@ class Ledger:
     Rows that ``write`` adds wait in memory, and count as stored, until ``flush`` commits them together.
     """
 
-    def __init__(self, store: Store, table: Table, config_hash: str, code_hash: str) -> None:
-        self._store, self._table = store, table
+    def __init__(self, store: Store, table: Table, config_hash: str, code_hash: str, owner: Owner) -> None:
+        self._store, self._table, self._owner = store, table, owner
         self._hashes = {"config_hash": config_hash, "code_hash": code_hash}
         self._read_version: int | None = -1
         self._runs: dict[tuple[str, str, str, date], Run] = {}
@@ -98,7 +98,7 @@ class Ledger:
     ) -> None:
         """Add a row: ``running`` when a job starts, one of the other statuses when it ends.
 
-        The message of a running row names this process, so that others can see whether it is alive.
+        The message of a running row names this process, for people.
         """
         row = {
             "day": day,
@@ -112,13 +112,16 @@ class Ledger:
             "inputs": [{"table": t, "version": v, "first": a, "last": b} for t, v, a, b in inputs],
             "outputs": [{"table": w.table, "version": w.version, "rows": w.rows} for w in outputs],
             "seconds": seconds,
-            "message": message if status != RUNNING else this_process(),
+            "message": message if status != RUNNING else str(self._owner),
         }
         self._apply_row(row)
         self._waiting.append(row)
 
-    def flush(self, after_seconds: float = 0.0) -> None:
-        """Commit the rows that wait, if the work that they tell of began ``after_seconds`` ago or earlier."""
+    def flush(self, after_seconds: float = 0.0, compact: bool = True) -> None:
+        """Commit the rows that wait, if the work that they describe began ``after_seconds`` ago or earlier.
+
+        Join the table's small files now and then, if ``compact``.
+        """
         if not self._waiting:
             return
         began = min(row["at"] - timedelta(seconds=row["seconds"] or 0.0) for row in self._waiting)
@@ -132,7 +135,7 @@ class Ledger:
         # a commit of another writer in between is read by the next refresh
         follows = self._read_version is not None and version == self._read_version + 1
         self._read_version = version if follows else -1
-        if version // COMPACT_EVERY > (version - 1) // COMPACT_EVERY:
+        if compact and version // COMPACT_EVERY > (version - 1) // COMPACT_EVERY:
             self._store.compact(self._table)  # other writers may have committed before it: the next refresh reads again
 
     def done_days(self, full_name: str, statuses: Sequence[str] = (DONE,)) -> frozenset[date]:
@@ -181,31 +184,15 @@ class Ledger:
             newest |= {day: (run.started_at, run.at) for day in run.days}
         return newest
 
-    def live(self, stale_minutes: int) -> list[Run]:
-        """Runs that are under way, earliest first; a run of a process that has died on this machine is not live."""
-        oldest = datetime.now(UTC) - timedelta(minutes=stale_minutes)
-        running = [r for r in self._runs.values() if r.status == RUNNING and r.at > oldest and not _is_dead(r.message)]
-        return sorted(running, key=lambda r: (r.started_at, r.run_id))
+    def check_protocol(self) -> None:
+        """Raise ConfigError when another version of this package writes the warehouse in a way that this one does not."""
+        check_protocol(self._store.properties(self._table))
+
+    def running(self) -> list[Run]:
+        """Runs without an end, earliest first: they are under way, or their process has died."""
+        return sorted((r for r in self._runs.values() if r.status == RUNNING), key=lambda r: (r.started_at, r.run_id))
 
 
 def _versions(tables: Sequence[Mapping[str, Any]] | None) -> dict[str, int]:
     """Table -> version of a row's inputs or outputs; tables that were not stored are left out."""
     return {one["table"]: one["version"] for one in tables or () if one["version"] is not None}
-
-
-def this_process() -> str:
-    """This process, as the message of a running row names it."""
-    return f"pid {os.getpid()} on {socket.gethostname()}"
-
-
-def _is_dead(process: str) -> bool:
-    words = process.split()
-    if len(words) != 4 or words[3] != socket.gethostname() or int(words[1]) == os.getpid():
-        return False
-    try:
-        os.kill(int(words[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False

@@ -27,11 +27,12 @@ Days = tuple[date | None, date | None]  # smallest and largest day; None: unknow
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The data files of one version of a table, by their path in its folder, and its schema."""
+    """The data files of one version of a table, by their path in its folder, its schema and its properties."""
 
     version: int
     schema: StructType
     files: Mapping[str, Days]
+    properties: Mapping[str, str]
 
     def holding(self, first: date | None, last: date | None) -> list[str]:
         """Files that may have rows of the days ``first`` .. ``last``, both in; None: no bound."""
@@ -90,10 +91,12 @@ def table_files(path: str, version: int, known: TableFiles | None = None) -> Tab
     """
     log = Path(urlparse(path).path, "_delta_log")
     schema: StructType | None = None
+    properties: dict[str, str] = {}
     files: dict[str, Days] = {}
     after, checkpoint = -1, None
     if known is not None and known.version <= version:
         schema, files, after = known.schema, dict(known.files), known.version
+        properties = dict(known.properties)
     elif checkpoints := [file for file in log.glob("*.checkpoint*") if _version(file) <= version]:
         checkpoint = max(checkpoints)
         after = int(checkpoint.name[:20])
@@ -105,6 +108,7 @@ def table_files(path: str, version: int, known: TableFiles | None = None) -> Tab
                 return None
             if metadata := action.get("metaData"):
                 schema = StructType.fromJson(json.loads(metadata["schemaString"]))
+                properties = dict(metadata.get("configuration") or {})  # a checkpoint has pairs
             if removed := action.get("remove"):
                 files.pop(unquote(removed["path"]), None)
             if added := action.get("add"):
@@ -116,7 +120,7 @@ def table_files(path: str, version: int, known: TableFiles | None = None) -> Tab
             f"{path}: its log is damaged, nothing was written: {str(error).splitlines()[0]}\n"
             'Hint: churnwatch doctor names the file; docs/runbook.md, "A damaged table", says what to do'
         ) from error
-    return None if schema is None else TableFiles(version, schema, files)
+    return None if schema is None else TableFiles(version, schema, files, properties)
 
 
 def _version(checkpoint: Path) -> float:

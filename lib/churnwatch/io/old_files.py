@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import urlparse
 
+from churnwatch.io.leases import lease_of
 from churnwatch.settings import Settings
 
 
@@ -47,7 +48,7 @@ def find_old_files(settings: Settings, newest: date | None, live_runs: Iterable[
     root, keep, live = files_folder(settings), settings.maintenance, set(live_runs)
     if root is None:
         return
-    scratch = [entry for name in ("staging", "tmp") for entry in _entries(root / name) if entry.name not in live]
+    scratch = [entry for name in ("staging", "tmp") for entry in _entries(root / name) if lease_of(entry.name) not in live]
     found = [
         ("scratch", _untouched(scratch, keep.keep_scratch_days)),
         # marks of runs that were taken over: a run of that age has ended, see ``table_upkeep.check_hours``

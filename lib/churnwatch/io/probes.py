@@ -20,7 +20,8 @@ from pyspark.sql import SparkSession
 from churnwatch.core import ChurnwatchError
 from churnwatch.io import posting
 from churnwatch.io.commits import is_local
-from churnwatch.io.store import Store, absolute
+from churnwatch.io.staging import absolute
+from churnwatch.io.store import Store
 from churnwatch.settings import Settings
 
 Finding = tuple[bool, str]

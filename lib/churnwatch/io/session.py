@@ -3,17 +3,18 @@
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import Any
 from urllib.parse import urlparse
 
 from pyspark.sql import SparkSession
 
-from churnwatch.core import ConfigError
+from churnwatch.core import ConfigError, Interrupted, Terminated
 from churnwatch.settings import Settings
 
 # set in every session, whatever conf/ says: Delta, UTC, ANSI
@@ -97,6 +98,29 @@ def session(settings: Settings, name: str = "churnwatch") -> SparkSession:
         setattr(spark._jvm, java_class, KeptMembers(getattr(spark._jvm, java_class)))
     describe(spark, name)
     return spark
+
+
+def end_on_signals(spark: SparkSession) -> None:
+    """On Ctrl-C and SIGTERM cancel the Spark jobs and raise Interrupted or Terminated in the main thread.
+
+    Raises nothing itself. PySpark's own handler of Ctrl-C would cancel over the connection that waits for the job's end.
+    """
+    if on_databricks() or current_thread() is not main_thread():
+        return
+
+    def end(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the orchestrator may send it again while the end is written
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        client: Any = spark.sparkContext._gateway._gateway_client  # type: ignore[union-attr]
+        if hasattr(client, "thread_connection"):
+            client.thread_connection.connection = None  # the answer to the interrupted call must not be taken for another's
+        spark.sparkContext.cancelAllJobs()
+        if number == signal.SIGINT:
+            raise Interrupted
+        raise Terminated
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
 
 
 class KeptMembers:

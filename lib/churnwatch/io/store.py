@@ -5,7 +5,9 @@ and with catalogs.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,22 +15,29 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pyarrow as pa
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import BooleanType, DataType, StructType
+from pyspark.sql.types import BooleanType, StructType
 
-from churnwatch.core import ContractError, JobFailed, Table, WriteConflict
+from churnwatch.core import ContractError, Table, WriteConflict
 from churnwatch.io.commits import COMMITS, commit_files, commit_info, commits_from, is_local
-from churnwatch.io.delta_errors import is_broken_rule, is_conflict, is_missing
+from churnwatch.io.conform import conformed, quoted
+from churnwatch.io.delta_errors import ERRORS, is_broken_rule, is_conflict, is_missing
 from churnwatch.io.keys import without_ids
 from churnwatch.io.local_tables import LocalTables
+from churnwatch.io.locks import Locks
+from churnwatch.io.protocol import PROPERTY, PROTOCOL
+from churnwatch.io.staging import Staging, absolute
 from churnwatch.settings import Settings
 
-TRIES = 3
+COMMITS_BEFORE = 1000  # of other writers that may have come before ours since we looked
+LONGEST_PAUSE = 8.0  # seconds between two tries of a commit
 # Delta puts the version of each commit into this setting of the session: one look-up less than DESCRIBE HISTORY (0.5 s)
 LAST_COMMIT = "spark.databricks.delta.lastCommitVersionInSession"
+
+
+Again = Callable[[], DataFrame] | None
 
 
 @dataclass(frozen=True)
@@ -40,16 +49,19 @@ class Written:
     rows: int
 
 
-class Store:
+class Store(Staging):
     """Delta tables of one warehouse: folders under ``storage.root`` or tables of ``storage.schema``."""
 
     def __init__(self, spark: SparkSession, settings: Settings) -> None:
-        self.spark = spark
-        self._settings, self._storage = settings, settings.storage
+        super().__init__(spark, settings.storage.files)
+        self._settings, self.storage = settings, settings.storage
         self._versions: dict[str, int | None] = {}
         self._older: dict[str, int | None] = {}  # versions that were the newest at the last refresh or before
         self._checked: set[str] = set()
         self._local = LocalTables(spark)
+        self._locks = Locks(settings)
+        self._conflict_seconds = settings.runs.conflict_minutes * 60.0
+        self.check: Callable[[], None] = lambda: None  # called before each commit of rows: raises when this run may not write
 
     def refresh(self) -> None:
         """Forget the known versions, so that the next reads look up the newest."""
@@ -58,12 +70,12 @@ class Store:
 
     def path(self, table: Table) -> str | None:
         """Folder of the table; None when the tables are in a catalog."""
-        return f"{absolute(self._storage.root)}/{table.name}" if self._storage.root else None
+        return f"{absolute(self.storage.root)}/{table.name}" if self.storage.root else None
 
     def sql_name(self, table: Table) -> str:
         """Name of the table in SQL."""
         path = self.path(table)
-        return f"delta.`{path}`" if path else f"{self._storage.schema_name}.{table.name}"
+        return f"delta.`{path}`" if path else f"{self.storage.schema_name}.{table.name}"
 
     def exists(self, table: Table) -> bool:
         """Whether the table exists."""
@@ -79,7 +91,8 @@ class Store:
             if table.name in self._checked:
                 continue
             if not self.exists(table):
-                self._create(table)
+                with self._locks.of(table.name):
+                    self._create(table)
                 made.append(table.name)
             elif faults := self.differences(table):
                 raise ContractError(
@@ -91,10 +104,10 @@ class Store:
 
     def _create(self, table: Table) -> None:
         columns = ", ".join(
-            f"`{f.name}` {f.dataType.simpleString()}{'' if f.nullable else ' NOT NULL'} COMMENT {_quoted(f.metadata['comment'])}"
+            f"`{f.name}` {f.dataType.simpleString()}{'' if f.nullable else ' NOT NULL'} COMMENT {quoted(f.metadata['comment'])}"
             for f in table.schema.fields
         )
-        properties = {"delta.enableDeletionVectors": "false", **table.properties}
+        properties = {"delta.enableDeletionVectors": "false", PROPERTY: str(PROTOCOL), **table.properties}
         # files are skipped by day and keys only: statistics of 32 columns took 15 % of the time of writing features
         # Delta has no statistics of booleans, and refuses a table that asks for them
         named = (table.schema[name] for name in dict.fromkeys(("day", *table.keys)) if name not in table.partitions)
@@ -107,8 +120,8 @@ class Store:
         self.spark.sql(
             f"CREATE TABLE IF NOT EXISTS {self.sql_name(table)} ({columns}) USING delta"
             + (f" PARTITIONED BY ({', '.join(table.partitions)})" if table.partitions else "")
-            + f" COMMENT {_quoted(table.comment)} TBLPROPERTIES ("
-            + ", ".join(f"{_quoted(k)} = {_quoted(v)}" for k, v in properties.items())
+            + f" COMMENT {quoted(table.comment)} TBLPROPERTIES ("
+            + ", ".join(f"{quoted(k)} = {quoted(v)}" for k, v in properties.items())
             + ")"
         )
         self._versions[table.name] = 0
@@ -135,43 +148,17 @@ class Store:
 
     def properties(self, table: Table) -> dict[str, str]:
         """Table properties as stored."""
+        path, version = self.path(table), self.version(table)
+        if path and version is not None and is_local(path) and (found := self._local.files(path, version)):
+            return dict(found.properties)
         return {row["key"]: row["value"] for row in self.spark.sql(f"SHOW TBLPROPERTIES {self.sql_name(table)}").collect()}
 
-    def add_columns(self, table: Table, new: Mapping[str, DataType]) -> None:
-        """Add columns of the contract that are not stored, and fields of structs by path. All are nullable."""
-        columns = {f.name: f" COMMENT {_quoted(f.metadata['comment'])}" for f in table.schema.fields}
-        fields = ", ".join(
-            f"{'.'.join(f'`{part}`' for part in path.split('.'))} {kind.simpleString()}{columns.get(path, '')}"
-            for path, kind in new.items()
-        )
-        self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD COLUMNS ({fields})")
+    def alter(self, table: Table, statement: str) -> DataFrame:
+        """Run a statement that commits to the table; returns what it answers."""
+        with self._locks.of(table.name):
+            answer = self.spark.sql(statement)
         self._versions.pop(table.name, None)
-
-    def outdated_comments(self, table: Table) -> list[str]:
-        """Stored columns of the contract whose comment is another one than the contract's."""
-        stored = {f.name: f.metadata.get("comment") for f in self.stored_schema(table).fields}
-        return [f.name for f in table.schema.fields if f.name in stored and stored[f.name] != f.metadata["comment"]]
-
-    def set_comments(self, table: Table, names: Iterable[str]) -> None:
-        """Give the stored columns ``names``, and the table, the comments of the contract, in one commit each."""
-        comments = ", ".join(f"`{name}` COMMENT {_quoted(table.schema[name].metadata['comment'])}" for name in names)
-        self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ALTER COLUMN {comments}")
-        self.spark.sql(f"COMMENT ON TABLE {self.sql_name(table)} IS {_quoted(table.comment)}")
-        self._versions.pop(table.name, None)
-
-    def set_rules(self, table: Table, names: Iterable[str]) -> None:
-        """Replace the stored rules ``names`` by those of the contract; a rule that the contract lacks is dropped.
-
-        Raises ContractError when stored rows break a new rule; the rules before it in ``names`` are set by then.
-        """
-        for name in names:
-            self.spark.sql(f"ALTER TABLE {self.sql_name(table)} DROP CONSTRAINT IF EXISTS `{name}`")
-            if rule := table.rules.get(name):
-                try:
-                    self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD CONSTRAINT `{name}` CHECK ({rule})")
-                except PySparkException as error:
-                    raise ContractError(f"{table.name}: stored rows break the new rule {name} ({rule})") from error
-        self._versions.pop(table.name, None)
+        return answer
 
     def version(self, table: Table) -> int | None:
         """Newest version known since the last ``refresh``, looked up once; None when the table does not exist."""
@@ -190,7 +177,7 @@ class Store:
             return max((int(file.stem) for file in commit_files(path)), default=None)
         try:
             return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT 1").collect()[0]["version"])
-        except PySparkException as error:
+        except ERRORS as error:
             if is_missing(error):
                 return None
             raise
@@ -226,46 +213,74 @@ class Store:
             return max((low for low, _ in found.files.values() if low and low < before), default=None)
         return self.read(table, f"day < DATE'{before}'", version=version).agg({"day": "max"}).collect()[0][0]
 
-    def replace(self, table: Table, frame: DataFrame, where: str, stamp: Mapping[str, Any]) -> Written:
+    def replace(self, table: Table, frame: DataFrame, where: str, stamp: Mapping[str, Any], again: Again = None) -> Written:
         """Replace the rows that meet ``where`` by ``frame``, in one commit. No rows over no rows makes no commit.
 
+        A commit that lost to other work is tried again, for ``runs.conflict_minutes``. ``again``: makes the frame anew from
+        the newest rows of the table; without it the same frame is written.
         Raises ContractError when rows break the contract, WriteConflict when another run of the same job and days was faster.
         """
-        frame = conformed(table, frame)
-        return self._commit(table, frame, stamp, lambda w: w.mode("overwrite").option("replaceWhere", where), where)
 
-    def append(self, table: Table, frame: DataFrame, stamp: Mapping[str, Any]) -> Written:
-        """Add rows to a log table, in one commit."""
-        return self._commit(table, conformed(table, frame), stamp, lambda w: w.mode("append"), None)
+        def replacing(writer: Any) -> Any:
+            return writer.mode("overwrite").option("replaceWhere", where)
+
+        return self._commit(table, frame, stamp, replacing, where, again, self.check)
+
+    def append(self, table: Table, frame: DataFrame, stamp: Mapping[str, Any], again: Again = None) -> Written:
+        """Add rows to a log table, in one commit; ``again``: as for ``replace``."""
+        return self._commit(table, frame, stamp, lambda w: w.mode("append"), None, again, self.check)
 
     def append_rows(self, table: Table, rows: list[Mapping[str, Any]], stamp: Mapping[str, Any]) -> int:
-        """Add a few rows, given as dictionaries, to a log table in one commit; returns its version."""
+        """Add a few rows, given as dictionaries, to a log table in one commit; returns its version.
+
+        It is not checked whether this run may write: rows of job_runs say what has happened, whoever goes on with the work.
+        """
         columns = pa.Table.from_pylist(rows, to_arrow_schema(table.schema, timezone="UTC"))
-        return self.append(table, self.spark.createDataFrame(columns, table.schema).coalesce(1), stamp).version
+        frame = self.spark.createDataFrame(columns, table.schema).coalesce(1)
+        return self._commit(table, frame, stamp, lambda w: w.mode("append"), None, None, lambda: None).version
 
     def compact(self, table: Table) -> int:
         """Join the small files of a log table, without disturbing readers and appends; returns the version after it."""
-        self.spark.sql(f"OPTIMIZE {self.sql_name(table)}")
-        self._versions.pop(table.name, None)
+        self.alter(table, f"OPTIMIZE {self.sql_name(table)}")
         return self.version(table) or 0
 
-    def _commit(self, table: Table, frame: DataFrame, stamp: Mapping[str, Any], mode: Any, where: str | None) -> Written:
+    def _commit(
+        self,
+        table: Table,
+        frame: DataFrame,
+        stamp: Mapping[str, Any],
+        mode: Any,
+        where: str | None,
+        again: Again,
+        check: Callable[[], None],
+    ) -> Written:
+        """Commit, and try again after a conflict with other work; the pauses are drawn, so that writers do not meet again."""
         before = self._versions.get(table.name, self._older.get(table.name))
-        for attempt in range(1, TRIES + 1):
+        before = self.version(table) if before is None else before
+        deadline, pause = time.monotonic() + self._conflict_seconds, 0.25
+        while True:
+            check()
+            frame = conformed(table, frame)
             try:
-                version = self._save(table, mode(frame.write.format("delta").option("userMetadata", json.dumps(stamp))))
+                writer = frame.write.format("delta").option("userMetadata", json.dumps(stamp))
+                with self._locks.of(table.name):
+                    version = self._save(table, mode(writer))
                 break
-            except PySparkException as error:
-                if is_conflict(error):
-                    self._raise_if_same_work(table, stamp, before)
-                    if attempt < TRIES:
-                        continue
-                    raise WriteConflict(
-                        f"{table.name}: other writers won {TRIES} times, nothing was written; run again"
-                    ) from error
+            except ERRORS as error:
                 if is_broken_rule(error):
                     raise ContractError(self._broken_rows(table, frame, where, error)) from error
-                raise
+                if not is_conflict(error):
+                    raise
+                other, before = self._winner(table, stamp, before)
+                if time.monotonic() > deadline:
+                    raise WriteConflict(
+                        f"{table.name}: {other} and others wrote at the same time for {self._conflict_seconds / 60:g} minutes, "
+                        "nothing was written. Hint: run again; runs.conflict_minutes sets how long a commit is tried"
+                    ) from error
+            time.sleep(random.uniform(0.2, 1.0) * pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            self.newest(table)
+            frame = again() if again else frame
         if version is None:
             return Written(table.name, self.version(table) or 0, 0)
         self._versions[table.name] = version
@@ -292,15 +307,25 @@ class Store:
             info = next((row.asDict() for row in history if row["version"] == version), {})
         return int((info.get("operationMetrics") or {}).get("numOutputRows", 0))
 
-    def _raise_if_same_work(self, table: Table, stamp: Mapping[str, Any], before: int | None) -> None:
-        for _, other in self.commits_from(table, -1 if before is None else before + 1):
-            if stamp.get("job") and other.get("job") == stamp["job"] and other.get("day") == stamp.get("day"):
+    def _winner(self, table: Table, stamp: Mapping[str, Any], before: int | None) -> tuple[str, int | None]:
+        """Who committed last after the version ``before``, in words, and the newest version.
+
+        Raises WriteConflict when one of these commits did the same work: the same job, for some of the same days.
+        """
+        others = self.commits_from(table, -1 if before is None else before + 1, COMMITS_BEFORE)
+        for _, other in others:
+            is_other_work = other.get("run_id") == stamp.get("run_id") or other.get("job") != stamp.get("job")
+            if stamp.get("job") and not is_other_work and _days(other) & _days(stamp):
                 what = f"run {other.get('run_id')} has just written {stamp.get('job')} for {stamp.get('day')}"
                 raise WriteConflict(f"{table.name}: {what}; nothing was written")
+        if not others:
+            return "another writer", before
+        newest, other = others[-1]
+        return f"run {other.get('run_id', 'of another program')}", newest
 
-    def commits_from(self, table: Table, first: int) -> list[tuple[int, dict[str, Any]]]:
-        """The commits ``first`` and later, oldest first, with the stamps of what wrote them ({}: none); at most COMMITS."""
-        return commits_from(self.spark, self.path(table), self.sql_name(table), first)
+    def commits_from(self, table: Table, first: int, most: int = COMMITS) -> list[tuple[int, dict[str, Any]]]:
+        """The commits ``first`` and later, oldest first, with the stamps of what wrote them ({}: none); the newest ``most``."""
+        return commits_from(self.spark, self.path(table), self.sql_name(table), first, most)
 
     def _broken_rows(self, table: Table, frame: DataFrame, where: str | None, error: Exception) -> str:
         """Message for a broken contract: each broken rule, the number of rows that break it, and an example."""
@@ -326,69 +351,7 @@ class Store:
         """Create ``table`` in another warehouse with the rows of this one. Its files are referred to, not copied."""
         self.spark.sql(f"CREATE TABLE {to.sql_name(table)} SHALLOW CLONE {self.sql_name(table)}")
 
-    # --- staging ----------------------------------------------------------------------------------------------------
 
-    def stage(self, run_id: str, alias: str, frame: DataFrame) -> DataFrame:
-        """Write ``frame`` into the run's staging folder and read it back, so that it is computed only once."""
-        return self.materialise(f"{absolute(self._storage.files)}/staging/{run_id}/{alias}", frame)
-
-    def materialise(self, folder: str, frame: DataFrame) -> DataFrame:
-        """Write ``frame`` into ``folder`` and read it back, so that it is computed only once."""
-        frame.write.mode("overwrite").parquet(folder)
-        return self.spark.read.schema(frame.schema).parquet(folder)
-
-    def drop_stage(self, run_id: str) -> None:
-        """Remove the run's staging folder."""
-        self.remove(f"{absolute(self._storage.files)}/staging/{run_id}")
-
-    def staged_runs(self) -> list[str]:
-        """Ids of runs that have a staging folder."""
-        folder = f"{absolute(self._storage.files)}/staging"
-        if is_local(folder):
-            place = Path(urlparse(folder).path)
-            return sorted(p.name for p in place.iterdir()) if place.is_dir() else []
-        path, system = self._hadoop(folder)
-        return sorted(s.getPath().getName() for s in system.listStatus(path)) if system.exists(path) else []
-
-    def remove(self, folder: str) -> None:
-        """Remove a folder with everything in it."""
-        path, system = self._hadoop(folder)
-        system.delete(path, True)
-
-    def _hadoop(self, folder: str) -> tuple[Any, Any]:
-        jvm: Any = self.spark._jvm
-        path = jvm.org.apache.hadoop.fs.Path(folder)
-        return path, path.getFileSystem(self.spark._jsparkSession.sessionState().newHadoopConf())  # type: ignore[attr-defined]
-
-
-def conformed(table: Table, frame: DataFrame) -> DataFrame:
-    """Select the contract's columns, in its order, and cast them to its types.
-
-    Raises ContractError that names columns which are missing, or which the contract lacks.
-    """
-    have, want = set(frame.columns), table.schema.names
-    if missing := [n for n in want if n not in have]:
-        raise ContractError(f"{table.name}: the frame lacks columns {missing}, nothing was written")
-    if extra := sorted(have - set(want)):
-        raise ContractError(f"{table.name}: the frame has columns that the contract lacks: {extra}, nothing was written")
-    # compare types as text, because Delta does not store whether an array may hold nulls
-    types = {f.name: f.dataType.simpleString() for f in frame.schema.fields}
-    if list(types.items()) == [(f.name, f.dataType.simpleString()) for f in table.schema.fields]:
-        return frame
-    return frame.select(
-        *(
-            F.col(f.name) if types[f.name] == f.dataType.simpleString() else F.col(f.name).cast(f.dataType).alias(f.name)
-            for f in table.schema.fields
-        )
-    )
-
-
-def _quoted(text: str) -> str:
-    return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def absolute(path: str | None) -> str:
-    """Absolute path of a folder, which workers can use too, without a slash at its end. Raises JobFailed when there is none."""
-    if path is None:
-        raise JobFailed("storage has no folder")
-    return str(Path(path).resolve()) if not urlparse(path).scheme else path.rstrip("/")
+def _days(stamp: Mapping[str, Any]) -> set[str]:
+    """The output days that a commit names, else its run day."""
+    return set(stamp.get("days") or [stamp.get("day")])

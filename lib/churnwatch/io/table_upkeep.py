@@ -52,7 +52,7 @@ class TableUpkeep:
     def join(self, table: Table, days: tuple[date, ...] = ()) -> None:
         """Join small files, of ``days`` or of the whole table, without changing a row: readers and appends are not disturbed."""
         where = f" WHERE {days_predicate(days)}" if days else ""
-        self._spark.sql(f"OPTIMIZE {self._store.sql_name(table)}{where}")
+        self._store.alter(table, f"OPTIMIZE {self._store.sql_name(table)}{where}")
 
     def rows_before(self, table: Table, first_kept: date) -> int:
         """Count the rows of days before ``first_kept``."""
@@ -60,7 +60,7 @@ class TableUpkeep:
 
     def delete_before(self, table: Table, first_kept: date) -> None:
         """Delete the rows of days before ``first_kept``. Their files stay until ``remove_old_files``."""
-        self._spark.sql(f"DELETE FROM {self._store.sql_name(table)} WHERE day < DATE'{first_kept}'")
+        self._store.alter(table, f"DELETE FROM {self._store.sql_name(table)} WHERE day < DATE'{first_kept}'")
 
     def old_files(self, table: Table, hours: float) -> int | None:
         """Count the data files of a local table that its newest version does not name and that are older than ``hours``: at
@@ -80,7 +80,7 @@ class TableUpkeep:
         check_hours(hours, longest_run_hours)
         found = self.old_files(table, hours)
         if found != 0:  # looking costs a few seconds a table
-            self._spark.sql(f"VACUUM {self._store.sql_name(table)} RETAIN {hours} HOURS")
+            self._store.alter(table, f"VACUUM {self._store.sql_name(table)} RETAIN {hours} HOURS")
         return found or 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from churnwatch.claims import living
 from churnwatch.core import ConfigError, JobFailed, Table, WriteConflict
 from churnwatch.events.instants import BLANKS
 from churnwatch.io.clock import now
@@ -144,7 +145,7 @@ class Erasure:
 
     def _refuse_live_runs(self) -> None:
         self._runner.ledger.refresh()
-        if live := self._runner.ledger.live(self._settings.runs.stale_run_minutes):
+        if live := living(self._runner.ledger, self._runner.leases):
             raise WriteConflict(
                 f"{live[0].full_name} is being run ({live[0].message}); nothing was erased. Hint: wait for its end"
             )

@@ -114,11 +114,11 @@ class Privacy(SettingsPart):
 class Runs(SettingsPart):
     """How runs guard each other."""
 
-    stale_run_minutes: int = Field(default=120, ge=1)
-    """Minutes after which a run that has not ended counts as dead, so that another run may take its place."""
     lease_minutes: float = Field(default=5, gt=0)
     """Minutes without a heartbeat after which a run counts as dead, so that another run takes over its work. They are measured
     by the clock of the run that waits. A run whose process has ended on the same machine is noticed at once."""
+    conflict_minutes: float = Field(default=5, gt=0)
+    """Minutes for which a commit is tried again that lost to commits of other work on the same table."""
     attempt: str | None = Field(default=None, examples=["daily-2025-03-10/2"])
     """Attempt of the orchestrator that starts this run: `<task run>/<number>`. A later attempt takes over the work of an
     earlier one of the same task run at once. Null: none."""

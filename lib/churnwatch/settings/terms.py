@@ -49,7 +49,9 @@ DELIVERY_OUTCOMES = (SENT, FAILED, EXPIRED, HISTORY, SUPPRESSED)
 
 # status of a run of a job, besides FAILED and REFUSED
 RUNNING, DONE, SKIPPED = "running", "done", "skipped"
-RUN_STATUSES = (RUNNING, DONE, FAILED, SKIPPED, REFUSED)
+MIGRATE = "migrate"  # job of the runs of churnwatch migrate in job_runs
+ABORTED = "aborted"  # ended from outside: by a signal, by a take-over, or without a word
+RUN_STATUSES = (RUNNING, DONE, FAILED, SKIPPED, REFUSED, ABORTED)
 
 # smallest drop of the probability of churn that texts show as an improvement: less is rounded away
 LEAST_IMPROVEMENT = 0.01

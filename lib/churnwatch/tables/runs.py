@@ -26,11 +26,21 @@ JOB_RUNS = table(
     "the start or the end of a run of a job",
     [
         day("last run day D of the run"),
-        column("run_id", "string", "id of the run", nullable=False),
+        column(
+            "run_id",
+            "string",
+            "id of the run; that of a step of a run of the whole flow begins with that run's id and a hyphen",
+            nullable=False,
+        ),
         column("job", "string", "job, or 'all' for a run of the whole flow", nullable=False),
         column("instance", "string", "instance of the job; empty: it has none", nullable=False),
         column("at", "timestamp", "instant at which the row was written", nullable=False),
-        column("status", "string", "running, done, failed, skipped or refused", nullable=False),
+        column(
+            "status",
+            "string",
+            "running, done, failed, skipped, refused or aborted (by a signal or a take-over, or its process died)",
+            nullable=False,
+        ),
         column("days", RANGES, "output days", nullable=False),
         column("config_hash", "string", "hash of the settings", nullable=False),
         column("code_hash", "string", "hash of the code of the package", nullable=False),

@@ -2,6 +2,7 @@
 
 from churnwatch.upkeep.doctor import examine
 from churnwatch.upkeep.migrate import migrate
+from churnwatch.upkeep.migrations import undo
 from churnwatch.upkeep.stale import rebuild_stale, stale
 
-__all__ = ["examine", "migrate", "rebuild_stale", "stale"]
+__all__ = ["examine", "migrate", "rebuild_stale", "stale", "undo"]

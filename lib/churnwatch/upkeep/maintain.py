@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
+from churnwatch.claims import living
 from churnwatch.core import ChurnwatchError, Table, first_kept_day, to_ranges
+from churnwatch.io.leases import lease_of
 from churnwatch.io.ledger import Run
 from churnwatch.io.models import Models, is_there
 from churnwatch.io.old_files import find_old_files
@@ -64,7 +66,7 @@ class Maintenance:
             yield from lines
 
     def _live(self) -> list[Run]:
-        return self.runner.ledger.live(self.runner.settings.runs.stale_run_minutes)
+        return living(self.runner.ledger, self.runner.leases)
 
     def _longest_run_hours(self) -> float:
         """Hours of the longest run that has ended or is under way."""
@@ -111,7 +113,7 @@ class Maintenance:
             yield from verify(self.runner)
 
     def _old_files(self, newest: date | None) -> Iterator[Line]:
-        live = {run.run_id for run in self._live()}
+        live = {lease_of(run.run_id) for run in self._live()}
         for old in find_old_files(self.runner.settings, newest, live):
             text = f"{old.kind}: {self._did('delete', 'deleted')} {len(old.entries):,} old entries ({old.megabytes:,.1f} MB)"
             yield self._done(text, old.delete)

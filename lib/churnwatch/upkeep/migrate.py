@@ -1,12 +1,14 @@
 """Bring stored tables up to their contracts."""
 
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from pyspark.sql.types import DataType
 
 from churnwatch.core import ConfigError, Table, new_fields, to_ranges
+from churnwatch.io import definitions
 from churnwatch.runner import Runner
+from churnwatch.upkeep.migrations import run_changes
 
 RULE = "delta.constraints."  # Delta stores a rule as a table property with this prefix
 
@@ -15,12 +17,19 @@ def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
     """Create missing tables, add new nullable columns, replace changed rules and comments; yield a line for each change.
 
     Raises ConfigError, before anything is changed, for a change that cannot be made in place: another type of a column, other
-    buckets.
+    buckets. Raises WriteConflict when another run lives.
     """
+    everything = list(runner.tables)
+    lines = _changes(runner, everything, True) if dry_run else run_changes(runner, partial(_changes, runner))
+    yield next(lines, "every table is as its contract says")
+    yield from lines
+
+
+def _changes(runner: Runner, tables: Sequence[Table], dry_run: bool) -> Iterator[str]:
     faults: list[str] = []
     plans: list[tuple[Table, dict[str, DataType] | None]] = []
     rules: list[tuple[Table, list[str]]] = []
-    for table in runner.tables:
+    for table in tables:
         if not runner.store.exists(table):
             plans.append((table, None))
             continue
@@ -44,23 +53,23 @@ def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
             rules.append((table, changed))
     if faults:
         raise ConfigError("cannot migrate, nothing was changed:\n" + "\n".join(f"  {fault}" for fault in faults))
-    lines = chain(_migrated(runner, plans, dry_run), _with_rules(runner, rules, dry_run), _with_comments(runner, dry_run))
-    yield next(lines, "every table is as its contract says")
-    yield from lines
+    yield from _migrated(runner, plans, dry_run)
+    yield from _with_rules(runner, rules, dry_run)
+    yield from _with_comments(runner, tables, dry_run)
 
 
 def _with_rules(runner: Runner, rules: list[tuple[Table, list[str]]], dry_run: bool) -> Iterator[str]:
     for table, changed in rules:
         if not dry_run:
-            runner.store.set_rules(table, changed)
+            definitions.set_rules(runner.store, table, changed)
         yield f"{table.name}: rules {'would be ' if dry_run else ''}set: {', '.join(changed)}"
 
 
-def _with_comments(runner: Runner, dry_run: bool) -> Iterator[str]:
-    for table in runner.tables:
-        if runner.store.exists(table) and (outdated := runner.store.outdated_comments(table)):
+def _with_comments(runner: Runner, tables: Sequence[Table], dry_run: bool) -> Iterator[str]:
+    for table in tables:
+        if runner.store.exists(table) and (outdated := definitions.outdated_comments(runner.store, table)):
             if not dry_run:
-                runner.store.set_comments(table, outdated)
+                definitions.set_comments(runner.store, table, outdated)
             yield f"{table.name}: comments {'would be ' if dry_run else ''}set of {len(outdated)} column(s)"
 
 
@@ -79,7 +88,7 @@ def _migrated(runner: Runner, plans: list[tuple[Table, dict[str, DataType] | Non
             yield f"{table.name}: {'would be ' if dry_run else ''}created"
             continue
         if not dry_run:
-            runner.store.add_columns(table, new)
+            definitions.add_columns(runner.store, table, new)
         writers = [job for job in runner.jobs if table in job.writes]
         runner.ledger.refresh()
         days = sorted({d for job in writers for d in runner.ledger.done_days(job.full_name)})

@@ -9,9 +9,9 @@ from churnwatch.reports.page.blocks import Block, Column, Note, Section, Table, 
 from churnwatch.reports.page.facts import PageFacts
 from churnwatch.reports.page.words import NONE, day_text, plural, whole
 from churnwatch.settings import Settings
-from churnwatch.settings.terms import DONE, FAILED, REFUSED, RUNNING, SKIPPED
+from churnwatch.settings.terms import ABORTED, DONE, FAILED, REFUSED, RUNNING, SKIPPED
 
-TONES = {DONE: "good", FAILED: "red", RUNNING: "yellow", SKIPPED: "plain", REFUSED: "yellow"}
+TONES = {DONE: "good", FAILED: "red", RUNNING: "yellow", SKIPPED: "plain", REFUSED: "yellow", ABORTED: "red"}
 INGESTS = 7
 NOT_SHOWN = ("all", "render_report")  # still running while the page is rendered
 LONGEST_MESSAGE = 240
@@ -27,7 +27,7 @@ def _lede(facts: PageFacts) -> str:
     newest = _newest_jobs(facts)
     if not newest and not facts.rejected:
         return ""
-    bad = [name for name, r in newest.items() if r["status"] in (FAILED, RUNNING)]
+    bad = [name for name, r in newest.items() if r["status"] in (FAILED, RUNNING, ABORTED)]
     state = (
         f"Did not end well today: {', '.join(bad)}."
         if bad
