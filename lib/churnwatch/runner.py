@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from churnwatch import claims
 from churnwatch.core import (
+    ConfigError,
     ContractError,
     DataQualityError,
     Job,
@@ -95,7 +96,8 @@ class Runner:
     def attempt(self, order: Order) -> RunReport:
         """Run ``order`` and record every step in job_runs. Steps that do not depend on a failed one go on.
 
-        Raises WriteConflict when another run of the whole flow holds the days, and what ends the process, such as Ctrl-C.
+        Raises WriteConflict when another run of the whole flow holds the days, ConfigError when messages would be sent as of an
+        earlier run, and what ends the process, such as Ctrl-C.
         """
         describe(self.spark, "job_runs: what has run so far")
         if not order.dry_run:
@@ -105,6 +107,10 @@ class Runner:
         if not order.dry_run:
             claims.sweep(self.store, self.ledger, self.leases)
         self._take_over = order.take_over
+        if order.as_of_run and any("senders" in step.job.ports for step in self.chooser.steps(order)):
+            raise ConfigError(
+                "--as-of-run does not go with jobs that write or send messages: they would repeat what was sent since"
+            )
         self.reader.pinned = of_run(self.ledger, order.as_of_run) if order.as_of_run else {}
         try:
             if order.everything and not order.dry_run:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import world
+from churnwatch.core import ConfigError
 from churnwatch.settings.terms import DONE
 
 DAY = world.WORLD.day(62)
@@ -72,6 +73,8 @@ def test_a_day_that_is_decided_again_changes_no_message_and_sends_nothing(spark,
     put(of, t.risk_alerts, [ALERT | {"alert_id": f"a{n}", "user_id": user} for n, user in enumerate(("ann", "cid"))])
     put(of, t.retention_actions, [ACTION | {"user_id": user, "offer": "call"} for user in ("ann", "ben", "cid")])
     (tmp_path / "files" / "id_key").write_text("1" * 64)
+    with pytest.raises(ConfigError, match="they would repeat what was sent since"):
+        world.run(of, "send_messages", first=DAY, as_of_run="earlier")
     for _ in range(2):
         ends = world.run(of, "write_messages", "send_messages", first=DAY)
         assert [end.status for end in ends] == ["done", "done"]
