@@ -108,6 +108,7 @@ def test_ids_do_not_depend_on_the_order_of_rows_or_files(ingested):
     assert len({row["event_id"] for row in one}) == 30
 
 
+@pytest.mark.case(14)
 def test_text_with_an_offset_is_an_instant_and_without_one_local(spark):
     expected = {
         "2025-03-12T10:00:00Z": "2025-03-12 10:00:00",

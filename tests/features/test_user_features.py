@@ -56,6 +56,18 @@ def test_every_feature_of_a_user_by_hand(spark):
     assert row == expected
 
 
+@pytest.mark.case(16)
+@pytest.mark.parametrize(("year", "first"), [(2024, 27), (2100, 26)], ids=["leap year", "2100, which is none"])
+def test_a_window_over_the_end_of_february_holds_as_many_days_as_it_says(spark, year, first):
+    today = date(year, 3, 1)
+    days = [today - timedelta(days=n) for n in range(4)]
+    assert days[-1] == date(year, 2, first)
+    world = {"activity": [activity("u", day) for day in days]}
+    row = row_of(features(spark, world, days=(today,)))
+    assert [row[f"active_days_{window}d"] for window in (1, 2, 4)] == [1, 2, 4]
+    assert row["tenure_days"] == 3
+
+
 def test_columns_and_types_are_the_contract_s(spark):
     contract = contracts().user_features
     assert [(f.name, f.dataType) for f in features(spark, {"activity": []}).schema] == [

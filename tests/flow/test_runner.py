@@ -261,6 +261,7 @@ def test_a_run_that_is_interrupted_ends_with_rows_that_say_so(ingested):
     assert list(runner.leases.folder.iterdir()) == []
 
 
+@pytest.mark.case(14)
 def test_instants_of_runs_are_the_same_in_every_time_zone_of_the_process(ingested, monkeypatch):
     stored = []
     for zone in ("UTC", "Asia/Shanghai", "America/New_York"):
