@@ -93,7 +93,10 @@ def test_months_and_earlier_prices_are_read_only_where_features_ask_for_them(job
 class RecordingStore:
     """A store that keeps the condition under which a table was to be read."""
 
-    def read(self, table, where, first=None, last=None):
+    def version(self, table):
+        return None  # not stored
+
+    def read(self, table, where, first=None, last=None, version=None):
         self.table, self.where = table, where
 
 
