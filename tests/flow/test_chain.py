@@ -105,6 +105,7 @@ def test_acknowledgements_survive_a_re_run_and_unknown_warnings_are_refused(ware
         world.run(warehouse, "record_alert_events", first=DAY(62))
 
 
+@pytest.mark.case(7)
 def test_what_late_events_change_is_stale_and_is_rebuilt(warehouse):
     from churnwatch.upkeep import rebuild_stale, stale
 

@@ -115,7 +115,7 @@ def two_partitions(spark):
     spark.conf.set("spark.sql.shuffle.partitions", "1")
 
 
-@pytest.mark.case(9, 11, 16, 25)
+@pytest.mark.case(7, 9, 11, 16, 25)
 def test_late_data_and_a_rebuild_equal_a_full_recomputation_of_other_files_and_plain_python(spark, tmp_path, two_partitions):
     random = Random(20240229)
     users = [*STRANGE, *(f"{n:03}" for n in range(21) if n != 7)]
