@@ -39,7 +39,8 @@ def take(ledger: Ledger, leases: Leases, claim: Claim, take_over: bool = False) 
         _commit(ledger, claim)
         others = _others(ledger, claim)
         if earlier := [run for run in others if lease_of(run.run_id) not in gone]:
-            ledger.write(claim.run_id, claim.job, claim.instance, claim.day, FAILED, claim.days, message=_conflict(earlier[0]))
+            # no days: this run has written none, and the newest run of these days is the other one
+            ledger.write(claim.run_id, claim.job, claim.instance, claim.day, FAILED, (), message=_conflict(earlier[0]))
             ledger.flush()
             raise WriteConflict(_conflict(earlier[0]))
         for run in others:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from threading import RLock
 
 from churnwatch.core import Job, Read
 from churnwatch.reading import Step
@@ -13,21 +14,25 @@ class Failures:
     """Output days that failed in this run, or were not run because of such a day, with the step at the root of it."""
 
     def __init__(self) -> None:
+        self._lock = RLock()  # steps that run side by side share it
         self._days: dict[str, tuple[Job, dict[date, str]]] = {}
 
     def add(self, outcome: Outcome, root: str | None = None) -> None:
         """Take note of a step that failed, or was not run because of the step ``root``."""
         if outcome.status in (FAILED, NOT_RUN):
             job = outcome.step.job
-            _, days = self._days.setdefault(job.full_name, (job, {}))
-            days.update(dict.fromkeys(outcome.step.days, root or outcome.title))
+            with self._lock:
+                _, days = self._days.setdefault(job.full_name, (job, {}))
+                days.update(dict.fromkeys(outcome.step.days, root or outcome.title))
 
     def split(self, step: Step) -> tuple[Step, Mapping[str, list[date]]]:
         """The step without the output days that depend on a failed day, and those days by the step at the root of it."""
         blocked: dict[str, list[date]] = {}
         if not step.job.despite_failures:
             for day in step.days:
-                if root := self._root(step.job, day):
+                with self._lock:
+                    root = self._root(step.job, day)
+                if root:
                     blocked.setdefault(root, []).append(day)
         left_out = {day for days in blocked.values() for day in days}
         return Step(step.job, step.day, tuple(d for d in step.days if d not in left_out)), blocked

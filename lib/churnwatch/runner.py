@@ -1,5 +1,6 @@
 """Runs jobs: read spans -> build -> check -> replace -> record. No other code does any of this."""
 
+import copy
 import hashlib
 import importlib.resources
 import json
@@ -37,6 +38,7 @@ from churnwatch.io.leases import Leases
 from churnwatch.io.ledger import Ledger
 from churnwatch.io.session import describe, few_rows_settings
 from churnwatch.io.store import Store, Written
+from churnwatch.lanes import Lane, Shared, side_by_side
 from churnwatch.reading import Reader, Step
 from churnwatch.results import RunReport
 from churnwatch.settings import Settings
@@ -143,7 +145,18 @@ class Runner:
 
     def _run_steps(self, steps: Sequence[Step], order: Order) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        failures = Failures()
+        failures, lanes = Failures(), self.settings.runs.parallel_steps
+        if lanes > 1 and order.everything and not order.dry_run:
+            ledger = Shared(self.ledger)
+            ended = side_by_side([self._lane(order, failures, ledger) for _ in range(lanes)], steps)
+        else:
+            ended = self._one_by_one(steps, order, failures)
+        for outcome in ended:
+            outcomes.append(outcome)
+            self.on_end(outcome)
+        return outcomes
+
+    def _one_by_one(self, steps: Sequence[Step], order: Order, failures: Failures) -> Iterator[Outcome]:
         for before, step in zip([None, *steps], steps, strict=False):
             describe(self.spark, step.title)
             self.leases.check()
@@ -154,10 +167,24 @@ class Runner:
                 for read in step.job.reads.values():
                     if read.table.kind == "log":
                         self.store.newest(read.table)
-            for outcome in [expected(self, step)] if order.dry_run else self._attempts(step, order, failures):
-                outcomes.append(outcome)
-                self.on_end(outcome)
-        return outcomes
+            yield from [expected(self, step)] if order.dry_run else self._attempts(step, order, failures)
+
+    def _lane(self, order: Order, failures: Failures, ledger: Any) -> Lane:
+        """Runs a step in a Spark session of its own, because versions of commits and settings for few rows are a session's."""
+        lane = copy.copy(self)
+        lane.spark, lane.ledger = self.spark.newSession(), ledger
+        lane.spark.conf.set("spark.sql.session.timeZone", "UTC")
+        lane.store = Store(lane.spark, self.settings)
+        lane.store.check = self.leases.check
+        lane.reader = Reader(lane.store, ledger, self.jobs)
+        lane.chooser = Chooser(self.settings, self.jobs, ledger, lane.reader)
+
+        def run(step: Step) -> list[Outcome]:
+            self.leases.check()
+            lane.store.refresh()  # other lanes have written meanwhile
+            return list(lane._attempts(step, order, failures))
+
+        return run
 
     def rebuild(self, job: Job, days: Sequence[date], dry_run: bool = False, failures: Failures | None = None) -> list[Outcome]:
         """Run ``job`` again for the output days ``days``: one pass, or one day after the other.

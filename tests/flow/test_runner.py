@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from pyspark.sql import functions as F
@@ -668,6 +669,33 @@ def test_a_day_of_jobs_by_name_is_closed_with_the_row_all(world):
     runner.run(order("more"))
     report = finish(world(world.sums(SEEN.on()), more), D)
     assert report.exit_code == 0 and of_run(runner_ledger(world), report.run_id) == {"seen": 1, "sums": 1, "aside": 1}
+
+
+def test_steps_run_side_by_side_with_the_rows_and_versions_of_steps_one_after_the_other(world):
+    meet = Barrier(2, timeout=60)
+
+    def meeting(name):
+        def build(inputs, days):
+            meet.wait()  # broken after a minute, unless both steps are under way
+            return {name: inputs["seen"]}
+
+        return Job(name, build=build, reads={"seen": SEEN.on()}, writes=(table(name),))
+
+    total = Job(
+        "total", build=lambda i, d: {"sums": i["left"].unionAll(i["right"]).groupBy("day", "user_id").agg(F.sum("n").alias("n"))}
+    )
+    total = replace(total, reads={"left": table("left").on(), "right": table("right").on()}, writes=(table("sums"),))
+    runner = world(meeting("left"), meeting("right"), total)
+    side = runner.settings.runs.model_copy(update={"parallel_steps": 2})
+    runner.settings = runner.settings.model_copy(update={"runs": side})
+    report = runner.attempt(order())
+    assert {o.step.job.name: o.status for o in report.outcomes} == dict.fromkeys(
+        ("ingest_events", "left", "right", "total"), "done"
+    )
+    assert rows(runner, SUMS) == [(D, "a", 2), (D, "b", 4)]
+    ledger = runner_ledger(world)
+    assert of_run(ledger, report.run_id) == {"seen": 1, "left": 1, "right": 1, "sums": 1}
+    assert next(run for run in ledger.runs() if run.job == "total").read == {"left": 1, "right": 1}
 
 
 def test_a_job_that_was_run_by_name_is_not_due_again_on_its_day(world):

@@ -114,6 +114,9 @@ class Privacy(SettingsPart):
 class Runs(SettingsPart):
     """How runs guard each other."""
 
+    parallel_steps: int = Field(default=1, ge=1, le=16, examples=[2])
+    """Steps of `run all` that run side by side where neither writes a table that the other one reads or writes; each has a
+    Spark session of its own. More than one pays on a cluster, where a step alone leaves cores idle."""
     lease_minutes: float = Field(default=5, gt=0)
     """Minutes without a heartbeat after which a run counts as dead, so that another run takes over its work. They are measured
     by the clock of the run that waits. A run whose process has ended on the same machine is noticed at once."""
