@@ -116,6 +116,21 @@ def test_versions_that_a_run_may_read_are_never_removed(runner, tmp_path):
         list(maintain(runner, dry_run=True))
 
 
+def test_an_erasure_whose_old_files_are_gone_gets_the_day_of_it(spark, runner):
+    erasures = runner.tables.erasures
+    runner.store.create([erasures])
+    row = {"day": DAY, "erasure_id": "e", "step": "erased", "at": datetime(2025, 3, 10, tzinfo=UTC), "who": "ann", "users": 1}
+    row |= {"tables": [], "files": 0, "physically_gone_on": None}
+    runner.store.append_rows(erasures, [row], {})
+    assert list(maintain(runner, dry_run=True)) == []
+    ((good, text),) = maintain(runner, dry_run=False, who="ann")
+    assert good and "no file with them is left" in text
+    runner.store.refresh()
+    gone = [one for one in runner.store.read(erasures).collect() if one["step"] == "gone"]
+    assert len(gone) == 1 and gone[0]["physically_gone_on"] is not None
+    assert list(maintain(runner, dry_run=False, who="ann")) == []
+
+
 def test_files_of_dead_processes_and_old_days_go_and_those_of_live_runs_stay(tmp_path):
     settings = world.world_settings(tmp_path, "maintenance.keep_pages_days=10", "maintenance.keep_outbox_days=5")
     files = tmp_path / "files"
