@@ -36,6 +36,7 @@ def text(spark, day, megabytes):
     return spark.range(megabytes * 16).selectExpr(f"DATE'{day}' AS day", f"{hashes} AS text")
 
 
+@pytest.mark.long
 @pytest.mark.case(35)
 def test_a_full_disk_leaves_the_table_as_it_was_and_the_message_names_it(spark, small_disk):
     size = {DAY: 1, NEXT: 4 * MEGABYTES}
