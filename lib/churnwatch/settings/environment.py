@@ -79,7 +79,7 @@ class Quality(SettingsPart):
     max_null_share_rise: Share | None = 0.2
     """Largest rise of the share of nulls in a mapped field of a source, over the median of its last 7 days with events. Null:
     not checked."""
-    min_hours_share: Share | None = Field(default=None, examples=[0.9])
+    min_hours_share: Share | None = Field(default=None, examples=[0.8])
     """Fewest hours with events, as a share of the hours of the day that usually have 20 events or more on that weekday. Null:
     such hours are named, and the day is published."""
     allow_empty_days: bool = True
