@@ -62,7 +62,7 @@ def link_or_copy(source: str, target: str) -> str:
 
 
 # what differs by nature between two runs (instants, ids of runs) and between two copies (where files lie)
-VOLATILE = {"at", "mlflow_run_id", "run_id", "path", "file", "reject_id"}
+VOLATILE = {"at", "mlflow_run_id", "run_id", "path", "file", "files", "reject_id"}
 
 
 def stored(of: Runner, name: str, *but: str) -> list[dict]:

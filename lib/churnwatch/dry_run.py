@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from churnwatch.core import DataQualityError, Refused, Skipped
 from churnwatch.reading import Step
+from churnwatch.staleness import find_scope
 from churnwatch.steps import Outcome
 
 if TYPE_CHECKING:
@@ -37,14 +38,15 @@ def _rows(runner: "Runner", step: Step) -> dict[str, int | str]:
         runner.reader.stop_on_missing_days(step)
         inputs = {alias: runner.reader.cut(step, read) for alias, read in step.job.reads.items()}
         ports = runner.ports(step.job, "dry", "dry")
+        scope, scoped = find_scope(step, inputs, ports, runner.ledger, runner.reader)
         if step.job.stage:
             # staged as in a run, because the files would be read again for each table
-            staged = step.job.stage(inputs, step.days, **ports)
+            staged = step.job.stage(inputs, scope.days, **ports, **scoped)
             inputs |= {alias: runner.store.stage(folder, alias, frame) for alias, frame in staged.items()}
             ports = {}
         if step.job.gate:
-            step.job.gate(inputs, step.days)
-        return {name: frame.count() for name, frame in step.job.build(inputs, step.days, **ports).items()}
+            step.job.gate(inputs, scope.days)
+        return {name: frame.count() for name, frame in step.job.build(inputs, scope.days, **ports, **scoped).items()}
     except (Skipped, Refused, DataQualityError) as rightly:
         return {table.name: str(rightly) for table in step.job.writes}
     finally:

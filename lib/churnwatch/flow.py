@@ -13,10 +13,12 @@ from churnwatch.commands import command_jobs
 from churnwatch.core import ConfigError, Due, Job, Read, check_keep_days
 from churnwatch.settings import Settings
 from churnwatch.settings.faults import nearest
+from churnwatch.settings.meanings import activity_meanings, label_meaning, user_feature_meanings
 from churnwatch.settings.rule_columns import market_asked
 from churnwatch.settings.terms import ALL
 from churnwatch.tables import Tables, tables
 
+LATE_DAYS = 28  # an ingest looks for what came late for so many days before its own
 TREND_DAYS = 14  # users of this week, and of the week before
 COHORT_DAYS = 62  # O's month and the month before, which `change` compares with; July and August are the longest pair
 LONGEST_MONTH_DAYS = 31  # days of the longest calendar month
@@ -54,27 +56,36 @@ def check_job_names(names: Sequence[str], jobs: Sequence[Job]) -> None:
 def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
     # events are read back only where a gate compares days with what is usual
     usual = {"events_before": t.events.before(USUAL_DAYS)} if settings.quality.min_rows_share_of_usual is not None else {}
-    usual["source_days"] = t.source_days.before(USUAL_DAYS)
+    usual |= {"source_days": t.source_days.before(USUAL_DAYS), "ingested": t.ingested_files.trailing(LATE_DAYS + 1)}
+    state = {kind: t[kind].as_of(LATE_DAYS + 1) for kind in ("users", "consents", "context")}
     yield Job(
         "ingest_events",
-        reads={"users": t.users.as_of(), "consents": t.consents.as_of(), "context": t.context.as_of(), **usual},
-        writes=(t.rejected_events, t.source_days, t.users, t.consents, t.context, t.events),
+        reads={**state, **usual},
+        writes=(t.rejected_events, t.source_days, t.users, t.consents, t.context, t.events, t.ingested_files),
         ports=("sources",),
         stage=partial(events.classify_rows, settings=settings),
         gate=partial(events.gate, settings=settings),
         build=partial(events.build_tables, settings=settings),
-        where=partial(events.replaced_rejects, settings=settings),
+        where=partial(events.replaced_rows, settings=settings),
+        scope=partial(events.find_intake, settings=settings),
+        narrow=partial(events.narrow_intake, settings=settings),
+        meaning={"day": settings.clock.time_zone},
     )
     yield Job(
         "build_activity",
         reads={"events": t.events.trailing(2)},
         writes=(t.daily_activity,),
+        late="daily",
+        meaning=activity_meanings(settings),
+        unmixed=("events",),
         build=partial(activity.per_user_day, settings=settings),
     )
     yield Job(
         "build_months",
         reads={"activity": t.daily_activity.trailing(LONGEST_MONTH_DAYS)},
         writes=(t.monthly_activity, t.bots),
+        late="daily",
+        meaning=activity_meanings(settings),
         build=partial(activity.per_user_month, settings=settings),
     )
     yield Job(
@@ -83,6 +94,7 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         # the restatement first: a reader takes it before the days that it repeats
         writes=(t.first_seen_restated, t.first_seen),
         where=activity.replaced_first_seen,
+        late="daily",
         build=partial(activity.first_seen, settings=settings),
     )
     measures = settings.measures
@@ -100,6 +112,9 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         },
         writes=(t.user_features,),
         snapshots=True,
+        late="settled",
+        meaning=user_feature_meanings(settings),
+        unmixed=("activity", *months),
         build=partial(features.per_user, settings=settings),
     )
     looked_at = max(TREND_DAYS, settings.measures.indicator_days)
@@ -107,6 +122,7 @@ def _facts(settings: Settings, t: Tables) -> Iterator[Job]:
         "measure_activity",
         reads={"activity": t.daily_activity.trailing(looked_at), **_people(t)},
         writes=(t.activity_trend,),
+        late="settled",
         build=partial(activity.trend, settings=settings),
     )
     yield Job(
@@ -134,6 +150,7 @@ def _labels(settings: Settings, t: Tables) -> Iterator[Job]:
             lag_days=settings.label_lag_days(name),
             snapshots=True,
             where=partial(churn.replaced_definition, table=t.user_labels.name, definition=name),
+            meaning=label_meaning(settings, name),
             gate=partial(churn.check_dates, settings=settings, definition=name) if definition.attribute else None,
             build=partial(churn.labels, settings=settings, definition=name),
         )

@@ -67,6 +67,10 @@ class Reader:
         where = f"({where}){self._known_by_instance(step, read)}"
         return self._store.read(read.table, where, first, last, self.version(read.table))
 
+    def rows_of(self, table: Table, days: Sequence[date]) -> DataFrame:
+        """Stored rows of ``days``, whatever was known on D."""
+        return self._store.read(table, days_predicate(days), min(days), max(days), self.version(table))
+
     def version(self, table: Table) -> int | None:
         """The version that steps read: the pinned one, or the newest that holds no half of a step; None: it is not stored."""
         newest = self._store.version(table)

@@ -1,7 +1,6 @@
 """Runs jobs: read spans -> build -> check -> replace -> record. No other code does any of this."""
 
 import copy
-import hashlib
 import importlib.resources
 import json
 import logging
@@ -24,6 +23,7 @@ from churnwatch.core import (
     LeaseLost,
     MissingDays,
     Refused,
+    Scope,
     Skipped,
     Table,
     days_predicate,
@@ -31,7 +31,7 @@ from churnwatch.core import (
 from churnwatch.dry_run import expected
 from churnwatch.flow import flow
 from churnwatch.graph import Failures
-from churnwatch.hashes import code_hash, config_hash
+from churnwatch.hashes import code_hash, config_hash, content_id, meaning_hashes
 from churnwatch.io.file_errors import files_named
 from churnwatch.io.full_disk import full_disk
 from churnwatch.io.leases import Leases
@@ -43,6 +43,7 @@ from churnwatch.reading import Reader, Step
 from churnwatch.results import RunReport
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, DONE, FAILED, REFUSED, RUNNING, SKIPPED
+from churnwatch.staleness import done_around, find_scope, stop_on_mixed_meanings
 from churnwatch.steps import Chooser, Order, Outcome, Start, error_text, failed, unreached
 from churnwatch.tables import tables
 from churnwatch.versions import current_versions, of_run
@@ -56,7 +57,7 @@ UNRECORDED_SECONDS = 60.0  # a run of the whole flow that dies repeats at most s
 
 
 Inputs = Sequence[tuple[str, int | None, date | None, date]]  # table, version, first and last day read
-Built = tuple[list[Written], Inputs, str | None]
+Built = tuple[list[Written], Inputs, str | None, Scope]
 
 
 @dataclass
@@ -198,7 +199,7 @@ class Runner:
             self.ledger.refresh()
             step = Step(job, group[-1] + timedelta(days=job.lag_days), group)
             describe(self.spark, step.title)
-            order = Order((job.full_name,), step.day, step.day)
+            order = Order((job.full_name,), step.day, step.day, with_late=False)
             for outcome in [expected(self, step)] if dry_run else self._attempts(step, order, failures):
                 outcomes.append(outcome)
                 self.on_end(outcome)
@@ -269,9 +270,9 @@ class Runner:
         job, started = step.job, time.monotonic()
         run_id = f"{self._whole}-{uuid.uuid4().hex[:12]}" if claimed else uuid.uuid4().hex
 
-        def end(status: str, **more: Any) -> None:
+        def end(status: str, days: Sequence[date] = step.days, **more: Any) -> None:
             seconds = time.monotonic() - started
-            self.ledger.write(run_id, job.name, job.instance, step.day, status, step.days, seconds=seconds, **more)
+            self.ledger.write(run_id, job.name, job.instance, step.day, status, days, seconds=seconds, **more)
 
         if not step.days:
             message = "no output day lies in the ingested history"
@@ -286,7 +287,7 @@ class Runner:
             if claimed:
                 reads_runs = any(read.table == self.tables.job_runs for read in job.reads.values())
                 self.ledger.flush(0.0 if reads_runs else UNRECORDED_SECONDS)
-            written, inputs, counts = self._built(step, run_id)
+            written, inputs, counts, scope = self._built(step, run_id)
         except (Skipped, Refused) as rightly:
             status, text = SKIPPED if isinstance(rightly, Skipped) else REFUSED, _with_reason(because, str(rightly)) or ""
             end(status, message=text)
@@ -296,8 +297,10 @@ class Runner:
                 error.add_note(full)
             end(claims.ending(error), message=error_text(error))
             raise
-        end(DONE, inputs=inputs, outputs=written, message=_with_reason(because, counts))
-        return Outcome(step, DONE, tuple(written), time.monotonic() - started, _with_reason(because, counts) or "")
+        told, kept = _with_reason(because, counts), {"restated": scope.restated, "meaning": meaning_hashes(job.meaning)}
+        end(DONE, scope.days, inputs=inputs, outputs=written, message=told, **kept)
+        step = replace(step, days=scope.days)
+        return Outcome(step, DONE, tuple(written), time.monotonic() - started, told or "", late=scope.note)
 
     def _built(self, step: Step, run_id: str) -> Built:
         """Build and publish the step: what it wrote, the inputs that it read, and the message of its gate."""
@@ -311,26 +314,32 @@ class Runner:
         self.store.create(job.writes)
         self.reader.stop_on_missing_days(step)
         self.reader.stop_on_deleted_days(step)
+        stop_on_mixed_meanings(step, self.jobs, self.ledger)
         inputs = {alias: self.reader.cut(step, read) for alias, read in job.reads.items()}
         read_versions = [
             (read.table.name, self.reader.version(read.table), *read.span.days(days[0], days[-1])) for read in job.reads.values()
         ]
-        ports = self.ports(job, run_id, self._content_id(step, read_versions))
+        ports = self.ports(job, run_id, content_id(step, read_versions, self.settings))
         message = None
+        scope, scoped = find_scope(step, inputs, ports, self.ledger, self.reader)
         try:
             if job.stage:
-                for alias, frame in job.stage(inputs, days, **ports).items():
+                for alias, frame in job.stage(inputs, scope.days, **ports, **scoped).items():
                     inputs[alias] = self.store.stage(run_id, alias, frame)
+            counts = job.gate(inputs, scope.days) if job.gate else None
+            if job.narrow:
+                scope = job.narrow(inputs, scope, done_around(step, self.ledger)[0])
+                scoped = {"scope": scope}
             if job.gate:
-                message = json.dumps(job.gate(inputs, days), default=str)
-            frames = job.build(inputs, days, **({} if job.stage else ports))
-            written = self._publish(step, run_id, frames)
+                message = json.dumps({**(counts or {}), **scope.note}, default=str)
+            frames = job.build(inputs, scope.days, **({} if job.stage else ports), **scoped)
+            written = self._publish(replace(step, days=scope.days), run_id, frames, scoped)
         finally:
             if job.stage or job.ports:
                 self.store.drop_stage(run_id)
-        return written, read_versions, message
+        return written, read_versions, message, scope
 
-    def _publish(self, step: Step, run_id: str, frames: Mapping[str, Any]) -> list[Written]:
+    def _publish(self, step: Step, run_id: str, frames: Mapping[str, Any], scoped: Mapping[str, Scope]) -> list[Written]:
         job = step.job
         if set(frames) != {t.name for t in job.writes}:
             raise ContractError(f"{job.full_name} built {sorted(frames)}, but declares {[t.name for t in job.writes]}")
@@ -344,7 +353,7 @@ class Runner:
                     version = ends[-1].version if ends else self.store.version(table) or 0
                     written.append(Written(table.name, version, sum(end.rows for end in ends)))
                 else:
-                    written.append(self.store.replace(table, frames[table.name], self.where(step, table.name), stamp))
+                    written.append(self.store.replace(table, frames[table.name], self.where(step, table.name, scoped), stamp))
             except Exception as error:
                 error.add_note(_place(table, written))
                 raise
@@ -360,23 +369,15 @@ class Runner:
         stored = stored.select(*table.keys)  # one row a key
         return frame.join(stored, list(table.keys), "left_anti").select(*frame.columns)
 
-    def where(self, step: Step, table: str) -> str:
+    def where(self, step: Step, table: str, scoped: Mapping[str, Scope] | None = None) -> str:
         """SQL of the rows of ``table`` that the step replaces."""
-        special = step.job.where(step.days) if step.job.where else {}
+        special = step.job.where(step.days, **(scoped or {})) if step.job.where else {}
         return special.get(table) or days_predicate(step.days)
 
     def ports(self, job: Job, run_id: str, content_id: str) -> dict[str, Any]:
         """The ports of the job, by name."""
         given: dict[str, tuple[Any, ...]] = {"models": (content_id,), "senders": (run_id, self.leases.check)}
         return {name: _port(name)(self.spark, self.settings, *given.get(name, (run_id,))) for name in job.ports}
-
-    def _content_id(self, step: Step, inputs: Inputs) -> str:
-        """Hash of the days, the configuration, the code and the versions of the tables that the job reads and does not write."""
-        own = {t.name for t in step.job.writes}
-        versions = sorted((i[0], i[1]) for i in inputs if i[0] not in own)
-        hashes, days = (config_hash(self.settings), code_hash()), [str(d) for d in step.days]
-        text = json.dumps([step.job.full_name, days, *hashes, versions])
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def _place(table: Table, written: Sequence[Written]) -> str:

@@ -1,7 +1,7 @@
 """Choose the steps of a run: which jobs for which days, and whether each step runs, waits or is left out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from churnwatch.core import ConfigError, Job, day_range, is_snapshot
@@ -12,6 +12,7 @@ from churnwatch.reading import INGEST, Reader, Step
 from churnwatch.settings import Settings
 from churnwatch.settings.secrets import redacted
 from churnwatch.settings.terms import ALL, DONE, FAILED, REFUSED, SKIPPED
+from churnwatch.staleness import late_lines, with_late_days
 from churnwatch.versions import History
 
 # how a step may end, besides the statuses of job_runs
@@ -28,6 +29,7 @@ class Outcome:
     seconds: float = 0.0
     message: str = ""
     error: BaseException | None = None
+    late: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -51,7 +53,8 @@ class Outcome:
         reason = self.message.splitlines() if self.status != DONE else []
         text = ", ".join(f"{w.table} {w.rows:,}" for w in self.written) or (reason[0] if reason else "")
         head = f"{self.step.job.full_name:<26} {span:<24} {self.status:<9} {self.seconds:6.1f} s  {text}"
-        return [head, *(f"    {line}" for line in (reason[1:] if self.status != FAILED else ()))]
+        more = [*(reason[1:] if self.status != FAILED else ()), *late_lines(self.late)]
+        return [head, *(f"    {line}" for line in more)]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Order:
     if_due: bool = False
     as_of_run: str | None = None
     take_over: bool = False
+    with_late: bool = True  # whether jobs also build earlier days whose input came late
 
     def __post_init__(self) -> None:
         if self.every and self.every > 1 and self.decide:
@@ -142,7 +146,10 @@ class Chooser:
             if not days:
                 return Outcome(step, KEPT, message="done before, and as new as its inputs")
             step = Step(step.job, step.day, days)
-        return Start(self.with_history(step), because)
+        step = self.with_history(step)
+        return Start(
+            with_late_days(step, self._jobs, self._ledger, self._settings, order.every) if order.with_late else step, because
+        )
 
     def is_due(self, job: Job, day: date) -> bool:
         """Whether a scheduled job has to run on the run day ``day``; jobs without ``due`` run every day."""

@@ -75,14 +75,19 @@ def test_what_is_stale_is_found_and_not_named(typed, orders, words):
 
 def test_the_plan_of_what_is_stale_tells_facts_from_decisions(typed, orders, monkeypatch):
     found = [(Job("build_features", build=dict), (FIRST, LAST)), (Job("score_users", build=dict, mode="daily"), (LAST,))]
+    waits = [(FIRST, "log", 3), (LAST, "web", None)]
     monkeypatch.setattr("churnwatch.upkeep.stale", lambda runner: found)
+    monkeypatch.setattr("churnwatch.upkeep.waiting", lambda runner: waits)
     code, out, _ = typed("plan", "--stale")
     assert code == 0
     assert out.splitlines() == [
         f"build_features: stale, 2 day(s), {FIRST} .. {LAST}",
         f"score_users: decided on older data, 1 day(s), {LAST} .. {LAST}",
+        f"log: 3 row(s) of {FIRST} came too late; run: churnwatch run ingest_events --day {FIRST}",
+        f"web: files that were not read of {LAST} came too late; run: churnwatch run ingest_events --day {LAST}",
     ]
     found.clear()
+    waits.clear()
     assert typed("plan", "--stale")[1] == "nothing is stale\n"
 
 

@@ -37,32 +37,57 @@ class Ingest:
 
     def __init__(self, spark, conf):
         self.spark, self.conf, self.contracts = spark, conf, tables(conf)
-        self.stored = {name: [] for name in ("rejected_events", "source_days", *STATE, "events")}
+        self.stored = {name: [] for name in ("rejected_events", "source_days", *STATE, "events", "ingested_files")}
+        self.done = set()
 
-    def run(self, *days, with_history=False):
-        """Ingests ``days`` in one pass; ``with_history``: counts by source and day are kept, and read by the gate."""
-        inputs = {
-            kind: smallworld.as_of(self.spark, self.contracts[kind], self.stored[kind], (days[0] - timedelta(days=1), *days))
-            for kind in STATE
-        }
+    def run(self, *own, with_history=False):
+        """Ingests the days ``own`` in one pass, and what came late for others; ``with_history``: counts by source and day are
+        kept, and read by the gate."""
+        self.done -= set(own)
+        earlier = sorted(d for d in self.done if own[0] - timedelta(days=28) <= d < own[0])
+        later = sorted(d for d in self.done if d > own[0])
+        since = own[0] - timedelta(days=29)
+        inputs = {kind: smallworld.as_of(self.spark, self.contracts[kind], self.stored[kind], (since, *own)) for kind in STATE}
+        for kind in STATE if later else ():
+            rows = [row for row in self.stored[kind] if row["day"] in later]
+            inputs[f"{kind}_later"] = smallworld.rows(self.spark, self.contracts[kind], rows)
+        known = [row for row in self.stored["ingested_files"] if since < row["day"] <= own[-1]]
+        inputs["ingested"] = smallworld.rows(self.spark, self.contracts.ingested_files, known)
         if with_history:
-            stored = [row for row in self.stored["source_days"] if row["day"] < days[0]]
+            stored = [row for row in self.stored["source_days"] if row["day"] < own[0]]
             inputs["source_days"] = smallworld.rows(self.spark, self.contracts.source_days, stored)
-        staged = events.classify_rows(inputs, days, Sources(self.spark, self.conf), self.conf)
+        sources = Sources(self.spark, self.conf)
+        scope = events.find_intake(inputs, own, sources, self.conf, earlier, later)
+        days = scope.days
+        staged = events.classify_rows(inputs, days, sources, self.conf, scope)
         # a local copy, as the runner stages rows in files: later queries do not see the plan that made them
         inputs |= {name: self.spark.createDataFrame(frame.toArrow(), frame.schema) for name, frame in staged.items()}
         counts = events.gate(inputs, days, self.conf)
-        for name, frame in events.build_tables(inputs, days, self.conf).items():
+        scope = self.scope = events.narrow_intake(inputs, scope, earlier, self.conf)
+        days = scope.days
+        self.done |= set(days)
+        for name, frame in events.build_tables(inputs, days, self.conf, scope).items():
             assert sorted(frame.columns) == sorted(self.contracts[name].schema.names)
             if name in STATE and not getattr(self.conf.sources, name) or (name == "source_days" and not with_history):
                 continue  # a kind without a source has no rows; saves seconds
             if name == "rejected_events" and not any(count["rejected"] for count in counts.values()):
                 frame = frame.limit(0)  # as the gate has counted
             new = [row.asDict(recursive=True) for row in frame.collect()]
-            replaced = (*days, UNDATED) if name == "rejected_events" else days
-            kept = [row for row in self.stored[name] if row["day"] not in replaced]
+            kept = [row for row in self.stored[name] if not self.is_replaced(name, row)]
+            assert all(self.is_replaced(name, row) for row in new), name
             self.stored[name] = sorted(kept + new, key=repr)
         return counts
+
+    def is_replaced(self, name, row):
+        """Whether the newest run writes the row's day anew."""
+        kinds = {getattr(self.conf.sources, kind).name: kind for kind in STATE if getattr(self.conf.sources, kind)}
+        kind = name if name in STATE else kinds.get(row.get("source"))
+        if name in ("rejected_events", "source_days", "ingested_files"):
+            if row["day"] == UNDATED or (row["day"], row["source"], row.get("file_day")) in self.scope.taken:
+                return True
+        elif kind is None:
+            return row["day"] in self.scope.days
+        return row["day"] in (self.scope.written.get(kind, self.scope.days) if kind else self.scope.days)
 
     def __getattr__(self, name):
         return self.stored[name]

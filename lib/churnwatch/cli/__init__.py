@@ -129,13 +129,16 @@ def plan(
 
 
 def _print_stale(runner: Any) -> None:
-    from churnwatch.upkeep import stale
+    from churnwatch.upkeep import stale, waiting
 
-    found = stale(runner)
+    found, waits = stale(runner), waiting(runner)
     for job, days in found:
         what = "decided on older data" if job.mode == "daily" else "stale"
         print(f"{job.full_name}: {what}, {len(days)} day(s), {days[0]} .. {days[-1]}")
-    if not found:
+    for day, source, rows in waits:
+        what = "files that were not read" if rows is None else f"{rows:,} row(s)"
+        print(f"{source}: {what} of {day} came too late; run: churnwatch run ingest_events --day {day}")
+    if not found and not waits:
         print("nothing is stale")
 
 

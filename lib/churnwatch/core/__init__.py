@@ -16,7 +16,7 @@ from churnwatch.core.errors import (
     Terminated,
     WriteConflict,
 )
-from churnwatch.core.job import Due, Job
+from churnwatch.core.job import Due, Job, Scope
 from churnwatch.core.keeping import check_keep_days, first_kept_day
 from churnwatch.core.restating import SINCE, first_rows, outdated_restatements, restated
 from churnwatch.core.table import Read, Span, Table, column, new_fields
@@ -36,6 +36,7 @@ __all__ = [
     "Read",
     "Refused",
     "SINCE",
+    "Scope",
     "Skipped",
     "Span",
     "Table",

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from churnwatch.core.table import Read, Table
 
 Frames = Mapping[str, DataFrame]
+Predicates = Mapping[str, str]
 Port = Literal["sources", "models", "senders", "pages"]
 
 
@@ -25,6 +26,18 @@ class Due:
     reads: Mapping[str, Read] = field(default_factory=dict)
     early_trigger: Callable[[Frames, date], str | None] | None = None
     wait_days: int = 0
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Days that a step writes, for jobs that decide it by a look at their input.
+
+    ``days``: output days. ``restated``: other days that the step writes again, by table. ``note``: what came late, for people.
+    """
+
+    days: tuple[date, ...]
+    restated: Mapping[str, tuple[date, ...]] = field(default_factory=dict)
+    note: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,13 @@ class Job:
     - ``gate(inputs, days)``: raises DataQualityError before anything is published. The counts that it returns are stored
       in job_runs.
     - ``where(days) -> {table: SQL}``: the rows to replace, for tables where these are not simply the rows of ``days``.
+    - ``scope(inputs, days, earlier, later, **ports) -> Scope``: the days to look at, for a job that also takes in what came
+      late. ``earlier``: days before ``days`` that it has done, ``later``: those after the first of them. Then ``stage``,
+      ``build`` and ``where`` get the ``scope``, and ``narrow(inputs, scope, earlier)`` drops days that turn out unchanged.
+    - ``late``: when days are built again whose input came late. ``daily``: with the next run. ``settled``: once, when
+      ``clock.settle_days`` have passed, and with ``snapshots`` only snapshot days. None: never by a run of other days.
+    - ``meaning``: what each column means by the configuration, as text. A day that was built when a column meant something else
+      is stale. ``unmixed``: aliases of reads; a span of days that were built under other meanings than now stops the job.
     """
 
     name: str
@@ -64,7 +84,12 @@ class Job:
     scheduled: bool = True
     stage: Callable[..., Frames] | None = None
     gate: Callable[[Frames, Sequence[date]], Mapping[str, object] | None] | None = None
-    where: Callable[[Sequence[date]], Mapping[str, str]] | None = None
+    where: Callable[..., Predicates] | None = None
+    scope: Callable[..., Scope] | None = None
+    narrow: Callable[[Frames, Any, Sequence[date]], Scope] | None = None
+    late: Literal["daily", "settled"] | None = None
+    meaning: Mapping[str, str] = field(default_factory=dict)
+    unmixed: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:

@@ -7,17 +7,26 @@ from datetime import date, timedelta
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from churnwatch.events.mapping import fingerprint, map_text
+from churnwatch.events.mapping import fingerprint, is_one_of, map_text
 from churnwatch.events.statements import KEYS, VALUES
 
 
-def changed_rows(statements: DataFrame, stored: DataFrame, kind: str, days: Sequence[date], daily: bool) -> DataFrame:
+def changed_rows(
+    statements: DataFrame,
+    stored: DataFrame,
+    kind: str,
+    days: Sequence[date],
+    daily: bool,
+    kept: DataFrame | None = None,
+    kept_days: Sequence[date] = (),
+) -> DataFrame:
     """Return the rows of the table ``kind`` for ``days``: one per key and day on which its values change, and on the first
     of a month one per key (``full``).
 
     ``statements``: accepted statements with the ``day`` from which they are in force; of several on one day the newest
     counts. ``stored``: the table as of the days; only its state before the first day is read, so that a second run gives
     the same rows. ``daily``: each file belongs to a day. An old change may then arrive after a newer one; it is left out.
+    ``kept``: stored rows, of which the changes of ``kept_days`` count as statements, because their files are not read again.
     """
     keys, values = list(KEYS[kind]), list(VALUES[kind])
     first = min(days)
@@ -29,6 +38,8 @@ def changed_rows(statements: DataFrame, stored: DataFrame, kind: str, days: Sequ
         F.lit(True).alias("_stored"),
     )
     line = statements.select("day", "stated_on", *keys, *values, F.lit(False).alias("_stored")).unionByName(before)
+    if kept is not None and kept_days:
+        line = line.unionByName(_stored_changes(kept, kind, daily, kept_days).select(*line.columns))
     line = line.withColumn("_content", fingerprint(*_content(kind, daily)))
     window = Window.partitionBy(*keys).orderBy(
         "day", F.col("stated_on").asc_nulls_first(), F.col("changed_at").asc_nulls_first(), "_content"
@@ -44,6 +55,17 @@ def changed_rows(statements: DataFrame, stored: DataFrame, kind: str, days: Sequ
     return lasting.withColumn("day", F.explode(_days_written(days))).select(
         "day", *keys, *values, (F.dayofmonth("day") == 1).alias("full")
     )
+
+
+def _stored_changes(stored: DataFrame, kind: str, daily: bool, days: Sequence[date]) -> DataFrame:
+    """Return the stored rows of ``days`` that change something: a restated row that equals the one before it is left out."""
+    window = Window.partitionBy(*KEYS[kind]).orderBy("day")
+    content = fingerprint(*_content(kind, daily))
+    compared = stored.withColumn("_content", content).withColumn("_was", F.lag("_content").over(window))
+    changes = compared.where(
+        is_one_of(days, F.col("day")) & (~F.col("full") | F.col("_was").isNull() | (F.col("_was") != F.col("_content")))
+    )
+    return changes.withColumns({"stated_on": F.lit(None).cast("date"), "_stored": F.lit(False)})
 
 
 def _content(kind: str, daily: bool) -> list[Column]:

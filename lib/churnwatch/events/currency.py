@@ -12,17 +12,20 @@ from churnwatch.settings.terms import BASE_SCOPE
 RATE = "fx_"  # a series of the context: fx_usd is the worth of one US dollar in the domain's currency
 
 
-def rates_by_day(statements: DataFrame | None, stored: DataFrame, days: Sequence[date], daily: bool) -> DataFrame:
+def rates_by_day(
+    statements: DataFrame | None, stored: DataFrame, days: Sequence[date], daily: bool, state_days: Sequence[date] = ()
+) -> DataFrame:
     """Return one row per day of ``days`` and currency with a rate in force: ``_rate_day``, ``_code`` (upper case), ``_rate``.
 
     ``statements``: accepted statements of the context that is being ingested; None: there is none. ``stored``: the context
-    before it, as of the days. A rate that is not above 0 is no rate.
+    before it, as of the days. ``state_days``: the days of the statements, if others. A rate that is not above 0 is no rate.
     """
     is_rate = F.lower("name").startswith(RATE) & (F.lower("scope") == BASE_SCOPE)
-    before = stored.where(is_rate & (F.col("day") < F.lit(min(days))))
+    stated = state_days or days
+    before = stored.where(is_rate & (F.col("day") < F.lit(min(stated))))
     known = before.select("day", "name", "value")
     if statements is not None:
-        changed = changed_rows(statements.where(is_rate), before, "context", days, daily)
+        changed = changed_rows(statements.where(is_rate), before, "context", stated, daily)
         known = known.unionByName(changed.select("day", "name", "value"))
     code = F.upper(F.substr("name", F.lit(len(RATE) + 1))).alias("_code")
     series = known.select(code, "day", "name", "value")

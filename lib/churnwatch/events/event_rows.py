@@ -45,6 +45,8 @@ EVENT_FIELDS = {
 }
 EVENT_SCHEMA = "source STRING, verdict STRING, day DATE, " + ", ".join(f"{n} {k}" for n, k in EVENT_FIELDS.items())
 EVENT_SCHEMA += ", file STRING, reasons ARRAY<STRING>, raw STRING, nobody BOOLEAN, also_in STRING, conflict BOOLEAN"
+EVENT_SCHEMA += ", event_day DATE, file_day DATE, content BIGINT"
+NOTED_DAYS = 28  # rows of so many days before the days of an ingest are counted by day, though they are not taken in
 
 
 def classify_events(
@@ -55,7 +57,8 @@ def classify_events(
     rates: DataFrame | None = None,
     sources: SourcePort | None = None,
 ) -> DataFrame:
-    """Return one row per source row, with its ``verdict``. Rows outside ``days`` keep ``source`` and the verdict alone.
+    """Return one row per source row, with its ``verdict``. Rows outside ``days`` keep ``source`` and the verdict alone, and
+    ``event_day`` and ``file_day`` on the days just before them. ``content``: hash of the row, whatever other rows there are.
 
     An event belongs to the business day of its time. Its file must be one that is read for that day (``file_days``);
     otherwise no run would find it, so it is refused as ``time_far_from_file``. ``rates``: those of ``rates_by_day``; a source
@@ -159,6 +162,7 @@ def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date], d
     in_days = is_one_of(days, F.col("day")) | (F.lit(not source.daily) & rejected & (F.col("day") == F.lit(UNDATED)))
     decided = placed.withColumn("verdict", F.when(~in_days, OUTSIDE).when(rejected, REJECTED))
     event, reject = F.col("verdict").isNull(), F.col("verdict") == REJECTED
+    noted = F.col("day").between(F.lit(min(days) - timedelta(days=NOTED_DAYS)), F.lit(max(days)))
     fields = {name: F.col(name) for name in EVENT_FIELDS}
     fields["amount_cents"] = scaled_integer(F.col("_amount"), digits)
     fields["duration_ms"] = scaled_integer(F.col("_duration"), 3)
@@ -171,6 +175,8 @@ def _with_verdict(frame: DataFrame, source: EventSource, days: Sequence[date], d
         F.when(reject, F.split("_reasons", ",")).alias("reasons"),
         F.when(reject, raw_text()).alias("raw"),
         (reject & only_nobody()).alias("nobody"),
+        F.when(noted, F.col("day")).alias("event_day"),
+        F.when(noted, F.col("_file_day")).alias("file_day"),
         # only rows without an id need it: a path a row makes the shuffle dearer
         F.when(event & F.col("event_id").isNull(), F.col("_file")).alias("_file"),
         # refused rows have no key: a number of their own spreads them over the tasks of the shuffle by key
@@ -234,4 +240,7 @@ def _with_ids(frame: DataFrame, drop_repeats: bool) -> DataFrame:
         "nobody",
         "also_in",
         F.coalesce(conflict, F.lit(False)).alias("conflict"),
+        "event_day",
+        "file_day",
+        F.when(event, F.xxhash64("_hash", "event_id")).when(F.col("raw").isNotNull(), F.xxhash64("raw")).alias("content"),
     )

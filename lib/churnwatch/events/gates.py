@@ -13,9 +13,9 @@ from pyspark.sql import functions as F
 from churnwatch.core import DataQualityError
 from churnwatch.core.job import Frames
 from churnwatch.events.dates import DateCount, count_dates, date_attributes, date_faults
-from churnwatch.events.ingest import all_sources
 from churnwatch.events.mapping import UNDATED
 from churnwatch.events.source_days import SourceDays, hour_faults, null_faults
+from churnwatch.events.sources import all_sources
 from churnwatch.settings import Settings
 
 VERDICTS = ("accepted", "duplicate", "rejected", "outside_days")

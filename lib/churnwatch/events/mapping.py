@@ -1,6 +1,6 @@
 """Map the rows of a source to the canonical fields, by the expressions of sources.yaml."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
@@ -23,8 +23,15 @@ UNDATED = date(1970, 1, 1)  # day of refused rows that have neither a time nor a
 class SourcePort(Protocol):
     """The port to raw input."""
 
-    def find_rows(self, source: Source, days: Sequence[date]) -> DataFrame | None:
-        """Return rows of the source with ``_file``, ``_file_day``, ``_corrupt`` and ``_raw``; None when there is no file."""
+    def find_rows(self, source: Source, days: Sequence[date], without: Collection[date] = ()) -> DataFrame | None:
+        """Return rows of the source with ``_file``, ``_file_day``, ``_corrupt`` and ``_raw``; None when there is no file.
+
+        ``without``: days of files that are not read.
+        """
+        ...
+
+    def list_files(self, source: Source, days: Sequence[date]) -> Mapping[date, str]:
+        """Return the state of the files that ``days`` read, by the day of the file (1970-01-01: files have none)."""
         ...
 
     def protect(self, rows: DataFrame, column: str = "user_id") -> DataFrame:

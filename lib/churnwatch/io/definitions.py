@@ -33,18 +33,29 @@ def set_comments(store: Store, table: Table, names: Iterable[str]) -> None:
     store.alter(table, f"COMMENT ON TABLE {store.sql_name(table)} IS {quoted(table.comment)}")
 
 
+def relax_columns(store: Store, table: Table, names: Iterable[str]) -> None:
+    """Let the stored columns ``names`` be null."""
+    for name in names:
+        store.alter(table, f"ALTER TABLE {store.sql_name(table)} ALTER COLUMN `{name}` DROP NOT NULL")
+
+
 def set_rules(store: Store, table: Table, names: Iterable[str]) -> None:
     """Replace the stored rules ``names`` by those of the contract; a rule that the contract lacks is dropped.
 
-    Raises ContractError when stored rows break a new rule; the rules before it in ``names`` are set by then.
+    A new rule is first added under a second name, so that the table is never without one. Raises ContractError when stored rows
+    break it: the old rule then stays, and the rules before it in ``names`` are set.
     """
+    alter, wanted = f"ALTER TABLE {store.sql_name(table)}", {name.lower(): rule for name, rule in table.rules.items()}
     for name in names:
-        store.alter(table, f"ALTER TABLE {store.sql_name(table)} DROP CONSTRAINT IF EXISTS `{name}`")
-        if rule := table.rules.get(name):
+        if rule := wanted.get(name):
             try:
-                store.alter(table, f"ALTER TABLE {store.sql_name(table)} ADD CONSTRAINT `{name}` CHECK ({rule})")
+                store.alter(table, f"{alter} ADD CONSTRAINT `{name}__new` CHECK ({rule})")
             except ERRORS as error:
                 raise ContractError(f"{table.name}: stored rows break the new rule {name} ({rule})") from error
+        store.alter(table, f"{alter} DROP CONSTRAINT IF EXISTS `{name}`")
+        if rule:
+            store.alter(table, f"{alter} ADD CONSTRAINT `{name}` CHECK ({rule})")
+            store.alter(table, f"{alter} DROP CONSTRAINT `{name}__new`")
 
 
 def set_properties(store: Store, table: Table, properties: Mapping[str, str]) -> None:

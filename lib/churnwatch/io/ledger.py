@@ -1,7 +1,7 @@
 """``job_runs`` as the runner uses it: what ran, for which days, how it ended, and what runs now."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,8 @@ class Run:
     read: Mapping[str, int] = field(default_factory=dict)  # table -> version that was read
     wrote: Mapping[str, int] = field(default_factory=dict)  # table -> version after the write; of ``all``: that a reader takes
     rows: Mapping[str, int] = field(default_factory=dict)  # table -> rows that were written
+    restated: Mapping[str, frozenset[date]] = field(default_factory=dict)  # table -> other days that were written again
+    meaning: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def full_name(self) -> str:
@@ -58,9 +60,12 @@ class Ledger:
         version = self._store.newest(self._table) if newest else self._store.version(self._table)
         if version == self._read_version:
             return
-        columns = ("run_id", "job", "instance", "day", "at", "status", "days", "inputs", "outputs", "seconds", "message")
+        columns = ["run_id", "job", "instance", "day", "at", "status", "days", "restated", "meaning"]
+        columns += ["inputs", "outputs", "seconds", "message"]
         with few_rows_settings(self._store.spark, enabled=True):
-            rows = self._store.read(self._table).select(*columns).toArrow().to_pylist()
+            stored = self._store.read(self._table)
+            # rows that are read before `churnwatch migrate` has added a column lack it
+            rows = stored.select(*(name for name in columns if name in stored.columns)).toArrow().to_pylist()
         self._runs.clear()
         self._rows.clear()
         for row in sorted(rows, key=lambda r: (r["at"], r["status"] != RUNNING)):
@@ -72,12 +77,13 @@ class Ledger:
     def _apply_row(self, row: Mapping[str, Any]) -> None:
         key = (row["run_id"], row["job"], row["instance"], row["day"])
         before = self._runs.get(key)
-        days = frozenset(d for r in row["days"] for d in day_range(r["first"], r["last"]))
+        days, meaning, again = _days_of(row["days"]), dict(row.get("meaning") or ()), row.get("restated") or ()
+        restated = {r["table"]: _days_of([s for s in again if s["table"] == r["table"]]) for r in again}
         started = before.started_at if before else row["at"]
         read, wrote = (_versions(row[name]) for name in ("inputs", "outputs"))
         rows = {output["table"]: output["rows"] for output in row["outputs"] or ()}
-        message = row["message"] or ""
-        self._runs[key] = Run(*key, row["status"], started, row["at"], days, message, row["seconds"], read, wrote, rows)
+        run = Run(*key, row["status"], started, row["at"], days, row["message"] or "", row["seconds"], read, wrote, rows)
+        self._runs[key] = replace(run, restated=restated, meaning=meaning)
         for output in (row["outputs"] or ()) if row["job"] != ALL else ():
             share = output["rows"] / len(days) if days else 0.0
             self._rows.setdefault(output["table"], {}).update(dict.fromkeys(days, share))
@@ -95,6 +101,8 @@ class Ledger:
         outputs: Sequence[Written] = (),
         seconds: float | None = None,
         message: str | None = None,
+        restated: Mapping[str, Iterable[date]] | None = None,
+        meaning: Mapping[str, str] | None = None,
     ) -> None:
         """Add a row: ``running`` when a job starts, one of the other statuses when it ends.
 
@@ -108,6 +116,8 @@ class Ledger:
             "at": datetime.now(UTC),
             "status": status,
             "days": [{"first": a, "last": b} for a, b in to_ranges(days)],
+            "restated": [{"table": t, "first": a, "last": b} for t, d in (restated or {}).items() for a, b in to_ranges(d)],
+            "meaning": list(meaning.items()) if meaning else None,
             **self._hashes,
             "inputs": [{"table": t, "version": v, "first": a, "last": b} for t, v, a, b in inputs],
             "outputs": [{"table": w.table, "version": w.version, "rows": w.rows} for w in outputs],
@@ -192,7 +202,25 @@ class Ledger:
         """Runs without an end, earliest first: they are under way, or their process has died."""
         return sorted((r for r in self._runs.values() if r.status == RUNNING), key=lambda r: (r.started_at, r.run_id))
 
+    def restated_at(self, table: str) -> dict[date, tuple[datetime, datetime]]:
+        """Per day of ``table`` that a done run of other days has written again: when the newest such run started and ended."""
+        newest: dict[date, tuple[datetime, datetime]] = {}
+        for run in sorted((r for r in self._runs.values() if r.status == DONE and table in r.restated), key=lambda r: r.at):
+            newest |= {day: (run.started_at, run.at) for day in run.restated[table]}
+        return newest
+
+    def meanings(self, full_name: str) -> dict[date, Mapping[str, str]]:
+        """Per output day: the hashes of what its columns meant at the newest done run of it, by column."""
+        newest: dict[date, Mapping[str, str]] = {}
+        for run in sorted((r for r in self._runs.values() if r.full_name == full_name and r.status == DONE), key=lambda r: r.at):
+            newest |= dict.fromkeys(run.days, run.meaning)
+        return newest
+
 
 def _versions(tables: Sequence[Mapping[str, Any]] | None) -> dict[str, int]:
     """Table -> version of a row's inputs or outputs; tables that were not stored are left out."""
     return {one["table"]: one["version"] for one in tables or () if one["version"] is not None}
+
+
+def _days_of(ranges: Sequence[Mapping[str, date]] | None) -> frozenset[date]:
+    return frozenset(d for r in ranges or () for d in day_range(r["first"], r["last"]))

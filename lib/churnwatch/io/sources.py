@@ -1,7 +1,7 @@
 """Read the raw rows of the configured sources, each with the file it came from."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import sqlglot
@@ -23,6 +23,8 @@ CORRUPT = "_corrupt"
 HASH = "_user_hash"  # of a user id, while rows are protected
 MISSING = ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE")
 EMPTY_FOLDER = "UNABLE_TO_INFER_SCHEMA"  # a Parquet folder without a file has no columns
+NO_DAY = date(1970, 1, 1)  # day of files whose path has none
+MASK = 0xFFFFFFFFFFFFFFFF
 Tree = dict[str, "Tree"]
 
 
@@ -80,13 +82,38 @@ class Sources:
         tail = ["_file STRING", "_file_day DATE", f"{CORRUPT} STRING", "_raw STRING"]
         return self._spark.createDataFrame([], ", ".join([*fields, *tail]))
 
-    def find_rows(self, source: Source, days: Sequence[date]) -> DataFrame | None:
+    def list_files(self, source: Source, days: Sequence[date]) -> dict[date, str]:
+        """Return the state of the files that ``days`` read, by the ``{day}`` of the file: number, bytes, and hash of names,
+        sizes and times of modification.
+
+        Files without ``{day}`` stand under 1970-01-01, and so does a table, whose state is ''. No content is read.
+        """
+        if source.table or source.format == "delta":
+            return {NO_DAY: ""}
+        try:
+            files = self._spark.read.format("binaryFile").options(**source.options).load(_place(source, days))
+        except AnalysisException as error:
+            if any(mark in str(error) for mark in (*MISSING, EMPTY_FOLDER)):
+                return {}
+            raise
+        size, of_file = F.col("_metadata.file_size"), _of_file(source)
+        one = files.select(
+            of_file[1], size.alias("size"), F.xxhash64(of_file[0], size, "_metadata.file_modification_time").alias("hash")
+        )
+        by_day = one.groupBy("_file_day").agg(
+            F.count("*").alias("files"), F.sum("size").alias("bytes"), F.bit_xor("hash").alias("hash")
+        )
+        return {r["_file_day"] or NO_DAY: f"{r['files']}-{r['bytes']}-{r['hash'] & MASK:x}" for r in by_day.collect()}
+
+    def find_rows(self, source: Source, days: Sequence[date], without: Collection[date] = ()) -> DataFrame | None:
         """Return the rows of the files that ``days`` read (of all files when the path has no ``{day}``); None when there is
-        no such file. Starts no Spark job, except to read the header of a CSV file.
+        no such file. Starts no Spark job, except to read the header of a CSV file. ``without``: days of files to leave out.
 
         CSV and JSON columns are strings. Raises DataQualityError when a path without ``{day}`` or a table does not exist.
         """
-        place = source.table or _place(source, days)
+        place = source.table or _place(source, days, without)
+        if not place:
+            return None
         readers: Mapping[str, Callable[[Source, str], DataFrame | None]] = {
             "csv": self._csv,
             "json": self._json,
@@ -150,12 +177,15 @@ class Sources:
         return frame.select("*", F.lit(place).alias("_file"), F.lit(None).cast("date").alias("_file_day"), *_always_readable())
 
 
-def _place(source: Source, days: Sequence[date]) -> str:
-    """Return the path; ``{day}`` becomes a glob of the days whose files ``days`` read."""
+def _place(source: Source, days: Sequence[date], without: Collection[date] = ()) -> str:
+    """Return the path; ``{day}`` becomes a glob of the days whose files ``days`` read. '' when no file is left."""
     path = source.path or ""
     if not source.daily:
         return path
-    around = sorted({str(day + timedelta(days=offset)) for day in days for offset in source.file_days})
+    near = {day + timedelta(days=offset) for day in days for offset in source.file_days}
+    around = sorted(str(day) for day in near - set(without))
+    if not around:
+        return ""
     return path.replace(DAY, "{" + ",".join(around) + "}" if len(around) > 1 else around[0])
 
 

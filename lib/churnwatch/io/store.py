@@ -23,6 +23,7 @@ from pyspark.sql.types import BooleanType, StructType
 from churnwatch.core import ContractError, Table, WriteConflict
 from churnwatch.io.commits import COMMITS, commit_files, commit_info, commits_from, is_local
 from churnwatch.io.conform import conformed, quoted
+from churnwatch.io.contracts import contract_differences
 from churnwatch.io.delta_errors import ERRORS, is_broken_rule, is_conflict, is_missing
 from churnwatch.io.keys import without_ids
 from churnwatch.io.local_tables import LocalTables
@@ -96,8 +97,8 @@ class Store(Staging):
                 made.append(table.name)
             elif faults := self.differences(table):
                 raise ContractError(
-                    f"{table.name} is stored with other columns than its contract, nothing was written. "
-                    "Hint: churnwatch migrate adds new configured columns\n" + "\n".join(f"  {fault}" for fault in faults)
+                    f"{table.name} is stored with another contract than the configured one, nothing was written. "
+                    "Hint: churnwatch migrate adds columns and replaces rules\n" + "\n".join(f"  {fault}" for fault in faults)
                 )
             self._checked.add(table.name)
         return made
@@ -127,17 +128,8 @@ class Store(Staging):
         self._versions[table.name] = 0
 
     def differences(self, table: Table) -> list[str]:
-        """Columns in which the stored table and its contract differ, a line each."""
-        stored = {f.name: f.dataType.simpleString() for f in self.stored_schema(table).fields}
-        declared = {f.name: f.dataType.simpleString() for f in table.schema.fields}
-        lines = [f"column {n} ({declared[n]}) is not stored" for n in declared if n not in stored]
-        lines += [f"column {n} ({stored[n]}) is not in the contract" for n in stored if n not in declared]
-        lines += [
-            f"column {n} is stored as {stored[n]}, not {declared[n]}"
-            for n in declared
-            if stored.get(n, declared[n]) != declared[n]
-        ]
-        return lines
+        """Columns, rules and properties in which the stored table and its contract differ, a line each."""
+        return contract_differences(table, self.stored_schema(table), self.properties(table))
 
     def stored_schema(self, table: Table) -> StructType:
         """Schema as stored."""
@@ -200,11 +192,15 @@ class Store(Staging):
         path = self.path(table)
         frame = self._local.rows(path, version, first, last) if path and is_local(path) else None
         if frame is not None:
-            return frame.where(where) if where else frame
-        # one statement, because each further operation analyses the plan again
-        return self.spark.sql(
-            f"SELECT * FROM {self.sql_name(table)} VERSION AS OF {version}" + (f" WHERE {where}" if where else "")
-        )
+            frame = frame.where(where) if where else frame
+        else:
+            # one statement, because each further operation analyses the plan again
+            frame = self.spark.sql(
+                f"SELECT * FROM {self.sql_name(table)} VERSION AS OF {version}" + (f" WHERE {where}" if where else "")
+            )
+        # columns that were taken out of the configuration stay stored and are not read
+        known = [name for name in frame.columns if name in table.schema.names]
+        return frame if len(known) == len(frame.columns) else frame.select(*known)
 
     def newest_day(self, table: Table, before: date, version: int) -> date | None:
         """Newest day before ``before`` of which a version of a table that is partitioned by day has rows; None: there is none."""

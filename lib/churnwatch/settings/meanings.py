@@ -4,7 +4,7 @@ import re
 
 from churnwatch.settings.attributes import attribute_column, days_column
 from churnwatch.settings.measures import Measure
-from churnwatch.settings.names import ACTS, RFM, features_with_measure, slope_measures, summed_measures
+from churnwatch.settings.names import ACTS, RFM, definition_column, features_with_measure, slope_measures, summed_measures
 from churnwatch.settings.root import Settings
 
 OF_ACTS = (ACTS, "active_days", "active_hours", "habit", "tenure", "history")  # features that only acts decide
@@ -22,6 +22,28 @@ def feature_meanings(settings: Settings) -> dict[str, str]:
         feature: ", ".join(text for text in (measures.get(measure), how.get(feature)) if text)
         for feature, measure in features_with_measure(settings)
     }
+
+
+def activity_meanings(settings: Settings) -> dict[str, str]:
+    """Definition of each column of daily_activity that is configured; ``day`` is what makes an event belong to a day."""
+    m, gap = settings.measures, f"{settings.activity.session_gap_minutes} minutes apart"
+    acts = "of all types" if m.acts is None else f"of {', '.join(sorted(m.acts))}"
+    found = {"day": settings.clock.time_zone, "sessions": f"{gap} {acts}", "hours": acts, ACTS: acts}
+    found["bot"] = f"{m.bots.events_a_day} events, {m.bots.hours_a_day} hours a day, {m.bots.days_share} of days, {acts}"
+    found |= {name: _measure(measure, settings) for name, measure in m.measures.items()}
+    definitions = settings.churn.definitions.items()
+    return found | {definition_column(name): ", ".join(sorted(one.events)) if one.events else acts for name, one in definitions}
+
+
+def user_feature_meanings(settings: Settings) -> dict[str, str]:
+    """Definition of the columns of user_features, by measure and by what is made of it; the windows are columns of their own."""
+    return {"day": settings.clock.time_zone} | _by_measure(settings) | _by_feature(settings)
+
+
+def label_meaning(settings: Settings, definition: str) -> dict[str, str]:
+    """What a label of a definition of churn means."""
+    text = settings.churn.definitions[definition].model_dump_json(exclude={"class_"})
+    return {"day": settings.clock.time_zone, "churned": text}
 
 
 def _by_measure(settings: Settings) -> dict[str, str]:

@@ -35,6 +35,7 @@ class Tables:
     consents: Table
     context: Table
     events: Table
+    ingested_files: Table
     daily_activity: Table
     monthly_activity: Table
     first_seen_restated: Table
@@ -102,6 +103,7 @@ def _contracts(settings: Settings) -> Tables:
         consents=events.CONSENTS,
         context=events.CONTEXT,
         events=events.EVENTS,
+        ingested_files=events.INGESTED_FILES,
         daily_activity=activity.daily_activity(settings),
         monthly_activity=activity.monthly_activity(settings),
         first_seen_restated=activity.FIRST_SEEN_RESTATED,

@@ -48,6 +48,7 @@ CASES = _structs(
 )
 GRANTS = _structs(channel="string", purpose="string", granted="boolean", since="date")
 RANGES = _structs(first="date", last="date")
+RESTATED = _structs(table="string", first="date", last="date")
 INPUTS = _structs(table="string", version="long", first="date", last="date")
 OUTPUTS = _structs(table="string", version="long", rows="long")
 

@@ -106,6 +106,27 @@ CONTEXT = table(
 )
 
 
+INGESTED_FILES = table(
+    "ingested_files",
+    "what ingest has taken from the files of a day of a source for a business day, so that what comes later is noticed",
+    [
+        day(),
+        column("source", "string", "name of the source in sources.yaml", nullable=False),
+        column("file_day", "date", "{day} of the files; 1970-01-01: the source's files have none", nullable=False),
+        column("files", "string", "number, bytes and hash of names, sizes and times of files; empty: a table", nullable=False),
+        column("rows", "long", "rows of the business day: accepted, duplicate and rejected; 0 for users, consents, context"),
+        column("content", "string", "hash of these rows, whatever their order"),
+        column("late_rows", "long", "rows among them that came after the first ingest of the business day"),
+        column(
+            "waiting_rows",
+            "long",
+            "rows of the business day that were found later and are not taken in; null: files came later that were not read",
+        ),
+    ],
+    ("day", "source", "file_day"),
+)
+
+
 EVENTS = table(
     "events",
     "an event in canonical form, cleaned and without duplicates",

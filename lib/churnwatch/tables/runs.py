@@ -2,7 +2,7 @@
 
 from churnwatch.core import column
 from churnwatch.settings.terms import RUN_STATUSES
-from churnwatch.tables.columns import INPUTS, OUTPUTS, RANGES, day, one_of, table
+from churnwatch.tables.columns import INPUTS, OUTPUTS, RANGES, RESTATED, TEXT_BY_NAME, day, one_of, table
 
 OPERATOR_ACTIONS = table(
     "operator_actions",
@@ -42,6 +42,9 @@ JOB_RUNS = table(
             nullable=False,
         ),
         column("days", RANGES, "output days", nullable=False),
+        # nullable: rows that were stored before this column existed lack it
+        column("restated", RESTATED, "tables of which the run wrote other days again, because a change came late"),
+        column("meaning", TEXT_BY_NAME, "hash of what each configured column meant when the days were built, by column"),
         column("config_hash", "string", "hash of the settings", nullable=False),
         column("code_hash", "string", "hash of the code of the package", nullable=False),
         column("inputs", INPUTS, "tables read, with version and days"),

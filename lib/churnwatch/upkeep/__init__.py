@@ -3,6 +3,6 @@
 from churnwatch.upkeep.doctor import examine
 from churnwatch.upkeep.migrate import migrate
 from churnwatch.upkeep.migrations import undo
-from churnwatch.upkeep.stale import rebuild_stale, stale
+from churnwatch.upkeep.stale import rebuild_stale, stale, waiting
 
-__all__ = ["examine", "migrate", "rebuild_stale", "stale", "undo"]
+__all__ = ["examine", "migrate", "rebuild_stale", "stale", "undo", "waiting"]

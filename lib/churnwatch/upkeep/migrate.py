@@ -1,20 +1,20 @@
 """Bring stored tables up to their contracts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from pyspark.sql.types import DataType
 
 from churnwatch.core import ConfigError, Table, new_fields, to_ranges
 from churnwatch.io import definitions
+from churnwatch.io.contracts import changed_properties, changed_rules, fixed_columns
 from churnwatch.runner import Runner
 from churnwatch.upkeep.migrations import run_changes
 
-RULE = "delta.constraints."  # Delta stores a rule as a table property with this prefix
-
 
 def migrate(runner: Runner, dry_run: bool) -> Iterator[str]:
-    """Create missing tables, add new nullable columns, replace changed rules and comments; yield a line for each change.
+    """Create missing tables, add new nullable columns, let columns that were taken out be null, and replace changed rules and
+    comments; yield a line for each change.
 
     Raises ConfigError, before anything is changed, for a change that cannot be made in place: another type of a column, other
     buckets. Raises WriteConflict when another run lives.
@@ -29,6 +29,7 @@ def _changes(runner: Runner, tables: Sequence[Table], dry_run: bool) -> Iterator
     faults: list[str] = []
     plans: list[tuple[Table, dict[str, DataType] | None]] = []
     rules: list[tuple[Table, list[str]]] = []
+    relaxed: list[tuple[Table, list[str]]] = []
     for table in tables:
         if not runner.store.exists(table):
             plans.append((table, None))
@@ -42,20 +43,26 @@ def _changes(runner: Runner, tables: Sequence[Table], dry_run: bool) -> Iterator
                 faults.append(f"{table.name}.{f.name} is stored as {was}, the contract says {f.dataType.simpleString()}")
             new |= more or {}
         properties = runner.store.properties(table)
-        faults += [
-            f"{table.name}: {name} is {properties[name]} as stored and {value} in conf; rebuild the table from its first day"
-            for name, value in table.properties.items()
-            if properties.get(name, value) != value
-        ]
+        faults += [f"{table.name}: {line}" for line in changed_properties(table, properties)]
+        if fixed := fixed_columns(table, runner.store.stored_schema(table)):
+            relaxed.append((table, fixed))
         if new:
             plans.append((table, new))
-        if changed := _changed_rules(table, properties):
+        if changed := changed_rules(table, properties):
             rules.append((table, changed))
     if faults:
         raise ConfigError("cannot migrate, nothing was changed:\n" + "\n".join(f"  {fault}" for fault in faults))
+    yield from _relaxed(runner, relaxed, dry_run)
     yield from _migrated(runner, plans, dry_run)
     yield from _with_rules(runner, rules, dry_run)
     yield from _with_comments(runner, tables, dry_run)
+
+
+def _relaxed(runner: Runner, columns: list[tuple[Table, list[str]]], dry_run: bool) -> Iterator[str]:
+    for table, names in columns:
+        if not dry_run:
+            definitions.relax_columns(runner.store, table, names)
+        yield f"{table.name}: {', '.join(names)} {'would stay' if dry_run else 'stay'} stored, nullable and unread"
 
 
 def _with_rules(runner: Runner, rules: list[tuple[Table, list[str]]], dry_run: bool) -> Iterator[str]:
@@ -71,13 +78,6 @@ def _with_comments(runner: Runner, tables: Sequence[Table], dry_run: bool) -> It
             if not dry_run:
                 definitions.set_comments(runner.store, table, outdated)
             yield f"{table.name}: comments {'would be ' if dry_run else ''}set of {len(outdated)} column(s)"
-
-
-def _changed_rules(table: Table, properties: Mapping[str, str]) -> list[str]:
-    """Names of rules that are stored with another text than the contract's. Blanks are ignored, because Delta changes them."""
-    stored = {key.removeprefix(RULE): "".join(text.split()) for key, text in properties.items() if key.startswith(RULE)}
-    wanted = {name.lower(): "".join(rule.split()) for name, rule in table.rules.items()}
-    return sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
 
 
 def _migrated(runner: Runner, plans: list[tuple[Table, dict[str, DataType] | None]], dry_run: bool) -> Iterator[str]:

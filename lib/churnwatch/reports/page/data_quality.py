@@ -1,7 +1,7 @@
 """The page's section on data quality: refused rows, rows of the newest loads, and how the day's jobs ended."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ TONES = {DONE: "good", FAILED: "red", RUNNING: "yellow", SKIPPED: "plain", REFUS
 INGESTS = 7
 NOT_SHOWN = ("all", "render_report")  # still running while the page is rendered
 LONGEST_MESSAGE = 240
+LATE = ("late_rows", "waiting_rows")  # rows by business day in the message of an ingest
 
 
 def data_quality_section(facts: PageFacts, settings: Settings) -> Section:
@@ -49,17 +50,48 @@ def _ingest_blocks(facts: PageFacts) -> list[Block]:
     names = list(dict.fromkeys(name for _, counts in counted for name in counts))
     rows = [[_span(r["days"]), *(_shown(counts.get(name)) for name in names)] for r, counts in counted]
     columns = [Column("Business days"), *(Column(name.replace("_", " "), True, "rows") for name in names)]
-    return [Table("What came in, newest loads", columns, rows, "read = accepted + duplicate + rejected + outside days")]
+    came_in = Table("What came in, newest loads", columns, rows, "read = accepted + duplicate + rejected + outside days")
+    return [came_in, *_late_blocks(done)]
 
 
-def _counts(message: str | None) -> dict[str, int]:
-    """Counts of an ingest run: the whole numbers of its JSON message, nested ones added up by name."""
+def _late_blocks(done: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """Rows that came after the first load of their business day, as the loads have counted them."""
+    counts: dict[str, dict[str, int]] = {}
+    for r in sorted(done, key=lambda r: r["at"]):
+        message = _parsed(r["message"])
+        for business_day, rows in message.get("late_rows", {}).items():
+            count = counts.setdefault(business_day, {})
+            count["late_rows"] = count.get("late_rows", 0) + rows
+        # the newest look at what waits counts
+        for business_day, rows in message.get("waiting_rows", {}).items():
+            counts.setdefault(business_day, {})["waiting_rows"] = rows
+    if not counts:
+        return []
+    rows = [
+        [day_text(date.fromisoformat(one)), whole(count.get("late_rows", 0)), _waiting(count.get("waiting_rows", 0))]
+        for one, count in sorted(counts.items(), reverse=True)
+    ]
+    columns = [Column("Business day"), Column("Taken in", True, "rows"), Column("Not taken in", True, "rows")]
+    note = "rows that came after the first load of their day; take in what is left by a run of ingest_events for the day"
+    return [Table("What came late", columns, rows, note)]
+
+
+def _waiting(rows: int) -> str:
+    return whole(rows) if rows >= 0 else "files not read"
+
+
+def _parsed(message: str | None) -> dict[str, Any]:
     try:
         found = json.loads(message or "")
     except ValueError:
         return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _counts(message: str | None) -> dict[str, int]:
+    """Counts of an ingest run: the whole numbers of its JSON message, nested ones added up by name."""
     sums: dict[str, int] = {}
-    _add(found, sums)
+    _add({name: counts for name, counts in _parsed(message).items() if name not in LATE}, sums)
     return sums
 
 
