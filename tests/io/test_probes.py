@@ -10,7 +10,7 @@ import pytest
 
 import world
 from churnwatch.io import probes
-from churnwatch.io.keys import key_finding
+from churnwatch.io.keys import key_finding, table_key_finding
 from churnwatch.io.leases import Leases
 from churnwatch.settings import Settings
 from churnwatch.settings.sending import Destination, Sending, Smtp
@@ -74,6 +74,31 @@ def test_the_key_of_ids_is_long_enough_or_will_be_made(settings, tmp_path, monke
     privacy = settings.privacy.model_copy(update={"id_key": settings.privacy.id_key.model_copy(update={"env": "OUR_KEY"})})
     monkeypatch.setenv("OUR_KEY", "0" * 16)
     assert key_finding(settings.model_copy(update={"privacy": privacy})) == (True, "id key: environment variable OUR_KEY")
+
+
+def test_a_table_key_is_wanted_where_the_key_of_ids_is_a_variable(settings, tmp_path, monkeypatch):
+    def privacy(**places):
+        parts = {name: settings.privacy.id_key.model_copy(update=place) for name, place in places.items()}
+        return settings.model_copy(update={"privacy": settings.privacy.model_copy(update=parts)})
+
+    by_variable = {"file": None, "env": "OUR_KEY"}
+    monkeypatch.setenv("OUR_KEY", "0" * 16)
+    monkeypatch.setenv("TABLE_KEY", "1" * 16)
+    found = [
+        table_key_finding(one)
+        for one in (
+            settings,
+            privacy(id_key=by_variable),
+            privacy(id_key=by_variable, table_key={"file": None, "env": "TABLE_KEY"}),
+            privacy(id_key=by_variable, table_key={"file": None, "env": "NO_KEY"}),
+            privacy(table_key={"file": f"{tmp_path}/table_key"}),
+        )
+    ]
+    assert [good for good, _ in found] == [True, False, True, False, True]
+    assert "derived from the first key" in found[0][1]
+    assert "privacy.table_key is missing" in found[1][1]
+    assert found[2][1] == "table key: environment variable TABLE_KEY"
+    assert not (tmp_path / "table_key").exists()
 
 
 def test_servers_are_greeted_and_a_silent_one_is_named(settings):

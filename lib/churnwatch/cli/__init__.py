@@ -1,7 +1,7 @@
 """The command line: ``churnwatch <command>``.
 
 Exit codes: 0 done, 1 failed, 2 fault of the configuration or the command line, 3 stopped by data quality, 4 another run,
-5 scoring refused, 130 interrupted. Of several steps the worst counts: 1, 2, 3, 5, 4.
+5 scoring refused, 130 Ctrl-C, 143 SIGTERM. Of several steps the worst counts: 1, 2, 3, 5, 4.
 """
 
 import json
@@ -97,7 +97,9 @@ def _with_every(given: Sequence[str]) -> list[str]:
 def plan(
     config: Config = DEFAULT_CONFIG,
     day: Day = None,
-    stale: Annotated[bool, typer.Option("--stale", help="list outputs that are older than their inputs")] = False,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="list outputs that are older than their inputs, and files that came too late")
+    ] = False,
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
@@ -153,11 +155,11 @@ def tables_(config: Config = DEFAULT_CONFIG, set_: Sets = None, verbose: Verbose
 @app.command()
 def docs(
     config: Config = DEFAULT_CONFIG,
-    out: Annotated[Path, typer.Option(help="folder for tables.md and configuration.md")] = Path("docs"),
+    out: Annotated[Path, typer.Option(help="folder for tables.md, configuration.md and run_result.schema.json")] = Path("docs"),
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Write tables.md, configuration.md, and beside the config the JSON schemas for editors."""
+    """Write tables.md, configuration.md, run_result.schema.json, and beside the config the JSON schemas for editors."""
     from churnwatch.dictionary import write_documents
 
     for path in write_documents(load(config, set_ or ()), Path(config).parent, out):
@@ -207,7 +209,10 @@ def migrate(
 
 @app.command()
 def doctor(config: Config = DEFAULT_CONFIG, set_: Sets = None, verbose: Verbose = False) -> None:
-    """Check Java and JARs, that folders can be written, and that every table can be read."""
+    """Check all that a run needs: programs, keys, folders, disk, servers, tables, days and runs that broke off.
+
+    Exit code 1 when something is at fault; nothing is changed.
+    """
     from churnwatch.upkeep import examine
 
     settings, bad = load(config, set_ or ()), 0

@@ -9,7 +9,7 @@ from churnwatch.cli.common import DEFAULT_CONFIG, Config, Day, Sets, Verbose, ru
 from churnwatch.core import ConfigError
 from churnwatch.settings import load
 
-keys = typer.Typer(no_args_is_help=True, help="The keys of hashed user ids.")
+keys = typer.Typer(no_args_is_help=True, help="Replace the key of hashed user ids.")
 
 
 @keys.callback()
@@ -37,7 +37,10 @@ def erase(
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Erase users from all tables and files, and keep them out of later ingests."""
+    """Erase users from all tables and files, and keep them out of later ingests.
+
+    Exit code 1 when a scan still finds them, 3 when ``--verify`` does, 4 while other runs are under way.
+    """
     from churnwatch import rights
     from churnwatch.io.operator_log import this_person
 
@@ -72,7 +75,10 @@ def explain(
     set_: Sets = None,
     verbose: Verbose = False,
 ) -> None:
-    """Show everything that is known, scored, warned, offered and sent about one user up to a day."""
+    """Show everything that is known, scored, warned, offered and sent about one user up to a day, with its sources.
+
+    Exit code 3 when nothing is stored about the user.
+    """
     from churnwatch import rights
 
     if day is None:

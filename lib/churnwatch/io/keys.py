@@ -128,6 +128,20 @@ def key_finding(settings: Settings) -> tuple[bool, str]:
     return True, f"id key: {f'environment variable {place.env}' if place.env else place.file}"
 
 
+def table_key_finding(settings: Settings) -> tuple[bool, str]:
+    """Whether the key of hashes that tables keep is there, and what is known about it; a missing file is not made."""
+    place = settings.privacy.table_key
+    if place.file and not place.env and not Path(place.file).exists():
+        return True, f"table key: {place.file} is made when it is first needed"
+    if settings.privacy.id_key.file and not (place.env or place.file):
+        return True, f"table key: derived from the first key in {settings.privacy.id_key.file}"
+    try:
+        lasting_table_key(settings)
+    except (ConfigError, OSError) as error:
+        return False, f"table key: {error}"
+    return True, f"table key: {f'environment variable {place.env}' if place.env else place.file}"
+
+
 def _from_file(path: Path) -> bytes:
     try:
         return path.read_bytes().strip()

@@ -195,7 +195,7 @@ class Sending(SettingsPart):
     max_attempts: Count = 9
     """Attempts after which a message is a dead letter."""
     slice_messages: Count = 1000
-    """Messages that are sent before their attempts are stored, about. A run that is killed sends at most so many again."""
+    """About how many messages are sent before their attempts are stored. A run that is killed sends at most this many again."""
     history_after_days: int | None = Field(default=3, ge=0)
     """Kind network: days after which a message that was never tried is history: it is recorded and not sent, unless
     ``--send-history`` is given. Null: no limit."""

@@ -12,7 +12,7 @@ from churnwatch.alerts import DELIVERY_DAYS, dead_letters
 from churnwatch.core import Table, day_range
 from churnwatch.io import probes
 from churnwatch.io.commits import is_local
-from churnwatch.io.keys import key_finding
+from churnwatch.io.keys import key_finding, table_key_finding
 from churnwatch.io.leases import Leases
 from churnwatch.io.probes import Finding
 from churnwatch.io.table_health import damage
@@ -36,6 +36,7 @@ def examine(settings: Settings, runner: Callable[[], Runner]) -> Iterator[Findin
     for jar in filter(None, str(settings.spark.get("spark.jars", "")).split(",")):
         yield Path(jar).exists(), f"JAR {jar}" + ("" if Path(jar).exists() else " is missing; run: make jars")
     yield key_finding(settings)
+    yield table_key_finding(settings)
     folders = _folders(settings)
     yield from (probes.writable(what, folder) for what, folder in folders.items())
     yield from probes.free_space(folders.values())
@@ -77,6 +78,7 @@ def check_outputs(runner: Runner, steps: Iterable[Step]) -> Iterator[Finding]:
     yield from probes.spark_and_python(runner.store, settings)
     if "senders" in ports:
         yield key_finding(settings)
+        yield table_key_finding(settings)
         yield from (*probes.mail_server(settings), *probes.destinations(settings))
     if "models" in ports:
         yield probes.mlflow_server(runner.spark, settings)
