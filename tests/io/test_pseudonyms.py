@@ -1,4 +1,4 @@
-"""Pseudonymised tables hold keyed hashes; the key stands in no plan, event log or message."""
+"""Pseudonymised tables hold keyed hashes; the key stands in no plan and on no page of Spark."""
 
 import json
 from datetime import date
@@ -34,7 +34,7 @@ def settings(folder, **privacy):
 
 @pytest.fixture(scope="module")
 def ingested(spark, tmp_path_factory):
-    """Frames of an ingest with pseudonyms, its settings, and the folder of Spark's event log."""
+    """Frames of an ingest with pseudonyms, its settings, their plans, and the folder of the staged rows."""
     folder = tmp_path_factory.mktemp("pseudonyms")
     lines = [ROW | {"user_id": "anna"}, ROW | {"user_id": " anna "}, ROW | {"user_id": "guest"}, ROW | {"user_id": "a\u0000b"}]
     (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
