@@ -227,7 +227,9 @@ def _against_lightgbm(rows, run, settings, spark):
 
     names = feature_names(settings)
     spans = {name: [date.fromisoformat(day) for day in run["spans"][name].split("..")] for name in ("train", "test")}
-    inputs = {"features": rows("user_features"), "labels": rows("user_labels"), "actions": rows("retention_actions")}
+    read = {"features": "user_features", "labels": "user_labels", "actions": "retention_actions"}
+    read |= {"alerts": "risk_alerts", "alert_events": "alert_events"}
+    inputs = {alias: rows(table) for alias, table in read.items()}
     days = [day for day in fr.snapshot_days(inputs, settings) if any(a <= day <= b for a, b in spans.values())]
     fold = (share_of(F.col("user_id"), f"fold:{settings.model.seed}") < fr.FOLD_SHARE).alias("fold")
     columns = [F.col(name).cast("double").alias(name) for name in names]
