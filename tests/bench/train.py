@@ -221,7 +221,7 @@ def _against_lightgbm(rows, run, settings, spark):
     from churnwatch.core.chance import share_of
     from churnwatch.io.models import Models
     from churnwatch.model import frame as fr
-    from churnwatch.model.schema import schema_of
+    from churnwatch.model.schema import raw_values, schema_of
     from churnwatch.model.shipping import worker_model_of
     from churnwatch.settings import feature_names
 
@@ -232,7 +232,8 @@ def _against_lightgbm(rows, run, settings, spark):
     inputs = {alias: rows(table) for alias, table in read.items()}
     days = [day for day in fr.snapshot_days(inputs, settings) if any(a <= day <= b for a, b in spans.values())]
     fold = (share_of(F.col("user_id"), f"fold:{settings.model.seed}") < fr.FOLD_SHARE).alias("fold")
-    columns = [F.col(name).cast("double").alias(name) for name in names]
+    schema = schema_of(run["features"], settings)
+    columns = [*(F.col(name).cast("double").alias(name) for name in names), raw_values(schema).alias("values")]
     frame = fr.labelled_rows(inputs, days, settings).select("day", "user_id", "label", fold, *columns).toPandas()
     learn, test = (frame[frame["day"].between(*spans[name])] for name in ("train", "test"))
     late = fr._from_last(sorted(set(learn["day"])), fr.FOLD_DAYS_SHARE)
@@ -242,8 +243,8 @@ def _against_lightgbm(rows, run, settings, spark):
     model.fit(fitted[names], fitted["label"], eval_set=[(judge[names], judge["label"])], callbacks=[stop])
     theirs = model.predict_proba(test[names])[:, 1]
     text = Models(spark, settings, "bench")._artifact(run["mlflow_run_id"], "tested/model.txt")
-    own = worker_model_of(text, schema_of(run["features"], settings), names)
-    ours = own.margin(own.features(test[names].to_numpy(float)))
+    own = worker_model_of(text, schema, list(schema.features))
+    ours = own.margin(own.features(np.array(test["values"].tolist(), dtype=float)))
     label = test["label"].to_numpy()
     _, user = np.unique(test["user_id"], return_inverse=True)
     chance, differences = np.random.default_rng(1), []
