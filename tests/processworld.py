@@ -21,6 +21,7 @@ HELD = ROOT / "tests" / "faults" / "held.py"
 DAY = world.WORLD.day
 FIRST_DAYS = ["--from", str(DAY(1)), "--to", str(DAY(2))]
 PATIENCE_SECONDS = 480
+FAR_ZONE = "Pacific/Kiritimati"  # 14 hours ahead of UTC: processes that start here run in it
 # an interpreter in whose path this stands knows no churnwatch but what it is handed: no installed one stands in unseen
 HIDES = """
 import os, sys
@@ -38,7 +39,7 @@ class Ended:
 
 def held(folder, what, number, *arguments):
     """A process that runs ``churnwatch`` with a fault; one that waits goes on once ``folder``/go is there."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "lib"), "SPARK_LOCAL_IP": "127.0.0.1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "lib"), "SPARK_LOCAL_IP": "127.0.0.1", "TZ": FAR_ZONE}
     given = [sys.executable, str(HELD), what, str(number), f"{folder}/go", "run", *arguments, "--config", str(world.CONFIG)]
     for pair in [*world.sets(folder), *(f"spark.{k}={v}" for k, v in (TEST_SPARK | SHORT_LIVED).items())]:
         given += ["--set", pair]

@@ -1,5 +1,7 @@
 """Runs that are broken in the middle, and two at once: the tables are whole, and a re-run makes them right."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 import world
@@ -82,3 +84,15 @@ def test_of_two_runs_of_one_day_one_wins_and_the_other_exits_4(spark, two_runs, 
     assert first.code == 0, first.output
     of = world.runner(spark, folder)
     assert {name: world.rows(of, name) for name in TABLES} == {name: whole[name] for name in TABLES}
+
+
+@pytest.mark.case(14)
+@pytest.mark.processes
+def test_a_run_in_a_process_of_another_time_zone_gives_the_same_rows(spark, two_runs, whole):
+    folder, first, _ = two_runs
+    assert first.code == 0, first.output
+    of = world.runner(spark, folder)
+    assert {name: world.rows(of, name) for name in TABLES} == {name: whole[name] for name in TABLES}
+    # instants too: the run claimed its days less than a day ago, in a zone that is 14 hours ahead
+    claimed = [row["at"] for row in world.stored(of, "job_runs")]
+    assert claimed and all(timedelta(0) <= datetime.now(UTC) - at < timedelta(hours=13) for at in claimed)
