@@ -26,9 +26,10 @@ from churnwatch.simulate import World
 from churnwatch.warehouse import Warehouse
 from churnwatch.warehouse import open as open_warehouse
 
-# day numbers of the world: offers are made on DECIDED, and read on the last of READ, when all outcomes are known. READ is run
-# without gaps, because the labels of all days of DECIDED are needed, and not only those of a snapshot
-HISTORY, DECIDED, LOADED, READ = 251, range(252, 255), 267, range(268, 271)
+# day numbers of the world: a model is trained on HISTORY, offers are made on DECIDED, and read on the last day of READ, when all
+# outcomes are known. On the days of READ labels are built without gaps: those of all days of DECIDED become known on them
+HISTORY, DECIDED, READ = 251, range(252, 255), range(268, 271)
+LABEL = ("label_churn", "measure_churn", "classify_losses")
 DECIDE = ("score_users", "raise_alerts", "plan_retention", "write_messages", "send_messages")
 REPORT = ("judge_alerts", "measure_lift", "explain_churn", "render_report")
 RAW, TRUTH, MARK = Path("raw"), Path("truth"), ".demo"
@@ -130,7 +131,10 @@ def _clear(settings: Settings) -> None:
 
 
 def _before(story: Story) -> dict[str, Any]:
-    """History, a model, and three days of warnings and offers; returns the simulator's summary."""
+    """History, a model, and three days of warnings and offers; returns the simulator's summary.
+
+    All days are loaded in one pass: the runner hands each job only what was known on its day.
+    """
     simulated: dict[str, Any] = {}
 
     def write() -> int:
@@ -138,10 +142,11 @@ def _before(story: Story) -> dict[str, Any]:
         return int(simulated["rows"])
 
     story.step(f"simulate days 1 to {DECIDED[-1]}", write)
-    story.step(f"load days 1 to {HISTORY}, with a snapshot every 8 days", lambda: story.run("all", 1, HISTORY, every=0))
+    last = DECIDED[-1]
+    story.step(f"load days 1 to {last}, with a snapshot every 8 days", lambda: story.run("all", 1, last, every=0))
     story.step(f"train a model on day {HISTORY}", lambda: story.run("train_model", HISTORY, HISTORY))
     days = f"days {DECIDED[0]} to {DECIDED[-1]}"
-    story.step(f"score, warn and make offers on {days}", lambda: _decided(story, DECIDED))
+    story.step(f"score, warn and make offers on {days}", lambda: _decided(story, DECIDED[0], last))
     return simulated
 
 
@@ -154,20 +159,19 @@ def _after(story: Story) -> dict[str, Any]:
         simulated.update(simulate(story.warehouse.spark, world, RAW, TRUTH, actions=actions, continue_=True))
         return int(simulated["rows"])
 
-    first = DECIDED[-1] + 1
-    story.step(f"simulate days {first} to {READ[-1]}: users with an offer stay longer", write)
-    story.step(f"load days {first} to {LOADED}", lambda: story.run("all", first, LOADED, every=0))
-
-    def read() -> int:
-        return _decided(story, READ) + story.run(REPORT, READ[-1], READ[-1])
-
-    story.step(f"go on to day {READ[-1]}, measure what the offers brought", read)
+    first, last = DECIDED[-1] + 1, READ[-1]
+    story.step(f"simulate days {first} to {last}: users with an offer stay longer", write)
+    story.step(f"load days {first} to {last}", lambda: story.run("all", first, last, every=0) + story.run(LABEL, READ[0], last))
+    story.step(
+        f"decide on day {last}, measure what the offers brought",
+        lambda: _decided(story, last, last) + story.run(REPORT, last, last),
+    )
     return simulated
 
 
-def _decided(story: Story, days: range) -> int:
-    """Facts of ``days`` in one pass, then the decisions of one day after the other, each as it was known on that day."""
-    return story.run("all", days[0], days[-1]) + story.run(DECIDE, days[0], days[-1])
+def _decided(story: Story, first: int, last: int) -> int:
+    """Features of the days ``first`` .. ``last``, which may be no snapshots, then the decisions of one day after the other."""
+    return story.run("build_features", first, last) + story.run(DECIDE, first, last)
 
 
 # --- what was found ------------------------------------------------------------------------------------------------------
