@@ -24,7 +24,8 @@ def test_every_table_has_the_rows_that_a_day_brings(spark, loaded_world):
     of = world.runner(spark, loaded_world)
     empty = {t.name for t in of.tables if not world.rows(of, t.name)}
     # no context in this world, nobody acknowledged, no experiment, no challenger, no bot; labels of scored days are not known
-    # yet; user_profiles is built on command; nothing is decided on a first of a month, no operator acted
+    # yet; user_profiles is built on command; nothing is decided on a first of a month, no operator acted, and nobody asked to be
+    # erased
     assert empty <= {"context", "alert_events", "experiment_units", "retention_lift", "alert_quality", "model_quality"} | {
         "feature_drift",
         "shadow_scores",
@@ -35,6 +36,8 @@ def test_every_table_has_the_rows_that_a_day_brings(spark, loaded_world):
         "user_profiles",
         "assignments_restated",
         "operator_actions",
+        "erasures",
+        "suppressions",
     }
 
 
