@@ -170,8 +170,10 @@ def _after(story: Story) -> dict[str, Any]:
 
 
 def _decided(story: Story, first: int, last: int) -> int:
-    """Features of the days ``first`` .. ``last``, which may be no snapshots, then the decisions of one day after the other."""
-    return story.run("build_features", first, last) + story.run(DECIDE, first, last)
+    """Features of the days ``first`` .. ``last``, which may be no snapshots, then the decisions of one day after the other, and
+    the assignments that were decided."""
+    rows = story.run("build_features", first, last) + story.run(DECIDE, first, last)
+    return rows + story.run("record_assignments", first, last)
 
 
 # --- what was found ------------------------------------------------------------------------------------------------------
