@@ -1,6 +1,7 @@
 """One Spark session a process, worlds that all processes of a run share, and what each test is marked with."""
 
 import json
+import logging
 import os
 import random
 import sys
@@ -67,6 +68,16 @@ def pytest_sessionfinish(session, exitstatus):
     """A target of make whose marks select no test has not failed."""
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.option.markexpr:
         session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.fixture(autouse=True)
+def usual_logs():
+    """A command says where log lines of its process go; other tests of the process log as before."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
