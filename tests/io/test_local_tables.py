@@ -2,7 +2,6 @@
 
 import json
 from datetime import date
-from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +12,7 @@ from churnwatch.core import Table, column
 from churnwatch.io.local_tables import table_files
 from churnwatch.io.store import Store
 from frames import frame
+from smallworld import settings
 
 SCHEMA = StructType([column("day", "date", "day"), column("n", "long", "number")])
 MADE = [{"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}, {"metaData": {"schemaString": SCHEMA.json()}}]
@@ -116,8 +116,8 @@ TABLE = Table(
 
 
 def test_the_files_of_a_table_have_the_rows_and_the_types_that_delta_reads(spark, tmp_path):
-    store = Store(spark, SimpleNamespace(storage=SimpleNamespace(root=str(tmp_path / "shop, the other"), files=str(tmp_path))))
-    plain = Store(spark, SimpleNamespace(storage=SimpleNamespace(root=str(tmp_path / "shop"), files=str(tmp_path))))
+    store = Store(spark, settings(storage={"root": str(tmp_path / "shop, the other"), "files": str(tmp_path)}))
+    plain = Store(spark, settings(storage={"root": str(tmp_path / "shop"), "files": str(tmp_path)}))
     for of in (store, plain):
         of.create([TABLE])
         for day in (1, 2, 3, 2):

@@ -84,7 +84,7 @@ def test_an_attempt_that_broke_off_is_not_found(conf, monkeypatch):
 
 
 def test_a_refused_attempt_registers_nothing(conf):
-    full = released(conf, "goes", outcome="refused")
+    full = released(conf, "refused", outcome="refused")
     assert full["model_version"] is None
     assert Models(None, conf, "x").find("refused") == [full]
 
@@ -101,7 +101,7 @@ def test_the_champion_never_moves_back(conf):
 
 
 def test_a_release_is_copied_beside_the_tables_and_its_run_is_checked(conf, monkeypatch):
-    row = released(conf, "stays")
+    row = released(conf, "kept")
     models = Models(None, conf, "x")
     shutil.rmtree(models.copies.folder(row["model_version"]))
     assert models.load(row["model_version"], row["mlflow_run_id"]).text == "tree\n"  # from MLflow

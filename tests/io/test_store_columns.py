@@ -61,9 +61,9 @@ def test_a_comment_that_changed_stops_no_run_and_is_set_in_one_commit(spark, tmp
     Store(spark, settings(storage={"root": str(tmp_path), "files": str(tmp_path)})).create([older])
     store = Store(spark, settings(storage={"root": str(tmp_path), "files": str(tmp_path)}))
     store.create([table])  # comments are no difference
-    assert store.outdated_comments(table) == table.schema.names
-    store.set_comments(table, table.schema.names)
-    assert store.outdated_comments(table) == []
+    assert definitions.outdated_comments(store, table) == table.schema.names
+    definitions.set_comments(store, table, table.schema.names)
+    assert definitions.outdated_comments(store, table) == []
     detail = spark.sql(f"DESCRIBE DETAIL {store.sql_name(table)}").first()
     assert detail["description"] == table.comment and store.version(table) == 2
     assert {f.name: f.nullable for f in store.stored_schema(table)} == {f.name: f.nullable for f in table.schema}
