@@ -121,7 +121,7 @@ def test_a_file_of_actions_is_put_into_the_inbox_line_by_line_and_leaves_it_when
     assert told == [("a1", "closed", "eva", "churned", "calls.csv:2"), ("a2", "acknowledged", "ann", None, "calls.csv:3")]
 
     def refuses(settings, order):
-        raise DataQualityError("alert_events: warnings that do not exist")
+        raise DataQualityError("alert_events: warnings that do not exist: a1")
 
     monkeypatch.setattr(ALERTS, "run_order", refuses)
     assert typed(*words, sets=("storage.root=unused", f"storage.files={tmp_path}"))[0] == 3
