@@ -200,6 +200,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     yield Job(
         "train_model",
         mode="daily",
+        decides=True,
         reads={
             "features": t.user_features.trailing(trained_days),
             "labels": t.user_labels.trailing(trained_days),
@@ -224,6 +225,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     yield Job(
         "score_users",
         mode="daily",
+        decides=True,
         reads={
             "features": t.user_features.on(must_exist=True),
             **churn.reads_before(settings.primary, t),
@@ -245,6 +247,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     yield Job(
         "raise_alerts",
         mode="daily",
+        decides=True,
         reads={
             "features": t.user_features.on(must_exist=True),
             "scores": t.user_scores.on(),
@@ -263,6 +266,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     yield Job(
         "plan_retention",
         mode="daily",
+        decides=True,
         reads={
             "scores": t.user_scores.on(),
             "consents": t.consents.as_of(),
@@ -275,6 +279,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     yield Job(
         "write_messages",
         mode="daily",
+        decides=True,
         reads={
             "alerts": t.risk_alerts.trailing(followed),  # older ones are followed until they are closed
             "alert_events": t.alert_events.trailing(followed),
@@ -325,6 +330,7 @@ def _training_due(settings: Settings, t: Tables) -> Due:
 def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
     yield Job(
         "record_assignments",
+        mode="daily",  # after the plan of its day, and before the lift of the next
         reads={"actions": t.retention_actions.on(), "assignments": t.assignments.as_of()},
         writes=(t.assignments_restated, t.assignments),
         where=retention.replaced_assignments,

@@ -120,16 +120,19 @@ class Chooser:
         self._settings, self._jobs, self._ledger, self._reader = settings, jobs, ledger, reader
 
     def steps(self, order: Order) -> list[Step]:
-        """The steps of ``order``, in the order in which they run: range jobs in one step each, then daily jobs day after day."""
+        """The steps of ``order``, in the order in which they run: range jobs in one step each, then daily jobs day after day.
+
+        Range jobs that read what the daily jobs write come after these.
+        """
         chosen = [job for job in self._jobs if _is_chosen(job, order)]
         days = order.days
         if order.first == order.last:
             return [_step(job, days, order) for job in chosen]
-        steps = [_step(job, days, order) for job in chosen if job.mode == "range"]
-        if order.decide or not order.everything:
-            daily = [job for job in chosen if job.mode == "daily"]
-            steps += [_step(job, (day,), order) for day in days for job in daily]
-        return steps
+        daily = [job for job in chosen if job.mode == "daily" and (order.decide or not order.everything)]
+        earlier, later = _around_daily([job for job in chosen if job.mode == "range"], daily)
+        steps = [_step(job, days, order) for job in earlier]
+        steps += [_step(job, (day,), order) for day in days for job in daily]
+        return steps + [_step(job, days, order) for job in later]
 
     def choose(self, step: Step, order: Order) -> Start | Outcome:
         """Whether ``step`` runs now, or why it does not. Under ``--resume`` it keeps only the days that need a run."""
@@ -142,9 +145,11 @@ class Chooser:
                 return Outcome(step, NOT_DUE, message=reason)
         if order.resume:
             history = History(self._ledger.runs())
-            days = tuple(d for d in step.days if not history.is_current(step.job, d, self._jobs))
+            days = tuple(d for d in step.days if not history.is_kept(step.job, d, self._jobs))
             if not days:
-                return Outcome(step, KEPT, message="done before, and as new as its inputs")
+                return Outcome(
+                    step, KEPT, message="done before, and a fact" if step.job.decides else "done before, and as new as its inputs"
+                )
             step = Step(step.job, step.day, days)
         step = self.with_history(step)
         return Start(
@@ -188,6 +193,20 @@ def _is_chosen(job: Job, order: Order) -> bool:
     if order.everything:
         return job.scheduled
     return job.name in order.jobs or job.full_name in order.jobs
+
+
+def _around_daily(jobs: Sequence[Job], daily: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+    """The range jobs that run before the daily ones, and those that run after them, because they read what these write."""
+    earlier: list[Job] = []
+    later: list[Job] = []
+    written = {table.name for job in daily for table in job.writes}
+    for job in jobs:
+        if any(read.table.name in written for read in job.reads.values()):
+            later.append(job)
+            written |= {table.name for table in job.writes}
+        else:
+            earlier.append(job)
+    return earlier, later
 
 
 def _step(job: Job, days: Sequence[date], order: Order) -> Step:

@@ -17,10 +17,24 @@ class History:
     def __init__(self, runs: Iterable[Run]) -> None:
         self.newest: dict[str, dict[date, Run]] = {}
         self.done: dict[str, dict[date, Run]] = {}
+        self.first: dict[str, dict[date, Run]] = {}  # the first run that was done
         for run in sorted(runs, key=lambda r: r.started_at):
             self.newest.setdefault(run.full_name, {}).update(dict.fromkeys(run.days, run))
             if run.status == DONE:
                 self.done.setdefault(run.full_name, {}).update(dict.fromkeys(run.days, run))
+                self.first[run.full_name] = {**dict.fromkeys(run.days, run), **self.first.get(run.full_name, {})}
+
+    def is_kept(self, job: Job, day: date, jobs: Sequence[Job]) -> bool:
+        """Whether ``--resume`` leaves the output day as it is: it is current, or was decided, on whatever data was known then.
+
+        What was decided before the decisions of its day that it follows were first made, such as offers of a day whose scoring
+        had been refused, is decided now.
+        """
+        run = self.newest.get(job.full_name, {}).get(day)
+        if run is None or run.status != DONE or not job.decides:
+            return self.is_current(job, day, jobs)
+        firsts = (self.first.get(other.full_name, {}).get(day) for other in _decided_before(job, jobs))
+        return all(first is None or first.started_at <= run.started_at for first in firsts)
 
     def is_current(self, job: Job, day: date, jobs: Sequence[Job]) -> bool:
         """Whether the newest run of the output day was done, and read what the jobs that it reads have written since.
@@ -52,6 +66,16 @@ class History:
             and other.wrote.get(read.table.name, -1) > seen
             for d, other in self.done.get(producer.full_name, {}).items()
         )
+
+
+def _decided_before(job: Job, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that decide and whose tables ``job`` reads, directly or through such jobs. A log holds what was decided before."""
+    found: list[Job] = []
+    for one in jobs[: jobs.index(job)][::-1]:
+        read = {read.table.name for later in (job, *found) for read in later.reads.values() if read.table.kind != "log"}
+        if one.decides and any(table.name in read for table in one.writes):
+            found.append(one)
+    return found
 
 
 def complete_version(ledger: Ledger, store: Store, table: Table, newest: int) -> int:

@@ -9,6 +9,7 @@ from churnwatch.flow import flow
 from churnwatch.graph import Failures, waits_for
 from churnwatch.settings import load
 from churnwatch.steps import Chooser, Order, failed, unreached
+from churnwatch.versions import History
 
 DAY = date(2025, 6, 30)
 
@@ -85,3 +86,42 @@ def test_steps_run_side_by_side_only_where_neither_writes_what_the_other_touches
     assert at("build_months") not in waits[at("measure_activity")] and at("measure_cohorts") not in waits[at("build_features")]
     # who reads first is not overtaken by who writes
     assert at("judge_alerts") in waits[at("score_users")]
+
+
+def test_in_a_range_no_range_job_reads_days_that_a_later_step_of_the_same_order_writes(jobs):
+    ordered = steps(jobs, first=DAY - timedelta(days=200), decide=True)
+    faults = set()
+    for number, step in enumerate(ordered):
+        if step.job.mode == "range":
+            for read in step.job.reads.values():
+                first, last = read.span.days(step.days[0], step.days[-1])
+                for later in ordered[number + 1 :]:
+                    if read.table in later.job.writes and any((first or day) <= day <= last for day in later.days):
+                        faults.add(f"{step.job.full_name} reads {read.table.name}, which {later.job.full_name} writes after it")
+    assert not faults
+    names = [step.job.name for step in ordered if step.day == DAY]
+    assert names.index("plan_retention") < names.index("record_assignments") < names.index("measure_lift")
+    assert names.index("score_users") < names.index("classify_losses")
+
+
+def test_a_resumed_run_keeps_decisions_although_their_inputs_are_newer(jobs):
+    """Offers may have been sent: only what was measured from the inputs is built again."""
+    named = {job.name: job for job in jobs if not job.instance}
+
+    def run(name, at, status="done", **more):
+        versions = {"read": {}, "wrote": {}, **more}
+        return SimpleNamespace(full_name=name, days=(DAY,), status=status, run_id=f"{name}{at}", started_at=at, at=at, **versions)
+
+    def kept(name, *runs):
+        return History(runs).is_kept(named[name], DAY, jobs)
+
+    newer = [run("score_users", 1, wrote={"user_scores": 2}), run("build_features", 9, wrote={"user_features": 7})]
+    newer.append(run("score_users", 9, wrote={"user_scores": 7}))
+    for name in ("plan_retention", "raise_alerts", "write_messages"):
+        assert kept(name, *newer, run(name, 2)), name
+        assert not kept(name, *newer, run(name, 2), run(name, 3, "failed")), name
+        assert not kept(name, *newer), name
+    again = run("plan_retention", 9, wrote={"retention_actions": 7})
+    assert not kept("record_assignments", again, run("record_assignments", 2)), "assignments repeat what was decided"
+    refused = [run("score_users", 1, "refused"), run("plan_retention", 2), run("write_messages", 3), run("score_users", 9)]
+    assert not kept("plan_retention", *refused) and not kept("write_messages", *refused), "nobody was scored when it was planned"

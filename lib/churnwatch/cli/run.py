@@ -35,7 +35,10 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be done and write nothing")] = False,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="run only what failed, was skipped, refused or not run, or is older than what it reads"),
+        typer.Option(
+            "--resume",
+            help="run only what failed, was skipped, refused or not run, or is older than its inputs; done decisions stay",
+        ),
     ] = False,
     if_due: Annotated[
         bool, typer.Option("--if-due", help="of jobs by name that are due now and then, run only those that are due")

@@ -49,6 +49,7 @@ class Job:
     stored in a commit of its own before the next is taken, so that what was done outside is known when the run is killed.
 
     - ``mode``: ``range`` builds many output days in one call, ``daily`` one day after the other.
+    - ``decides``: what it wrote of a day is a fact; ``--resume`` runs a done day of it never again because an input is newer.
     - ``lag_days``: the output day O of a run at day D is D - lag_days.
     - ``due``: when a scheduled job runs; None: every day.
     - ``snapshots``: ``--every`` may thin out the output days.
@@ -75,6 +76,7 @@ class Job:
     writes: tuple[Table, ...] = ()
     instance: str = ""
     mode: Literal["range", "daily"] = "range"
+    decides: bool = False
     lag_days: int = 0
     due: Due | None = None
     ports: tuple[Port, ...] = ()
