@@ -330,7 +330,6 @@ def _training_due(settings: Settings, t: Tables) -> Due:
 def _readings(settings: Settings, t: Tables) -> Iterator[Job]:
     yield Job(
         "record_assignments",
-        mode="daily",  # after the plan of its day, and before the lift of the next
         reads={"actions": t.retention_actions.on(), "assignments": t.assignments.as_of()},
         writes=(t.assignments_restated, t.assignments),
         where=retention.replaced_assignments,

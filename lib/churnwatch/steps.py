@@ -122,7 +122,7 @@ class Chooser:
     def steps(self, order: Order) -> list[Step]:
         """The steps of ``order``, in the order in which they run: range jobs in one step each, then daily jobs day after day.
 
-        Range jobs that read what the daily jobs write come after these.
+        Range jobs that read what the daily jobs write come after these, or between them where daily jobs read what they write.
         """
         chosen = [job for job in self._jobs if _is_chosen(job, order)]
         days = order.days
@@ -130,6 +130,10 @@ class Chooser:
             return [_step(job, days, order) for job in chosen]
         daily = [job for job in chosen if job.mode == "daily" and (order.decide or not order.everything)]
         earlier, later = _around_daily([job for job in chosen if job.mode == "range"], daily)
+        # daily jobs read what some of these write, such as assignments: these run day after day with them
+        read = {read.table.name for job in daily for read in job.reads.values()}
+        between = [job for job in later if any(table.name in read for table in job.writes)]
+        daily, later = [j for j in chosen if j in daily or j in between], [j for j in later if j not in between]
         steps = [_step(job, days, order) for job in earlier]
         steps += [_step(job, (day,), order) for day in days for job in daily]
         return steps + [_step(job, days, order) for job in later]

@@ -102,6 +102,8 @@ def test_in_a_range_no_range_job_reads_days_that_a_later_step_of_the_same_order_
     names = [step.job.name for step in ordered if step.day == DAY]
     assert names.index("plan_retention") < names.index("record_assignments") < names.index("measure_lift")
     assert names.index("score_users") < names.index("classify_losses")
+    loaded = [step for step in steps(jobs, first=DAY - timedelta(days=200)) if step.job.name == "record_assignments"]
+    assert [len(step.days) for step in loaded] == [201], "later days ask for assignments of every day"
 
 
 def test_a_resumed_run_keeps_decisions_although_their_inputs_are_newer(jobs):
