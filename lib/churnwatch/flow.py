@@ -168,6 +168,7 @@ def _labels(settings: Settings, t: Tables) -> Iterator[Job]:
 
 
 def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
+    decision = partial(Job, mode="daily", decides=True)
     lag = settings.label_lag_days(settings.churn.primary)
     shadow = {"shadow": t.shadow_scores.on()} if settings.model.challenger else {}
     # a threshold is moved again only when the labels of its warnings have matured
@@ -197,10 +198,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         build=partial(reports.judge_alerts, settings=settings),
     )
     trained_days = settings.model.history_days(settings.primary.ahead_days, lag)
-    yield Job(
+    yield decision(
         "train_model",
-        mode="daily",
-        decides=True,
         reads={
             "features": t.user_features.trailing(trained_days),
             "labels": t.user_labels.trailing(trained_days),
@@ -222,10 +221,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     attributes, indicators = scoring.rule_inputs(settings)
     for_rules = {"users": t.users.as_of()} if attributes else {}
     for_rules |= {"trend": t.activity_trend.before(alerts.trend_days(settings))} if indicators else {}
-    yield Job(
+    yield decision(
         "score_users",
-        mode="daily",
-        decides=True,
         reads={
             "features": t.user_features.on(must_exist=True),
             **churn.reads_before(settings.primary, t),
@@ -244,10 +241,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
     market = {"context": t.context.as_of(settings.measures.context_days)} if market_asked(settings) else {}
     longest_pause = max((rule.cool_down_days for rule in settings.rules.rules), default=0)
     heard_days = settings.case_days + max(longest_pause, alerts.MODEL_QUIET_DAYS)
-    yield Job(
+    yield decision(
         "raise_alerts",
-        mode="daily",
-        decides=True,
         reads={
             "features": t.user_features.on(must_exist=True),
             "scores": t.user_scores.on(),
@@ -263,10 +258,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         build=partial(alerts.raise_alerts, settings=settings),
     )
     pause = max((c.contact_pause_days for c in settings.offers.campaigns), default=0)
-    yield Job(
+    yield decision(
         "plan_retention",
-        mode="daily",
-        decides=True,
         reads={
             "scores": t.user_scores.on(),
             "consents": t.consents.as_of(),
@@ -276,10 +269,8 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         build=partial(retention.plan_retention, settings=settings),
     )
     followed, retried = alerts.tracked_days(settings) + 1, alerts.DELIVERY_DAYS + 1
-    yield Job(
+    yield decision(
         "write_messages",
-        mode="daily",
-        decides=True,
         reads={
             "alerts": t.risk_alerts.trailing(followed),  # older ones are followed until they are closed
             "alert_events": t.alert_events.trailing(followed),
