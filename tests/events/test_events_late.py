@@ -122,6 +122,26 @@ def test_changes_whose_files_were_deleted_stay_when_an_earlier_one_comes_late(sp
     assert consents(ingest, every[-1]) == {"a": False, "b": False}
 
 
+@pytest.mark.case(7)
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "ingested by a version that noted no files"])
+def test_a_day_keeps_its_rows_when_its_files_were_moved_away_after_its_ingest(spark, tmp_path, noted):
+    ingest = Ingest(spark, settings(json_source(tmp_path), consents=json_source(tmp_path, "consents", map=CONSENTS)))
+    for n in (11, 12):
+        write_lines(tmp_path / f"log_{day(n)}.jsonl", [event(n, "a"), event(n, "b")])
+        write_lines(tmp_path / f"consents_{day(n)}.jsonl", [said(user, day(n), n == 11) for user in "ab"])
+        ingest.run(day(n))
+        for file in tmp_path.glob("*.jsonl"):
+            file.unlink()
+    if not noted:
+        ingest.ingested_files.clear()
+    # the file of the 13th may hold rows of the 12th, and does
+    write_lines(tmp_path / f"log_{day(13)}.jsonl", [event(13, "a"), event(12, "late", "23:59:00")])
+    write_lines(tmp_path / f"consents_{day(13)}.jsonl", [said("c", day(13), True)])
+    ingest.run(day(13))
+    assert sorted(row["user_id"] for row in ingest.events if row["day"] == day(12)) == ["a", "b"]
+    assert consents(ingest, day(13)) == {"a": False, "b": False, "c": True}
+
+
 def files_of_sixty_days(chance):
     """Files of consents and of users by day, with statements of the day, repeated ones and some of days before."""
     files = {}

@@ -64,11 +64,22 @@ class Intake(Scope):
         return self.written.get(kind, self.state_days[kind])
 
     def kept_days(self, kind: str, source: Source) -> tuple[date, ...]:
-        """Days of state whose stored changes stay as they are, because no file of theirs can be read again."""
+        """Days of state whose stored changes count beside what their files hold now: not all of their files can be read again,
+        or nobody noted which they were."""
         others = [day for day in self.state_days[kind] if day not in self.own]
         if not source.daily:
             return tuple(others)
-        return tuple(day for day in others if not self.files.get(source.name, {}).keys() & set(file_days(source, day)))
+        there = self.files.get(source.name, {})
+        return tuple(
+            day
+            for day in others
+            if not _there(there, source, day) or day not in self.noted_days or _lacks_files(self, source, day)
+        )
+
+    @property
+    def noted_days(self) -> frozenset[date]:
+        """Days of which earlier ingests noted the files. Earlier versions noted none."""
+        return frozenset(day for day, _, _ in self.known)
 
 
 def only_days_of(days: Sequence[date], settings: Settings) -> Intake:
@@ -99,7 +110,7 @@ def find_intake(
     known = _recorded(inputs)
     intake = Intake(tuple(days), own=tuple(days), files=files, known=known)
     since = min(days) - timedelta(days=settings.clock.settle_days)
-    settling = [day for day in earlier if day >= since]
+    settling = [day for day in earlier if day >= since and day in intake.noted_days]
     events = settings.sources.events
     late = [day for day in settling if any(_is_touched(intake, s, day) for s in events) and not _has_gone(intake, events, day)]
     every = tuple(sorted({*days, *late}))
@@ -121,7 +132,9 @@ def count_taken(inputs: Frames, intake: Intake, earlier: Sequence[date], setting
     }
     for kind, source in state_sources(settings).items():
         there = intake.files.get(source.name, {})
-        taken |= {(day, source.name, f): Taken(there[f]) for day in intake.state_days[kind] for f in _there(there, source, day)}
+        for day in intake.state_days[kind]:
+            found = _there(there, source, day)
+            taken |= {(day, source.name, f): Taken(there[f]) for f in found} or {_no_files(source, day): Taken(NO_FILES)}
     waiting = {
         key: one
         for source in settings.sources.events
@@ -167,6 +180,16 @@ def _has_gone(intake: Intake, sources: Iterable[Source], day: date) -> bool:
     )
 
 
+def _lacks_files(intake: Intake, source: Source, day: date) -> bool:
+    """Whether a file that was read for ``day`` is no longer there."""
+    return any(
+        (was := intake.known.get((day, source.name, f))) is not None
+        and was.files != NO_FILES
+        and f not in intake.files[source.name]
+        for f in file_days(source, day)
+    )
+
+
 def _unread(intake: Intake, source: Source, days: Sequence[date]) -> frozenset[date]:
     """Days of files that are as they were when they held no row of any of ``days``."""
     there, useful = intake.files[source.name], set()
@@ -182,7 +205,7 @@ def _state_days(intake: Intake, source: Source, earlier: Sequence[date], later: 
     """The own days; those from the first on that has new files of its own; and later ones where own files are new."""
     touched = [day for day in intake.own if _is_touched(intake, source, day)]
     if source.daily:
-        touched += [day for day in earlier if _is_touched(intake, source, day)]
+        touched += [day for day in earlier if day in intake.noted_days and _is_touched(intake, source, day)]
     if not touched:
         return intake.own
     first = min(*touched, *intake.own) if source.daily else min(intake.own)
@@ -217,7 +240,7 @@ def _differs(intake: Intake, inside: Mapping[Key, tuple[int, str]], settings: Se
 def _taken(intake: Intake, inside: Mapping[Key, tuple[int, str]], source: Source, day: date) -> Iterable[tuple[Key, Taken]]:
     before = [one for f in file_days(source, day) if (one := intake.known.get((day, source.name, f)))]
     if not _there(intake.files.get(source.name, {}), source, day):
-        yield (day, source.name, file_days(source, day)[0]), Taken(NO_FILES)
+        yield _no_files(source, day), Taken(NO_FILES)
     for f in _there(intake.files.get(source.name, {}), source, day):
         key = (day, source.name, f)
         was = intake.known.get(key)
@@ -227,6 +250,11 @@ def _taken(intake: Intake, inside: Mapping[Key, tuple[int, str]], source: Source
         rows, content = inside.get(key, (0, ""))
         more = max(0, rows - (was.rows if was else 0)) if before else 0
         yield key, Taken(intake.files[source.name][f], rows, content, (was.late_rows if was else 0) + more)
+
+
+def _no_files(source: Source, day: date) -> Key:
+    """Key of the note that a day was ingested without a file of the source."""
+    return day, source.name, file_days(source, day)[0]
 
 
 def _waiting(intake: Intake, outside: Mapping[Key, tuple[int, str]], source: Source, day: date) -> Iterable[tuple[Key, Taken]]:
