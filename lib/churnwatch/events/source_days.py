@@ -41,7 +41,9 @@ def count_source_days(events: DataFrame, statements: DataFrame, settings: Settin
     if users := settings.sources.users:
         attributes = [name for name in users.map if name not in ("user_id", *OWN_FIELDS)]
         fields |= {name: F.col("attributes")[name] for name in attributes}
-    of_statements = _counted(statements, F.lit(None).cast("int"), fields, {source.name: list(source.map) for source in sources})
+    # a run takes older statements in on its first day, whatever that is: they are left out, so that a range counts as days do
+    of_the_day = statements.where("stated_on IS NULL OR stated_on = day")
+    of_statements = _counted(of_the_day, F.lit(None).cast("int"), fields, {source.name: list(source.map) for source in sources})
     return of_events.unionByName(of_statements)
 
 

@@ -65,6 +65,7 @@ def _late_blocks(done: Sequence[Mapping[str, Any]]) -> list[Block]:
         # the newest look at what waits counts
         for business_day, rows in message.get("waiting_rows", {}).items():
             counts.setdefault(business_day, {})["waiting_rows"] = rows
+    counts = {one: count for one, count in counts.items() if any(count.values())}  # what waited may have been taken in since
     if not counts:
         return []
     rows = [
