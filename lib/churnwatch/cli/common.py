@@ -68,14 +68,17 @@ def report_order(settings: Settings, order: Any, how: Any, json_file: Path | Non
     from churnwatch.results import RunReport
 
     with Progress() as progress:
-        runner = runner_over(settings, on_end=progress.step_ended, on_start=progress.step_started)
-        progress.watch(runner.spark)
         try:
+            runner = runner_over(settings, on_end=progress.step_ended, on_start=progress.step_started)
+            progress.watch(runner.spark)
             report = how(runner, order)
         except Exception as error:
             report = RunReport("", order, (), 0.0, error)
-            _write_json(report, json_file)
-            _tell_others(settings, report, None)
+            _tell_others(settings, report, None)  # first: the file may not be writable
+            try:
+                _write_json(report, json_file)
+            except OSError as unwritten:
+                error.add_note(f"the results were not written: {unwritten}")
             raise
     for outcome in report.outcomes:
         if outcome.error is not None:
