@@ -25,14 +25,16 @@ ALLOWED = {
     "graph": {"core", "settings", "reading", "steps"},
     "results": {"core", "settings", "steps"},
     "lanes": {"graph", "reading", "steps"},
-    "dry_run": {"core", "reading", "runner", "staleness", "steps"},
+    "publishing": {"core", "io", "reading"},
+    "dry_run": {"core", "publishing", "reading", "runner", "staleness", "steps"},
     "closing": {"core", "io", "settings", "reading", "results", "runner", "steps", "versions"},
     "watching": {"io", "settings", "reading", "results", "steps"},
     "claims": {"core", "io", "reading", "settings"},
     "hashes": {"reading", "settings"},
     "staleness": {"core", "hashes", "io", "reading", "settings"},
     "runner": BELOW_ROOMS
-    | {"flow", "io", "reading", "claims", "dry_run", "hashes", "lanes", "staleness", "steps", "graph", "results", "versions"},
+    | {"flow", "io", "reading", "claims", "dry_run", "hashes", "lanes", "publishing", "staleness", "steps", "graph", "results"}
+    | {"versions"},
     "upkeep": BELOW_ROOMS | {"alerts", "claims", "graph", "io", "reading", "rights", "runner", "staleness"},
     "dictionary": BELOW_ROOMS | {"flow", "results"},
     "rights": BELOW_ROOMS | {"claims", "events", "io", "runner"},

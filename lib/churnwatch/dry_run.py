@@ -4,6 +4,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from churnwatch.core import DataQualityError, Refused, Skipped
+from churnwatch.publishing import replaced
 from churnwatch.reading import Step
 from churnwatch.staleness import find_scope
 from churnwatch.steps import Outcome
@@ -27,7 +28,7 @@ def expected(runner: "Runner", step: Step) -> Outcome:
         rows |= _rows(runner, step)
     for table in job.writes:
         text = f"{rows[table.name]:,} rows" if isinstance(rows[table.name], int) else rows[table.name]
-        what = "adds to" if table.kind == "log" else f"replaces {runner.where(step, table.name)} of"
+        what = "adds to" if table.kind == "log" else f"replaces {replaced(step, table.name)} of"
         lines.append(f"{what} {table.name}: {text}")
     return Outcome(step, "would run", message="\n".join(lines))
 

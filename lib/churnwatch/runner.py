@@ -6,13 +6,12 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from functools import partial
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from churnwatch import claims
 from churnwatch.core import (
@@ -25,8 +24,6 @@ from churnwatch.core import (
     Refused,
     Scope,
     Skipped,
-    Table,
-    days_predicate,
 )
 from churnwatch.dry_run import expected
 from churnwatch.flow import flow
@@ -39,6 +36,7 @@ from churnwatch.io.ledger import Ledger
 from churnwatch.io.session import describe, few_rows_settings
 from churnwatch.io.store import Store, Written
 from churnwatch.lanes import Lane, Shared, side_by_side
+from churnwatch.publishing import publish
 from churnwatch.reading import Reader, Step
 from churnwatch.results import RunReport
 from churnwatch.settings import Settings
@@ -333,58 +331,16 @@ class Runner:
             if job.gate:
                 message = json.dumps({**(counts or {}), **scope.note}, default=str)
             frames = job.build(inputs, scope.days, **({} if job.stage else ports), **scoped)
-            written = self._publish(replace(step, days=scope.days), run_id, frames, scoped)
+            written = publish(replace(step, days=scope.days), run_id, frames, scoped, self.store, self.reader)
         finally:
             if job.stage or job.ports:
                 self.store.drop_stage(run_id)
         return written, read_versions, message, scope
 
-    def _publish(self, step: Step, run_id: str, frames: Mapping[str, Any], scoped: Mapping[str, Scope]) -> list[Written]:
-        job = step.job
-        if set(frames) != {t.name for t in job.writes}:
-            raise ContractError(f"{job.full_name} built {sorted(frames)}, but declares {[t.name for t in job.writes]}")
-        stamp = {"run_id": run_id, "job": job.full_name, "day": str(step.day), "days": [str(day) for day in step.days]}
-        written = []
-        for table in job.writes:
-            try:
-                if table.kind == "log":
-                    slices = [frames[table.name]] if isinstance(frames[table.name], DataFrame) else frames[table.name]
-                    ends = [self._appended(step, table, rows, stamp) for rows in slices]
-                    version = ends[-1].version if ends else self.store.version(table) or 0
-                    written.append(Written(table.name, version, sum(end.rows for end in ends)))
-                else:
-                    written.append(self.store.replace(table, frames[table.name], self.where(step, table.name, scoped), stamp))
-            except Exception as error:
-                error.add_note(_place(table, written))
-                raise
-        return written
-
-    def _appended(self, step: Step, table: Table, rows: DataFrame, stamp: Mapping[str, Any]) -> Written:
-        again = partial(self._only_new, step, table, rows)
-        return self.store.append(table, again(), stamp, again)
-
-    def _only_new(self, step: Step, table: Table, frame: DataFrame) -> DataFrame:
-        """Rows of a log table whose key is not yet stored for the step's days, so that a second run adds nothing."""
-        stored = self.store.read(table, days_predicate(step.days), min(step.days), max(step.days))
-        stored = stored.select(*table.keys)  # one row a key
-        return frame.join(stored, list(table.keys), "left_anti").select(*frame.columns)
-
-    def where(self, step: Step, table: str, scoped: Mapping[str, Scope] | None = None) -> str:
-        """SQL of the rows of ``table`` that the step replaces."""
-        special = step.job.where(step.days, **(scoped or {})) if step.job.where else {}
-        return special.get(table) or days_predicate(step.days)
-
     def ports(self, job: Job, run_id: str, content_id: str) -> dict[str, Any]:
         """The ports of the job, by name."""
         given: dict[str, tuple[Any, ...]] = {"models": (content_id,), "senders": (run_id, self.leases.check)}
         return {name: _port(name)(self.spark, self.settings, *given.get(name, (run_id,))) for name in job.ports}
-
-
-def _place(table: Table, written: Sequence[Written]) -> str:
-    """Where a step broke off, for the message of its error."""
-    committed = ", ".join(f"{one.table} version {one.version}" for one in written)
-    text = f"It happened while {table.name} was written."
-    return f"{text} Committed before it: {committed}; readers keep the versions before these." if committed else text
 
 
 def _with_reason(because: str | None, message: str | None) -> str | None:

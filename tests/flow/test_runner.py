@@ -626,10 +626,12 @@ def test_half_of_a_step_is_never_read(world, monkeypatch):
 
         return Job("two", build=build, reads={"seen": SEEN.on()}, writes=(table("first"), table("second")))
 
+    both_tables = (table("first"), table("second"))
     both = {"first": table("first").on(), "second": table("second").on()}
     sums = Job("sum", build=lambda i, d: {"sums": i["first"].unionAll(i["second"])}, reads=both, writes=(table("sums"),))
     runner = world(two(10), sums)
-    runner.run(order("ingest_events", "two"))
+    runner.run(order("ingest_events", first=D - timedelta(days=1), last=D))
+    runner.run(order("two"))
     real = Store.replace
 
     def once(self, of, *rest):
@@ -642,9 +644,39 @@ def test_half_of_a_step_is_never_read(world, monkeypatch):
         with pytest.raises(OSError, match="No space left") as failed:
             world(two(1000)).run(order("two"))
     assert "while second was written. Committed before it: first version 2" in failed.value.__notes__[0]
-    other = world(two(10), sums)
-    assert [o.status for o in other.run(order("sum"))] == ["done"]
+    # a step that had nothing to commit names no version that holds the half
+    idle = Job(
+        "idle", build=lambda i, d: {"first": i["seen"].limit(0)}, reads={"seen": SEEN.on()}, writes=both_tables[:1], lag_days=1
+    )
+    other = world(two(10), sums, idle)
+    assert [o.status for o in other.run(order("idle", "sum"))] == ["done", "done"]
     assert sorted(r[2] for r in rows(other, SUMS)) == [10, 10, 20, 20]
+
+
+def test_slices_of_a_log_end_with_their_step_and_rows_of_earlier_days_are_added_once(world, spark, monkeypatch):
+    ended = []
+
+    def build(inputs, days):
+        def slices():
+            try:
+                yield frame(spark, [(D - timedelta(days=1), "a", 1)], NOTES.schema)
+                yield frame(spark, [(D, "b", 2)], NOTES.schema)
+            finally:
+                ended.append(days)
+
+        return {"notes": slices()}
+
+    runner = world(Job("note", build=build, reads={"notes": NOTES.before(3)}, writes=(NOTES,)))
+    runner.run(order("ingest_events"))
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(Store, "append", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
+        with pytest.raises(OSError, match="No space left") as failed:
+            runner.run(order("note"))
+    assert ended == [(D,)], "what the port held is free, although the error still holds its frames"
+    assert failed.value.__traceback__
+    for _ in range(2):
+        runner.run(order("note"))
+    assert rows(runner, NOTES) == [(D - timedelta(days=1), "a", 1), (D, "b", 2)]
 
 
 def test_a_job_reads_the_versions_that_a_run_of_the_whole_flow_has_left(world):

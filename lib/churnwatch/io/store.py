@@ -43,11 +43,12 @@ Again = Callable[[], DataFrame] | None
 
 @dataclass(frozen=True)
 class Written:
-    """What a write did: the table's version after it, and the number of rows that it wrote."""
+    """What a write did: the table's version after it, the number of rows that it wrote, and whether a commit was needed."""
 
     table: str
     version: int
     rows: int
+    committed: bool = True
 
 
 class Store(Staging):
@@ -278,7 +279,7 @@ class Store(Staging):
             self.newest(table)
             frame = again() if again else frame
         if version is None:
-            return Written(table.name, self.version(table) or 0, 0)
+            return Written(table.name, self.version(table) or 0, 0, committed=False)
         self._versions[table.name] = version
         return Written(table.name, version, self._rows(table, version))
 
