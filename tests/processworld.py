@@ -37,10 +37,10 @@ class Ended:
     output: str
 
 
-def held(folder, what, number, *arguments):
-    """A process that runs ``churnwatch`` with a fault; one that waits goes on once ``folder``/go is there."""
+def held(folder, what, write, *arguments):
+    """A process that runs ``churnwatch`` with a fault, see held.py; one that waits goes on once ``folder``/go is there."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "lib"), "SPARK_LOCAL_IP": "127.0.0.1", "TZ": FAR_ZONE}
-    given = [sys.executable, str(HELD), what, str(number), f"{folder}/go", "run", *arguments, "--config", str(world.CONFIG)]
+    given = [sys.executable, str(HELD), what, str(write), f"{folder}/go", "run", *arguments, "--config", str(world.CONFIG)]
     for pair in [*world.sets(folder), *(f"spark.{k}={v}" for k, v in (TEST_SPARK | SHORT_LIVED).items())]:
         given += ["--set", pair]
     return subprocess.Popen(given, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -6,6 +6,8 @@ import pytest
 
 import reliability
 
+STREAMS = 45  # the case of a stream that is killed
+
 
 def test_the_document_is_what_the_marks_say():
     made = reliability.document(reliability.cases(), reliability.tests_by_case())
@@ -16,10 +18,8 @@ def test_every_mark_names_a_case():
     assert set(reliability.tests_by_case()) <= set(reliability.cases())
 
 
-def test_every_case_has_a_test():
-    without = sorted(set(reliability.cases()) - set(reliability.tests_by_case()))
-    if without:
-        pytest.skip(f"cases without a test: {', '.join(map(str, without))}")
+def test_every_case_has_a_test_but_streams_which_do_not_exist_yet():
+    assert sorted(set(reliability.cases()) - set(reliability.tests_by_case())) == [STREAMS]
 
 
 def test_marks_of_functions_of_drawn_cases_and_of_files_are_found():

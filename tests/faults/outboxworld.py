@@ -67,12 +67,12 @@ def network(port):
     ]
 
 
-def sending(folder, port, *options):
-    """A process that runs send_messages for DAY."""
+def sending(folder, port, *options, master=TEST_SPARK["spark.master"]):
+    """A process that runs send_messages for DAY, on the Spark cluster ``master``."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "lib"), "SPARK_LOCAL_IP": "127.0.0.1"}
     given = [sys.executable, "-m", "churnwatch.cli", "run", "send_messages", "--day", str(DAY), *options]
     given += ["--config", str(world.CONFIG)]
-    spark = [f"spark.{k}={v}" for k, v in (TEST_SPARK | SHORT_LIVED).items()]
+    spark = [f"spark.{k}={v}" for k, v in (TEST_SPARK | SHORT_LIVED | {"spark.master": master}).items()]
     for pair in [*world.sets(folder), *network(port), *spark]:
         given += ["--set", pair]
     return subprocess.Popen(given, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
