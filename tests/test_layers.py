@@ -35,9 +35,9 @@ ALLOWED = {
     "runner": BELOW_ROOMS
     | {"flow", "io", "reading", "claims", "dry_run", "hashes", "lanes", "publishing", "staleness", "steps", "graph", "results"}
     | {"versions"},
-    "upkeep": BELOW_ROOMS | {"alerts", "claims", "graph", "io", "reading", "rights", "runner", "staleness"},
+    "upkeep": BELOW_ROOMS | {"alerts", "claims", "graph", "io", "reading", "rights", "runner", "staleness"} | {"versions"},
     "dictionary": BELOW_ROOMS | {"flow", "results"},
-    "rights": BELOW_ROOMS | {"claims", "events", "io", "runner"},
+    "rights": BELOW_ROOMS | {"claims", "events", "io", "runner", "versions"},
     "demo": BELOW_ROOMS | {"io", "simulate", "warehouse"},
     "drill": BELOW_ROOMS | {"activity", "io", "reading", "runner"},
     "progress": {"io"},

@@ -8,7 +8,7 @@ from churnwatch.io.leases import Leases, lease_of
 from churnwatch.io.ledger import Ledger, Run
 from churnwatch.io.store import Store
 from churnwatch.reading import Step, span_text
-from churnwatch.settings.terms import ABORTED, ALL, FAILED, MIGRATE, RUNNING
+from churnwatch.settings.terms import ABORTED, ALL, ALONE, FAILED, MIGRATE, RUNNING
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,22 @@ def take(ledger: Ledger, leases: Leases, claim: Claim, take_over: bool = False) 
 def living(ledger: Ledger, leases: Leases) -> list[Run]:
     """Runs without an end that are not known to be dead, earliest first."""
     return [run for run in ledger.running() if leases.lives(lease_of(run.run_id)) is not False]
+
+
+def end_dead(ledger: Ledger, leases: Leases) -> list[Run]:
+    """Write the row ``aborted`` for runs that died without an end; return the runs that live, earliest first.
+
+    A run whose lease has no file is watched like one on another machine. This takes up to ``runs.lease_minutes``.
+    """
+    ledger.refresh()
+    running, alive = ledger.running(), set[str]()
+    while found := leases.first_living({lease_of(run.run_id) for run in running} - alive):
+        alive.add(found)
+    for run in running:
+        if lease_of(run.run_id) not in alive:
+            _end(ledger, leases, run, "another command", "the process died before it wrote the end of the run")
+    ledger.flush()
+    return [run for run in running if lease_of(run.run_id) in alive]
 
 
 def close(store: Store, ledger: Ledger, leases: Leases) -> None:
@@ -121,11 +137,11 @@ def _end(ledger: Ledger, leases: Leases, run: Run, by: str, message: str) -> Non
 
 
 def _others(ledger: Ledger, claim: Claim) -> list[Run]:
-    """Other runs without an end that do some of the claim's steps, earliest first. A migration goes with no other run."""
+    """Other runs without an end that do some of the claim's steps, earliest first. Jobs of ALONE go with no other run."""
     running = [run for run in ledger.running() if run.run_id != claim.run_id]
-    if claim.job == MIGRATE:
+    if claim.job in ALONE:
         return running
-    return [run for run in running if run.job == MIGRATE or any(_overlap(run, step) for step in claim.steps)]
+    return [run for run in running if run.job in ALONE or any(_overlap(run, step) for step in claim.steps)]
 
 
 def _overlap(run: Run, step: Step) -> bool:

@@ -34,7 +34,10 @@ def expected(runner: "Runner", step: Step) -> Outcome:
 
 
 def _rows(runner: "Runner", step: Step) -> dict[str, int | str]:
-    folder = f"dry-{uuid.uuid4().hex}"
+    lease = uuid.uuid4().hex
+    folder = f"{lease}-dry"
+    if step.job.stage:
+        runner.leases.hold(lease)  # without it, any other run would remove the staged rows
     try:
         runner.reader.stop_on_missing_days(step)
         inputs = {alias: runner.reader.cut(step, read) for alias, read in step.job.reads.items()}
@@ -53,3 +56,4 @@ def _rows(runner: "Runner", step: Step) -> dict[str, int | str]:
     finally:
         if step.job.stage:
             runner.store.drop_stage(folder)
+            runner.leases.release(lease)

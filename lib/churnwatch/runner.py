@@ -129,6 +129,7 @@ class Runner:
         row = (uuid.uuid4().hex, ALL, "", order.last)
         claim = claims.Claim(*row, days, tuple(steps))
         claims.take(self.ledger, self.leases, claim, self._take_over)
+        self.store.refresh()  # an erasure may have ended before the claim
         self._whole = row[0]
         end: dict[str, Any] = {"status": FAILED, "message": "the run broke off"}
         try:
@@ -281,6 +282,7 @@ class Runner:
         else:
             claim = claims.Claim(run_id, job.name, job.instance, step.day, step.days, (step,))
             claims.take(self.ledger, self.leases, claim, self._take_over)
+            self.store.refresh()  # an erasure may have ended before the claim
         try:
             if claimed:
                 reads_runs = any(read.table == self.tables.job_runs for read in job.reads.values())

@@ -85,15 +85,35 @@ def complete_version(ledger: Ledger, store: Store, table: Table, newest: int) ->
     take the version before its first commit. Commits that no step made, such as OPTIMIZE, are taken with the rest. A log is
     read at its newest version, because each of its rows is a fact: a message that was sent stays sent.
     """
+    half = half_step(ledger, store, table, newest)
+    return newest if half is None else max(half[0] - 1, 0)
+
+
+def half_step(ledger: Ledger, store: Store, table: Table, newest: int) -> tuple[int, str] | None:
+    """The first commit of ``table``, up to version ``newest``, of a step that has not ended as done: version and run_id."""
     recorded = ledger.recorded(table.name)
     if table.kind == "log" or recorded == newest:
-        return newest
+        return None
     first = 0 if recorded is None or recorded > newest else recorded + 1
     for version, stamp in store.commits_from(table, first):
         run_id = stamp.get("run_id")
         if version <= newest and run_id and not ledger.is_done(run_id):
-            return max(version - 1, 0)
-    return newest
+            return version, run_id
+    return None
+
+
+def half_step_text(ledger: Ledger, store: Store, table: Table) -> str | None:
+    """Say which step broke off after it had written ``table``, and how to end it; null when readers take the newest version."""
+    newest = store.newest(table)
+    if newest is None or (half := half_step(ledger, store, table, newest)) is None:
+        return None
+    version, run_id = half
+    run = next((run for run in ledger.runs() if run.run_id == run_id), None)
+    text = f"{table.name}: version {version} was written by run {run_id}, which has not ended as done"
+    if run is None:
+        return f"{text}. Hint: build the newest day of the table again"
+    command = f"all --day {run.day} --resume" if "-" in run_id else f"{run.full_name} --day {run.day}"
+    return f"{text}. Hint: churnwatch run {command}"
 
 
 def of_run(ledger: Ledger, run_id: str) -> dict[str, int]:

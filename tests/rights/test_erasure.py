@@ -13,6 +13,7 @@ import smallworld
 import world
 from churnwatch.core import ConfigError, WriteConflict
 from churnwatch.io.keys import id_key, keyed_id, rotate_id_key, table_key
+from churnwatch.io.leases import Leases
 from churnwatch.io.sources import Sources
 from churnwatch.rights import Erasure, explain, read_requests, to_json, to_lines, verify
 from churnwatch.runner import Runner
@@ -63,7 +64,10 @@ def warehouse(spark, tmp_path):
     }
     store(of, "notifications", [*offers, digest])
     store(of, "deliveries", [{"message_id": f"offer to {user}", "outcome": "sent"} for user in users])
-    store(of, "job_runs", [{"job": "score_users", "status": "failed", "days": [], "message": f"key {ANNA} repeats, and {ANNA}0"}])
+    of.store.create([of.tables.job_runs])
+    of.ledger.write("f", "score_users", "", DAY, "failed", [], message=f"key {ANNA} repeats, and {ANNA}0")
+    of.ledger.flush()
+    of.store.refresh()
     files = tmp_path / "files"
     lines = [json.dumps({"alert_id": "a", "note": f"{user} was called"}) for user in users]
     write(files / "inbox" / "alert_events" / "2025-03-12" / "one.jsonl", "\n".join(lines) + "\n")
@@ -111,7 +115,10 @@ def test_a_user_is_erased_from_every_table_and_file_and_nobody_else_is(warehouse
     bodies = {row["message_id"]: row["body"] for row in rows["notifications"]}
     assert bodies == {f"offer to {BEN}": "x", "digest": f"user erased, user {hashes['new'][BEN][:16]}"}
     assert [row["message_id"] for row in rows["deliveries"]] == [f"offer to {BEN}"]
-    assert [row["message"] for row in rows["job_runs"]] == [f"key erased repeats, and {ANNA}0"]
+    (failed,) = [row for row in rows["job_runs"] if row["job"] == "score_users"]
+    assert failed["message"] == f"key erased repeats, and {ANNA}0"
+    (erased,) = [row for row in rows["job_runs"] if row["job"] == "erase" and row["status"] == "done"]
+    assert "events" in {output["table"] for output in erased["outputs"]} and erased["run_id"] == number
     files = tree(folder / "files")
     assert {name for name in before[0] if name not in files} == {"outbox/2025-03-12/offer.json", "staging/run/part.parquet"}
     assert files["pages/2025-03-12/churn.html"] == f"<td>erased</td><td>{hashes['new'][BEN][:16]}</td>".encode()
@@ -157,10 +164,26 @@ def one_event(of, user):
 def test_an_erasure_waits_for_runs_that_are_under_way(warehouse):
     of, _, _ = warehouse
     of.ledger.refresh()
+    other = Leases(of.settings)
+    other.hold("r")
     of.ledger.write("r", "score_users", "", DAY, "running", [DAY])
     of.ledger.flush()
-    with pytest.raises(WriteConflict, match="score_users is being run .* nothing was erased"):
+    with pytest.raises(WriteConflict, match=r"score_users 2025-03-12 is being run by r .*; nothing was written"):
         Erasure(of, [ANNA]).run("me")
+    other.release_all()
+
+
+def test_an_erasure_refuses_tables_of_steps_that_broke_off_because_readers_take_older_versions(warehouse):
+    of, _, _ = warehouse
+    of.ledger.refresh()
+    of.ledger.write("half", "ingest_events", "", DAY, "failed", [DAY])
+    of.ledger.flush()
+    of.store.append_rows(of.tables.events, one_event(of, ANNA).to_pylist(), {"run_id": "half", "job": "ingest_events"})
+    with pytest.raises(WriteConflict, match=r"events: version 1 .* Hint: churnwatch run ingest_events --day 2025-03-12"):
+        Erasure(of, [ANNA]).run("me")
+    assert not world.stored(of, "suppressions")
+    of.ledger.refresh()
+    assert of.ledger.running() == []
 
 
 def test_a_file_of_requests_has_a_user_a_line(tmp_path):

@@ -11,6 +11,7 @@ from churnwatch.core import JobFailed
 from churnwatch.settings import Settings
 
 COPIES = ("staging", "drill")  # copies of tables, of runs and drills that ended; a whole folder is removed
+LEASES = "leases"  # heartbeats of processes: they name no user, and come and go at any moment
 LINES = (".jsonl", ".ndjson")  # a line that names a user is removed, the others stay
 TEXTS = (".html", ".md", ".txt", ".log")  # the name of a user is replaced
 MESSAGES = ("inbox", "outbox")  # a file that names a user is removed, if it is no file of lines
@@ -104,7 +105,7 @@ class PersonalFiles:
             of_table = "_delta_log" in inside or file.suffix == ".parquet"
             if tables is not None and tables != self._folder and self._folder in tables.parents:
                 of_table |= tables in file.parents
-            if file.is_file() and not of_table and inside[0] not in COPIES and not file.name.startswith(KEYS):
+            if file.is_file() and not of_table and inside[0] not in (*COPIES, LEASES) and not file.name.startswith(KEYS):
                 yield file
 
 

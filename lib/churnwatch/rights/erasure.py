@@ -11,7 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from churnwatch.claims import living
+from churnwatch import claims
 from churnwatch.core import ConfigError, JobFailed, Table, WriteConflict
 from churnwatch.events.instants import BLANKS
 from churnwatch.io.clock import now
@@ -19,7 +19,10 @@ from churnwatch.io.erasing import Match, TableRows
 from churnwatch.io.keys import SHOWN_DIGITS, display_keys, keyed, keyed_id, lasting_table_key, table_key
 from churnwatch.io.operator_log import record_action
 from churnwatch.io.personal_files import LONG, TOKENS_AT_ONCE, PersonalFiles, Tokens
+from churnwatch.io.store import Written
 from churnwatch.runner import Runner
+from churnwatch.settings.terms import DONE, ERASE
+from churnwatch.versions import half_step_text
 
 USER_COLUMNS = ("user_id", "unit")
 # texts that may name a user among others: the name is replaced, the row stays
@@ -103,11 +106,29 @@ class Erasure:
         """Erase; return the id of the erasure, and what was erased.
 
         The list of erased users comes first: an ingest that runs after a crash of this command brings nobody back. A second
-        run completes the first. Raises WriteConflict while other runs are live, JobFailed with what the scan at the end found.
+        run completes the first. No other run starts meanwhile. Raises WriteConflict while other runs are live, and when a step
+        broke off after it had written one of the tables; JobFailed with what the scan at the end found.
         """
-        self._refuse_live_runs()
-        self._store.create([self._tables.suppressions, self._tables.erasures])
-        found, erasure, at = self.find(), uuid.uuid4().hex, now()
+        self._store.create([self._tables.job_runs, self._tables.suppressions, self._tables.erasures])
+        erasure, ledger, leases = uuid.uuid4().hex, self._runner.ledger, self._runner.leases
+        today = now().date()
+        claims.take(ledger, leases, claims.Claim(erasure, ERASE, "", today, (today,), ()))
+        try:
+            found, written = self._erase(erasure, who)
+            # recorded as a step does, so that readers take the versions without these users
+            ledger.write(erasure, ERASE, "", today, DONE, (), outputs=written)
+        except BaseException as error:
+            # without the error's text, which may name users
+            ledger.write(erasure, ERASE, "", today, claims.ending(error), (), message=type(error).__name__)
+            raise
+        finally:
+            claims.close(self._store, ledger, leases)
+        return erasure, found
+
+    def _erase(self, erasure: str, who: str) -> tuple[Found, list[Written]]:
+        """Erase; return what was found, and the versions of the tables that changed."""
+        found, at = self.find(), now()
+        self._refuse_half_steps()
         self._suppress(erasure, at)
         changed: dict[str, int] = {}
         for table, matches in list(self._own_rows()):
@@ -132,7 +153,7 @@ class Erasure:
         self._store.append_rows(self._tables.erasures, [row], {"erasure": erasure})
         self._store.create([self._tables.operator_actions])
         record_action(self._store, self._tables.operator_actions, "erase", erasure, f"{len(self._hashes)} user(s)", who)
-        return erasure, found
+        return found, [Written(name, version, 0) for name, version in versions.items() if version is not None]
 
     def _suppress(self, erasure: str, at: datetime) -> None:
         """Add the users to the list of erased ones, those that are not on it."""
@@ -143,12 +164,12 @@ class Erasure:
         if rows:
             self._store.append_rows(self._tables.suppressions, rows, {"erasure": erasure})
 
-    def _refuse_live_runs(self) -> None:
-        self._runner.ledger.refresh()
-        if live := living(self._runner.ledger, self._runner.leases):
-            raise WriteConflict(
-                f"{live[0].full_name} is being run ({live[0].message}); nothing was erased. Hint: wait for its end"
-            )
+    def _refuse_half_steps(self) -> None:
+        """Raise WriteConflict for tables of which readers take an older version than the newest one, which is erased."""
+        ledger, tables = self._runner.ledger, {table.name: table for table, _ in self._own_rows()}
+        if faults := [text for table in tables.values() if (text := half_step_text(ledger, self._store, table))]:
+            listed = "\n".join(f"  {fault}" for fault in faults)
+            raise WriteConflict(f"steps broke off, and readers take older versions of their tables; nothing was erased\n{listed}")
 
     def _own_rows(self) -> Iterator[tuple[Table, list[Match]]]:
         """Yield each stored table that has rows about these users alone, and how they are found.

@@ -50,6 +50,8 @@ DELIVERY_OUTCOMES = (SENT, FAILED, EXPIRED, HISTORY, SUPPRESSED)
 # status of a run of a job, besides FAILED and REFUSED
 RUNNING, DONE, SKIPPED = "running", "done", "skipped"
 MIGRATE = "migrate"  # job of the runs of churnwatch migrate in job_runs
+ERASE = "erase"  # job of the runs of churnwatch erase in job_runs
+ALONE = (MIGRATE, ERASE)  # jobs that go with no other run
 ABORTED = "aborted"  # ended from outside: by a signal, by a take-over, or without a word
 RUN_STATUSES = (RUNNING, DONE, FAILED, SKIPPED, REFUSED, ABORTED)
 

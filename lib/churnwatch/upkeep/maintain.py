@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
-from churnwatch.claims import living
+from churnwatch.claims import end_dead, living
 from churnwatch.core import ChurnwatchError, Table, first_kept_day, to_ranges
 from churnwatch.io.leases import lease_of
 from churnwatch.io.ledger import Run
@@ -16,6 +16,7 @@ from churnwatch.io.table_upkeep import TableUpkeep, check_hours
 from churnwatch.reading import INGEST
 from churnwatch.rights.erasure import verify
 from churnwatch.runner import Runner
+from churnwatch.versions import half_step_text
 
 HOURS = 24  # of a day
 Line = tuple[bool, str]  # whether it went well, and what was done, or would be
@@ -48,6 +49,8 @@ class Maintenance:
         self._upkeep = TableUpkeep(self.runner.store)
         self.runner.store.refresh()
         self.runner.ledger.refresh()
+        if not self.dry_run:
+            end_dead(self.runner.ledger, self.runner.leases)
 
     def lines(self) -> Iterator[Line]:
         """Yield (good, text) for each thing that is due."""
@@ -96,6 +99,10 @@ class Maintenance:
         for table in stored:
             files = self._upkeep.old_files(table, hours)
             if files == 0:
+                continue
+            # readers take the version before the step that broke off: its files must stay
+            if half := half_step_text(self.runner.ledger, self.runner.store, table):
+                yield False, f"{table.name}: old versions are left as they are: {half}"
                 continue
             some = "" if files is None else f"up to {files:,} "
             what = f"{some}files that no version of the last {hours // HOURS} days has"
