@@ -18,7 +18,7 @@ from churnwatch.settings.rule_columns import market_asked
 from churnwatch.settings.terms import ALL
 from churnwatch.tables import Tables, tables
 
-LATE_DAYS = 28  # an ingest looks for what came late for so many days before its own
+LATE_DAYS = 28  # days before its own for which an ingest looks for rows and files that came late
 TREND_DAYS = 14  # users of this week, and of the week before
 COHORT_DAYS = 62  # O's month and the month before, which `change` compares with; July and August are the longest pair
 LONGEST_MONTH_DAYS = 31  # days of the longest calendar month

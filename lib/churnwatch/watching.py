@@ -10,7 +10,7 @@ from churnwatch.results import BAD, RunReport
 from churnwatch.settings.terms import ALL, DONE, FAILED
 from churnwatch.steps import Outcome
 
-USUAL_RUNS = 7  # the usual duration of a job is the median of so many runs over as many days
+USUAL_RUNS = 7  # runs, each of another day: their median is the usual duration of a job
 SLOW_FACTOR = 2.0
 SLOW_SECONDS = 60.0  # a shorter run is not slow, however short the runs before it were
 

@@ -125,5 +125,6 @@ def matching_groups(
     # bounded by groups times rules
     small = collect_together(group_inputs(trend, rates, settings))
     groups = per_group(trend.sparkSession, small["trend"], small["rates"], context, day, settings)
+    # a row for each group and rule that is true for it
     rows = groups.select(name, F.explode(ids).alias("rule_id")).collect()
     return {rule.id: sorted(row["name"] for row in rows if row["rule_id"] == rule.id) for rule in rules}

@@ -70,8 +70,8 @@ def untold_warnings(
     """Return open cases of earlier days about which somebody got no message: one row per case and receiver.
 
     The row is the case's newest warning, with the receiver as ``owner``: its owner, and the superior after an escalation. A
-    receiver was told when the message about the warning or the escalation, or a later digest, was not history. Cases that are
-    closed on ``day`` (``due`` with an outcome) are left out.
+    receiver got a message unless the one about the warning or the escalation, and every later digest, ended as history. Cases
+    that are closed on ``day`` (``due`` with an outcome) are left out.
     """
     open_now = with_state(alerts, alert_events).where(F.col("state").isin(*STILL_OPEN)).withColumn("case", case_id())
     closed = due.where(F.col("outcome").isNotNull()).select("case")

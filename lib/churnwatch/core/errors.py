@@ -55,7 +55,7 @@ class Interrupted(BaseException):
 
 
 class Terminated(Interrupted):
-    """Raised in the main thread when the process is told to end (SIGTERM); exit code 143."""
+    """Raised in the main thread when the process gets the signal SIGTERM; exit code 143."""
 
     exit_code = 143
 

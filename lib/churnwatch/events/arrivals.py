@@ -78,7 +78,7 @@ class Intake(Scope):
 
     @property
     def noted_days(self) -> frozenset[date]:
-        """Days of which earlier ingests noted the files. Earlier versions noted none."""
+        """Days for which an earlier ingest noted the files that it read. Versions before 0.3.0 noted none."""
         return frozenset(day for day, _, _ in self.known)
 
 

@@ -26,7 +26,7 @@ def changed_rows(
     ``statements``: accepted statements with the ``day`` from which they are in force; of several on one day the newest
     counts. ``stored``: the table as of the days; only its state before the first day is read, so that a second run gives
     the same rows. ``daily``: each file belongs to a day. An old change may then arrive after a newer one; it is left out.
-    ``kept``: stored rows, of which the changes of ``kept_days`` count as statements, because their files are not read again.
+    ``kept``: stored rows. Their changes on ``kept_days`` count as statements, because the files of these days are not all there.
     """
     keys, values = list(KEYS[kind]), list(VALUES[kind])
     first = min(days)

@@ -46,7 +46,7 @@ EVENT_FIELDS = {
 EVENT_SCHEMA = "source STRING, verdict STRING, day DATE, " + ", ".join(f"{n} {k}" for n, k in EVENT_FIELDS.items())
 EVENT_SCHEMA += ", file STRING, reasons ARRAY<STRING>, raw STRING, nobody BOOLEAN, also_in STRING, conflict BOOLEAN"
 EVENT_SCHEMA += ", event_day DATE, file_day DATE, content BIGINT"
-NOTED_DAYS = 28  # rows of so many days before the days of an ingest are counted by day, though they are not taken in
+NOTED_DAYS = 28  # days before an ingest's own: their rows are counted by day, though they are not taken in
 
 
 def classify_events(

@@ -5,7 +5,8 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -118,28 +119,25 @@ def _key(place: IdKey, name: str) -> bytes:
 
 def key_finding(settings: Settings) -> tuple[bool, str]:
     """Whether the key of hashed user ids is there, and what is known about it; a missing file is not made."""
-    place = settings.privacy.id_key
-    if place.file and not place.env and not Path(place.file).exists():
-        return True, f"id key: {place.file} is made when it is first needed"
-    try:
-        id_key(settings)
-    except (ConfigError, OSError) as error:
-        return False, f"id key: {error}"
-    return True, f"id key: {f'environment variable {place.env}' if place.env else place.file}"
+    return _finding("id key", settings.privacy.id_key, partial(id_key, settings))
 
 
 def table_key_finding(settings: Settings) -> tuple[bool, str]:
     """Whether the key of hashes that tables keep is there, and what is known about it; a missing file is not made."""
     place = settings.privacy.table_key
-    if place.file and not place.env and not Path(place.file).exists():
-        return True, f"table key: {place.file} is made when it is first needed"
     if settings.privacy.id_key.file and not (place.env or place.file):
         return True, f"table key: derived from the first key in {settings.privacy.id_key.file}"
+    return _finding("table key", place, partial(lasting_table_key, settings))
+
+
+def _finding(name: str, place: IdKey, read: Callable[[], bytes]) -> tuple[bool, str]:
+    if place.file and not place.env and not Path(place.file).exists():
+        return True, f"{name}: {place.file} is made when it is first needed"
     try:
-        lasting_table_key(settings)
+        read()
     except (ConfigError, OSError) as error:
-        return False, f"table key: {error}"
-    return True, f"table key: {f'environment variable {place.env}' if place.env else place.file}"
+        return False, f"{name}: {error}"
+    return True, f"{name}: {f'environment variable {place.env}' if place.env else place.file}"
 
 
 def _from_file(path: Path) -> bytes:

@@ -204,7 +204,7 @@ class Store(Staging):
         return frame if len(known) == len(frame.columns) else frame.select(*known)
 
     def newest_day(self, table: Table, before: date, version: int) -> date | None:
-        """Newest day before ``before`` of which a version of a table that is partitioned by day has rows; None: there is none."""
+        """Newest day before ``before`` with rows in this version of a table that is partitioned by day; None: there is none."""
         path = self.path(table)
         if path and is_local(path) and (found := self._local.files(path, version)):
             return max((low for low, _ in found.files.values() if low and low < before), default=None)

@@ -15,8 +15,8 @@ LAST_CHECKPOINT = "_last_checkpoint"
 
 
 def damage(path: str, version: int) -> Iterator[str]:
-    """Yield what is damaged in the table in the local folder ``path``, of which ``version`` is the newest: one text a file,
-    and one for all data files that are missing."""
+    """Yield what is damaged in the table in the local folder ``path``: one text for each file, and one for all data files that
+    are missing. ``version``: the table's newest version."""
     folder = Path(urlparse(path).path)
     faults = list(_log_damage(folder / "_delta_log", commit_files(path)))
     yield from faults

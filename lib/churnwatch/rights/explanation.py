@@ -13,7 +13,7 @@ from churnwatch.io.erasing import Match, TableRows
 from churnwatch.io.keys import display_keys, keyed_id, table_key
 from churnwatch.runner import Runner
 
-# tables of which all rows up to the day are shown; of others those of the day, or in force on it
+# all rows up to the day are shown from these tables; from others the rows of the day, or in force on it
 HISTORY = ("risk_alerts", "retention_actions", "notifications", "alert_events", "deliveries", "lost_users", "experiment_units")
 
 

@@ -43,7 +43,7 @@ JOB_RUNS = table(
         ),
         column("days", RANGES, "output days", nullable=False),
         # nullable: rows that were stored before this column existed lack it
-        column("restated", RESTATED, "tables of which the run wrote other days again, because a change came late"),
+        column("restated", RESTATED, "other days that the run wrote again, by table, because a change came late"),
         column("meaning", TEXT_BY_NAME, "hash of what each configured column meant when the days were built, by column"),
         column("config_hash", "string", "hash of the settings", nullable=False),
         column("code_hash", "string", "hash of the code of the package", nullable=False),
