@@ -163,8 +163,8 @@ def _after(story: Story) -> dict[str, Any]:
     story.step(f"simulate days {first} to {last}: users with an offer stay longer", write)
     story.step(f"load days {first} to {last}", lambda: story.run("all", first, last, every=0) + story.run(LABEL, READ[0], last))
     story.step(
-        f"decide on day {last}, measure what the offers brought",
-        lambda: _decided(story, last, last) + story.run(REPORT, last, last),
+        f"decide on days {READ[0]} to {last}, measure what the offers brought",
+        lambda: _decided(story, READ[0], last) + story.run(REPORT, last, last),
     )
     return simulated
 
