@@ -53,6 +53,13 @@ GUARDS = (
         "tests/flow/test_runner.py::test_resume_runs_again_what_is_older_than_what_it_reads",
     ),
     Guard(
+        "a resumed run does again what broke off",
+        "versions.py",
+        "if run is None or run.status != DONE:",
+        "if run is None:",
+        "tests/flow/test_runner.py::test_resume_runs_a_day_again_whose_newest_run_failed_and_what_reads_it",
+    ),
+    Guard(
         "what needs a failed step is not run",
         "graph.py",
         "same_run = day + timedelta(days=job.lag_days) == other + timedelta(days=producer.lag_days)",
@@ -392,6 +399,13 @@ GUARDS = (
         "ERRORS = (PySparkException, Py4JJavaError)",
         "ERRORS = (PySparkException,)",
         "tests/faults/test_case_05_06_36_writers.py::test_a_storm_of_ten_writers_of_ten_days_on_a_catalog_loses_nothing",
+    ),
+    Guard(
+        "a step whose commit lost is built again from what the other run left",
+        "publishing.py",
+        "if changed := sorted(name for name, table in tables.items() if reader.version(table) != read[name]):",
+        "if changed := []:",
+        "tests/faults/test_case_05_06_36_writers.py::test_a_step_whose_commit_lost_is_built_again_if_an_input_has_changed_and_only_then",
     ),
     Guard(
         "one process writes a local table at a time",

@@ -12,14 +12,28 @@ from churnwatch.core import ContractError, Scope, Table, day_range, days_predica
 from churnwatch.io.store import Store, Written
 from churnwatch.reading import Reader, Step
 
+Versions = Mapping[str, int | None]  # of each table; None: it is not stored
+
+
+class InputsChanged(Exception):
+    """Raised when a commit of a step lost to other work, and a table that the step reads has changed since it read it."""
+
 
 def publish(
-    step: Step, run_id: str, frames: Mapping[str, Any], scoped: Mapping[str, Scope], store: Store, reader: Reader
+    step: Step,
+    run_id: str,
+    frames: Mapping[str, Any],
+    scoped: Mapping[str, Scope],
+    read: Versions,
+    store: Store,
+    reader: Reader,
 ) -> list[Written]:
     """Commit the ``frames`` of a step, by table; of a log table also slices, each built when the one before it is committed.
 
-    Returns what was written, by table. Where a table needed no commit, it names the version that readers take: a newer one may
-    be half of another step. Raises ContractError when ``frames`` are not what the job declares, or break a contract.
+    ``read``: the versions of the inputs from which the frames were built. Returns what was written, by table. Where a table
+    needed no commit, it names the version that readers take: a newer one may be half of another step.
+    Raises ContractError when ``frames`` are not what the job declares, or break a contract; InputsChanged when the step must be
+    built again, because its commit lost to other work that has changed an input.
     """
     job = step.job
     if set(frames) != {t.name for t in job.writes}:
@@ -35,7 +49,8 @@ def publish(
                 committed = [end for end in ends if end.committed]
                 end = Written(table.name, committed[-1].version if committed else 0, sum(e.rows for e in ends), bool(committed))
             else:
-                end = store.replace(table, frames[table.name], replaced(step, table.name, scoped), stamp)
+                again = partial(_unless_inputs_changed, frames[table.name], step, read, reader)
+                end = store.replace(table, frames[table.name], replaced(step, table.name, scoped), stamp, again)
         except Exception as error:
             error.add_note(_place(table, written))
             raise
@@ -47,6 +62,25 @@ def replaced(step: Step, table: str, scoped: Mapping[str, Scope] | None = None) 
     """SQL of the rows of ``table`` that the step replaces."""
     special = step.job.where(step.days, **(scoped or {})) if step.job.where else {}
     return special.get(table) or days_predicate(step.days)
+
+
+def _unless_inputs_changed(frame: DataFrame, step: Step, read: Versions, reader: Reader) -> DataFrame:
+    """``frame``, to be committed once more after a conflict. Raises InputsChanged when it was built from old versions.
+
+    A conflict means that somebody else has committed to the table. That was other work: of two runs of the same job and day the
+    second ends with WriteConflict. ``frame`` is computed from fixed versions of the inputs. As long as readers still take these
+    versions, a new build would give the same rows, and the frame is written as it is. This holds for most jobs, which do not
+    read the table that they write. Where an input has changed, the step is built again from its first table on, so that all its
+    tables come from the same versions, and these are the versions that job_runs names.
+
+    An input may also change without a conflict, when the other run writes another partition. This is not looked for: job_runs
+    names the versions that were read, and ``--resume`` builds a step again that is older than its inputs.
+    """
+    reader.refresh()
+    tables = {one.table.name: one.table for one in step.job.reads.values()}
+    if changed := sorted(name for name, table in tables.items() if reader.version(table) != read[name]):
+        raise InputsChanged(f"{', '.join(changed)} changed while {step.title} was built")
+    return frame
 
 
 def _slices(built: Any) -> Generator[DataFrame]:

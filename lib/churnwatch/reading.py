@@ -50,6 +50,11 @@ class Reader:
         self.pinned: Mapping[str, int] = {}  # versions that are read in place of the newest complete ones
         self._producers = {table.name: job for job in jobs for table in job.writes}
 
+    def refresh(self) -> None:
+        """Forget the known versions and runs, so that the next reads see what others have written meanwhile."""
+        self._store.refresh()
+        self._ledger.refresh()
+
     def cut(self, step: Step, read: Read) -> DataFrame:
         """Rows of ``read`` for the step: those of its span around the output days that were known on D."""
         first, last = read.span.days(step.days[0], step.days[-1])

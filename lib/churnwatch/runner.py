@@ -4,6 +4,7 @@ import copy
 import importlib.resources
 import json
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ from churnwatch.core import (
     Refused,
     Scope,
     Skipped,
+    WriteConflict,
 )
 from churnwatch.dry_run import expected
 from churnwatch.flow import flow
@@ -36,7 +38,7 @@ from churnwatch.io.ledger import Ledger
 from churnwatch.io.session import describe, few_rows_settings
 from churnwatch.io.store import Store, Written
 from churnwatch.lanes import Lane, Shared, side_by_side
-from churnwatch.publishing import publish
+from churnwatch.publishing import InputsChanged, publish
 from churnwatch.reading import Reader, Step
 from churnwatch.results import RunReport
 from churnwatch.settings import Settings
@@ -303,11 +305,25 @@ class Runner:
         return Outcome(step, DONE, tuple(written), time.monotonic() - started, told or "", late=scope.note)
 
     def _built(self, step: Step, run_id: str) -> Built:
-        """Build and publish the step: what it wrote, the inputs that it read, and the message of its gate."""
+        """Build and publish the step: what it wrote, the inputs that it read, and the message of its gate.
+
+        When a commit lost to other work that has changed an input, the step is built again, at least once and for at most
+        ``runs.conflict_minutes``. Raises WriteConflict after that.
+        """
         describe(self.spark, step.title)
-        few = self.reader.rows(step) <= FEW_ROWS
+        few, minutes, deadline = self.reader.rows(step) <= FEW_ROWS, self.settings.runs.conflict_minutes, math.inf
         with few_rows_settings(self.spark, enabled=few), files_named(step.title):
-            return self._build(step, run_id)
+            while True:
+                try:
+                    return self._build(step, run_id)
+                except InputsChanged as changed:
+                    if time.monotonic() > deadline:
+                        raise WriteConflict(
+                            f"{changed}, and again after each new build for {minutes:g} minutes; readers keep older rows. "
+                            "Hint: run it again when fewer runs write these tables"
+                        ) from changed
+                    deadline = min(deadline, time.monotonic() + minutes * 60.0)
+                    LOG.warning("%s; it is built again", changed)
 
     def _build(self, step: Step, run_id: str) -> Built:
         job, days = step.job, step.days
@@ -333,7 +349,8 @@ class Runner:
             if job.gate:
                 message = json.dumps({**(counts or {}), **scope.note}, default=str)
             frames = job.build(inputs, scope.days, **({} if job.stage else ports), **scoped)
-            written = publish(replace(step, days=scope.days), run_id, frames, scoped, self.store, self.reader)
+            versions = {name: version for name, version, *_ in read_versions}
+            written = publish(replace(step, days=scope.days), run_id, frames, scoped, versions, self.store, self.reader)
         finally:
             if job.stage or job.ports:
                 self.store.drop_stage(run_id)

@@ -4,24 +4,30 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from churnwatch.core import Table, WriteConflict, column
+from churnwatch.core import Job, Table, WriteConflict, column
 from churnwatch.io.delta_errors import is_conflict
 from churnwatch.io.locks import Locks
 from churnwatch.io.store import Store
+from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
 from frames import frame
 
 D = date(2025, 3, 10)
-WRITER = Path(__file__).with_name("writer.py")
+WRITER, RIVAL = (Path(__file__).with_name(name) for name in ("writer.py", "rival.py"))
+PATIENCE_SECONDS = 240
+# the day that rival.py writes by each job, while another day is written
+RIVAL_DAYS = {"count": D, "plain": D + timedelta(days=21)}
 PATHS = os.pathsep.join(map(str, (WRITER.parents[2] / "lib", WRITER.parents[1], WRITER.parent)))
 PIPED = {"env": os.environ | {"PYTHONPATH": PATHS}, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 # not partitioned by day: any two commits of it are a conflict
@@ -51,6 +57,24 @@ def write(store, day, run_id, job=None, again=None):
     rows = frame(store.spark, [(day, user, 1) for user in "ab"], PEOPLE.schema)
     stamp = {"run_id": run_id, "job": job or f"job {day}", "day": str(day)}
     return store.replace(PEOPLE, rows, f"day >= DATE'{day}' AND day <= DATE'{day}'", stamp, again)
+
+
+def count_days(inputs, days):
+    """One row: 1 more than the sum of the days before."""
+    total = (F.coalesce(F.sum("n"), F.lit(0)) + 1).alias("n")
+    return {"people": inputs["people"].agg(total).select(F.lit(days[0]).alias("day"), F.lit("a").alias("user_id"), "n")}
+
+
+def write_one(inputs, days):
+    """One row, which depends on nothing."""
+    return {"people": frame(SparkSession.active(), [(days[0], "b", 1)], PEOPLE.schema)}
+
+
+def jobs(held=lambda build, name: build):
+    """A job that reads earlier days of the table that it writes, and one that reads nothing."""
+    daily = {"writes": (PEOPLE,), "mode": "daily", "scheduled": False}
+    count = Job("count", reads={"people": PEOPLE.before(9)}, build=held(count_days, "count"), **daily)
+    return count, Job("plain", build=held(write_one, "plain"), **daily)
 
 
 def stored(store):
@@ -210,3 +234,42 @@ def test_the_lock_of_a_table_is_waited_for_and_a_killed_process_gives_it_back(tm
     finally:
         holder.kill()
         holder.wait()
+
+
+@pytest.mark.case(36)
+@pytest.mark.processes
+def test_a_step_whose_commit_lost_is_built_again_if_an_input_has_changed_and_only_then(spark, catalog, tmp_path):
+    built = []
+
+    def held(build, name):
+        """Rows of ``build`` that come only when another process has committed, while Delta is at work on our commit."""
+        begun, overtaken, seconds = str(tmp_path / f"{name} begun"), str(tmp_path / f"{name} overtaken"), PATIENCE_SECONDS
+
+        def wait(batches):
+            Path(begun).touch()
+            deadline = time.monotonic() + seconds
+            while not Path(overtaken).exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            yield from batches
+
+        def building(inputs, days):
+            built.append(name)
+            return {"people": build(inputs, days)["people"].mapInArrow(wait, PEOPLE.schema)}
+
+        return building
+
+    of = Runner(settings(tmp_path, catalog), spark, jobs=jobs(held))
+    rival = subprocess.Popen([sys.executable, str(RIVAL), str(tmp_path)], **PIPED)
+    ours = {"count": D + timedelta(days=1), "plain": D + timedelta(days=20)}
+    for name, day in ours.items():
+        of.run(Order((name,), day, day))
+    output, _ = rival.communicate(timeout=PATIENCE_SECONDS)
+    assert rival.returncode == 0, output
+    of.store.refresh()
+    rows = sorted((row.day, row.user_id, row.n) for row in of.store.read(PEOPLE).collect())
+    assert rows == [(D, "a", 1), (ours["count"], "a", 2), (ours["plain"], "b", 1), (RIVAL_DAYS["plain"], "b", 1)]
+    assert built == ["count", "count", "plain"]
+    # job_runs names the version from which the rows were made: the one of the other process
+    commits = {(stamp["job"], stamp["day"]): version for version, stamp in of.store.commits_from(PEOPLE, 1)}
+    (run,) = [run for run in of.ledger.runs() if run.job == "count" and run.day == ours["count"]]
+    assert run.read == {"people": commits["count", str(D)]}

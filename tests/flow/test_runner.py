@@ -33,6 +33,7 @@ from churnwatch.core import (
 )
 from churnwatch.io.leases import Leases
 from churnwatch.io.store import Store
+from churnwatch.publishing import InputsChanged
 from churnwatch.reading import Step
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
@@ -678,6 +679,22 @@ def test_slices_of_a_log_end_with_their_step_and_rows_of_earlier_days_are_added_
     for _ in range(2):
         runner.run(order("note"))
     assert rows(runner, NOTES) == [(D - timedelta(days=1), "a", 1), (D, "b", 2)]
+
+
+def test_a_step_whose_inputs_change_at_every_conflict_is_given_up_after_its_minutes(ingested, monkeypatch):
+    runner, tries = ingested(ingested.sums(SEEN.on())), []
+    runs = runner.settings.runs.model_copy(update={"conflict_minutes": 0.001})
+    runner.settings = runner.settings.model_copy(update={"runs": runs})
+
+    def changed(*given):
+        tries.append(time.monotonic())
+        raise InputsChanged("seen changed while sum was built")
+
+    monkeypatch.setattr("churnwatch.runner.publish", changed)
+    with pytest.raises(WriteConflict, match=r"seen changed while sum was built, and again .* for 0.001 minutes"):
+        runner.run(order("sum"))
+    assert len(tries) >= 2 and tries[-1] - tries[0] > 0.06
+    assert rows(runner, SUMS) == []
 
 
 def test_a_job_reads_the_versions_that_a_run_of_the_whole_flow_has_left(world):

@@ -213,8 +213,8 @@ class Store(Staging):
     def replace(self, table: Table, frame: DataFrame, where: str, stamp: Mapping[str, Any], again: Again = None) -> Written:
         """Replace the rows that meet ``where`` by ``frame``, in one commit. No rows over no rows makes no commit.
 
-        A commit that lost to other work is tried again, for ``runs.conflict_minutes``. ``again``: makes the frame anew from
-        the newest rows of the table; without it the same frame is written.
+        A commit that lost to other work is tried again, for ``runs.conflict_minutes``. ``again``: called before each further
+        try, returns the frame to write then, or raises an error that ends the tries; without it the same frame is written.
         Raises ContractError when rows break the contract, WriteConflict when another run of the same job and days was faster.
         """
 
