@@ -20,11 +20,11 @@ demo: .venv/ready
 quick: .venv/ready
 	$(PYTEST) -m "not (long or processes or realdata or properties or chain or dear)"
 
-# everything but what starts servers or takes minutes
+# everything but what starts servers or takes minutes; faults are drawn by the seed that is printed (repeat one: make test SEED=7)
 test: .venv/ready
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long" $(if $(SEED),--seed $(SEED))
 
-# what test leaves out; samples of faults are drawn by the seed that is printed (repeat one: make long SEED=7)
+# what test leaves out; it draws too
 long: .venv/ready
 	$(PYTEST) -m long $(if $(SEED),--seed $(SEED))
 

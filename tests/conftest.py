@@ -22,8 +22,8 @@ pytest_plugins = ["processworld", "costs"]
 
 def pytest_addoption(parser):
     parser.addoption("--write-golden", action="store_true", help="store the digests of the world's tables, as they are now")
-    parser.addoption("--seed", type=int, help="draw the same samples of long tests as a run that printed this seed")
-    parser.addoption("--whole", action="store_true", help="draw no samples: long tests run every case")
+    parser.addoption("--seed", type=int, help="draw the same samples of faults and cases as a run that printed this seed")
+    parser.addoption("--whole", action="store_true", help="draw no samples: run every fault and case")
 
 
 def pytest_configure(config):
@@ -33,7 +33,7 @@ def pytest_configure(config):
 
 def pytest_terminal_summary(terminalreporter, config):
     if not config.option.whole:
-        terminalreporter.write_line(f"samples of long tests were drawn with --seed {config.option.seed}")
+        terminalreporter.write_line(f"samples of faults and cases were drawn with --seed {config.option.seed}")
 
 
 @pytest.hookimpl(wrapper=True)
