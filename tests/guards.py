@@ -53,13 +53,6 @@ GUARDS = (
         "tests/flow/test_runner.py::test_resume_runs_again_what_is_older_than_what_it_reads",
     ),
     Guard(
-        "a resumed run does again what broke off",
-        "versions.py",
-        "if run is None or run.status != DONE:",
-        "if run is None:",
-        "tests/flow/test_runner.py::test_resume_runs_a_day_again_whose_newest_run_failed_and_what_reads_it",
-    ),
-    Guard(
         "what needs a failed step is not run",
         "graph.py",
         "same_run = day + timedelta(days=job.lag_days) == other + timedelta(days=producer.lag_days)",
