@@ -18,6 +18,7 @@ from churnwatch.core import (
     contiguous,
     day_range,
     days_predicate,
+    first_kept_day,
     to_ranges,
 )
 from churnwatch.io.ledger import Ledger
@@ -152,12 +153,22 @@ class Reader:
         faults = []
         for table, producer, missing in self._missing(step):
             days = sorted(set().union(*missing.values()))
-            faults.append(f"{table.name} ({span_list(days)}): run {producer.full_name} for them")
+            gone = self._no_longer_kept(table, days)
+            faults.append(f"{table.name} ({span_list(days)}): run {producer.full_name} for them{gone}")
         if faults:
             raise MissingDays(
                 f"{step.job.full_name} {span_text(step.days)} needs days that are missing, nothing was written:\n  "
                 + "\n  ".join(faults)
             )
+
+    def _no_longer_kept(self, table: Table, days: Sequence[date]) -> str:
+        """Name those of ``days`` whose rows ``maintain`` deletes; '' when there are none."""
+        first = first_kept_day(table, max(self._ledger.done_days(INGEST)))
+        old = [day for day in days if first and day < first]
+        if not old:
+            return ""
+        setting = f"maintenance.keep_days.{table.name} is {table.keep_days}"
+        return f"; {span_list(old)}: before {first}, so maintain has deleted or will delete these days ({setting})"
 
     def lacking(self, step: Step) -> set[date]:
         """Output days of the step whose spans hold a day that was never ingested or built."""

@@ -223,3 +223,16 @@ def test_a_day_whose_input_may_be_deleted_is_not_built_again(known):
     runner.reader.stop_on_deleted_days(Step(built, date(2025, 3, 6), (date(2025, 3, 6),)))
     with pytest.raises(DataQualityError, match="seen from 2025-03-04 on: rows before 2025-03-05 are deleted"):
         runner.reader.stop_on_deleted_days(Step(built, date(2025, 3, 5), (date(2025, 3, 5),)))
+
+
+def test_missing_days_that_keep_days_has_removed_are_named():
+    kept, ledger = dataclasses.replace(SEEN, keep_days=5, complete=True), GrownLedger(date(2025, 3, 9))
+    ledger.good_days = lambda name: frozenset()
+    jobs = [
+        Job("see", build=lambda inputs, days: {}, writes=(kept,)),
+        Job("sum", build=lambda inputs, days: {}, reads={"seen": kept.trailing(2)}),
+    ]
+    step = Step(jobs[1], date(2025, 3, 5), (date(2025, 3, 5),))
+    text = r"seen \(2025-03-04 .. 2025-03-05\): run see for them; 2025-03-04: before 2025-03-05, so maintain has deleted"
+    with pytest.raises(DataQualityError, match=text):
+        Reader(GrownStore(date(2025, 3, 9)), ledger, jobs).stop_on_missing_days(step)
