@@ -2,8 +2,8 @@
 
 Each case has its own warehouse of JSON files. ``alone`` ingests a day of which no earlier day is stored, as the base; ``none
 late`` has two stored days before it, whose rows have all come; ``1 % late`` gets rows of the day before in the files of the day.
-Shown are wall seconds of reading and judging (the stage of ingest), of the whole ingest, and of it with the rollup; each case is
-run twice in one session and the second time counts.
+Shown are wall seconds of reading and judging (the stage of ingest), of the whole ingest, and of it with the rollup: medians of
+three runs in one session, after one that is not counted.
 """
 
 import shutil
@@ -12,6 +12,7 @@ import tempfile
 import time
 from datetime import date, timedelta
 from pathlib import Path
+from statistics import median
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
@@ -24,6 +25,7 @@ from churnwatch.runner import Order, Runner  # noqa: E402
 from churnwatch.settings import load  # noqa: E402
 
 D = date(2025, 3, 12)
+RUNS = 3
 FIELDS = ("event_id", "user_id", "event_time", "event_type", "amount", "item_id")
 
 
@@ -78,17 +80,22 @@ def measured(spark, folder, stored, late, events):
 
 
 def main(events):
-    """Print a row per case, and its ratio to the base."""
+    """Print a row per case: medians of RUNS runs, and their ratios to those of the base."""
     spark = session(load("conf/local.yaml", ["storage.root=unused", "storage.files=unused"]))
-    print(f"{events:,} events a day; seconds (times the base)\n{'case':<12}{'reading':>16}{'ingest':>16}{'with rollup':>16}")
-    base = None
-    for name, stored, late in (("alone", False, 0), ("none late", True, 0), ("1 % late", True, 100)):
-        for _ in range(2):
+    cases = {"alone": (False, 0), "none late": (True, 0), "1 % late": (True, 100)}
+    found = {name: [] for name in cases}
+    for run in range(RUNS + 1):
+        # case after case in each run, so that a machine that slows down slows all of them
+        for name, case in cases.items():
             folder = tempfile.mkdtemp()
-            seconds = measured(spark, folder, stored, late, events)
+            seconds = measured(spark, folder, *case, events)
             shutil.rmtree(folder)
-        base = base or seconds
-        print(f"{name:<12}" + "".join(f"{s:8.1f} ({s / b:.2f})" for s, b in zip(seconds, base, strict=True)), flush=True)
+            found[name] += [seconds] if run else []  # the first run compiles
+            print(f"  run {run} {name:<12}" + "".join(f"{s:8.1f}" for s in seconds), flush=True)
+    medians = {name: [median(times) for times in zip(*runs, strict=True)] for name, runs in found.items()}
+    print(f"{events:,} events a day; seconds (times the base)\n{'case':<12}{'reading':>16}{'ingest':>16}{'with rollup':>16}")
+    for name, seconds in medians.items():
+        print(f"{name:<12}" + "".join(f"{s:8.1f} ({s / b:.2f})" for s, b in zip(seconds, medians["alone"], strict=True)))
 
 
 if __name__ == "__main__":
