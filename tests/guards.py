@@ -131,6 +131,21 @@ GUARDS = (
         "tests/faults/test_case_20_renamed_columns.py::test_a_renamed_field_stops_the_day_and_is_named",
     ),
     Guard(
+        "a column that a source has gained is named",
+        "events/columns.py",
+        "if new and name in known:",
+        "if False:",
+        "tests/faults/test_case_20_renamed_columns.py::test_an_added_column_is_named_once_and_the_day_goes_on",
+    ),
+    Guard(
+        "a late day at fault does not stop the day that finds it",
+        "events/ingest.py",
+        "refused=late_faults(inputs, counted, scope, late, settings)",
+        "refused={}",
+        "tests/events/test_events_late.py::"
+        "test_a_late_day_whose_rows_fail_the_checks_is_left_out_and_waits_while_the_day_goes_on",
+    ),
+    Guard(
         "an event that lies far from its file's day is refused",
         "events/event_rows.py",
         '"time_far_from_file": possible & ~F.col("_near") & ~F.col("_future"),',

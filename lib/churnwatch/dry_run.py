@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from churnwatch.core import DataQualityError, Refused, Skipped
 from churnwatch.publishing import replaced
 from churnwatch.reading import Step
-from churnwatch.staleness import find_scope
+from churnwatch.staleness import done_around, find_scope
 from churnwatch.steps import Outcome
 
 if TYPE_CHECKING:
@@ -48,8 +48,11 @@ def _rows(runner: "Runner", step: Step) -> dict[str, int | str]:
             staged = step.job.stage(inputs, scope.days, **ports, **scoped)
             inputs |= {alias: runner.store.stage(folder, alias, frame) for alias, frame in staged.items()}
             ports = {}
+        if step.job.narrow:
+            scope = step.job.narrow(inputs, scope, done_around(step, runner.ledger)[0])
+            scoped = {"scope": scope}
         if step.job.gate:
-            step.job.gate(inputs, scope.days)
+            step.job.gate(inputs, scope.days, **scoped)
         return {name: frame.count() for name, frame in step.job.build(inputs, scope.days, **ports, **scoped).items()}
     except (Skipped, Refused, DataQualityError) as rightly:
         return {table.name: str(rightly) for table in step.job.writes}

@@ -342,10 +342,10 @@ class Runner:
             if job.stage:
                 for alias, frame in job.stage(inputs, scope.days, **ports, **scoped).items():
                     inputs[alias] = self.store.stage(run_id, alias, frame)
-            counts = job.gate(inputs, scope.days) if job.gate else None
             if job.narrow:
                 scope = job.narrow(inputs, scope, done_around(step, self.ledger)[0])
                 scoped = {"scope": scope}
+            counts = job.gate(inputs, scope.days, **scoped) if job.gate else None
             if job.gate:
                 message = json.dumps({**(counts or {}), **scope.note}, default=str)
             frames = job.build(inputs, scope.days, **({} if job.stage else ports), **scoped)

@@ -167,15 +167,24 @@ def find_scope(
     for alias, read in job.reads.items():
         if later and read.span.as_of and read.table in job.writes:
             inputs[f"{alias}_later"] = reader.rows_of(read.table, later)
-    scope = job.scope(inputs, step.days, earlier=earlier, later=later, **ports)
+    scope = job.scope(inputs, step.days, earlier=earlier, later=later, before=ledger.messages(job.full_name), **ports)
     return scope, {"scope": scope}
 
 
-def late_lines(note: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """What came late, for people: rows that were taken in, and rows that wait for a command; -1: files that were not read."""
-    late, waiting = note.get("late_rows", {}), note.get("waiting_rows", {})
+def late_lines(note: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What came late, for people: rows that were taken in, rows that wait for a command (-1: files that were not read), and days
+    that were left out because their rows fail the quality checks. Columns that a source has gained."""
+    late, refused = note.get("late_rows", {}), note.get("refused_days", {})
+    waiting = {day: rows for day, rows in note.get("waiting_rows", {}).items() if day not in refused}
     lines = [f"came late and was taken in: {', '.join(f'{day} {rows:,} rows' for day, rows in late.items())}"] if late else []
     if waits := {day: "files" if rows < 0 else f"{rows:,} rows" for day, rows in waiting.items() if rows}:
         lines.append(f"came too late: {', '.join(f'{day} {what}' for day, what in waits.items())}")
         lines.append(f"Hint: take them in by: churnwatch run ingest_events --from {min(waits)} --to {max(waits)}")
+    for source, names in note.get("added_columns", {}).items():
+        what = f"{source} has columns that it did not have before: {', '.join(names)}"
+        lines.append(f"{what}. A column is read when map of the source names it")
+    for day, faults in refused.items():
+        lines.append(f"came late and was left out: {day}, because its rows fail the quality checks; what is stored of it stays:")
+        lines += [f"  {fault}" for fault in faults]
+        lines.append(f"Hint: correct its files, then: churnwatch run ingest_events --from {day} --to {day}")
     return lines

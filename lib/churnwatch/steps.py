@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 from churnwatch.core import ConfigError, Job, day_range, is_snapshot
 from churnwatch.io.causes import described
@@ -29,7 +30,7 @@ class Outcome:
     seconds: float = 0.0
     message: str = ""
     error: BaseException | None = None
-    late: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    late: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:

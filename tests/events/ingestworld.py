@@ -38,7 +38,7 @@ class Ingest:
     def __init__(self, spark, conf):
         self.spark, self.conf, self.contracts = spark, conf, tables(conf)
         self.stored = {name: [] for name in ("rejected_events", "source_days", *STATE, "events", "ingested_files")}
-        self.done = set()
+        self.done, self.messages = set(), []
 
     def run(self, *own, with_history=False):
         """Ingests the days ``own`` in one pass, and what came late for others; ``with_history``: counts by source and day are
@@ -57,14 +57,14 @@ class Ingest:
             stored = [row for row in self.stored["source_days"] if row["day"] < own[0]]
             inputs["source_days"] = smallworld.rows(self.spark, self.contracts.source_days, stored)
         sources = Sources(self.spark, self.conf)
-        scope = events.find_intake(inputs, own, sources, self.conf, earlier, later)
+        scope = events.find_intake(inputs, own, sources, self.conf, earlier, later, self.messages)
         days = scope.days
         staged = events.classify_rows(inputs, days, sources, self.conf, scope)
         # a local copy, as the runner stages rows in files: later queries do not see the plan that made them
         inputs |= {name: self.spark.createDataFrame(frame.toArrow(), frame.schema) for name, frame in staged.items()}
-        counts = events.gate(inputs, days, self.conf)
         scope = self.scope = events.narrow_intake(inputs, scope, earlier, self.conf)
         days = scope.days
+        counts = events.gate(inputs, days, self.conf, scope)
         self.done |= set(days)
         for name, frame in events.build_tables(inputs, days, self.conf, scope).items():
             assert sorted(frame.columns) == sorted(self.contracts[name].schema.names)
@@ -76,6 +76,7 @@ class Ingest:
             kept = [row for row in self.stored[name] if not self.is_replaced(name, row)]
             assert all(self.is_replaced(name, row) for row in new), name
             self.stored[name] = sorted(kept + new, key=repr)
+        self.messages.append(json.dumps({**counts, **scope.note}))
         return counts
 
     def is_replaced(self, name, row):

@@ -4,8 +4,9 @@ import random
 from datetime import date, timedelta
 
 import pytest
-from ingestworld import Ingest, json_source, settings, write_lines
+from ingestworld import NO_GATE, Ingest, json_source, settings, write_lines
 
+from churnwatch.core import DataQualityError
 from churnwatch.staleness import late_lines
 
 CONSENTS = {"user_id": "u", "channel": "c", "purpose": "c", "granted": "g", "changed_at": "at"}
@@ -74,6 +75,57 @@ def test_what_comes_after_a_day_has_settled_is_counted_and_waits_for_a_range(spa
     assert {row["user_id"] for row in ingest.events if row["day"] == day(3)} == {"a", "b", "w"}
     assert [r for r in ingest.ingested_files if r["day"] == day(3) and r["waiting_rows"] != 0] == []
     assert sum(r["late_rows"] for r in ingest.ingested_files if r["day"] == day(3)) == 2
+
+
+@pytest.mark.case(9)
+def test_a_late_day_whose_rows_fail_the_checks_is_left_out_and_waits_while_the_day_goes_on(spark, tmp_path):
+    people = json_source(tmp_path, "consents", map=CONSENTS, file_days=[0])
+
+    def conf(**changes):
+        log = json_source(tmp_path, file_days=[0])
+        return settings(log, consents=people, quality=NO_GATE | {"max_rejected_share": 0.2} | changes)
+
+    no_time, undecided = {"user_id": "no time"}, {"u": "c", "c": "mail", "g": "perhaps", "at": f"{day(11)} 10:00:00"}
+    ingest = Ingest(spark, conf(max_rejected_share=1.0))
+    write_lines(tmp_path / f"log_{day(10)}.jsonl", [event(10, "a"), no_time])
+    write_lines(tmp_path / f"log_{day(11)}.jsonl", [event(11, "a")])
+    write_lines(tmp_path / f"consents_{day(11)}.jsonl", [said("a", day(11), True)])
+    ingest.run(day(10), day(11))
+    stored = {name: [row for row in ingest.stored[name] if row["day"] <= day(11)] for name in ("events", "consents")}
+    # the files of the 10th and 11th are written anew: those of the 10th as they were, in those of the 11th many rows are refused
+    ingest.conf = conf()
+    write_lines(tmp_path / f"log_{day(10)}.jsonl", [no_time, event(10, "a")])
+    write_lines(tmp_path / f"log_{day(11)}.jsonl", [event(11, "a"), event(11, "late"), no_time])
+    write_lines(tmp_path / f"consents_{day(11)}.jsonl", [said("a", day(11), False), undecided])
+    write_lines(tmp_path / f"log_{day(12)}.jsonl", [event(12, "a")])
+    write_lines(tmp_path / f"consents_{day(12)}.jsonl", [said("b", day(12), True)])
+    counts = ingest.run(day(12))
+    assert (ingest.scope.days, ingest.scope.restated) == ((day(12),), {})
+    assert counts["log"].items() >= {"accepted": 1, "rejected": 0, "outside_days": 5}.items()
+    assert [row["user_id"] for row in ingest.events if row["day"] == day(12)] == ["a"]
+    assert consents(ingest, day(12)) == {"a": True, "b": True}
+    for name, rows in stored.items():
+        assert [row for row in ingest.stored[name] if row["day"] <= day(11)] == rows
+    head, *faults, hint = late_lines(ingest.scope.note)
+    assert head.startswith("came late and was left out: 2025-03-11, because its rows fail the quality checks")
+    assert ["log: 33.3% of rows refused" in faults[0], "consents: 50.0% of rows refused" in faults[1]] == [True, True]
+    assert hint.endswith("churnwatch run ingest_events --from 2025-03-11 --to 2025-03-11")
+    waiting = {(r["source"], r["day"]): r["waiting_rows"] for r in ingest.ingested_files if r["waiting_rows"] != 0}
+    assert waiting == {("log", day(11)): 2, ("consents", day(11)): None}
+    assert ingest.scope.note["waiting_rows"] == {"2025-03-11": -1}
+    # the day itself is judged as strictly when it is asked for
+    with pytest.raises(DataQualityError, match=r"ingest_events 2025-03-11: .*\n  log: 33.3% of rows refused"):
+        ingest.run(day(11))
+    ingest.done.add(day(11))
+    # files that were corrected are taken in by the next run
+    write_lines(tmp_path / f"log_{day(11)}.jsonl", [event(11, "a"), event(11, "late")])
+    write_lines(tmp_path / f"consents_{day(11)}.jsonl", [said("a", day(11), False)])
+    write_lines(tmp_path / f"log_{day(13)}.jsonl", [event(13, "a")])
+    ingest.run(day(13))
+    assert ingest.scope.days == (day(11), day(13))
+    assert consents(ingest, day(13)) == {"a": False, "b": True}
+    assert late_lines(ingest.scope.note) == ["came late and was taken in: 2025-03-11 1 rows"]
+    assert [row for row in ingest.ingested_files if row["waiting_rows"] != 0] == []
 
 
 def consents(ingest, on):

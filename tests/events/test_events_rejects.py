@@ -206,4 +206,5 @@ def test_a_day_far_below_the_usual_stops(spark, tmp_path):
     days = [date(2025, 3, n) for n in range(1, 9)]
     with pytest.raises(DataQualityError, match="2025-03-08: 4 events, fewer than 50% of the usual 10"):
         gate(inputs, days, conf)
-    assert gate(inputs, days[:7], conf)["log"]["accepted"] == 74
+    # rows of a day that is not taken in count as outside
+    assert gate(inputs, days[:7], conf)["log"].items() >= {"accepted": 70, "outside_days": 4}.items()

@@ -1,4 +1,4 @@
-"""A column that is renamed in a source is found: its field is suddenly null, or the files lack the column."""
+"""A renamed column is found: its field is suddenly null, or the files lack the column. An added one is named once."""
 
 from datetime import date, timedelta
 
@@ -6,6 +6,7 @@ import pytest
 from ingestworld import MAP, Ingest, json_source, settings, write_lines
 
 from churnwatch.core import DataQualityError
+from churnwatch.staleness import late_lines
 
 FIRST = date(2025, 3, 3)
 PEOPLE = {"name": "people", "format": "json", "map": {"user_id": "u", "plan": "plan"}}
@@ -55,3 +56,24 @@ def test_a_column_that_the_files_lack_is_named_with_those_they_have(spark, tmp_p
     source = {"name": "log", "format": "parquet", "path": f"{tmp_path}/log", "map": fields}
     with pytest.raises(DataQualityError, match="source log: the map names `event_type`, which the files lack; they have user_id"):
         Ingest(spark, settings(source)).run(FIRST)
+
+
+@pytest.mark.case(20)
+def test_an_added_column_is_named_once_and_the_day_goes_on(spark, tmp_path):
+    fields = {"user_id": "user_id", "event_time": "event_time", "event_type": "event_type"}
+    table = {"name": "table", "format": "csv", "path": f"{tmp_path}/table_{{day}}.csv", "options": {"header": "true"}}
+    typed = {"name": "typed", "format": "parquet", "path": f"{tmp_path}/typed_{{day}}"}
+    ingest = Ingest(spark, settings(json_source(tmp_path, "lines", map=fields), table | {"map": fields}, typed | {"map": fields}))
+    notes = []
+    for day in (FIRST + timedelta(days=n) for n in range(4)):
+        row = {"user_id": "u", "event_time": f"{day} 10:00:00", "event_type": "x"}
+        if len(notes) >= 2:
+            row = {"discount": "3"} | row  # first, so that it would move the others if they were read by their place
+        write_lines(tmp_path / f"lines_{day}.jsonl", [row])
+        write_lines(tmp_path / f"table_{day}.csv", [",".join(row), ",".join(row.values())])
+        spark.createDataFrame([row]).coalesce(1).write.parquet(f"{tmp_path}/typed_{day}")
+        counts = ingest.run(day)
+        assert [counts[name]["accepted"] for name in ("lines", "table", "typed")] == [1, 1, 1]
+        notes.append(late_lines(ingest.scope.note))
+    what = "has columns that it did not have before: discount. A column is read when map of the source names it"
+    assert notes == [[], [], [f"{name} {what}" for name in ("lines", "table", "typed")], []]

@@ -7,6 +7,7 @@ import pytest
 
 import smallworld
 import world
+from churnwatch.core import DataQualityError
 from churnwatch.runner import Runner
 from churnwatch.upkeep import stale, waiting
 
@@ -84,3 +85,11 @@ def test_a_day_takes_in_late_events_and_a_late_opt_out_and_builds_again_what_the
     assert waiting(of) == [(day(-1), "log", None)]
     world.run(of, "ingest_events", first=day(-1))
     assert waiting(of) == [] and [r["day"] for r in world.stored(of, "events") if r["user_id"] == "c"] == [day(-1)]
+    # a late file whose rows fail the checks stops the day of its rows, and not the day that finds it
+    write(tmp_path, "log", 5, event(5, "a"))
+    write(tmp_path, "log", 4, event(4, "a"), event(4, "b"), {"user_id": "no time"})
+    (ingest,) = world.run(of, "ingest_events", first=day(5))
+    assert (ingest.step.days, waiting(of)) == ((day(5),), [(day(4), "log", 2)])
+    assert f"    came late and was left out: {day(4)}, because" in ingest.lines()[1]
+    with pytest.raises(DataQualityError, match="log: 33.3% of rows refused"):
+        world.run(of, "ingest_events", first=day(4))

@@ -32,12 +32,13 @@ class Due:
 class Scope:
     """Days that a step writes, for jobs that decide it by a look at their input.
 
-    ``days``: output days. ``restated``: other days that the step writes again, by table. ``note``: what came late, for people.
+    ``days``: output days. ``restated``: other days that the step writes again, by table. ``note``: what came late and what was
+    refused, for people.
     """
 
     days: tuple[date, ...]
     restated: Mapping[str, tuple[date, ...]] = field(default_factory=dict)
-    note: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    note: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,10 @@ class Job:
     - ``gate(inputs, days)``: raises DataQualityError before anything is published. The counts that it returns are stored
       in job_runs.
     - ``where(days) -> {table: SQL}``: the rows to replace, for tables where these are not simply the rows of ``days``.
-    - ``scope(inputs, days, earlier, later, **ports) -> Scope``: the days to look at, for a job that also takes in what came
-      late. ``earlier``: days before ``days`` that it has done, ``later``: those after the first of them. Then ``stage``,
-      ``build`` and ``where`` get the ``scope``, and ``narrow(inputs, scope, earlier)`` drops days that turn out unchanged.
+    - ``scope(inputs, days, earlier, later, before, **ports) -> Scope``: the days to look at, for a job that also takes in what
+      came late. ``earlier``: days before ``days`` that it has done, ``later``: those after the first of them, ``before``:
+      messages of its done runs, oldest first. Then ``stage``, ``gate``, ``build`` and ``where`` get the ``scope``. Before
+      ``gate``, ``narrow(inputs, scope, earlier)`` drops late days that turn out unchanged or at fault.
     - ``late``: when days are built again whose input came late. ``daily``: with the next run. ``settled``: once, when
       ``clock.settle_days`` have passed, and with ``snapshots`` only snapshot days. None: never by a run of other days.
     - ``meaning``: what each column means by the configuration, as text. A day that was built when a column meant something else
@@ -85,7 +87,7 @@ class Job:
     refused_exit_code: int = 0
     scheduled: bool = True
     stage: Callable[..., Frames] | None = None
-    gate: Callable[[Frames, Sequence[date]], Mapping[str, object] | None] | None = None
+    gate: Callable[..., Mapping[str, object] | None] | None = None
     where: Callable[..., Predicates] | None = None
     scope: Callable[..., Scope] | None = None
     narrow: Callable[[Frames, Any, Sequence[date]], Scope] | None = None

@@ -13,14 +13,18 @@ from pyspark.sql import functions as F
 
 from churnwatch.core import Scope
 from churnwatch.core.job import Frames
-from churnwatch.events.mapping import OUTSIDE, UNDATED, SourcePort
+from churnwatch.events.columns import note_columns
+from churnwatch.events.counts import Counted
+from churnwatch.events.mapping import OUTSIDE, UNDATED, SourcePort, file_days
 from churnwatch.events.sources import all_sources, state_sources
 from churnwatch.settings import Settings, Source
 
 UNKNOWN = ""  # the state of a table's files, which only its rows show
 NO_FILES = "none"
+EVENTS = "events"  # the kind of all event sources together
 LOW_BITS = 0xFFFFFFFF
 Key = tuple[date, str, date]  # business day, source, day of the file
+Rows = dict[Key, tuple[int, str]]  # number of rows, and hash of their contents
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Intake(Scope):
     - ``known``: what earlier ingests have taken.
     - ``unread``: source -> days of files that hold nothing for ``days``.
     - ``taken``: what this ingest takes, known once its rows are counted.
+    - ``refused``: kind (``events``, ``users``, ...) -> late days that are not taken in, and what is wrong with their rows.
+    - ``counted``: numbers of rows by which days are judged.
     """
 
     own: tuple[date, ...] = ()
@@ -58,6 +64,8 @@ class Intake(Scope):
     known: Mapping[Key, Taken] = field(default_factory=dict)
     unread: Mapping[str, frozenset[date]] = field(default_factory=dict)
     taken: Mapping[Key, Taken] = field(default_factory=dict)
+    refused: Mapping[str, Mapping[date, Sequence[str]]] = field(default_factory=dict)
+    counted: Counted | None = None
 
     def written_days(self, kind: str) -> tuple[date, ...]:
         """Days of state that are written."""
@@ -65,15 +73,16 @@ class Intake(Scope):
 
     def kept_days(self, kind: str, source: Source) -> tuple[date, ...]:
         """Days of state whose stored changes count beside what their files hold now: not all of their files can be read again,
-        or nobody noted which they were."""
+        nobody noted which they were, or their rows are refused."""
         others = [day for day in self.state_days[kind] if day not in self.own]
+        refused = self.refused.get(kind, ())
         if not source.daily:
             return tuple(others)
         there = self.files.get(source.name, {})
         return tuple(
             day
             for day in others
-            if not _there(there, source, day) or day not in self.noted_days or _lacks_files(self, source, day)
+            if day in refused or not _there(there, source, day) or day not in self.noted_days or _lacks_files(self, source, day)
         )
 
     @property
@@ -87,11 +96,6 @@ def only_days_of(days: Sequence[date], settings: Settings) -> Intake:
     return Intake(tuple(days), own=tuple(days), state_days=dict.fromkeys(state_sources(settings), tuple(days)))
 
 
-def file_days(source: Source, day: date) -> list[date]:
-    """Return the days of the files that may hold rows of ``day``; 1970-01-01 where files have no day."""
-    return [day + timedelta(days=offset) for offset in source.file_days] if source.daily else [UNDATED]
-
-
 def find_intake(
     inputs: Frames,
     days: Sequence[date],
@@ -99,11 +103,13 @@ def find_intake(
     settings: Settings,
     earlier: Sequence[date] = (),
     later: Sequence[date] = (),
+    before: Sequence[str] = (),
 ) -> Intake:
     """Choose the days of an ingest of ``days`` by a look at the files, before any row is read.
 
     ``earlier``: ingested days before ``days``; the last ``clock.settle_days`` of them are read again when files of theirs are new
     or changed. ``later``: ingested days after the first of ``days``: a change of users, consents or context reaches them.
+    ``before``: messages of earlier ingests, oldest first, by which columns that a source has gained are noticed.
     """
     looked_at = sorted({*days, *earlier})
     files = {source.name: sources.list_files(source, looked_at) for source in all_sources(settings)}
@@ -112,29 +118,31 @@ def find_intake(
     since = min(days) - timedelta(days=settings.clock.settle_days)
     settling = [day for day in earlier if day >= since and day in intake.noted_days]
     events = settings.sources.events
-    late = [day for day in settling if any(_is_touched(intake, s, day) for s in events) and not _has_gone(intake, events, day)]
+    late = [day for day in settling if any(is_touched(intake, s, day) for s in events) and not _has_gone(intake, events, day)]
     every = tuple(sorted({*days, *late}))
     state = {kind: _state_days(intake, source, earlier, later) for kind, source in state_sources(settings).items()}
     unread = {source.name: _unread(intake, source, every) for source in events if source.daily}
-    return replace(intake, days=every, state_days=state, unread=unread)
+    note = note_columns(files, {source.name: source for source in all_sources(settings)}, days, sources, before)
+    return replace(intake, days=every, state_days=state, unread=unread, note=note)
 
 
-def count_taken(inputs: Frames, intake: Intake, earlier: Sequence[date], settings: Settings) -> Intake:
-    """Keep the days whose rows differ from those of their last ingest, and note what was taken and what waits.
+def changed_days(intake: Intake, inside: Rows, settings: Settings) -> list[date]:
+    """Return the late days whose rows of events differ from those of their last ingest."""
+    return [day for day in intake.days if day not in intake.own and _changed_keys(intake, inside, settings, day)]
 
-    ``inputs``: the staged ``events``. One aggregate over narrow columns.
-    """
-    inside, outside = _counted(inputs["events"])
-    dropped = [day for day in intake.days if day not in intake.own and not _differs(intake, inside, settings, day)]
-    days = tuple(day for day in intake.days if day not in dropped)
+
+def with_taken(
+    intake: Intake, days: Sequence[date], inside: Rows, outside: Rows, earlier: Sequence[date], settings: Settings
+) -> Intake:
+    """Keep the ``days`` of events, and note what was taken and what waits. ``inside``, ``outside``: of ``count_rows``."""
+    refused = intake.refused.get(EVENTS, {})
     taken = {
-        key: one for source in settings.sources.events for day in intake.days for key, one in _taken(intake, inside, source, day)
+        key: one
+        for source in settings.sources.events
+        for day in intake.days
+        if day not in refused
+        for key, one in _taken(intake, inside, source, day)
     }
-    for kind, source in state_sources(settings).items():
-        there = intake.files.get(source.name, {})
-        for day in intake.state_days[kind]:
-            found = _there(there, source, day)
-            taken |= {(day, source.name, f): Taken(there[f]) for f in found} or {_no_files(source, day): Taken(NO_FILES)}
     waiting = {
         key: one
         for source in settings.sources.events
@@ -142,7 +150,23 @@ def count_taken(inputs: Frames, intake: Intake, earlier: Sequence[date], setting
         if day not in intake.days
         for key, one in _waiting(intake, outside, source, day)
     }
-    return replace(intake, days=days, taken=taken | waiting, note=_note(intake, taken, waiting))
+    for day in refused:
+        for key in _changed_keys(intake, inside, settings, day):
+            was, rows = intake.known.get(key, Taken(UNKNOWN)), inside.get(key, (0, ""))[0]
+            # of a file that was written anew without more rows, all of its rows wait
+            waiting[key] = replace(was, waiting_rows=rows - was.rows if rows > was.rows else rows or None)
+    for kind, source in state_sources(settings).items():
+        there = intake.files.get(source.name, {})
+        for day in intake.state_days[kind]:
+            found = _there(there, source, day)
+            if day not in intake.refused.get(kind, ()):
+                taken |= {(day, source.name, f): Taken(there[f]) for f in found} or {_no_files(source, day): Taken(NO_FILES)}
+                continue
+            for f in found:
+                was = intake.known.get((day, source.name, f), Taken(UNKNOWN))
+                if was.files != there[f]:
+                    waiting[day, source.name, f] = replace(was, waiting_rows=None)
+    return replace(intake, days=tuple(days), taken=taken | waiting, note={**intake.note, **_note(intake, taken, waiting)})
 
 
 def taken_rows(intake: Intake) -> list[dict[str, Any]]:
@@ -158,7 +182,7 @@ def _recorded(inputs: Frames) -> dict[Key, Taken]:
     return {(r["day"], r["source"], r["file_day"]): Taken(*(r[name] for name in names)) for r in rows}
 
 
-def _is_touched(intake: Intake, source: Source, day: date) -> bool:
+def is_touched(intake: Intake, source: Source, day: date) -> bool:
     """Whether files that may hold rows of ``day`` are new or other ones than at its last ingest."""
     there = intake.files[source.name]
     return any(
@@ -203,9 +227,9 @@ def _unread(intake: Intake, source: Source, days: Sequence[date]) -> frozenset[d
 
 def _state_days(intake: Intake, source: Source, earlier: Sequence[date], later: Sequence[date]) -> tuple[date, ...]:
     """The own days; those from the first on that has new files of its own; and later ones where own files are new."""
-    touched = [day for day in intake.own if _is_touched(intake, source, day)]
+    touched = [day for day in intake.own if is_touched(intake, source, day)]
     if source.daily:
-        touched += [day for day in earlier if day in intake.noted_days and _is_touched(intake, source, day)]
+        touched += [day for day in earlier if day in intake.noted_days and is_touched(intake, source, day)]
     if not touched:
         return intake.own
     first = min(*touched, *intake.own) if source.daily else min(intake.own)
@@ -213,31 +237,34 @@ def _state_days(intake: Intake, source: Source, earlier: Sequence[date], later: 
     return tuple(sorted({*intake.own, *reached}))
 
 
-def _counted(events: DataFrame) -> tuple[dict[Key, tuple[int, str]], dict[Key, tuple[int, str]]]:
-    """Rows and hash of their contents, of the days that are taken in and of others."""
+def count_rows(events: DataFrame) -> tuple[Rows, Rows]:
+    """Count the staged ``events`` and hash their contents: of the days that are looked at, and of others. One aggregate over
+    narrow columns."""
     low, high = F.col("content").bitwiseAND(F.lit(LOW_BITS)), F.shiftrightunsigned("content", 32)
     inside = (F.col("verdict") != OUTSIDE).alias("inside")
     grouped = events.where("event_day IS NOT NULL").groupBy(inside, "event_day", "source", "file_day")
-    found: dict[bool, dict[Key, tuple[int, str]]] = {True: {}, False: {}}
+    found: dict[bool, Rows] = {True: {}, False: {}}
     for row in grouped.agg(F.count("*").alias("n"), F.sum(low).alias("low"), F.sum(high).alias("high")).collect():
         key = (row["event_day"], row["source"], row["file_day"] or UNDATED)
         found[row["inside"]][key] = (row["n"], f"{row['high'] or 0:x}-{row['low'] or 0:x}")
     return found[True], found[False]
 
 
-def _differs(intake: Intake, inside: Mapping[Key, tuple[int, str]], settings: Settings, day: date) -> bool:
+def _changed_keys(intake: Intake, inside: Rows, settings: Settings, day: date) -> list[Key]:
+    """Files from which rows of ``day`` come that differ from those of its last ingest."""
+    found = []
     for source in settings.sources.events:
         for f in _there(intake.files[source.name], source, day):
             if f in intake.unread.get(source.name, ()):
                 continue
-            was = intake.known.get((day, source.name, f), Taken(UNKNOWN))
-            rows, content = inside.get((day, source.name, f), (0, ""))
-            if (was.rows, was.content if was.rows else "") != (rows, content):
-                return True
-    return False
+            key = (day, source.name, f)
+            was = intake.known.get(key, Taken(UNKNOWN))
+            if (was.rows, was.content if was.rows else "") != inside.get(key, (0, "")):
+                found.append(key)
+    return found
 
 
-def _taken(intake: Intake, inside: Mapping[Key, tuple[int, str]], source: Source, day: date) -> Iterable[tuple[Key, Taken]]:
+def _taken(intake: Intake, inside: Rows, source: Source, day: date) -> Iterable[tuple[Key, Taken]]:
     before = [one for f in file_days(source, day) if (one := intake.known.get((day, source.name, f)))]
     if not _there(intake.files.get(source.name, {}), source, day):
         yield _no_files(source, day), Taken(NO_FILES)
@@ -257,7 +284,7 @@ def _no_files(source: Source, day: date) -> Key:
     return day, source.name, file_days(source, day)[0]
 
 
-def _waiting(intake: Intake, outside: Mapping[Key, tuple[int, str]], source: Source, day: date) -> Iterable[tuple[Key, Taken]]:
+def _waiting(intake: Intake, outside: Rows, source: Source, day: date) -> Iterable[tuple[Key, Taken]]:
     """Rows of a day that is not taken in again: those that were read beyond the ones taken, and files that were not read."""
     if not any((day, source.name, f) in intake.known for f in file_days(source, day)):
         return  # the day was ingested before files were noted
@@ -266,6 +293,8 @@ def _waiting(intake: Intake, outside: Mapping[Key, tuple[int, str]], source: Sou
         was = intake.known.get(key, Taken(UNKNOWN))
         if key in outside:
             waiting: int | None = max(0, outside[key][0] - was.rows)
+            if not waiting and was.files != intake.files[source.name][f]:
+                waiting = was.waiting_rows  # rows of other content that were refused, as many as were taken
         else:
             read = any(f in file_days(source, d) for d in intake.days)
             # of the days that may have rows in a file, the one whose rows it mainly holds
@@ -275,15 +304,21 @@ def _waiting(intake: Intake, outside: Mapping[Key, tuple[int, str]], source: Sou
             yield key, replace(was, waiting_rows=waiting)
 
 
-def _note(intake: Intake, taken: Mapping[Key, Taken], waiting: Mapping[Key, Taken]) -> dict[str, dict[str, int]]:
-    """Rows that came late, and rows that wait, by day; -1 for files that were not read."""
+def _note(intake: Intake, taken: Mapping[Key, Taken], waiting: Mapping[Key, Taken]) -> dict[str, dict[str, Any]]:
+    """Rows that came late, and rows that wait, by day; -1 for files that were not read. Late days that are refused, and why."""
     late: dict[str, int] = {}
     for (day, source, f), one in sorted(taken.items()):
         was = intake.known.get((day, source, f))
         if more := one.late_rows - (was.late_rows if was else 0):
             late[str(day)] = late.get(str(day), 0) + more
-    waits: dict[str, int] = {}
+    # what waited and is taken in now waits no longer
+    waits = {str(key[0]): 0 for key in taken if key in intake.known and intake.known[key].waiting_rows != 0}
     for (day, _, _), one in sorted(waiting.items()):
         before = waits.get(str(day), 0)
         waits[str(day)] = -1 if one.waiting_rows is None or before < 0 else before + one.waiting_rows
-    return {name: found for name, found in (("late_rows", late), ("waiting_rows", waits)) if found}
+    refused: dict[str, list[str]] = {}
+    for days in intake.refused.values():
+        for day, faults in days.items():
+            refused.setdefault(str(day), []).extend(faults)
+    notes: dict[str, dict[str, Any]] = {"late_rows": late, "waiting_rows": waits, "refused_days": refused}
+    return {name: found for name, found in notes.items() if found}

@@ -1,7 +1,9 @@
 """Read dates from attributes of users, and count the values that are no date."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -17,6 +19,10 @@ class DateCount:
     stated: int
     unreadable: int
     example: str | None
+
+    def __add__(self, other: "DateCount") -> "DateCount":
+        examples = [one.example for one in (self, other) if one.example is not None]
+        return DateCount(self.stated + other.stated, self.unreadable + other.unreadable, min(examples, default=None))
 
     def fault(self, attribute: str, limit: float) -> str | None:
         """What is wrong when the share of unreadable values is above ``limit``, else None."""
@@ -50,12 +56,25 @@ def date_faults(counts: Mapping[str, DateCount], settings: Settings) -> list[str
 
 def count_dates(rows: DataFrame, names: list[str]) -> Mapping[str, DateCount]:
     """Count the values of the attributes ``names`` in ``rows``, which have a map ``attributes``. One query for all names."""
+    if not names:
+        return {}
+    (found,) = rows.agg(*_sums(names)).collect()
+    return _date_counts(found, names)
+
+
+def count_dates_by_day(rows: DataFrame, names: list[str]) -> dict[date, Mapping[str, DateCount]]:
+    """Count as ``count_dates`` does, for each ``day`` of ``rows``."""
+    return {found[0]: _date_counts(found[1:], names) for found in rows.groupBy("day").agg(*_sums(names)).collect()}
+
+
+def _sums(names: list[str]) -> list[Column]:
     sums = []
     for name in names:
         value = text_of(F.col("attributes")[name])
         unreadable = value.isNotNull() & date_in(value).isNull()
         sums += [F.count(value), F.count_if(unreadable), F.min(F.when(unreadable, value))]
-    if not names:
-        return {}
-    (found,) = rows.agg(*sums).collect()
+    return sums
+
+
+def _date_counts(found: Sequence[Any], names: list[str]) -> dict[str, DateCount]:
     return {name: DateCount(*found[3 * n : 3 * n + 3]) for n, name in enumerate(names)}

@@ -11,10 +11,12 @@ from pyspark.sql import functions as F
 
 from churnwatch.core import days_predicate
 from churnwatch.core.job import Frames
-from churnwatch.events.arrivals import Intake, count_taken, only_days_of, taken_rows
+from churnwatch.events.arrivals import EVENTS, Intake, changed_days, count_rows, only_days_of, taken_rows, with_taken
 from churnwatch.events.changes import changed_rows
+from churnwatch.events.counts import Counted
 from churnwatch.events.currency import rates_by_day
 from churnwatch.events.event_rows import EVENT_FIELDS, EVENT_SCHEMA, classify_events
+from churnwatch.events.gates import late_faults
 from churnwatch.events.mapping import REJECTED, UNDATED, SourcePort, fingerprint, is_one_of, map_text
 from churnwatch.events.source_days import count_source_days
 from churnwatch.events.sources import all_sources, state_sources
@@ -83,17 +85,24 @@ def build_tables(inputs: Frames, days: Sequence[date], settings: Settings, scope
 
 
 def _only_written(statements: DataFrame, intake: Intake) -> DataFrame:
-    """Keep the statements of the days of state that are written."""
+    """Keep the statements of the days of state that are written, but of refused ones."""
     of_kind = [
-        (F.col("kind") == kind) & is_one_of([*intake.written_days(kind), UNDATED], F.col("day")) for kind in intake.state_days
+        (F.col("kind") == kind) & is_one_of([*_noted_days(intake, kind), UNDATED], F.col("day")) for kind in intake.state_days
     ]
     return statements.where(reduce(lambda a, b: a | b, of_kind, F.lit(False)))
+
+
+def _noted_days(intake: Intake, kind: str) -> list[date]:
+    """Days of state that are written from the rows of this run: of refused ones, what is noted of their rows stays."""
+    return [day for day in intake.written_days(kind) if day not in intake.refused.get(kind, ())]
 
 
 def state_rows(inputs: Frames, intake: Intake, kind: str, settings: Settings) -> DataFrame:
     """Return the rows of the table ``kind`` for the days of state of ``intake``, written or not."""
     source = state_sources(settings).get(kind)
     accepted = inputs["statements"].where((F.col("kind") == kind) & (F.col("verdict") == "accepted"))
+    if refused := intake.refused.get(kind):
+        accepted = accepted.where(~is_one_of([*refused], F.col("day")))
     if source is None:
         return changed_rows(accepted, inputs[kind], kind, intake.days, daily=False)
     kept = intake.kept_days(kind, source)
@@ -109,8 +118,16 @@ def stored_rows(inputs: Frames, kind: str) -> DataFrame:
 
 
 def narrow_intake(inputs: Frames, scope: Intake, earlier: Sequence[date], settings: Settings) -> Intake:
-    """Drop days of ``scope`` for which nothing has changed: by the counts of events, and by the rows of state as stored."""
-    intake, restated, written = count_taken(inputs, scope, earlier, settings), {}, {}
+    """Drop days of ``scope`` for which nothing has changed: by the counts of events, and by the rows of state as stored.
+
+    A late day whose rows fail the quality checks is dropped too. The days that were asked for are judged by ``gate``.
+    """
+    inside, outside = count_rows(inputs["events"])
+    late, counted = changed_days(scope, inside, settings), Counted.collect(inputs, settings)
+    scope = replace(scope, counted=counted, refused=late_faults(inputs, counted, scope, late, settings))
+    taken_in = {*scope.own, *late} - set(scope.refused.get(EVENTS, ()))
+    intake = with_taken(scope, sorted(taken_in), inside, outside, earlier, settings)
+    restated, written = {}, {}
     for kind, days in scope.state_days.items():
         others = [day for day in days if day not in scope.own]
         changed = _first_change(inputs, scope, kind, others, settings) if others else None
@@ -146,12 +163,12 @@ def replaced_rows(days: Sequence[date], settings: Settings, scope: Intake | None
         [f"(({days_predicate(days)}) AND source IN ({_quoted(settings.sources.events)}))"] if settings.sources.events else []
     )
     of_days += [
-        f"(({days_predicate(intake.written_days(kind))}) AND source IN ({_quoted([one])}))" for kind, one in state.items()
+        f"(({days_predicate(_noted_days(intake, kind))}) AND source IN ({_quoted([one])}))" for kind, one in state.items()
     ]
     undated = [source for source in every if not source.daily]
     of_undated = [f"(day = DATE'{UNDATED}' AND source IN ({_quoted(undated)}))"] if undated else []
     written = dict.fromkeys((one.name for one in settings.sources.events), set(days))
-    written |= {one.name: set(intake.written_days(kind)) for kind, one in state.items()}
+    written |= {one.name: set(_noted_days(intake, kind)) for kind, one in state.items()}
     # days that turned out unchanged, and earlier ones for which rows wait
     of_files = [
         f"(day = DATE'{day}' AND source = '{source}' AND file_day = DATE'{file_day}')"

@@ -1,7 +1,7 @@
 """Map the rows of a source to the canonical fields, by the expressions of sources.yaml."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from pyspark.errors import AnalysisException
@@ -32,6 +32,10 @@ class SourcePort(Protocol):
 
     def list_files(self, source: Source, days: Sequence[date]) -> Mapping[date, str]:
         """Return the state of the files that ``days`` read, by the day of the file (1970-01-01: files have none)."""
+        ...
+
+    def find_columns(self, source: Source, file_day: date) -> Sequence[str]:
+        """Return the names of the columns in the files of ``file_day`` (1970-01-01: in all files of the source)."""
         ...
 
     def protect(self, rows: DataFrame, column: str = "user_id") -> DataFrame:
@@ -152,6 +156,11 @@ def is_one_of(days: Sequence[date], day: Column) -> Column:
     """Test whether the date ``day`` is one of ``days``; false when it is null."""
     inside = day.between(min(days), max(days)) if contiguous(days) else day.isin(list(days))
     return F.coalesce(inside, F.lit(False))
+
+
+def file_days(source: Source, day: date) -> list[date]:
+    """Return the days of the files that may hold rows of ``day``; 1970-01-01 where files have no day."""
+    return [day + timedelta(days=offset) for offset in source.file_days] if source.daily else [UNDATED]
 
 
 def file_business_day(source: Source) -> Column:

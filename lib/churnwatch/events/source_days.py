@@ -1,6 +1,6 @@
 """Count the rows of each source by day, hour and null field, and compare a day with what is usual of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
@@ -77,9 +77,10 @@ class Hours:
 
 @dataclass
 class SourceDays:
-    """Rows of ``source_days`` by source and day: those of this run, and those of the 28 days before it."""
+    """Rows of ``source_days`` by source and day: the stored ones, those of the 28 days before a run, and those of this run."""
 
     rows: dict[tuple[str, date], Mapping[str, Any]] = field(default_factory=dict)
+    staged: dict[tuple[str, date], Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def collect(cls, inputs: Frames, settings: Settings) -> "SourceDays":
@@ -90,10 +91,16 @@ class SourceDays:
             counted = counted.withColumn("_new", F.lit(True)).unionByName(
                 inputs["source_days"].select(*columns, F.lit(False).alias("_new"))
             )
-        found: dict[tuple[str, date], Mapping[str, Any]] = {}
-        for row in sorted(counted.collect(), key=lambda row: row.asDict().get("_new", True)):
-            found[row["source"], row["day"]] = row.asDict()
-        return cls(found)
+        found = cls()
+        for row in counted.collect():
+            to = found.staged if row.asDict().get("_new", True) else found.rows
+            to[row["source"], row["day"]] = row.asDict()
+        return found
+
+    def with_new(self, days: Collection[date]) -> "SourceDays":
+        """Return the stored rows, with those of this run in their place on ``days``."""
+        new = {key: row for key, row in self.staged.items() if key[1] in days}
+        return SourceDays({key: row for key, row in self.rows.items() if key[1] not in days} | new)
 
     def null_shares(self, source: str, name: str, day: date) -> list[float]:
         """Return the shares of nulls of a field on the last 7 days with rows before ``day``, newest first."""
@@ -124,14 +131,17 @@ class SourceDays:
         return self.rows.get((source, day), {}).get("hours") or {}
 
 
-def null_faults(known: SourceDays, days: Sequence[date], settings: Settings) -> list[str]:
-    """Return a line per mapped field whose share of nulls has risen by more than ``quality.max_null_share_rise`` on a day."""
+def null_faults(
+    known: SourceDays, judged: Mapping[str, Collection[date]], days: Collection[date], settings: Settings
+) -> list[str]:
+    """Return a line per mapped field whose share of nulls has risen by more than ``quality.max_null_share_rise`` on one of
+    ``days``. ``judged``: the days of each source that are judged."""
     limit = settings.quality.max_null_share_rise
     if limit is None:
         return []
     faults = []
     for (source, day), row in sorted(known.rows.items()):
-        if day not in set(days) or row["rows"] < FEWEST_ROWS:
+        if day not in days or day not in judged.get(source, ()) or row["rows"] < FEWEST_ROWS:
             continue
         for name, nulls in (row["nulls"] or {}).items():
             before, share = known.null_shares(source, name, day), nulls / row["rows"]

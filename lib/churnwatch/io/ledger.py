@@ -168,6 +168,11 @@ class Ledger:
         found = (run.wrote.get(table) for run in self._runs.values() if run.status == DONE and run.job != ALL)
         return max((version for version in found if version is not None), default=None)
 
+    def messages(self, full_name: str) -> list[str]:
+        """Messages of the done runs of the job, oldest first."""
+        done = [run for run in self._runs.values() if run.full_name == full_name and run.status == DONE]
+        return [run.message for run in sorted(done, key=lambda run: run.at)]
+
     def is_done(self, run_id: str) -> bool:
         """Whether the step of that id has ended as done."""
         return any(run.run_id == run_id and run.status == DONE for run in self._runs.values())

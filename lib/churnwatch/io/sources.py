@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial, reduce
 
 import sqlglot
 from pyspark.errors import AnalysisException
@@ -23,6 +24,7 @@ CORRUPT = "_corrupt"
 HASH = "_user_hash"  # of a user id, while rows are protected
 MISSING = ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE")
 EMPTY_FOLDER = "UNABLE_TO_INFER_SCHEMA"  # a Parquet folder without a file has no columns
+LINES, MOST_COLUMNS = 1000, 500  # that are read of JSON files to find names of columns, and the most names
 NO_DAY = date(1970, 1, 1)  # day of files whose path has none
 MASK = 0xFFFFFFFFFFFFFFFF
 Tree = dict[str, "Tree"]
@@ -105,6 +107,29 @@ class Sources:
         )
         return {r["_file_day"] or NO_DAY: f"{r['files']}-{r['bytes']}-{r['hash'] & MASK:x}" for r in by_day.collect()}
 
+    def find_columns(self, source: Source, file_day: date) -> list[str]:
+        """Return the names of the columns in the files of ``file_day`` (1970-01-01: in all files of the source); of JSON lines
+        those of the first 1,000.
+
+        None of CSV files without a header line, and none of JSON lines with more than 500 names: such names are made of data.
+        """
+        place = source.table or (source.path or "").replace(DAY, str(file_day))
+        reader = self._spark.read.options(**source.options)
+        try:
+            if source.format == "json":
+                keys = reader.text(place).limit(LINES).select(F.explode(F.json_object_keys("value")).alias("name")).distinct()
+                names = [row["name"] for row in keys.limit(MOST_COLUMNS + 1).collect()]
+            elif source.format == "csv":
+                named = source.columns is None and _has_header(source)
+                names = reader.csv(place).columns if named else []
+            else:
+                names = (reader.table(place) if source.table else reader.format(source.format).load(place)).columns
+        except AnalysisException as error:
+            if any(mark in str(error) for mark in (*MISSING, EMPTY_FOLDER)):
+                return []
+            raise
+        return [] if source.format == "json" and len(names) > MOST_COLUMNS else names
+
     def find_rows(self, source: Source, days: Sequence[date], without: Collection[date] = ()) -> DataFrame | None:
         """Return the rows of the files that ``days`` read (of all files when the path has no ``{day}``); None when there is
         no such file. Starts no Spark job, except to read the header of a CSV file. ``without``: days of files to leave out.
@@ -122,6 +147,8 @@ class Sources:
             "table": self._table,
         }
         try:
+            if source.format == "csv" and source.daily and _has_header(source) and source.columns is None:
+                return self._csv_of_days(source, _file_days(source, days, without))
             return readers[source.format](source, place)
         except AnalysisException as error:
             if not any(mark in str(error) for mark in (*MISSING, EMPTY_FOLDER)):
@@ -130,10 +157,19 @@ class Sources:
                 return None
             raise DataQualityError(f"source {source.name}: nothing exists at {place}; nothing was written") from error
 
-    def _csv(self, source: Source, place: str) -> DataFrame | None:
-        options = {k.lower(): v for k, v in source.options.items()}
-        header = options.get("header", "false").lower() == "true"
-        names = source.columns or self._spark.read.options(**source.options).csv(place).columns
+    def _csv_of_days(self, source: Source, days: Iterable[date]) -> DataFrame | None:
+        """Read the files of days by their own headers: a column that some lack is null there, and its place does not matter."""
+        days_with: dict[tuple[str, ...], list[date]] = {}
+        for day in days:
+            if names := tuple(self.find_columns(source, day)):
+                days_with.setdefault(names, []).append(day)
+        frames = [self._csv(source, _place_of(source, own), names) for names, own in days_with.items()]
+        found = [frame for frame in frames if frame is not None]
+        return reduce(partial(DataFrame.unionByName, allowMissingColumns=True), found) if found else None
+
+    def _csv(self, source: Source, place: str, names: Sequence[str] = ()) -> DataFrame | None:
+        header = _has_header(source)
+        names = names or source.columns or self._spark.read.options(**source.options).csv(place).columns
         if not names:
             return None
         schema = StructType()
@@ -177,16 +213,26 @@ class Sources:
         return frame.select("*", F.lit(place).alias("_file"), F.lit(None).cast("date").alias("_file_day"), *_always_readable())
 
 
+def _has_header(source: Source) -> bool:
+    return {k.lower(): v for k, v in source.options.items()}.get("header", "false").lower() == "true"
+
+
 def _place(source: Source, days: Sequence[date], without: Collection[date] = ()) -> str:
     """Return the path; ``{day}`` becomes a glob of the days whose files ``days`` read. '' when no file is left."""
-    path = source.path or ""
     if not source.daily:
-        return path
-    near = {day + timedelta(days=offset) for day in days for offset in source.file_days}
-    around = sorted(str(day) for day in near - set(without))
+        return source.path or ""
+    return _place_of(source, _file_days(source, days, without))
+
+
+def _file_days(source: Source, days: Sequence[date], without: Collection[date]) -> list[date]:
+    return sorted({day + timedelta(days=offset) for day in days for offset in source.file_days} - set(without))
+
+
+def _place_of(source: Source, days: Sequence[date]) -> str:
+    around = [str(day) for day in days]
     if not around:
         return ""
-    return path.replace(DAY, "{" + ",".join(around) + "}" if len(around) > 1 else around[0])
+    return (source.path or "").replace(DAY, "{" + ",".join(around) + "}" if len(around) > 1 else around[0])
 
 
 def _of_file(source: Source) -> list[Column]:
