@@ -146,6 +146,13 @@ GUARDS = (
         "test_a_late_day_whose_rows_fail_the_checks_is_left_out_and_waits_while_the_day_goes_on",
     ),
     Guard(
+        "a user who was scored twice stops the scores",
+        "scoring/repeated_users.py",
+        'if found["repeated"]:',
+        "if False:",
+        "tests/flow/test_chain.py::test_a_user_with_two_rows_of_features_stops_the_scores_before_they_are_published",
+    ),
+    Guard(
         "an event that lies far from its file's day is refused",
         "events/event_rows.py",
         '"time_far_from_file": possible & ~F.col("_near") & ~F.col("_future"),',

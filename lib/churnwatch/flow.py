@@ -235,6 +235,7 @@ def _decisions(settings: Settings, t: Tables) -> Iterator[Job]:
         ports=("models",),
         refused_exit_code=5,  # nobody is scored until somebody acts
         stage=partial(scoring.stage_scores, settings=settings),
+        gate=scoring.stop_on_repeated_users,
         build=partial(scoring.score_users, settings=settings),
     )
     # series such as prices are read only where a group rule uses them; user rules have them as features

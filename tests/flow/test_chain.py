@@ -76,6 +76,17 @@ def test_a_day_without_features_is_not_scored_as_if_nobody_were_there(warehouse)
         world.run(warehouse, "score_users", first=DAY(60))
 
 
+@pytest.mark.case(44)
+def test_a_user_with_two_rows_of_features_stops_the_scores_before_they_are_published(warehouse):
+    store, of, day = warehouse.store, warehouse.tables, f"day = DATE'{DAY(62)}'"
+    before, features = world.rows(warehouse, "user_scores"), store.read(of.user_features, day)
+    twice = features.join(store.read(of.user_scores, day).limit(1), "user_id", "left_semi").select(*features.columns)
+    store.replace(of.user_features, features.unionByName(twice), day, {})
+    with pytest.raises(DataQualityError, match=r"user_scores: 1 of [\d,]+ users have several rows"):
+        world.run(warehouse, "score_users", first=DAY(62))
+    assert world.rows(warehouse, "user_scores") == before
+
+
 def test_too_many_rejects_stop_before_anything_is_published(spark, raw_world, tmp_path):
     of = world.runner(spark, world.copied(raw_world, tmp_path / "w"), "quality.max_rejected_share=0")
     with pytest.raises(DataQualityError, match="reject"):
