@@ -20,6 +20,7 @@ from churnwatch.runner import Runner
 
 DAY, AT = date(2025, 3, 12), datetime(2025, 3, 12, 10, tzinfo=UTC)
 ANNA, BEN = "anna-4711", "ben-4712"
+ALERTS = {ANNA: "a1a1a1a1a1a1", BEN: "b2b2b2b2b2b2"}  # without their names, as real ids are
 FILL = {DateType: DAY, TimestampType: AT, StringType: "x", LongType: 1, IntegerType: 1, BooleanType: False, ArrayType: []}
 
 
@@ -48,9 +49,9 @@ def warehouse(spark, tmp_path):
     store(of, "events", [{"user_id": user, "event_id": user} for user in users])
     raws = [f'{{"user_id": "{ANNA}", "t": "?"}}', f'{{"user_id": "{ANNA}0"}}', f"{BEN},?"]
     store(of, "rejected_events", [{"reject_id": str(n), "reasons": ["bad_time"], "raw": raw} for n, raw in enumerate(raws)])
-    alerts = [{"user_id": user, "alert_id": f"alert of {user}", "scope": "user", "level": "red"} for user in users]
+    alerts = [{"user_id": user, "alert_id": ALERTS[user], "scope": "user", "level": "red"} for user in users]
     store(of, "risk_alerts", alerts)
-    events = [{"event_id": user, "alert_id": f"alert of {user}", "action": "acted"} for user in users]
+    events = [{"event_id": user, "alert_id": ALERTS[user], "action": "acted"} for user in users]
     events.append({"event_id": "other", "alert_id": "a group", "action": "acted", "note": f"called {ANNA} and {BEN}"})
     store(of, "alert_events", events)
     offers = [
@@ -70,6 +71,7 @@ def warehouse(spark, tmp_path):
     of.store.refresh()
     files = tmp_path / "files"
     lines = [json.dumps({"alert_id": "a", "note": f"{user} was called"}) for user in users]
+    lines += [json.dumps({"alert_id": ALERTS[user], "action": "ack"}) for user in users]
     write(files / "inbox" / "alert_events" / "2025-03-12" / "one.jsonl", "\n".join(lines) + "\n")
     write(files / "outbox" / "2025-03-12" / "offer.json", json.dumps({"to": old[ANNA]}))
     write(files / "outbox" / "2025-03-12" / "other.json", json.dumps({"to": old[BEN]}))
@@ -122,8 +124,9 @@ def test_a_user_is_erased_from_every_table_and_file_and_nobody_else_is(warehouse
     files = tree(folder / "files")
     assert {name for name in before[0] if name not in files} == {"outbox/2025-03-12/offer.json", "staging/run/part.parquet"}
     assert files["pages/2025-03-12/churn.html"] == f"<td>erased</td><td>{hashes['new'][BEN][:16]}</td>".encode()
-    assert [json.loads(line)["note"] for line in files["inbox/alert_events/2025-03-12/one.jsonl"].splitlines()] == [
-        f"{BEN} was called"
+    assert [json.loads(line) for line in files["inbox/alert_events/2025-03-12/one.jsonl"].splitlines()] == [
+        {"alert_id": "a", "note": f"{BEN} was called"},
+        {"alert_id": ALERTS[BEN], "action": "ack"},
     ]
     assert files["raw/2025-03-12/events.jsonl"] == before[0]["raw/2025-03-12/events.jsonl"]
 
@@ -206,4 +209,4 @@ def test_everything_about_a_user_is_explained_with_its_source(warehouse):
     assert tables["events"]["written_by"] == ["ingest_events"] and "cleaned" in tables["events"]["meaning"]
     assert [row["message_id"] for row in tables["notifications"]["rows"]] == [f"offer to {ANNA}"]  # by the key of then
     text = "\n".join(to_lines(ANNA, DAY, found))
-    assert "risk_alerts: a warning by a rule or the model" in text and f"alert of {ANNA}" in text and BEN not in text
+    assert "risk_alerts: a warning by a rule or the model" in text and ALERTS[ANNA] in text and BEN not in text

@@ -94,10 +94,10 @@ class Erasure:
         self._shown = sorted(shown)
         self._tokens = Tokens(tuple(self.ids), tuple(one[:SHOWN_DIGITS] for one in self._shown))
 
-    def find(self) -> Found:
-        """Look through every table and file; nothing is changed."""
+    def find(self, tokens: Tokens | None = None) -> Found:
+        """Look through every table and file; nothing is changed. ``tokens``: in place of those that the tables name now."""
         self._store.refresh()
-        found = Found(copies=len(self._files.copies()), files=self._files.find(self._tokens))
+        found = Found(copies=len(self._files.copies()), files=self._files.find(tokens or self._all_tokens()))
         for table, matches in [*self._own_rows(), *self._free_texts()]:
             found.rows[table.name] = found.rows.get(table.name, 0) + self._rows.count(table, matches)
         return found
@@ -127,9 +127,13 @@ class Erasure:
 
     def _erase(self, erasure: str, who: str) -> tuple[Found, list[Written]]:
         """Erase; return what was found, and the versions of the tables that changed."""
-        found, at = self.find(), now()
+        self._store.refresh()
+        tokens, at = self._all_tokens(), now()
+        found = self.find(tokens)
         self._refuse_half_steps()
         self._suppress(erasure, at)
+        # files first: the tables say which warnings were about the users, also after a crash between the two
+        files = self._files.erase(tokens)
         changed: dict[str, int] = {}
         for table, matches in list(self._own_rows()):
             if found.rows[table.name]:
@@ -140,8 +144,7 @@ class Erasure:
                 changed[table.name] = changed.get(table.name, 0) + masked
         versions = {name: self._store.newest(self._tables[name]) for name in changed}
         outputs = [{"table": name, "version": versions[name], "rows": rows} for name, rows in changed.items()]
-        files = self._files.erase(self._tokens)
-        left = self.find()
+        left = self.find(tokens)
         if not left.nothing:
             raise JobFailed(
                 "users of the request are still named after the erasure:\n"
@@ -154,6 +157,16 @@ class Erasure:
         self._store.create([self._tables.operator_actions])
         record_action(self._store, self._tables.operator_actions, "erase", erasure, f"{len(self._hashes)} user(s)", who)
         return found, [Written(name, version, 0) for name, version in versions.items() if version is not None]
+
+    def _all_tokens(self) -> Tokens:
+        """What stands for the users in files: besides ids and hashes the ids of warnings about them, by which people answer."""
+        return Tokens((*self._tokens.ids, *self._alert_ids()), self._tokens.hashes)
+
+    def _alert_ids(self) -> tuple[str, ...]:
+        alerts = self._tables.risk_alerts
+        if not self._store.exists(alerts):
+            return ()
+        return self._rows.values(alerts, [Match("user_id", tuple(self.ids))], "alert_id")
 
     def _suppress(self, erasure: str, at: datetime) -> None:
         """Add the users to the list of erased ones, those that are not on it."""
@@ -184,8 +197,7 @@ class Erasure:
                 yield stored["deliveries"], [Match("message_id", self._rows.values(messages, own, "message_id"))]
             yield messages, own
         if "risk_alerts" in stored and "alert_events" in stored:
-            alerts = self._rows.values(stored["risk_alerts"], [Match("user_id", ids)], "alert_id")
-            yield stored["alert_events"], [Match("alert_id", alerts)]
+            yield stored["alert_events"], [Match("alert_id", self._alert_ids())]
         if "rejected_events" in stored:
             yield stored["rejected_events"], [Match("raw", _words(ids), within=True)]
         for table in stored.values():
