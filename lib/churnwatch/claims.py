@@ -26,10 +26,11 @@ class Claim:
     steps: tuple[Step, ...]
 
 
-def take(ledger: Ledger, leases: Leases, claim: Claim, take_over: bool = False) -> None:
-    """Begin the lease of ``claim`` and commit its running row. Raises WriteConflict when a living run does some of its steps.
+def take(ledger: Ledger, leases: Leases, claim: Claim, take_over: bool = False) -> list[Run]:
+    """Begin the lease of ``claim``, commit its running row, and return the runs that it ended to take over their work.
 
-    The work of a dead run is taken over, with ``take_over`` also that of a living one. Two runs may claim at the same moment:
+    The work of a dead run is taken over, with ``take_over`` also that of a living one. Raises WriteConflict when a living run
+    does some of the claim's steps. Two runs may claim at the same moment:
     each looks again at what was committed before its own row, and gives way to it. The order of commits decides, because
     clocks and the time that a commit takes differ.
     """
@@ -49,6 +50,7 @@ def take(ledger: Ledger, leases: Leases, claim: Claim, take_over: bool = False) 
     except BaseException:
         leases.release(claim.run_id)
         raise
+    return others
 
 
 def living(ledger: Ledger, leases: Leases) -> list[Run]:

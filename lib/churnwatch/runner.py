@@ -35,11 +35,12 @@ from churnwatch.io.file_errors import files_named
 from churnwatch.io.full_disk import full_disk
 from churnwatch.io.leases import Leases
 from churnwatch.io.ledger import Ledger
+from churnwatch.io.operator_log import record_action
 from churnwatch.io.session import describe, few_rows_settings
 from churnwatch.io.store import Store, Written
 from churnwatch.lanes import Lane, Shared, side_by_side
 from churnwatch.publishing import InputsChanged, publish
-from churnwatch.reading import Reader, Step
+from churnwatch.reading import Reader, Step, span_text
 from churnwatch.results import RunReport
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, DONE, FAILED, REFUSED, RUNNING, SKIPPED
@@ -125,13 +126,20 @@ class Runner:
             if not order.dry_run:
                 claims.close(self.store, self.ledger, self.leases)
 
+    def _take(self, claim: claims.Claim) -> None:
+        """Take the claim. A run that was ended by ``--take-over`` becomes a row of operator_actions, with the person."""
+        ended = claims.take(self.ledger, self.leases, claim, self._take_over)
+        self.store.refresh()  # an erasure may have ended before the claim
+        for run in ended if self._take_over else ():
+            note = f"{run.full_name} {span_text(sorted(run.days))}, taken over by run {claim.run_id}"
+            record_action(self.store, self.tables.operator_actions, "take_over", run.run_id, note, self.leases.owner.person)
+
     def _run_whole(self, order: Order) -> RunReport:
         """Run the whole flow: one claim for all of its steps, and a row ``all`` in job_runs when they have ended."""
         steps, days, started = self.chooser.steps(order), order.days, time.monotonic()
         row = (uuid.uuid4().hex, ALL, "", order.last)
         claim = claims.Claim(*row, days, tuple(steps))
-        claims.take(self.ledger, self.leases, claim, self._take_over)
-        self.store.refresh()  # an erasure may have ended before the claim
+        self._take(claim)
         self._whole = row[0]
         end: dict[str, Any] = {"status": FAILED, "message": "the run broke off"}
         try:
@@ -283,8 +291,7 @@ class Runner:
             self.ledger.write(run_id, job.name, job.instance, step.day, RUNNING, step.days)
         else:
             claim = claims.Claim(run_id, job.name, job.instance, step.day, step.days, (step,))
-            claims.take(self.ledger, self.leases, claim, self._take_over)
-            self.store.refresh()  # an erasure may have ended before the claim
+            self._take(claim)
         try:
             if claimed:
                 reads_runs = any(read.table == self.tables.job_runs for read in job.reads.values())

@@ -8,6 +8,7 @@ from pyspark.sql.types import StructType
 from churnwatch import claims, upkeep
 from churnwatch.core import ConfigError, Job, Table, WriteConflict, column
 from churnwatch.io import definitions
+from churnwatch.io.operator_log import this_person
 from churnwatch.io.protocol import PROPERTY, PROTOCOL
 from churnwatch.runner import Order, Runner
 from churnwatch.settings import load
@@ -19,11 +20,11 @@ NEW = column("n", "long", "number")
 
 
 class Few:
-    """The contracts of a warehouse of two tables."""
+    """The contracts of a warehouse of few tables."""
 
     def __init__(self, *found):
         self.found = {table.name: table for table in found}
-        self.job_runs = self.found["job_runs"]
+        self.job_runs, self.operator_actions = self.found["job_runs"], self.found["operator_actions"]
 
     def __iter__(self):
         return iter(self.found.values())
@@ -44,7 +45,7 @@ def version(spark, tmp_path):
             return {"seen": frame(spark, [{"day": day, "user_id": "a"} for day in days], seen.schema)}
 
         runner = Runner(settings, spark, jobs=(Job("ingest_events", build=build, writes=(seen,)),))
-        runner.tables = Few(seen, runner.tables.job_runs)
+        runner.tables = Few(seen, runner.tables.job_runs, runner.tables.operator_actions)
         return runner
 
     return made
@@ -89,6 +90,8 @@ def test_a_migration_is_rolled_back_unless_rows_were_written_since(version):
     assert list(upkeep.undo(newer))[0].startswith("seen: restored to version ")
     older = version()
     assert stored(older) == (["day", "user_id"], ["a"])
+    done = [(row.who, row.action, row.note) for row in older.store.read(older.tables.operator_actions).orderBy("at").collect()]
+    assert done == [(this_person(), "migrate", "seen"), (this_person(), "migrate", "rolled back: seen")], "both rows stay"
     assert run(older)[0].status == "done"
     with pytest.raises(ConfigError, match="there is no migration to roll back"):
         list(upkeep.undo(version(NEW)))

@@ -32,6 +32,7 @@ from churnwatch.core import (
     column,
 )
 from churnwatch.io.leases import Leases
+from churnwatch.io.operator_log import this_person
 from churnwatch.io.store import Store
 from churnwatch.publishing import InputsChanged
 from churnwatch.reading import Step
@@ -249,6 +250,9 @@ def test_a_run_that_was_taken_over_writes_nothing_more_and_exits_4(ingested):
     assert [outcome.status for outcome in taken] == ["done"]
     assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
     assert {(job, status) for job, status in runs(runner) if status == "aborted"} == {("all", "aborted"), ("sum", "aborted")}
+    actions = runner.store.read(runner.tables.operator_actions).orderBy("note").collect()
+    assert [(row["who"], row["action"]) for row in actions] == [(this_person(), "take_over")] * 2
+    assert [row["note"].split(",")[0] for row in actions] == [f"all {D}", f"sum {D}"]
 
 
 @pytest.mark.case(46)

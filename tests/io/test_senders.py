@@ -367,6 +367,12 @@ def test_offers_wait_for_the_users_own_morning_unless_their_receiver_keeps_them(
     assert posted == [night + 4 * hour]
     late = offer | {"expires_at": night}
     assert [row["outcome"] for row in send_message(late, Gateway(True), policy, {}, times)] == ["expired"]
+    for keeps in (True, False):
+        (over,) = send_message(offer | {"expires_at": night + 4 * hour}, Gateway(keeps), policy, {}, times)
+        assert over["outcome"] == "expired"
+        why = "not sent: expires at 2026-03-11 07:00 UTC, and may not reach the user before 2026-03-11 07:00 UTC"
+        assert over["detail"] == why
+    assert send_message(offer | {"expires_at": night + 5 * hour}, Gateway(False), policy, {}, times) == [], "it waits"
     assert len(posted) == 1
 
 

@@ -103,12 +103,15 @@ def send_message(
     pass the message is tried again, after a pause; a refusal is final. ``down``: receiver -> why it takes nothing now. It is
     filled here, and a message to such a receiver gets one failed attempt without a connection, so that one receiver that is
     down does not cost a time-out per message. An offer whose time has not come makes no attempt, unless its receiver keeps it
-    until then; ``time_zone`` is the user's.
+    until then; one that expires before its time comes is expired at once. ``time_zone`` is the user's.
     """
     receiver, before = sender.receiver(message), message["attempts"]
     if times.is_expired(message):
         return [_attempt(before + 1, "expired", "expired before it was sent")]
     if start := times.starts_at(message, time_zone):
+        if message["expires_at"] is not None and message["expires_at"] <= start:
+            ends = f"{message['expires_at']:%Y-%m-%d %H:%M} UTC, and may not reach the user before {start:%Y-%m-%d %H:%M} UTC"
+            return [_attempt(before + 1, "expired", f"not sent: expires at {ends}")]
         if not sender.keeps_offers(message):
             return []
         message = message | {"earliest_send_at": start}

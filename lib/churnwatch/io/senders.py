@@ -18,7 +18,7 @@ from pyspark.sql.types import ArrayType, IntegerType, StructField, StructType
 from churnwatch.core import WriteConflict
 from churnwatch.io import delivery, formats, keys, posting, send_times
 from churnwatch.settings import Settings
-from churnwatch.settings.terms import HISTORY, SUPPRESSED
+from churnwatch.settings.terms import EXPIRED, HISTORY, SUPPRESSED
 
 # the modules' code is pickled with the function, because workers may not have the package
 for module in (delivery, formats, posting, send_times):
@@ -109,16 +109,22 @@ class Senders:
         sliced.write.mode("overwrite").partitionBy("slice").parquet(folder)
         slices = self._spark.read.schema(StructType([*schema.fields, StructField("slice", IntegerType())])).parquet(folder)
         down: dict[str, str] = {}
-        held = 0
+        held = expired = 0
         for row in slices.select("slice").distinct().orderBy("slice").collect():
             self._check()
             one = self._spark.read.schema(schema).parquet(f"{folder}/slice={row['slice']}")
             sent = self.stage(f"sent_{row['slice']}", self._sent(one, down, day))
             is_down = F.when(F.col("down").isNotNull(), F.struct("down", "why"))
-            found = sent.agg(F.count_if(F.size("tries") == 0).alias("held"), F.collect_list(is_down).alias("down")).collect()[0]
+            found = sent.agg(
+                F.count_if(F.size("tries") == 0).alias("held"),
+                F.count_if(F.exists("tries", lambda one: one["outcome"] == EXPIRED)).alias("expired"),
+                F.collect_list(is_down).alias("down"),
+            ).collect()[0]
             down |= dict(found["down"])  # bounded by destinations
-            held += found["held"]
+            held, expired = held + found["held"], expired + found["expired"]
             yield sent.select("day", "message_id", F.explode("tries").alias("try")).select("day", "message_id", "try.*")
+        if expired:
+            LOG.warning("%d messages expired before they could be sent, see the details in deliveries", expired)
         if held:
             LOG.warning("%d offers wait for the end of quiet hours: run send_messages again after it", held)
 

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from churnwatch import claims
 from churnwatch.core import ConfigError, Table
 from churnwatch.io import definitions
+from churnwatch.io.operator_log import record_action
 from churnwatch.io.protocol import PROPERTY, PROTOCOL, stored_protocol
 from churnwatch.io.store import Written
 from churnwatch.runner import Runner
@@ -35,7 +36,10 @@ def run_changes(runner: Runner, changes: Changes) -> Iterator[str]:
             definitions.set_properties(runner.store, log, {PROPERTY: str(PROTOCOL)})
             yield f"{log.name}: protocol set to {PROTOCOL}"
         after = {table.name: runner.store.newest(table) for table in runner.tables}
-        changed = [name for name in after if after[name] != before[name]]
+        # a roll-back keeps the rows of what people did
+        actions = runner.tables.operator_actions
+        changed = [name for name in after if after[name] != before[name] and name != actions.name]
+        record_action(runner.store, actions, "migrate", "warehouse", ", ".join(changed) or None, runner.leases.owner.person)
         runner.ledger.write(
             claim.run_id,
             MIGRATE,
@@ -84,6 +88,8 @@ def undo(runner: Runner) -> Iterator[str]:
                 continue
             definitions.restore(runner.store, runner.tables[name], version)
             yield f"{name}: restored to version {version}"
+        actions, note = runner.tables.operator_actions, f"rolled back: {', '.join(restored)}"
+        record_action(runner.store, actions, "migrate", "warehouse", note, runner.leases.owner.person)
     finally:
         runner.leases.release_all()
 
