@@ -250,9 +250,8 @@ def test_a_run_that_was_taken_over_writes_nothing_more_and_exits_4(ingested):
     assert [outcome.status for outcome in taken] == ["done"]
     assert rows(runner, SUMS) == [(D, "a", 1), (D, "b", 2)]
     assert {(job, status) for job, status in runs(runner) if status == "aborted"} == {("all", "aborted"), ("sum", "aborted")}
-    actions = runner.store.read(runner.tables.operator_actions).orderBy("note").collect()
-    assert [(row["who"], row["action"]) for row in actions] == [(this_person(), "take_over")] * 2
-    assert [row["note"].split(",")[0] for row in actions] == [f"all {D}", f"sum {D}"]
+    (action,) = runner.store.read(runner.tables.operator_actions).collect()  # the step had no row of its own yet
+    assert (action["who"], action["action"], action["note"].split(",")[0]) == (this_person(), "take_over", f"all {D}")
 
 
 @pytest.mark.case(46)
