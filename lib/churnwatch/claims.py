@@ -64,6 +64,7 @@ def end_dead(ledger: Ledger, leases: Leases) -> list[Run]:
     A run whose lease has no file is watched like one on another machine. This takes up to ``runs.lease_minutes``.
     """
     ledger.refresh()
+    ledger.reach(None)
     running, alive = ledger.running(), set[str]()
     while found := leases.first_living({lease_of(run.run_id) for run in running} - alive):
         alive.add(found)
@@ -95,6 +96,8 @@ def sweep(store: Store, ledger: Ledger, leases: Leases) -> None:
     if not dead:
         return
     ledger.refresh()
+    if not dead <= {lease_of(run.run_id) for run in ledger.running()}:
+        ledger.reach(None)  # died long ago
     for run in ledger.running():
         if lease_of(run.run_id) in dead:
             _end(ledger, leases, run, "another run", "the process died before it wrote the end of the run")

@@ -24,7 +24,7 @@ def finish(runner: Runner, day: date) -> RunReport:
     runner.store.create([runner.tables.job_runs])
     runner.store.refresh()
     runner.ledger.refresh()
-    newest = {run.full_name: run for run in sorted(runner.ledger.runs(), key=lambda r: r.started_at) if run.day == day}
+    newest = {run.full_name: run for run in sorted(runner.ledger.runs(day), key=lambda r: r.started_at) if run.day == day}
     order = Order((ALL,), day, day)
     outcomes = tuple(_outcome(runner, step, newest.get(step.job.full_name)) for step in runner.chooser.steps(order))
     report = RunReport(uuid.uuid4().hex, order, outcomes, sum(outcome.seconds for outcome in outcomes))

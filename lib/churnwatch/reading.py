@@ -27,6 +27,7 @@ from churnwatch.versions import complete_version
 
 OPEN_END = date(9999, 12, 31)
 INGEST = "ingest_events"
+RESTATED_DAYS = 62  # before a day: a first of a month lies there, also where the newest one has failed
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,14 @@ class Reader:
             written = sum(self._ledger.rows_between(table.name, day_before, day_before) for table in step.job.writes)
             read += written * len(step.days) or math.inf
         for one in step.job.reads.values():
+            if self._store.version(one.table) is None:
+                continue
             first, last = one.span.days(step.days[0], step.days[-1])
             first = self._restatement(one, step.days[0]) if one.span.as_of else first
             read += self._ledger.rows_between(one.table.name, first, last)
+            if first and one.span.as_of and (copies := one.table.restatement):
+                # a run of many days has written it on one of them, and counts as if on each
+                read += self._ledger.rows_between(copies.name, first - timedelta(days=27), last)
         return read
 
     def known(self, step: Step, read: Read) -> date:
@@ -144,9 +150,15 @@ class Reader:
     def _restatement(self, read: Read, first: date) -> date | None:
         """Day of the newest full restatement before ``first``: earlier rows need not be read. None: read from the beginning."""
         producer = self._producers.get(read.table.name)
-        if not read.table.full_column or producer is None:
+        if producer is None or not (read.table.full_column or read.table.restatement):
             return None
-        return max((d for d in self._ledger.good_days(producer.full_name) if d.day == 1 and d < first), default=None)
+        if (newest := self._ledger.last_day(producer.full_name)) is None:
+            return None
+        for since in (min(first, newest) - timedelta(days=RESTATED_DAYS), None):
+            days = self._ledger.good_days(producer.full_name, since)
+            if found := max((d for d in days if d.day == 1 and d < first), default=None):
+                return found
+        return None
 
     def stop_on_missing_days(self, step: Step) -> None:
         """Raise MissingDays when days of the step's spans were never ingested or built; it names them by table."""
@@ -179,15 +191,19 @@ class Reader:
 
         A day is also missing when the newest run that wrote it has failed or broke off: its rows may be half of a step.
         """
-        ingested = self._ledger.done_days(INGEST)
-        for read in step.job.reads.values():
-            if not (read.table.complete or read.must_exist) or step.job.name == INGEST or not ingested:
+        for read in step.job.reads.values() if step.days and step.job.name != INGEST else ():
+            if not (read.table.complete or read.must_exist):
                 continue
-            producer, first = self._producers[read.table.name], min(ingested)
-            good = self._ledger.good_days(producer.full_name)
-            if read.span.as_of and read.table in step.job.writes:
+            producer, own = self._producers[read.table.name], read.span.as_of and read.table in step.job.writes
+            before = step.days[0] - timedelta(days=1)
+            since: date | None = before if own else read.first_day(step.days[0])
+            if own and before not in self._ledger.good_days(producer.full_name, before):
+                since = None  # all days before are looked at
+            if (first := self._ledger.first_day(INGEST, since)) is None:
+                continue
+            good = self._ledger.good_days(producer.full_name, since)
+            if own:
                 # the state before its days, which holds all days before: where the last one is good, they were when it was built
-                before = step.days[0] - timedelta(days=1)
                 wanted = {day: set(day_range(first, before)) - good if before not in good else set() for day in step.days}
             else:
                 wanted = {day: set(_span_days(read, day, first)) - good for day in step.days}
@@ -197,14 +213,13 @@ class Reader:
     def stop_on_deleted_days(self, step: Step) -> None:
         """Raise DataQualityError when the step reads days whose rows may be deleted (``Table.keep_days``), because it would
         replace good rows by rows that were made of nothing."""
-        ingested = self._ledger.done_days(INGEST)
         faults = []
-        for read in step.job.reads.values():
-            if read.table.keep_days is None or not ingested or step.job.name == INGEST:
+        for read in step.job.reads.values() if step.job.name != INGEST else ():
+            if read.table.keep_days is None or (newest := self._ledger.last_day(INGEST)) is None:
                 continue
-            first, _ = read.span.days(step.days[0], step.days[-1])
-            first = max(step.days[0] if read.span.as_of or first is None else first, min(ingested))
-            kept = max(ingested) - timedelta(days=read.table.keep_days - 1)
+            wanted = read.first_day(step.days[0])
+            first = max(wanted, self._ledger.first_day(INGEST, wanted) or wanted)
+            kept = newest - timedelta(days=read.table.keep_days - 1)
             if first < kept:
                 faults.append(f"{read.table.name} from {first} on: rows before {kept} are deleted (maintenance.keep_days)")
         if faults:
@@ -215,10 +230,22 @@ class Reader:
             )
 
 
+def first_day_asked(steps: Sequence[Step]) -> date | None:
+    """First day about which job_runs is asked for ``steps``: of what must be complete or whole in meaning, and of restatements.
+
+    None: there are no output days. Other questions may reach further back.
+    """
+    asked: list[date] = []
+    for step in (step for step in steps if step.days):
+        asked.append(min(step.days) - timedelta(days=RESTATED_DAYS))
+        for alias, read in step.job.reads.items():
+            if read.table.complete or read.must_exist or alias in step.job.unmixed:
+                asked.append(read.first_day(min(step.days)))
+    return min(asked, default=None)
+
+
 def _span_days(read: Read, day: date, first_ingested: date) -> Iterator[date]:
-    first, last = read.span.days(day, day)
-    first = day if read.span.as_of or first is None else first
-    return iter(day_range(max(first, first_ingested), last))
+    return iter(day_range(max(read.first_day(day), first_ingested), read.span.days(day, day)[1]))
 
 
 def _spans_predicate(days: Sequence[date], read: Read, last: date) -> str:

@@ -69,7 +69,7 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
         raise ConfigError(f"no such rule: {rule}\nrules.yaml has: {', '.join(ids)}")
     runner.store.refresh()
     runner.ledger.refresh()
-    if day not in runner.ledger.done_days("build_features"):
+    if day not in runner.ledger.done_days("build_features", day):
         raise DataQualityError(f"user_features of {day} were never built: churnwatch run build_features --day {day}")
     rules = [one for one in rules_on(day, settings) if one.scope == "user"]
     raising = _job(runner, "raise_alerts")
@@ -81,8 +81,8 @@ def tried(runner: Runner, day: date, rule: str | None = None) -> Trial:
     lag = settings.label_lag_days(settings.churn.primary)
     known = day - timedelta(days=lag)
     stored = stored_precision(runner.store.read(runner.tables.alert_quality, f"day <= DATE'{known}'"))
-    labelled = runner.ledger.done_days(f"label_churn:{settings.churn.primary}") & runner.ledger.done_days("build_features")
-    on = max((d for d in labelled if d <= known), default=None)
+    labelled, built = (runner.ledger.done_days(job, None) for job in (f"label_churn:{settings.churn.primary}", "build_features"))
+    on = max((d for d in labelled & built if d <= known), default=None)
     new = [one for one in rules if one.id not in stored]
     again = _replayed(runner, raising, on, day, new) if on and new else {}
     return Trial(day, agreed, matching_groups(trend, rates, context, day, settings), stored, again, on if again else None)

@@ -40,7 +40,7 @@ from churnwatch.io.session import describe, few_rows_settings
 from churnwatch.io.store import Store, Written
 from churnwatch.lanes import Lane, Shared, side_by_side
 from churnwatch.publishing import InputsChanged, publish
-from churnwatch.reading import Reader, Step, span_text
+from churnwatch.reading import Reader, Step, first_day_asked, span_text
 from churnwatch.results import RunReport
 from churnwatch.settings import Settings
 from churnwatch.settings.terms import ALL, DONE, FAILED, REFUSED, RUNNING, SKIPPED
@@ -107,6 +107,8 @@ class Runner:
         if not order.dry_run:
             self.store.create([self.tables.job_runs])
         self.store.refresh()
+        if asked := first_day_asked(self.chooser.steps(order)):
+            self.ledger.reach(asked)
         self.ledger.refresh()
         if not order.dry_run:
             claims.sweep(self.store, self.ledger, self.leases)

@@ -17,7 +17,7 @@ from churnwatch.io.ledger import Ledger
 from churnwatch.reading import Reader, Step, span_text
 from churnwatch.settings import Settings
 
-LOOK_BACK_DAYS = 28  # how far before its own days an ingest looks for what came late
+LOOK_BACK_DAYS = 28  # how far before its own days an ingest looks for what came late, and for columns that it noted
 
 
 class Written:
@@ -41,22 +41,25 @@ class Written:
 
 
 class Staleness:
-    """Compares output days with their inputs. A log makes no day stale, because what people do about a day comes after it."""
+    """Compares output days from ``first`` on (None: all) with their inputs.
 
-    def __init__(self, jobs: Sequence[Job], ledger: Ledger) -> None:
-        self._jobs, self._ledger = jobs, ledger
+    A log makes no day stale, because what people do about a day comes after it.
+    """
+
+    def __init__(self, jobs: Sequence[Job], ledger: Ledger, first: date | None = None) -> None:
+        self._jobs, self._ledger, self._first = jobs, ledger, first
         self._known: dict[str, Written] = {}
         self._restated: dict[str, Written] = {}
         self._old: dict[str, set[date]] = {}
 
     def _written(self, job: Job) -> Written:
         if job.full_name not in self._known:
-            self._known[job.full_name] = Written(self._ledger.written_at(job.full_name))
+            self._known[job.full_name] = Written(self._ledger.written_at(job.full_name, self._first))
         return self._known[job.full_name]
 
     def _written_again(self, table: str) -> Written:
         if table not in self._restated:
-            self._restated[table] = Written(self._ledger.restated_at(table))
+            self._restated[table] = Written(self._ledger.restated_at(table, self._first))
         return self._restated[table]
 
     def stale_days(self, job: Job, among: Collection[date] | None = None) -> tuple[date, ...]:
@@ -67,7 +70,7 @@ class Staleness:
         """
         old = self._old.setdefault(job.full_name, set())
         if job.meaning:
-            old |= {day for day in other_meanings(job, self._ledger) if among is None or day in among}
+            old |= {day for day in other_meanings(job, self._ledger, self._first) if among is None or day in among}
         for day, (started, _) in self._written(job).at.items():
             if (among is None or day in among) and any(self._is_newer(job, read, day, started) for read in job.reads.values()):
                 old.add(day)
@@ -99,14 +102,14 @@ class Staleness:
         return False
 
 
-def other_meanings(job: Job, ledger: Ledger) -> dict[date, list[str]]:
-    """Output days of ``job`` that were built when columns meant something else, and these columns.
+def other_meanings(job: Job, ledger: Ledger, first: date | None = None) -> dict[date, list[str]]:
+    """Output days of ``job`` from ``first`` on that were built when columns meant something else, and these columns.
 
     A column that is new or was taken out is none of them.
     """
     now = meaning_hashes(job.meaning)
     found = {}
-    for day, then in ledger.meanings(job.full_name).items():
+    for day, then in ledger.meanings(job.full_name, first).items():
         if changed := [name for name, text in then.items() if now.get(name, text) != text]:
             found[day] = sorted(changed)
     return found
@@ -118,7 +121,7 @@ def stop_on_mixed_meanings(step: Step, jobs: Sequence[Job], ledger: Ledger) -> N
     for read in (step.job.reads[alias] for alias in step.job.unmixed):
         first, last = read.span.days(min(step.days), max(step.days))
         for producer in (job for job in jobs if read.table in job.writes):
-            others = {day: names for day, names in other_meanings(producer, ledger).items() if (first or day) <= day <= last}
+            others = {day: names for day, names in other_meanings(producer, ledger, first).items() if day <= last}
             if others:
                 a, b, names = min(others), max(others), sorted({name for names in others.values() for name in names})
                 what = f"{read.table.name} of {len(others)} day(s), {a} .. {b}, was built when {', '.join(names)} meant"
@@ -143,16 +146,15 @@ def with_late_days(step: Step, jobs: Sequence[Job], ledger: Ledger, settings: Se
         among = {day - settle for day in step.days}
         if step.job.snapshots:
             among = {day for day in among if is_snapshot(day, every or settings.model.snapshot_every_days)}
-    stale = Staleness(jobs, ledger).stale_days(step.job, among - set(step.days)) if among else ()
+    stale = Staleness(jobs, ledger, min(among)).stale_days(step.job, among - set(step.days)) if among else ()
     return replace(step, days=tuple(sorted({*step.days, *stale})))
 
 
 def done_around(step: Step, ledger: Ledger) -> tuple[tuple[date, ...], tuple[date, ...]]:
     """Days that the job has done: of the LOOK_BACK_DAYS before the step's days, and after the first of these."""
     first, own = min(step.days), set(step.days)
-    done = sorted(ledger.done_days(step.job.full_name) - own)
-    since = first - timedelta(days=LOOK_BACK_DAYS)
-    return tuple(d for d in done if since <= d < first), tuple(d for d in done if d > first)
+    done = sorted(ledger.done_days(step.job.full_name, first - timedelta(days=LOOK_BACK_DAYS)) - own)
+    return tuple(d for d in done if d < first), tuple(d for d in done if d > first)
 
 
 def find_scope(
@@ -167,7 +169,8 @@ def find_scope(
     for alias, read in job.reads.items():
         if later and read.span.as_of and read.table in job.writes:
             inputs[f"{alias}_later"] = reader.rows_of(read.table, later)
-    scope = job.scope(inputs, step.days, earlier=earlier, later=later, before=ledger.messages(job.full_name), **ports)
+    before = ledger.messages(job.full_name, step.days[0] - timedelta(days=LOOK_BACK_DAYS))
+    scope = job.scope(inputs, step.days, earlier=earlier, later=later, before=before, **ports)
     return scope, {"scope": scope}
 
 

@@ -149,7 +149,7 @@ class Chooser:
             if because is None:
                 return Outcome(step, NOT_DUE, message=reason)
         if order.resume:
-            history = History(self._ledger.runs())
+            history = History(self._ledger.runs(min(step.days)))
             days = tuple(d for d in step.days if not history.is_kept(step.job, d, self._jobs))
             if not days:
                 return Outcome(
@@ -168,7 +168,7 @@ class Chooser:
 
     def _not_due(self, step: Step) -> str | None:
         """Why the step is not due by its days; null when it is. A day on which an attempt was done is not due again."""
-        due, last = step.job.due, self._ledger.last_attempt(step.job.full_name, step.day) if step.job.due else None
+        due, last = step.job.due, self._last_attempt(step)
         if due is None or last is None:
             return None
         next_day = last + timedelta(days=due.every_days)
@@ -176,21 +176,27 @@ class Chooser:
 
     def _early_reason(self, step: Step) -> str | None:
         """Why the step runs before ``every_days`` have passed since its last attempt; null when it does not."""
-        due, last = step.job.due, self._ledger.last_attempt(step.job.full_name, step.day)
+        due, last = step.job.due, self._last_attempt(step)
         if due is None or due.early_trigger is None or last is None:
             return None
         if last == step.day or step.day < last + timedelta(days=due.wait_days):
             return None
         return due.early_trigger({alias: self._reader.cut(step, read) for alias, read in due.reads.items()}, step.day)
 
+    def _last_attempt(self, step: Step) -> date | None:
+        """Newest run day, of the ``every_days`` days before the step's, on which its job was done; null when it is due."""
+        if (due := step.job.due) is None:
+            return None
+        return self._ledger.last_attempt(step.job.full_name, step.day - timedelta(days=due.every_days), step.day)
+
     def with_history(self, step: Step) -> Step:
         """Drop output days before the first ingested day, because nothing is known about them.
 
         Domains without event sources keep all days: they only read experiments that were run elsewhere.
         """
-        if step.job.name == INGEST or not step.job.scheduled or not self._settings.sources.events:
+        if step.job.name == INGEST or not step.job.scheduled or not self._settings.sources.events or not step.days:
             return step
-        first = min(self._ledger.done_days(INGEST), default=None)
+        first = self._ledger.first_day(INGEST, min(step.days))
         return Step(step.job, step.day, tuple(d for d in step.days if first and d >= first))
 
 

@@ -95,11 +95,15 @@ def half_step(ledger: Ledger, store: Store, table: Table, newest: int) -> tuple[
     if table.kind == "log" or recorded == newest:
         return None
     first = 0 if recorded is None or recorded > newest else recorded + 1
-    for version, stamp in store.commits_from(table, first):
+    half = None
+    for version, stamp in reversed(store.commits_from(table, first)):
         run_id = stamp.get("run_id")
-        if version <= newest and run_id and not ledger.is_done(run_id):
-            return version, run_id
-    return None
+        if version > newest or not run_id:
+            continue
+        if ledger.is_done(run_id, date.fromisoformat(stamp["day"]) if "day" in stamp else None):
+            break  # a newer run than those that the ledger knew: what was committed before it is whole, or was written again
+        half = version, run_id
+    return half
 
 
 def half_step_text(ledger: Ledger, store: Store, table: Table) -> str | None:
@@ -108,7 +112,7 @@ def half_step_text(ledger: Ledger, store: Store, table: Table) -> str | None:
     if newest is None or (half := half_step(ledger, store, table, newest)) is None:
         return None
     version, run_id = half
-    run = next((run for run in ledger.runs() if run.run_id == run_id), None)
+    run = next((run for run in ledger.runs(None) if run.run_id == run_id), None)
     text = f"{table.name}: version {version} was written by run {run_id}, which has not ended as done"
     if run is None:
         return f"{text}. Hint: build the newest day of the table again"
@@ -118,9 +122,10 @@ def half_step_text(ledger: Ledger, store: Store, table: Table) -> str | None:
 
 def of_run(ledger: Ledger, run_id: str) -> dict[str, int]:
     """Version of each table in the row ``all`` of the run. Raises ConfigError when there is no such run, or when it failed."""
-    runs = [run for run in ledger.runs() if run.job == ALL and run.run_id == run_id]
+    whole = [run for run in sorted(ledger.runs(None), key=lambda r: r.at) if run.job == ALL]
+    runs = [run for run in whole if run.run_id == run_id]
     if not runs or runs[0].status != DONE or not runs[0].wrote:
-        known = [r.run_id for r in sorted(ledger.runs(), key=lambda r: r.at) if r.job == ALL and r.status == DONE and r.wrote]
+        known = [run.run_id for run in whole if run.status == DONE and run.wrote]
         found = f"ended as {runs[0].status}" if runs else "is not in job_runs"
         raise ConfigError(
             f"--as-of-run {run_id}: such a run of the whole flow {found}. Hint: name one that was done, such as "

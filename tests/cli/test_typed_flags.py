@@ -29,7 +29,7 @@ def orders(monkeypatch):
         made.append(("run", order))
         return RunReport("id", order, (), 0.0)
 
-    recorder = SimpleNamespace(spark=None, attempt=attempt, ledger=SimpleNamespace(runs=list))
+    recorder = SimpleNamespace(spark=None, attempt=attempt, ledger=SimpleNamespace(runs=lambda first: []))
     monkeypatch.setattr("churnwatch.cli.common.runner_over", lambda settings, **callbacks: recorder)
     monkeypatch.setattr("churnwatch.cli.runner_over", lambda settings: recorder)
     monkeypatch.setattr("churnwatch.upkeep.doctor.check_outputs", lambda runner, steps: [])

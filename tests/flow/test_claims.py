@@ -26,6 +26,9 @@ class Rows:
     def refresh(self, newest=True):
         pass
 
+    def reach(self, first):
+        pass
+
     def check_protocol(self):
         pass
 
@@ -82,7 +85,9 @@ def test_maintain_ends_dead_runs_and_keeps_living_ones(tmp_path, other):
 
 
 def state(recorded, commits, newest, done=(), runs=()):
-    ledger = SimpleNamespace(recorded=lambda name: recorded, is_done=lambda run_id: run_id in done, runs=lambda: list(runs))
+    ledger = SimpleNamespace(
+        recorded=lambda name: recorded, is_done=lambda run_id, day: run_id in done, runs=lambda first: list(runs)
+    )
     store = SimpleNamespace(newest=lambda t: newest, commits_from=lambda t, first: [one for one in commits if one[0] >= first])
     return ledger, store
 

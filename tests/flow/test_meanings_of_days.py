@@ -22,9 +22,9 @@ def ledger(meanings):
     """A ledger in which the days D-2 .. D of build_activity were built under ``meanings``."""
     days = [D - timedelta(days=n) for n in (2, 1, 0)]
     return SimpleNamespace(
-        meanings=lambda name: dict.fromkeys(days, meaning_hashes(meanings)) if name == "build_activity" else {},
-        written_at=lambda name: dict.fromkeys(days, (AT, AT)) if name == "build_activity" else {},
-        restated_at=lambda table: {},
+        meanings=lambda name, first: dict.fromkeys(days, meaning_hashes(meanings)) if name == "build_activity" else {},
+        written_at=lambda name, first: dict.fromkeys(days, (AT, AT)) if name == "build_activity" else {},
+        restated_at=lambda table, first: {},
     )
 
 
@@ -54,7 +54,9 @@ def test_a_day_is_stale_when_a_column_meant_something_else(changes, columns):
 
 def test_a_measure_that_was_taken_out_makes_nothing_stale():
     job = Job("a", build=dict, meaning={"kept": "x"})
-    assert other_meanings(job, SimpleNamespace(meanings=lambda name: {D: meaning_hashes({"kept": "x", "gone": "y"})})) == {}
+    assert (
+        other_meanings(job, SimpleNamespace(meanings=lambda name, first: {D: meaning_hashes({"kept": "x", "gone": "y"})})) == {}
+    )
 
 
 def test_features_do_not_mix_meanings_and_name_the_command():
@@ -73,7 +75,9 @@ def test_an_acknowledgement_makes_no_day_stale():
     log = Job("record", build=dict, writes=(notes,))
     page = Job("page", build=dict, mode="daily", reads={"notes": notes.on()})
     later = {"record": {D: (AT, AT + timedelta(hours=1))}, "page": {D: (AT, AT)}}
-    told = SimpleNamespace(meanings=lambda name: {}, written_at=later.get, restated_at=lambda table: {})
+    told = SimpleNamespace(
+        meanings=lambda name, first: {}, written_at=lambda name, first: later.get(name), restated_at=lambda table, first: {}
+    )
     assert Staleness((log, page), told).stale_days(page) == ()
 
 

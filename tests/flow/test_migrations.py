@@ -8,6 +8,7 @@ from pyspark.sql.types import StructType
 from churnwatch import claims, upkeep
 from churnwatch.core import ConfigError, Job, Table, WriteConflict, column
 from churnwatch.io import definitions
+from churnwatch.io.contracts import STATISTICS
 from churnwatch.io.operator_log import this_person
 from churnwatch.io.protocol import PROPERTY, PROTOCOL
 from churnwatch.runner import Order, Runner
@@ -70,14 +71,17 @@ def test_a_writer_of_another_protocol_is_refused_with_what_to_do(version):
     definitions.set_properties(runner.store, log, {PROPERTY: str(PROTOCOL + 1)})
     with pytest.raises(ConfigError, match=f"has protocol {PROTOCOL + 1}, this .* writes protocol {PROTOCOL}.*\n.*migrate --undo"):
         run(version())
-    definitions.set_properties(runner.store, log, {PROPERTY: "1"})
+    definitions.set_properties(runner.store, log, {PROPERTY: "1", STATISTICS: "day, run_id, job, instance, status"})
     before = runner.store.newest(log)
     with pytest.raises(
         ConfigError, match="has protocol 1, .*\nHint: end the runs of the older version, then: churnwatch migrate"
     ):
         run(version())
     assert runner.store.newest(log) == before
-    assert list(upkeep.migrate(version(), dry_run=False)) == [f"job_runs: protocol set to {PROTOCOL}"]
+    assert list(upkeep.migrate(version(), dry_run=False)) == [
+        "job_runs: new files have statistics of day, run_id, job, instance, status, at",
+        f"job_runs: protocol set to {PROTOCOL}",
+    ]
     assert list(upkeep.migrate(version(), dry_run=False)) == ["every table is as its contract says"]
     assert run(version())[0].status == "done"
 

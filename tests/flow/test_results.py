@@ -90,7 +90,7 @@ def ran(job, day, seconds, **more):
 
 def test_operators_hear_of_what_failed_of_what_took_twice_its_time_and_of_days_without_a_run():
     earlier = [ran("render_report", DAY - timedelta(days=n), 50.0) for n in range(9, 2, -1)]
-    ledger = SimpleNamespace(runs=lambda: [*earlier, ran("all", DAY - timedelta(days=3), 900.0)])
+    ledger = SimpleNamespace(runs=lambda first: [*earlier, ran("all", DAY - timedelta(days=3), 900.0)])
     of = report(
         failed(INGEST, DataQualityError("bad\nmore")),
         failed(SCORE, ValueError("a row of anna")),
@@ -104,7 +104,9 @@ def test_operators_hear_of_what_failed_of_what_took_twice_its_time_and_of_days_w
         "slow: render_report 2025-06-30 took 100 s, the median of its last 7 runs is 50 s",
         "missing: the whole flow was not run for 2025-06-28 .. 2025-06-29",
     ]
-    assert findings(report(replace(DONE, seconds=99.0)), SimpleNamespace(runs=lambda: earlier)) == []
-    assert findings(report(replace(DONE, seconds=900.0)), SimpleNamespace(runs=lambda: earlier[1:])) == [], "six are no usual"
+    assert findings(report(replace(DONE, seconds=99.0)), SimpleNamespace(runs=lambda first: earlier)) == []
+    assert findings(report(replace(DONE, seconds=900.0)), SimpleNamespace(runs=lambda first: earlier[1:])) == [], (
+        "six are no usual"
+    )
     stopped = RunReport("", ORDER, (), 0.0, WriteConflict("all 2025-06-30 is being run by x"))
     assert findings(stopped, None) == ["failed: WriteConflict: all 2025-06-30 is being run by x"]

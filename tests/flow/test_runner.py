@@ -7,9 +7,10 @@ import re
 import shutil
 import time
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
+from urllib.parse import urlparse
 
 import pytest
 from pyspark.sql import functions as F
@@ -32,6 +33,7 @@ from churnwatch.core import (
     column,
 )
 from churnwatch.io.leases import Leases
+from churnwatch.io.local_tables import LocalTables
 from churnwatch.io.operator_log import this_person
 from churnwatch.io.store import Store
 from churnwatch.publishing import InputsChanged
@@ -507,8 +509,32 @@ def test_many_small_files_of_job_runs_become_one(world, monkeypatch):
         runner.run(order())
     table = runner.tables.job_runs
     assert len(runs(runner)) == 12
-    files = {r[0] for r in runner.store.read(table).selectExpr("_metadata.file_path").collect()}
+    files = files_of(runner, table)
     assert len(files) <= 4
+    # what was joined once stays as it is, so that readers of newer rows leave it out
+    largest = max(files, key=lambda file: Path(file).stat().st_size)
+    monkeypatch.setattr("churnwatch.io.ledger.COMPACT_EVERY", 1000)
+    runner.run(order())
+    runner.store.compact(replace(table, file_bytes=Path(largest).stat().st_size))
+    assert files_of(runner, table) == {largest, *files_of(runner, table)} and len(files_of(runner, table)) == 2
+
+
+def files_of(runner, table):
+    """Paths of the data files of a table."""
+    return {urlparse(r[0]).path for r in runner.store.read(table).selectExpr("_metadata.file_path").collect()}
+
+
+def test_rows_of_job_runs_are_read_since_a_day_by_their_day_or_by_the_time_of_writing(ingested, monkeypatch):
+    runner = ingested()
+    store, table = runner.store, runner.tables.job_runs
+    version, now = store.newest(table), datetime.now(UTC).date()
+    assert store.read_since(table, now, version)[1], "rows about D of 2025 that were written today"
+    later, whole = store.read_since(table, now + timedelta(days=4), version)
+    assert later.count() == 0 and not whole
+    monkeypatch.setattr(LocalTables, "files", lambda *given: None)  # as in a catalog
+    rows, whole = store.read_since(table, now, version)
+    assert rows.count() == len(runs(runner)) > 0 and not whole
+    assert store.read_since(table, now + timedelta(days=4), version)[0].count() == 0
 
 
 def test_resume_runs_only_what_is_missing(world):
@@ -579,7 +605,7 @@ def test_steps_that_do_not_read_a_failed_one_go_on_and_the_run_ends_with_its_exi
         ("page", "done"),
     ]
     assert report.exit_code == 3 and report.outcomes[2].message == f"because of sum {D}"
-    row = next(run for run in runner_ledger(world).runs() if run.job == "all")
+    row = next(run for run in runner_ledger(world).runs(None) if run.job == "all")
     assert (row.status, "too many rows refused" in row.message) == ("failed", True)
 
 
@@ -748,7 +774,7 @@ def test_steps_run_side_by_side_with_the_rows_and_versions_of_steps_one_after_th
     assert rows(runner, SUMS) == [(D, "a", 2), (D, "b", 4)]
     ledger = runner_ledger(world)
     assert of_run(ledger, report.run_id) == {"seen": 1, "left": 1, "right": 1, "sums": 1}
-    assert next(run for run in ledger.runs() if run.job == "total").read == {"left": 1, "right": 1}
+    assert next(run for run in ledger.runs(None) if run.job == "total").read == {"left": 1, "right": 1}
 
 
 def test_a_job_that_was_run_by_name_is_not_due_again_on_its_day(world):

@@ -65,7 +65,28 @@ def test_files_are_chosen_by_their_partition_or_by_their_smallest_and_largest_da
     assert found.holding(None, MAY[1]) == ["2nd to 5th", *unknown], "the last day is in"
     assert found.holding(None, MAY[2]) == ["2nd to 5th", "of the 3rd", *unknown]
     assert found.holding(MAY[5], None) == unknown
+    assert len(found.holding(MAY[5], None, MAY[30])) == 4, "without statistics of ``at`` a file may have newer rows"
     assert len(found.holding(None, None)) == 4
+
+
+def test_files_with_rows_that_were_written_later_are_chosen_too(log):
+    files = {
+        "old day, written late": ("2025-05-01", "2025-05-20T10:00:00.000Z"),
+        "old": ("2025-05-02", "2025-05-03T23:59:59.999Z"),
+    }
+    commit = [
+        {
+            "add": {
+                "path": name,
+                "partitionValues": {},
+                "stats": json.dumps({k: {"day": day, "at": at} for k in ("minValues", "maxValues")}),
+            }
+        }
+        for name, (day, at) in files.items()
+    ]
+    found = table_files(log({0: MADE, 1: commit}), 1)
+    assert found.holding(MAY[9], None) == []
+    assert found.holding(MAY[9], None, MAY[7]) == ["old day, written late"]
 
 
 def test_a_log_is_read_from_its_newest_checkpoint_on(log, tmp_path):
@@ -81,7 +102,7 @@ def test_a_log_is_read_from_its_newest_checkpoint_on(log, tmp_path):
     # Hadoop's checksum, and a checkpoint that is being written
     for hidden in (f".{1:020}.checkpoint.parquet.crc", f".{2:020}.checkpoint.parquet.7c.tmp"):
         (tmp_path / "_delta_log" / hidden).touch()
-    assert table_files(path, 2).files == {"b": (MAY[2], MAY[2]), "c": (None, None)}
+    assert table_files(path, 2).files == {"b": (MAY[2], MAY[2], None), "c": (None, None, None)}
     assert table_files(path, 2).schema == SCHEMA
     pq.write_table(pa.table(rows), tmp_path / "_delta_log" / f"{2:020}.checkpoint.0000000001.0000000002.parquet")
     assert table_files(path, 2) is None

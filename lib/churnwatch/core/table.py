@@ -76,6 +76,11 @@ class Read:
     must_exist: bool = False
     newest: bool = False
 
+    def first_day(self, output: date) -> date:
+        """The first day of the span of the output day; the output day itself where the span begins with the oldest day."""
+        first, _ = self.span.days(output, output)
+        return output if self.span.as_of or first is None else first
+
 
 @dataclass(frozen=True)
 class Table:
@@ -93,6 +98,7 @@ class Table:
       is read ``as_of``: the output day, and for the job that writes the table all days before it.
     - ``keep_days``: rows older than this many days before the newest ingested day are deleted by ``churnwatch maintain``;
       None: kept for ever.
+    - ``file_bytes``: files of fewer bytes are joined. Larger ones stay, so that each of a log's has rows of one time.
     - ``instance_column``: names the job instance that wrote a row, where instances have different lags.
     - ``properties``: further Delta table properties.
     """
@@ -111,6 +117,7 @@ class Table:
     restatement: "Table | None" = None
     complete: bool = False
     keep_days: int | None = None
+    file_bytes: int = 64 << 20
     instance_column: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
 

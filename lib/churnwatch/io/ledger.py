@@ -1,6 +1,7 @@
 """``job_runs`` as the runner uses it: what ran, for which days, how it ended, and what runs now."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,6 +14,8 @@ from churnwatch.io.store import Store, Written
 from churnwatch.settings.terms import ALL, DONE, RUNNING
 
 COMPACT_EVERY = 100  # commits of job_runs between two compactions: a reader opens at most so many small files
+KNOWN_DAYS = 62  # before today: runs since then are known without a question about them
+MORE_DAYS = 31  # are read in addition when a question reaches further back, because the next one may too
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Run:
 class Ledger:
     """Runs by their newest rows; bounded by jobs and days, never by users.
 
+    Only the rows are read that are about the days of the questions, or were written since: ``first`` of a question is the first
+    of these days, None: all. So what is read does not grow with the length of history. Runs under way are always among them.
     Rows that ``write`` adds wait in memory, and count as stored, until ``flush`` commits them together.
     """
 
@@ -51,28 +56,41 @@ class Ledger:
         self._store, self._table, self._owner = store, table, owner
         self._hashes = {"config_hash": config_hash, "code_hash": code_hash}
         self._read_version: int | None = -1
+        self._is_read = self._whole = False  # whole: every row is known
+        self._since: date | None = datetime.now(UTC).date() - timedelta(days=KNOWN_DAYS)
         self._runs: dict[tuple[str, str, str, date], Run] = {}
+        self._by_job: dict[str, dict[tuple[str, date], Run]] = {}
         self._waiting: list[Mapping[str, Any]] = []
         self._rows: dict[str, dict[date, float]] = {}
+        self._recorded: dict[str, int] = {}
 
     def refresh(self, newest: bool = True) -> None:
         """Read the table again when it has a new version; not ``newest``: only up to the commit of the last ``flush``."""
         version = self._store.newest(self._table) if newest else self._store.version(self._table)
-        if version == self._read_version:
+        if version != self._read_version:
+            self._load(version)
+
+    def reach(self, first: date | None) -> None:
+        """Know the runs of days from ``first`` on (None: all runs), and all that were recorded after them."""
+        if self._whole or self._since is None or (first is not None and first >= self._since):
             return
+        self._since = None if first is None else first - timedelta(days=MORE_DAYS)
+        if self._is_read:
+            self._load(self._store.version(self._table) if self._read_version == -1 else self._read_version)
+
+    def _load(self, version: int | None) -> None:
         columns = ["run_id", "job", "instance", "day", "at", "status", "days", "restated", "meaning"]
         columns += ["inputs", "outputs", "seconds", "message"]
         with few_rows_settings(self._store.spark, enabled=True):
-            stored = self._store.read(self._table)
+            stored, self._whole = self._store.read_since(self._table, self._since, version)
             # rows that are read before `churnwatch migrate` has added a column lack it
             rows = stored.select(*(name for name in columns if name in stored.columns)).toArrow().to_pylist()
-        self._runs.clear()
-        self._rows.clear()
+        self._runs, self._by_job, self._rows, self._recorded = {}, {}, {}, {}
         for row in sorted(rows, key=lambda r: (r["at"], r["status"] != RUNNING)):
             self._apply_row(row)
         for row in self._waiting:
             self._apply_row(row)
-        self._read_version = version
+        self._read_version, self._is_read = version, True
 
     def _apply_row(self, row: Mapping[str, Any]) -> None:
         key = (row["run_id"], row["job"], row["instance"], row["day"])
@@ -83,7 +101,11 @@ class Ledger:
         read, wrote = (_versions(row[name]) for name in ("inputs", "outputs"))
         rows = {output["table"]: output["rows"] for output in row["outputs"] or ()}
         run = Run(*key, row["status"], started, row["at"], days, row["message"] or "", row["seconds"], read, wrote, rows)
-        self._runs[key] = replace(run, restated=restated, meaning=meaning)
+        self._runs[key] = run = replace(run, restated=restated, meaning=meaning)
+        self._by_job.setdefault(run.full_name, {})[run.run_id, run.day] = run
+        # what a done step has read was whole when it read it, and so is what a run of the whole flow has left to readers
+        for versions in (wrote,) if run.job == ALL else (wrote, read) if run.status == DONE else ():
+            self._recorded |= {table: max(version, self._recorded.get(table, version)) for table, version in versions.items()}
         for output in (row["outputs"] or ()) if row["job"] != ALL else ():
             share = output["rows"] / len(days) if days else 0.0
             self._rows.setdefault(output["table"], {}).update(dict.fromkeys(days, share))
@@ -148,56 +170,97 @@ class Ledger:
         if compact and version // COMPACT_EVERY > (version - 1) // COMPACT_EVERY:
             self._store.compact(self._table)  # other writers may have committed before it: the next refresh reads again
 
-    def done_days(self, full_name: str, statuses: Sequence[str] = (DONE,)) -> frozenset[date]:
-        """Output days that runs of the job have finished with one of ``statuses``."""
-        return frozenset().union(*(r.days for r in self._runs.values() if r.full_name == full_name and r.status in statuses))
+    def done_days(self, full_name: str, first: date | None) -> frozenset[date]:
+        """Output days from ``first`` on that runs of the job have finished."""
+        self.reach(first)
+        return frozenset(day for day in self._done(full_name) if first is None or day >= first)
+
+    def first_day(self, full_name: str, enough: date | None = None) -> date | None:
+        """The first output day that the job has finished; with ``enough`` perhaps a later one, up to that day."""
+        self.reach(enough)
+        first = min(self._done(full_name), default=None)
+        if enough is None or first is None or first > enough:
+            self.reach(None)
+            first = min(self._done(full_name), default=None)
+        return first
+
+    def last_day(self, full_name: str) -> date | None:
+        """The last output day that the job has finished."""
+        if not self._done(full_name):
+            self.reach(None)
+        return max(self._done(full_name), default=None)
+
+    def _done(self, full_name: str) -> frozenset[date]:
+        return frozenset().union(*(r.days for r in self._runs_of(full_name) if r.status == DONE))
+
+    def _runs_of(self, full_name: str) -> Iterable[Run]:
+        return self._by_job.get(full_name, {}).values()
 
     def rows_between(self, table: str, first: date | None, last: date) -> float:
         """Rows of ``table`` on the days ``first`` (None: the beginning) .. ``last``, as the newest runs have recorded them.
 
-        A run of several days counts as if each day had an equal share of its rows.
+        A run of several days counts as if each day had an equal share of its rows. Days before those that are known count as
+        these do on average, and not at all without ``first``; infinity where days are not known and nothing is of the others.
         """
-        return sum(rows for day, rows in self._rows.get(table, {}).items() if (first is None or first <= day) and day <= last)
+        by_day, since = self._rows.get(table, {}), None if self._whole else self._since
 
-    def runs(self) -> list[Run]:
-        """Every run by its newest row, in the order of their first rows."""
+        def known(begin: date | None) -> float:
+            return sum(rows for day, rows in by_day.items() if (begin is None or begin <= day) and day <= last)
+
+        if since is None or (first is not None and first >= since):
+            return known(first)
+        if not by_day:
+            return math.inf
+        if first is None:
+            return known(None)
+        usual = sum(by_day.values()) / ((max(by_day) - min(by_day)).days + 1)
+        return known(since) + usual * (min(since, last + timedelta(days=1)) - first).days
+
+    def runs(self, first: date | None) -> list[Run]:
+        """Every run of days from ``first`` on by its newest row, in the order of their first rows; others may be among them."""
+        self.reach(first)
         return list(self._runs.values())
 
     def recorded(self, table: str) -> int | None:
-        """Newest version of ``table`` that a step which ended as done has recorded; None when there is none."""
-        found = (run.wrote.get(table) for run in self._runs.values() if run.status == DONE and run.job != ALL)
-        return max((version for version in found if version is not None), default=None)
+        """Newest version of ``table`` that a step which ended as done has written or read, or that a run of the whole flow has
+        left to readers; None when no known run has."""
+        return self._recorded.get(table)
 
-    def messages(self, full_name: str) -> list[str]:
-        """Messages of the done runs of the job, oldest first."""
-        done = [run for run in self._runs.values() if run.full_name == full_name and run.status == DONE]
-        return [run.message for run in sorted(done, key=lambda run: run.at)]
+    def messages(self, full_name: str, first: date) -> list[str]:
+        """Messages of the done runs of the job about days from ``first`` on, oldest first; earlier ones may be there too."""
+        return [run.message for run in self._in_order(full_name, first, lambda r: r.at) if run.status == DONE]
 
-    def is_done(self, run_id: str) -> bool:
-        """Whether the step of that id has ended as done."""
+    def is_done(self, run_id: str, day: date | None) -> bool:
+        """Whether the step of that id, of the run day ``day`` (None: unknown), has ended as done."""
+        self.reach(day)
         return any(run.run_id == run_id and run.status == DONE for run in self._runs.values())
 
-    def good_days(self, full_name: str) -> frozenset[date]:
-        """Output days whose newest run of the job was done: a day that was done, and then failed, is not among them."""
+    def good_days(self, full_name: str, first: date | None) -> frozenset[date]:
+        """Output days from ``first`` on whose newest run of the job was done: a day that was done, and then failed, is not
+        among them."""
         newest: dict[date, str] = {}
-        for run in sorted((r for r in self._runs.values() if r.full_name == full_name), key=lambda r: r.started_at):
+        for run in self._in_order(full_name, first, lambda r: r.started_at):
             newest |= dict.fromkeys(run.days, run.status)
-        return frozenset(day for day, status in newest.items() if status == DONE)
+        return frozenset(day for day, status in newest.items() if status == DONE and (first is None or day >= first))
 
-    def last_attempt(self, full_name: str, until: date) -> date | None:
-        """Newest D up to ``until`` on which the job was done; one refused for too little history is tried again."""
-        days = [r.day for r in self._runs.values() if r.full_name == full_name and r.day <= until and r.status == DONE]
+    def last_attempt(self, full_name: str, first: date, until: date) -> date | None:
+        """Newest D of ``first`` .. ``until`` on which the job was done; one refused for too little history is tried again."""
+        self.reach(first)
+        days = [r.day for r in self._runs_of(full_name) if r.day >= first and r.day <= until and r.status == DONE]
         return max(days, default=None)
 
-    def written_at(self, full_name: str) -> dict[date, tuple[datetime, datetime]]:
-        """Per output day: when the newest done run of it started and ended."""
+    def written_at(self, full_name: str, first: date | None) -> dict[date, tuple[datetime, datetime]]:
+        """Per output day from ``first`` on: when the newest done run of it started and ended. Earlier days that were written
+        after these may be there too."""
         newest: dict[date, tuple[datetime, datetime]] = {}
-        for run in sorted(
-            (r for r in self._runs.values() if r.full_name == full_name and r.status == DONE),
-            key=lambda r: r.at,
-        ):
-            newest |= {day: (run.started_at, run.at) for day in run.days}
+        for run in self._in_order(full_name, first, lambda r: r.at):
+            if run.status == DONE:
+                newest |= {day: (run.started_at, run.at) for day in run.days}
         return newest
+
+    def _in_order(self, full_name: str, first: date | None, key: Callable[[Run], datetime]) -> list[Run]:
+        self.reach(first)
+        return sorted(self._runs_of(full_name), key=key)
 
     def check_protocol(self) -> None:
         """Raise ConfigError when another version of this package writes the warehouse in a way that this one does not."""
@@ -207,18 +270,23 @@ class Ledger:
         """Runs without an end, earliest first: they are under way, or their process has died."""
         return sorted((r for r in self._runs.values() if r.status == RUNNING), key=lambda r: (r.started_at, r.run_id))
 
-    def restated_at(self, table: str) -> dict[date, tuple[datetime, datetime]]:
-        """Per day of ``table`` that a done run of other days has written again: when the newest such run started and ended."""
+    def restated_at(self, table: str, first: date | None) -> dict[date, tuple[datetime, datetime]]:
+        """Per day of ``table`` that a done run of other days has written again: when the newest such run started and ended.
+
+        Of the runs of days from ``first`` on, and of those that were recorded after them.
+        """
+        self.reach(first)
         newest: dict[date, tuple[datetime, datetime]] = {}
         for run in sorted((r for r in self._runs.values() if r.status == DONE and table in r.restated), key=lambda r: r.at):
             newest |= {day: (run.started_at, run.at) for day in run.restated[table]}
         return newest
 
-    def meanings(self, full_name: str) -> dict[date, Mapping[str, str]]:
-        """Per output day: the hashes of what its columns meant at the newest done run of it, by column."""
+    def meanings(self, full_name: str, first: date | None) -> dict[date, Mapping[str, str]]:
+        """Per output day from ``first`` on: the hashes of what its columns meant at the newest done run of it, by column."""
         newest: dict[date, Mapping[str, str]] = {}
-        for run in sorted((r for r in self._runs.values() if r.full_name == full_name and r.status == DONE), key=lambda r: r.at):
-            newest |= dict.fromkeys(run.days, run.meaning)
+        for run in self._in_order(full_name, first, lambda r: r.at):
+            if run.status == DONE:
+                newest |= {day: run.meaning for day in run.days if first is None or day >= first}
         return newest
 
 

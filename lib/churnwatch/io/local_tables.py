@@ -7,11 +7,11 @@ know (deletion vectors, column mapping, checkpoints of several parts, files outs
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlparse
 
 import pyarrow.parquet as pq
@@ -22,7 +22,14 @@ from churnwatch.core import JobFailed
 
 MOST_FILES = 400  # of a read: more are found by Delta, on the workers
 SPECIAL = set("{}[]*?\\,")  # have a meaning in patterns of paths
-Days = tuple[date | None, date | None]  # smallest and largest day; None: unknown
+
+
+class Days(NamedTuple):
+    """What is known of the rows of a file; None: nothing."""
+
+    first: date | None  # smallest day
+    last: date | None  # largest day
+    written: date | None = None  # date of the newest ``at``
 
 
 @dataclass(frozen=True)
@@ -34,12 +41,17 @@ class TableFiles:
     files: Mapping[str, Days]
     properties: Mapping[str, str]
 
-    def holding(self, first: date | None, last: date | None) -> list[str]:
-        """Files that may have rows of the days ``first`` .. ``last``, both in; None: no bound."""
+    def holding(self, first: date | None, last: date | None, written: date | None = None) -> list[str]:
+        """Files that may have rows of the days ``first`` .. ``last``, both in; None: no bound. With ``written`` also those that
+        may have rows whose ``at`` lies on ``written`` or later."""
         return sorted(
             path
-            for path, (low, high) in self.files.items()
-            if (first is None or high is None or high >= first) and (last is None or low is None or low <= last)
+            for path, rows in self.files.items()
+            if (
+                (first is None or rows.last is None or rows.last >= first)
+                and (last is None or rows.first is None or rows.first <= last)
+            )
+            or (written is not None and (rows.written is None or rows.written >= written))
         )
 
 
@@ -65,9 +77,11 @@ class LocalTables:
         None when only Delta knows the files, when they are many, or when one is missing: Delta then reports it.
         """
         found = self.files(path, version)
-        if found is None:
-            return None
-        files, folder = found.holding(first, last), urlparse(path).path
+        return None if found is None else self.of_files(path, found, found.holding(first, last))
+
+    def of_files(self, path: str, found: TableFiles, files: Sequence[str]) -> DataFrame | None:
+        """Rows of ``files``, some of those of ``found``. None when they are many, or when one is missing."""
+        folder = urlparse(path).path
         if (
             len(files) > MOST_FILES
             or SPECIAL & set(path).union(*files)
@@ -146,11 +160,13 @@ def _is_simple(action: Mapping[str, Any]) -> bool:
 
 
 def _days(added: Mapping[str, Any]) -> Days:
-    """The smallest and largest ``day`` of a file: that of its partition, else by its statistics."""
+    """The smallest and largest ``day`` of a file: that of its partition, else by its statistics; and its newest ``at``."""
     partition = dict(added.get("partitionValues") or {})  # a checkpoint has pairs
     if "day" in partition:
         day = date.fromisoformat(partition["day"]) if partition["day"] else None
-        return day, day
+        return Days(day, day)
     stats = json.loads(added.get("stats") or "{}")
-    low, high = (stats.get(which, {}).get("day") for which in ("minValues", "maxValues"))
-    return date.fromisoformat(low) if low else None, date.fromisoformat(high) if high else None
+    least, most = (stats.get(which, {}) for which in ("minValues", "maxValues"))
+    return Days(
+        *(date.fromisoformat(text[:10]) if text else None for text in (least.get("day"), most.get("day"), most.get("at")))
+    )

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -18,12 +18,12 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import BooleanType, StructType
+from pyspark.sql.types import StructType
 
 from churnwatch.core import ContractError, Table, WriteConflict
 from churnwatch.io.commits import COMMITS, commit_files, commit_info, commits_from, is_local
 from churnwatch.io.conform import conformed, quoted
-from churnwatch.io.contracts import contract_differences
+from churnwatch.io.contracts import STATISTICS, contract_differences, statistics_columns
 from churnwatch.io.delta_errors import ERRORS, is_broken_rule, is_conflict, is_missing
 from churnwatch.io.keys import without_ids
 from churnwatch.io.local_tables import LocalTables
@@ -36,6 +36,7 @@ COMMITS_BEFORE = 1000  # of other writers that may have come before ours since w
 LONGEST_PAUSE = 8.0  # seconds between two tries of a commit
 # Delta puts the version of each commit into this setting of the session: one look-up less than DESCRIBE HISTORY (0.5 s)
 LAST_COMMIT = "spark.databricks.delta.lastCommitVersionInSession"
+JOINED_BELOW = "spark.databricks.delta.optimize.minFileSize"  # OPTIMIZE leaves files of this size and more as they are
 
 
 Again = Callable[[], DataFrame] | None
@@ -110,11 +111,8 @@ class Store(Staging):
             for f in table.schema.fields
         )
         properties = {"delta.enableDeletionVectors": "false", PROPERTY: str(PROTOCOL), **table.properties}
-        # files are skipped by day and keys only: statistics of 32 columns took 15 % of the time of writing features
-        # Delta has no statistics of booleans, and refuses a table that asks for them
-        named = (table.schema[name] for name in dict.fromkeys(("day", *table.keys)) if name not in table.partitions)
-        if skipped_by := [f.name for f in named if f.dataType != BooleanType()]:
-            properties["delta.dataSkippingStatsColumns"] = ", ".join(skipped_by)
+        if columns_with_statistics := statistics_columns(table):
+            properties[STATISTICS] = columns_with_statistics
         if table.kind == "log":
             # a log gets many small commits: a checkpoint after each tenth costs more than reading the commits
             properties["delta.checkpointInterval"] = "100"
@@ -203,11 +201,26 @@ class Store(Staging):
         known = [name for name in frame.columns if name in table.schema.names]
         return frame if len(known) == len(frame.columns) else frame.select(*known)
 
+    def read_since(self, table: Table, first: date | None, version: int | None) -> tuple[DataFrame, bool]:
+        """Rows of a log that are about ``first`` or a later day, or were written since (None: all); whether these are all rows.
+
+        Other rows may be among them. Rows count as written since two days before ``first``, in any time zone: whoever has a row
+        about a day has every row that was written after it.
+        """
+        if first is None or version is None:
+            return self.read(table, version=version), True
+        written, path = first - timedelta(days=2), self.path(table)
+        if path and is_local(path) and (found := self._local.files(path, version)):
+            files = found.holding(first, None, written)
+            if (rows := self._local.of_files(path, found, files)) is not None:
+                return rows, len(files) == len(found.files)
+        return self.read(table, f"day >= DATE'{first}' OR at >= TIMESTAMP'{written} 00:00:00'", version=version), False
+
     def newest_day(self, table: Table, before: date, version: int) -> date | None:
         """Newest day before ``before`` with rows in this version of a table that is partitioned by day; None: there is none."""
         path = self.path(table)
         if path and is_local(path) and (found := self._local.files(path, version)):
-            return max((low for low, _ in found.files.values() if low and low < before), default=None)
+            return max((rows.first for rows in found.files.values() if rows.first and rows.first < before), default=None)
         return self.read(table, f"day < DATE'{before}'", version=version).agg({"day": "max"}).collect()[0][0]
 
     def replace(self, table: Table, frame: DataFrame, where: str, stamp: Mapping[str, Any], again: Again = None) -> Written:
@@ -236,9 +249,16 @@ class Store(Staging):
         frame = self.spark.createDataFrame(columns, table.schema).coalesce(1)
         return self._commit(table, frame, stamp, lambda w: w.mode("append"), None, None, lambda: None).version
 
-    def compact(self, table: Table) -> int:
-        """Join the small files of a log table, without disturbing readers and appends; returns the version after it."""
-        self.alter(table, f"OPTIMIZE {self.sql_name(table)}")
+    def compact(self, table: Table, where: str | None = None) -> int:
+        """Join files of fewer than ``table.file_bytes``, of the partitions ``where``; returns the version after it.
+
+        Readers and appends are not disturbed. Larger files stay: those of a log were joined before, and hold older rows only.
+        """
+        self.spark.conf.set(JOINED_BELOW, table.file_bytes)
+        try:
+            self.alter(table, f"OPTIMIZE {self.sql_name(table)}" + (f" WHERE {where}" if where else ""))
+        finally:
+            self.spark.conf.unset(JOINED_BELOW)
         return self.version(table) or 0
 
     def _commit(

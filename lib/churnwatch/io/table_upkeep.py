@@ -15,7 +15,6 @@ from churnwatch.io.store import Store
 
 SHORTEST_HOURS = 168  # Delta's own limit: younger files may belong to a writer or to a reader of an older version
 BUCKETS = "churnwatch.buckets"  # property of tables whose files hold whole buckets, in order
-SMALL_FILE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class TableUpkeep:
         if BUCKETS in table.properties or "bucket" in table.schema.names or (table.partitions and "day" not in table.partitions):
             return SmallFiles(0)
         detail = self._spark.sql(f"DESCRIBE DETAIL {self._store.sql_name(table)}").collect()[0]
-        if detail["numFiles"] < at_least or detail["sizeInBytes"] / detail["numFiles"] > SMALL_FILE_BYTES:
+        if detail["numFiles"] < at_least or detail["sizeInBytes"] / detail["numFiles"] > table.file_bytes:
             return SmallFiles(0)
         if not table.partitions:
             return SmallFiles(detail["numFiles"])
@@ -51,8 +50,7 @@ class TableUpkeep:
 
     def join(self, table: Table, days: tuple[date, ...] = ()) -> None:
         """Join small files, of ``days`` or of the whole table, without changing a row: readers and appends are not disturbed."""
-        where = f" WHERE {days_predicate(days)}" if days else ""
-        self._store.alter(table, f"OPTIMIZE {self._store.sql_name(table)}{where}")
+        self._store.compact(table, days_predicate(days) if days else None)
 
     def rows_before(self, table: Table, first_kept: date) -> int:
         """Count the rows of days before ``first_kept``."""

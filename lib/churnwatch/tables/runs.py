@@ -54,5 +54,7 @@ JOB_RUNS = table(
     ],
     ("run_id", "job", "instance", "day", "status"),
     kind="log",
+    # 100 commits of a run of the whole flow (4 a day, 8 to 12 kB each) make a file of 50 kB: it holds a month
+    file_bytes=32 << 10,
     rules={"status_known": one_of("status", RUN_STATUSES)},
 )

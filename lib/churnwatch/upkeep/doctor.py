@@ -123,7 +123,7 @@ def readable(runner: Runner, table: Table) -> Finding:
 def _days(runner: Runner) -> Iterator[Finding]:
     """Days that were never ingested or built between the first and the newest ingested one."""
     runner.ledger.refresh()
-    ingested = runner.ledger.done_days(INGEST)
+    ingested = runner.ledger.done_days(INGEST, None)
     if not ingested:
         yield True, "no day is ingested yet"
         return
@@ -133,7 +133,7 @@ def _days(runner: Runner) -> Iterator[Finding]:
     yield not lost, f"ingested: {first} .. {newest}{hint}"
     for job in runner.jobs:
         if any(table.complete for table in job.writes) and job.name != INGEST and job.scheduled:
-            unbuilt = sorted(ingested - runner.ledger.done_days(job.full_name))
+            unbuilt = sorted(ingested - runner.ledger.done_days(job.full_name, None))
             if unbuilt:
                 yield False, f"{job.full_name}: {span_list(unbuilt)} not built. Hint: churnwatch run {job.full_name}"
 

@@ -56,7 +56,7 @@ class Maintenance:
         """Yield (good, text) for each thing that is due."""
         hours, longest = self._conf.keep_versions_days * HOURS, self._longest_run_hours()
         check_hours(hours, longest)
-        ingested = self.runner.ledger.done_days(INGEST)
+        ingested = self.runner.ledger.done_days(INGEST, None)
         stored = [table for table in self.runner.tables if self.runner.store.exists(table)]
         for lines in (
             self._old_rows(stored, max(ingested, default=None), sorted(ingested)),

@@ -7,7 +7,7 @@ from pyspark.sql.types import DataType
 
 from churnwatch.core import ConfigError, Table, new_fields, to_ranges
 from churnwatch.io import definitions
-from churnwatch.io.contracts import changed_properties, changed_rules, fixed_columns
+from churnwatch.io.contracts import STATISTICS, changed_properties, changed_rules, fixed_columns, statistics_columns
 from churnwatch.runner import Runner
 from churnwatch.upkeep.migrations import run_changes
 
@@ -56,6 +56,7 @@ def _changes(runner: Runner, tables: Sequence[Table], dry_run: bool) -> Iterator
     yield from _migrated(runner, plans, dry_run)
     yield from _with_rules(runner, rules, dry_run)
     yield from _with_comments(runner, tables, dry_run)
+    yield from _with_statistics(runner, tables, dry_run)
 
 
 def _relaxed(runner: Runner, columns: list[tuple[Table, list[str]]], dry_run: bool) -> Iterator[str]:
@@ -70,6 +71,15 @@ def _with_rules(runner: Runner, rules: list[tuple[Table, list[str]]], dry_run: b
         if not dry_run:
             definitions.set_rules(runner.store, table, changed)
         yield f"{table.name}: rules {'would be ' if dry_run else ''}set: {', '.join(changed)}"
+
+
+def _with_statistics(runner: Runner, tables: Sequence[Table], dry_run: bool) -> Iterator[str]:
+    for table in tables:
+        wanted = statistics_columns(table)
+        if wanted and runner.store.exists(table) and runner.store.properties(table).get(STATISTICS) != wanted:
+            if not dry_run:
+                definitions.set_properties(runner.store, table, {STATISTICS: wanted})
+            yield f"{table.name}: new files {'would have' if dry_run else 'have'} statistics of {wanted}"
 
 
 def _with_comments(runner: Runner, tables: Sequence[Table], dry_run: bool) -> Iterator[str]:
@@ -91,6 +101,6 @@ def _migrated(runner: Runner, plans: list[tuple[Table, dict[str, DataType] | Non
             definitions.add_columns(runner.store, table, new)
         writers = [job for job in runner.jobs if table in job.writes]
         runner.ledger.refresh()
-        days = sorted({d for job in writers for d in runner.ledger.done_days(job.full_name)})
+        days = sorted({d for job in writers for d in runner.ledger.done_days(job.full_name, None)})
         ranges = ", ".join(f"{a} .. {b}" for a, b in to_ranges(days)) or "none"
         yield f"{table.name}: {'would add' if dry_run else 'added'} {', '.join(new)}; days to rebuild: {ranges}"
