@@ -79,17 +79,13 @@ class Ledger:
             self._load(self._store.version(self._table) if self._read_version == -1 else self._read_version)
 
     def _load(self, version: int | None) -> None:
-        columns = ["run_id", "job", "instance", "day", "at", "status", "days", "restated", "meaning"]
-        columns += ["inputs", "outputs", "seconds", "message"]
         with few_rows_settings(self._store.spark, enabled=True):
-            stored, self._whole = self._store.read_since(self._table, self._since, version)
-            # rows that are read before `churnwatch migrate` has added a column lack it
-            rows = stored.select(*(name for name in columns if name in stored.columns)).toArrow().to_pylist()
+            rows, self._whole = self._store.rows_since(self._table, self._since, version)
         self._runs, self._by_job, self._rows, self._recorded = {}, {}, {}, {}
         for row in sorted(rows, key=lambda r: (r["at"], r["status"] != RUNNING)):
             self._apply_row(row)
-        for row in self._waiting:
-            self._apply_row(row)
+        for waiting in self._waiting:
+            self._apply_row(waiting)
         self._read_version, self._is_read = version, True
 
     def _apply_row(self, row: Mapping[str, Any]) -> None:

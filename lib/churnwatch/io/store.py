@@ -26,7 +26,7 @@ from churnwatch.io.conform import conformed, quoted
 from churnwatch.io.contracts import STATISTICS, contract_differences, statistics_columns
 from churnwatch.io.delta_errors import ERRORS, is_broken_rule, is_conflict, is_missing
 from churnwatch.io.keys import without_ids
-from churnwatch.io.local_tables import LocalTables
+from churnwatch.io.local_tables import LocalTables, read_rows
 from churnwatch.io.locks import Locks
 from churnwatch.io.protocol import PROPERTY, PROTOCOL
 from churnwatch.io.staging import Staging, absolute
@@ -201,20 +201,19 @@ class Store(Staging):
         known = [name for name in frame.columns if name in table.schema.names]
         return frame if len(known) == len(frame.columns) else frame.select(*known)
 
-    def read_since(self, table: Table, first: date | None, version: int | None) -> tuple[DataFrame, bool]:
-        """Rows of a log that are about ``first`` or a later day, or were written since (None: all); whether these are all rows.
+    def rows_since(self, table: Table, first: date | None, version: int | None) -> tuple[list[dict[str, Any]], bool]:
+        """Rows of a small log that are about ``first`` or a later day, or were written since (None: all); whether these are all.
 
         Other rows may be among them. Rows count as written since two days before ``first``, in any time zone: whoever has a row
-        about a day has every row that was written after it.
+        about a day has every row that was written after it. Columns that are not stored are left out.
         """
-        if first is None or version is None:
-            return self.read(table, version=version), True
-        written, path = first - timedelta(days=2), self.path(table)
-        if path and is_local(path) and (found := self._local.files(path, version)):
+        written, path = None if first is None else first - timedelta(days=2), self.path(table)
+        if path and version is not None and is_local(path) and (found := self._local.files(path, version)):
             files = found.holding(first, None, written)
-            if (rows := self._local.of_files(path, found, files)) is not None:
+            if (rows := read_rows(path, files, table.schema)) is not None:
                 return rows, len(files) == len(found.files)
-        return self.read(table, f"day >= DATE'{first}' OR at >= TIMESTAMP'{written} 00:00:00'", version=version), False
+        where = f"day >= DATE'{first}' OR at >= TIMESTAMP'{written} 00:00:00'" if first else None
+        return self.read(table, where, version=version).toArrow().to_pylist(), first is None or version is None
 
     def newest_day(self, table: Table, before: date, version: int) -> date | None:
         """Newest day before ``before`` with rows in this version of a table that is partitioned by day; None: there is none."""
