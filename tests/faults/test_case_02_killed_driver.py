@@ -52,7 +52,7 @@ def test_a_driver_that_is_killed_after_any_write_leaves_a_day_that_resumed_runs_
         assert made[-1].write == write, f"killed after {write}, but the last commit is {made[-1]}"
         of_the_killed = [commit for commit in made if commit.run_id == made[-1].run_id]
         assert half_read(of, of_the_killed) == set(), f"readers see half of the step that was killed after {write}"
-        assert not of.ledger.is_done(made[-1].run_id)
+        assert not of.ledger.is_done(made[-1].run_id, None)
     world.run(of, first=DAY, resume=True)
     # the page lists runs that broke off, and deliveries name files
     found, expected = (world.tables_of(one, "report_pages", "deliveries") for one in (of, undisturbed))
