@@ -58,10 +58,11 @@ class GrownRuns:
         return rows, len(names) == len(self._parts)
 
 
-def row(run_id, job, instance, day, at, days, status="done", outputs=(), meaning=None):
+def row(run_id, job, instance, day, at, days, status="done", outputs=(), inputs=()):
     return {
-        **dict(run_id=run_id, job=job, instance=instance, day=day, at=at, status=status, restated=[], meaning=meaning),
-        **dict(days=[{"first": d, "last": d} for d in days], inputs=[], seconds=9.0, message=None),
+        **dict(run_id=run_id, job=job, instance=instance, day=day, at=at, status=status, restated=[], meaning=None),
+        **dict(days=[{"first": d, "last": d} for d in days], seconds=9.0, message=None),
+        "inputs": [{"table": name, "version": version, "first": day, "last": day} for name, version in inputs],
         "outputs": [{"table": name, "version": version, "rows": 1000} for name, version in outputs],
     }
 
@@ -156,6 +157,16 @@ def test_the_end_of_an_old_run_is_found_by_the_day_in_its_commit(grown):
         assert complete_version(ledger, store, table, 4) == version
         store.newest = lambda table: 4
         assert (half_step_text(ledger, store, table) is None) == (status == "done")
+
+
+def test_a_table_that_was_written_long_ago_is_whole_where_a_done_step_has_read_it(grown):
+    def read(today, status="done"):
+        day = today - timedelta(days=1)
+        return [row("r", "measure_lift", "", day, written(day), [day], status, inputs=[("seldom", 4)])]
+
+    store, ledger, _ = grown(300, more=read)
+    assert (ledger.recorded("seldom"), store.reads) == (4, 1)
+    assert grown(300, more=lambda today: read(today, "failed"))[1].recorded("seldom") is None
 
 
 def test_rows_of_days_that_are_not_known_count_as_the_known_ones_on_average(grown):
