@@ -175,7 +175,8 @@ class Reader:
 
     def _no_longer_kept(self, table: Table, days: Sequence[date]) -> str:
         """Name those of ``days`` whose rows ``maintain`` deletes; '' when there are none."""
-        first = first_kept_day(table, max(self._ledger.done_days(INGEST)))
+        last = self._ledger.last_day(INGEST)
+        first = first_kept_day(table, last) if last is not None else None
         old = [day for day in days if first and day < first]
         if not old:
             return ""

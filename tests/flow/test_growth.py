@@ -62,6 +62,9 @@ class GrownLedger:
 
     good_days = done_days
 
+    def first_day(self, job, enough=None):
+        return min(self._days)
+
     def last_day(self, job):
         return max(self._days)
 

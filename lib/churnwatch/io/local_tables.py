@@ -98,7 +98,7 @@ class LocalTables:
 
 
 def read_rows(path: str, files: Sequence[str], schema: StructType) -> list[dict[str, Any]] | None:
-    """Rows of ``files`` of the table in ``path``, read on the driver: a Spark job needs ten times the CPU for a hundred files.
+    """Rows of ``files`` of the table in ``path``, read on the driver, where a hundred small files need no Spark job.
 
     Columns that a file lacks are left out of its rows. None when only Spark can tell: one has another type than ``schema``, or a
     file is missing.
