@@ -34,7 +34,6 @@ from churnwatch.core import (
     column,
 )
 from churnwatch.io.leases import Leases
-from churnwatch.io.local_tables import LocalTables
 from churnwatch.io.operator_log import this_person
 from churnwatch.io.store import Store
 from churnwatch.publishing import InputsChanged
