@@ -233,7 +233,7 @@ def test_a_day_whose_input_may_be_deleted_is_not_built_again(known):
 
 def test_missing_days_that_keep_days_has_removed_are_named():
     kept, ledger = dataclasses.replace(SEEN, keep_days=5, complete=True), GrownLedger(date(2025, 3, 9))
-    ledger.good_days = lambda name: frozenset()
+    ledger.good_days = lambda *given: frozenset()
     jobs = [
         Job("see", build=lambda inputs, days: {}, writes=(kept,)),
         Job("sum", build=lambda inputs, days: {}, reads={"seen": kept.trailing(2)}),
