@@ -254,8 +254,8 @@ GUARDS = (
     Guard(
         "a job that replaces days of its own table does not see their old rows",
         "reading.py",
-        "if own:",
-        "if own and not table.restatement:",
+        "if own:\n            frame = frame.where(",
+        "if own and not table.restatement:\n            frame = frame.where(",
         "tests/flow/test_growth.py::test_a_backfill_of_an_older_day_reaches_every_later_day_through_the_restatements",
     ),
     Guard(
