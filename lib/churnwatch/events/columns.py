@@ -28,8 +28,8 @@ def note_columns(
         if newest is None:
             continue
         new = set(port.find_columns(source, newest)) - set(known.get(name, ()))
-        # noted by each ingest, so that a later one need not read old messages
-        columns[name] = sorted({*new, *known.get(name, ())})
+        if every := sorted({*new, *known.get(name, ())}):
+            columns[name] = every  # noted by each ingest, so that a later one need not read old messages
         if new and name in known:
             added[name] = sorted(new)
     return {name: found for name, found in (("columns", columns), ("added_columns", added)) if found}
