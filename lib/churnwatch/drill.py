@@ -103,6 +103,7 @@ class Drill:
         Raises ConfigError when the wave has no users, DataQualityError when days of the past are missing.
         """
         try:
+            self.real.ledger.refresh()  # which versions of tables are whole
             gone = self._lost()
             definitions.create_schema(self.copy.store)
             self._clone()
